@@ -1,0 +1,184 @@
+"""An architecture as ``params.yaml`` says it, and what follows from it, without Keras.
+
+An architecture is a chain of *blocks* and a *head*. A block is a few convolutions with ReLU, one
+max pooling and, where it is given, one dropout; the head is a dense layer with ReLU, its dropout,
+and the ten-way softmax that MNIST fixes. Keys are Keras's argument names.
+
+Walking an architecture gives one `Layer` for each Keras layer, with its output shape, its number
+of parameters and its cost. The walk is also the check that an image is large enough for each
+kernel and each pooling on its way.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from convdepth.images import IMAGE_SHAPE, NUM_CLASSES
+
+Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+"""A dropout rate: the share of values that is set to zero, from 0 to below 1."""
+
+
+class Strict(BaseModel):
+    """A section of ``params.yaml``: no unknown key, no value of another type, no change."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Convolution(Strict):
+    """A square convolution with stride 1 and ReLU."""
+
+    filters: int = Field(ge=1, le=4096)
+    kernel_size: int = Field(ge=1)
+    padding: Literal["valid", "same"] = "valid"
+
+
+class Block(Strict):
+    """Convolutions ``conv1 .. convM``, one max pooling, and a dropout where it is given."""
+
+    convolutions: dict[str, Convolution]
+    pool_size: int = Field(ge=1)
+    dropout: Rate | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_convolutions(cls, entry: Any) -> Any:
+        return _gather(entry, "conv", "convolutions")
+
+
+class Head(Strict):
+    """A dense layer with ReLU and its dropout, before the softmax."""
+
+    units: int = Field(ge=1, le=65_536)
+    dropout: Rate | None = None
+
+
+class Architecture(Strict):
+    """Blocks ``block1 .. blockN`` and the head."""
+
+    blocks: dict[str, Block]
+    head: Head
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_blocks(cls, entry: Any) -> Any:
+        return _gather(entry, "block", "blocks")
+
+    @property
+    def num_parameters(self) -> int:
+        """The number of trainable parameters; these networks have no other."""
+        return sum(layer.num_parameters for layer in walk(self))
+
+
+GATHERED = ("blocks", "convolutions")
+"""Names that stand in the models but not in ``params.yaml``."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One Keras layer of a network.
+
+    Attributes:
+        name: The Keras layer's name, for example ``block2_conv1``.
+        kind: The Keras class, for example ``Conv2D``.
+        output_shape: Shape of its output for one image.
+        num_parameters: Trainable parameters, biases included.
+        flop: Floating point operations of the forward pass for one image, a multiplication and an
+            addition counted as two; biases, activations and comparisons are left out.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    num_parameters: int = 0
+    flop: int = 0
+
+
+def walk(architecture: Architecture) -> list[Layer]:
+    """List the layers of a network in order, from the first convolution to the softmax.
+
+    Args:
+        architecture: What ``params.yaml`` says.
+
+    Returns:
+        One entry for each Keras layer, the input left out.
+
+    Raises:
+        ValueError: A kernel or a pooling is larger than what is left of the image; the message
+            names the layer, its size, and the size that reaches it.
+    """
+    return list(_walk(architecture))
+
+
+def _walk(architecture: Architecture) -> Iterator[Layer]:
+    shape: tuple[int, ...] = IMAGE_SHAPE
+    for block_name, block in architecture.blocks.items():
+        for layer in _walk_block(block_name, block, shape):
+            yield layer
+            shape = layer.output_shape
+    yield (flatten := Layer("flatten", "Flatten", (math.prod(shape),)))
+    yield (dense := _dense("head_dense", flatten.output_shape, architecture.head.units))
+    if architecture.head.dropout is not None:
+        yield Layer("head_dropout", "Dropout", dense.output_shape)
+    yield _dense("softmax", dense.output_shape, NUM_CLASSES)
+
+
+def _walk_block(name: str, block: Block, shape: tuple[int, ...]) -> Iterator[Layer]:
+    for conv_name, convolution in block.convolutions.items():
+        yield (layer := _convolve(f"{name}_{conv_name}", convolution, shape))
+        shape = layer.output_shape
+    yield (layer := _pool(f"{name}_pool", block.pool_size, shape))
+    if block.dropout is not None:
+        yield Layer(f"{name}_dropout", "Dropout", layer.output_shape)
+
+
+def _convolve(name: str, convolution: Convolution, shape: tuple[int, ...]) -> Layer:
+    height, width, channels = shape
+    size, filters = convolution.kernel_size, convolution.filters
+    if convolution.padding == "valid":
+        _require_fits(name, "kernel_size", size, height)
+        height, width = height - size + 1, width - size + 1
+    weights = size * size * channels * filters
+    flop = 2 * weights * height * width
+    return Layer(name, "Conv2D", (height, width, filters), weights + filters, flop)
+
+
+def _pool(name: str, size: int, shape: tuple[int, ...]) -> Layer:
+    height, width, channels = shape
+    _require_fits(name, "pool_size", size, height)
+    return Layer(name, "MaxPooling2D", (height // size, width // size, channels))
+
+
+def _dense(name: str, shape: tuple[int, ...], units: int) -> Layer:
+    weights = shape[0] * units
+    return Layer(name, "Dense", (units,), weights + units, 2 * weights)
+
+
+def _require_fits(layer: str, key: str, size: int, left: int) -> None:
+    if size > left:
+        raise ValueError(
+            f"{layer}: {key} {size} is larger than what reaches it, {left} x {left} pixels; "
+            f"lower it, or the kernels and poolings before it"
+        )
+
+
+def _gather(entry: Any, prefix: str, field: str) -> Any:
+    """Move ``<prefix>1 .. <prefix>N`` of a mapping into one mapping under ``field``."""
+    if not isinstance(entry, dict):
+        return entry  # pydantic says what it expects instead
+    numbered = [key for key in entry if re.fullmatch(rf"{prefix}\d+", str(key))]
+    expected = [f"{prefix}{number}" for number in range(1, len(numbered) + 1)]
+    if not numbered:
+        raise PydanticCustomError("order", f"expected {prefix}1, got no {prefix} at all")
+    for found, wanted in zip(numbered, expected, strict=True):
+        if found != wanted:
+            raise PydanticCustomError("order", f"expected {wanted} here, got {found}")
+    if field in entry:
+        raise PydanticCustomError("order", f"unknown key {field}; write {prefix}1, {prefix}2, ...")
+    rest = {key: value for key, value in entry.items() if key not in numbered}
+    return rest | {field: {key: entry[key] for key in numbered}}

@@ -1,0 +1,96 @@
+"""Files that appear whole or not at all, in bytes that depend on their content alone."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from convdepth.errors import MachineError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; when the block ends well, it becomes ``path``.
+
+    The temporary file lies in the same folder, so that the rename is atomic, and is removed when
+    the block raises: a former file under ``path`` then stays as it was.
+
+    Args:
+        path: Where the whole file shall appear. Missing parent folders are created.
+
+    Yields:
+        The path to write to. It exists, is empty, and keeps the suffix of ``path``.
+
+    Raises:
+        MachineError: The file cannot be written, for example because the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _publish(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except MachineError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MachineError(
+            f"{path}: cannot be written: {reason}. Free space or fix the permissions of "
+            f"{path.parent}, then run again; nothing was changed."
+        ) from error
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    # mkstemp makes files that only their owner reads; a result is an ordinary file.
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)
+    # Without the first fsync a crash can leave an empty file under the new name, without the
+    # second the rename itself can be lost.
+    _fsync(temporary)
+    os.replace(temporary, path)
+    _fsync(path.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, whole or not at all.
+
+    Raises:
+        MachineError: The file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write ``content`` to ``path`` as UTF-8, line ends as they are, whole or not at all.
+
+    Raises:
+        MachineError: The file cannot be written.
+    """
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` as JSON: sorted keys, two blanks of indent, a newline at the end.
+
+    Raises:
+        MachineError: The file cannot be written.
+        ValueError: A number is not finite; JSON has no such numbers.
+    """
+    write_text(path, json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n")
