@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-import drawn
 import pytest
+
+import drawn
+from convdepth import images
 
 PROJECT = Path(__file__).parent.parent
 
@@ -20,3 +22,41 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def params_text() -> str:
     """The project's own ``params.yaml``."""
     return (PROJECT / "params.yaml").read_text(encoding="utf-8")
+
+
+TINY = """
+architectures:
+  tiny:
+    block1:
+      conv1: {filters: 8, kernel_size: 5}
+      pool_size: 4
+      dropout: 0.2
+    head: {units: 32, dropout: 0.2}
+"""
+
+
+@pytest.fixture
+def tiny_params(tmp_path: Path, params_text: str) -> Path:
+    """A ``params.yaml`` with one tiny network, which trains in seconds, and two epochs."""
+    recipe = params_text[: params_text.index("# One entry is one network")]
+    path = tmp_path / "params.yaml"
+    path.write_text(recipe.replace("epochs: 12", "epochs: 2") + TINY, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def normalized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first 2,000 drawn digits of each split, normalized. Read-only."""
+    folder = tmp_path_factory.mktemp("normalized")
+    for split in images.SPLITS:
+        pixels, labels = drawn.draw_split(split)
+        images.write_split(folder, split, images.normalize(pixels[:2000]), labels[:2000])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """TensorFlow as the stages set it up, which is possible only before it does anything."""
+    from convdepth.runtime import configure
+
+    configure(threads=1)

@@ -43,9 +43,7 @@ def write(folder: Path) -> None:
 
 def _glyphs() -> np.ndarray:
     """Draw each digit in several sizes and places: ``(10, variants, 28, 28)`` float32."""
-    variants = [
-        (size, x, y) for size in (18, 21, 24) for x in (11, 14, 17) for y in (12, 14, 16)
-    ]
+    variants = [(size, x, y) for size in (18, 21, 24) for x in (11, 14, 17) for y in (12, 14, 16)]
     return np.array(
         [[_draw(digit, *variant) for variant in variants] for digit in range(10)], np.float32
     )

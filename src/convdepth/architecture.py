@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from convdepth.images import IMAGE_SHAPE, NUM_CLASSES
 
-Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
 """A dropout rate: the share of values that is set to zero, from 0 to below 1."""
 
 
@@ -34,7 +34,7 @@ class Convolution(Strict):
     """A square convolution with stride 1 and ReLU."""
 
     filters: int = Field(ge=1, le=4096)
-    kernel_size: int = Field(ge=1)
+    kernel_size: int = Field(ge=1, le=IMAGE_SHAPE[0])
     padding: Literal["valid", "same"] = "valid"
 
 
@@ -48,7 +48,7 @@ class Block(Strict):
     @model_validator(mode="before")
     @classmethod
     def _gather_convolutions(cls, entry: Any) -> Any:
-        return _gather(entry, "conv", "convolutions")
+        return _gather(entry, "convolutions")
 
 
 class Head(Strict):
@@ -67,7 +67,7 @@ class Architecture(Strict):
     @model_validator(mode="before")
     @classmethod
     def _gather_blocks(cls, entry: Any) -> Any:
-        return _gather(entry, "block", "blocks")
+        return _gather(entry, "blocks")
 
     @property
     def num_parameters(self) -> int:
@@ -75,8 +75,8 @@ class Architecture(Strict):
         return sum(layer.num_parameters for layer in walk(self))
 
 
-GATHERED = ("blocks", "convolutions")
-"""Names that stand in the models but not in ``params.yaml``."""
+GATHERED = {"blocks": "block", "convolutions": "conv"}
+"""Names that stand in the models alone; in ``params.yaml`` are numbered keys with this prefix."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def walk(architecture: Architecture) -> list[Layer]:
 
     Raises:
         ValueError: A kernel or a pooling is larger than what is left of the image; the message
-            names the layer, its size, and the size that reaches it.
+            names its key, its size, and the size that reaches it.
     """
     return list(_walk(architecture))
 
@@ -130,28 +130,28 @@ def _walk(architecture: Architecture) -> Iterator[Layer]:
 
 def _walk_block(name: str, block: Block, shape: tuple[int, ...]) -> Iterator[Layer]:
     for conv_name, convolution in block.convolutions.items():
-        yield (layer := _convolve(f"{name}_{conv_name}", convolution, shape))
+        yield (layer := _convolve(name, conv_name, convolution, shape))
         shape = layer.output_shape
-    yield (layer := _pool(f"{name}_pool", block.pool_size, shape))
+    yield (layer := _pool(name, block.pool_size, shape))
     if block.dropout is not None:
         yield Layer(f"{name}_dropout", "Dropout", layer.output_shape)
 
 
-def _convolve(name: str, convolution: Convolution, shape: tuple[int, ...]) -> Layer:
+def _convolve(block: str, name: str, convolution: Convolution, shape: tuple[int, ...]) -> Layer:
     height, width, channels = shape
     size, filters = convolution.kernel_size, convolution.filters
     if convolution.padding == "valid":
-        _require_fits(name, "kernel_size", size, height)
+        _require_fits(f"{block}.{name}.kernel_size", size, height)
         height, width = height - size + 1, width - size + 1
     weights = size * size * channels * filters
     flop = 2 * weights * height * width
-    return Layer(name, "Conv2D", (height, width, filters), weights + filters, flop)
+    return Layer(f"{block}_{name}", "Conv2D", (height, width, filters), weights + filters, flop)
 
 
-def _pool(name: str, size: int, shape: tuple[int, ...]) -> Layer:
+def _pool(block: str, size: int, shape: tuple[int, ...]) -> Layer:
     height, width, channels = shape
-    _require_fits(name, "pool_size", size, height)
-    return Layer(name, "MaxPooling2D", (height // size, width // size, channels))
+    _require_fits(f"{block}.pool_size", size, height)
+    return Layer(f"{block}_pool", "MaxPooling2D", (height // size, width // size, channels))
 
 
 def _dense(name: str, shape: tuple[int, ...], units: int) -> Layer:
@@ -159,26 +159,33 @@ def _dense(name: str, shape: tuple[int, ...], units: int) -> Layer:
     return Layer(name, "Dense", (units,), weights + units, 2 * weights)
 
 
-def _require_fits(layer: str, key: str, size: int, left: int) -> None:
+def _require_fits(key: str, size: int, left: int) -> None:
     if size > left:
-        raise ValueError(
-            f"{layer}: {key} {size} is larger than what reaches it, {left} x {left} pixels; "
-            f"lower it, or the kernels and poolings before it"
+        raise _error_below(
+            key,
+            f"expected at most {left}, since {left} x {left} pixels reach it, got {size}; "
+            f"lower it, or the kernels and poolings before it",
         )
 
 
-def _gather(entry: Any, prefix: str, field: str) -> Any:
+def _gather(entry: Any, field: str) -> Any:
     """Move ``<prefix>1 .. <prefix>N`` of a mapping into one mapping under ``field``."""
     if not isinstance(entry, dict):
         return entry  # pydantic says what it expects instead
+    prefix = GATHERED[field]
     numbered = [key for key in entry if re.fullmatch(rf"{prefix}\d+", str(key))]
     expected = [f"{prefix}{number}" for number in range(1, len(numbered) + 1)]
     if not numbered:
-        raise PydanticCustomError("order", f"expected {prefix}1, got no {prefix} at all")
+        raise _error_below(f"{prefix}1", "expected a value, got none; add this key")
     for found, wanted in zip(numbered, expected, strict=True):
         if found != wanted:
-            raise PydanticCustomError("order", f"expected {wanted} here, got {found}")
+            raise _error_below(found, f"expected {wanted} in its place; count from 1, in order")
     if field in entry:
-        raise PydanticCustomError("order", f"unknown key {field}; write {prefix}1, {prefix}2, ...")
+        raise _error_below(field, f"unknown key; write {prefix}1, {prefix}2, ... instead")
     rest = {key: value for key, value in entry.items() if key not in numbered}
     return rest | {field: {key: entry[key] for key in numbered}}
+
+
+def _error_below(key: str, message: str) -> PydanticCustomError:
+    """Give an error about a key below the one that pydantic knows the validator to be at."""
+    return PydanticCustomError("key_below", "{key}: {message}", {"key": key, "message": message})

@@ -3,12 +3,15 @@
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convdepth.errors import MachineError
+
+if TYPE_CHECKING:  # pandas takes long to import, and most callers write no table
+    import pandas as pd
 
 
 @contextlib.contextmanager
@@ -16,22 +19,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; when the block ends well, it becomes ``path``.
 
     The temporary file lies in the same folder, so that the rename is atomic, and is removed when
-    the block raises: a former file under ``path`` then stays as it was.
+    the block raises: a former file under ``path`` then stays as it was. A symbolic link is
+    replaced, and what it points at is left alone: DVC may have linked it into its cache.
 
     Args:
         path: Where the whole file shall appear. Missing parent folders are created.
 
     Yields:
-        The path to write to. It exists, is empty, and keeps the suffix of ``path``.
+        The path to write to, ``.<stem>.<random>.tmp<suffix>``. It exists, and is empty.
 
     Raises:
-        MachineError: The file cannot be written, for example because the disk is full.
+        MachineError: The file cannot be written, for example because the disk is full. Each
+            OSError of the block counts as this, so the block should only write.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+        temporary.touch(exist_ok=False)
         try:
             yield temporary
             _publish(temporary, path)
@@ -48,14 +52,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    # mkstemp makes files that only their owner reads; a result is an ordinary file.
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o666 & ~umask)
     # Without the first fsync a crash can leave an empty file under the new name, without the
     # second the rename itself can be lost.
     _fsync(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
     _fsync(path.parent)
 
 
@@ -94,3 +94,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         ValueError: A number is not finite; JSON has no such numbers.
     """
     write_text(path, json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """Write ``table`` as CSV: a header line, no index, floats with six digits after the point.
+
+    Raises:
+        MachineError: The file cannot be written.
+    """
+    write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))

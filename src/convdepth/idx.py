@@ -50,11 +50,11 @@ def decode(content: bytes, origin: str) -> np.ndarray:
         origin: Where the bytes are from, for the error message.
 
     Returns:
-        The array, uint8, in the shape that the header says.
+        The array, uint8, read-only, in the shape that the header says.
 
     Raises:
-        DataError: The header is not that of an IDX file of unsigned bytes, or the number of
-            values is another than the header says.
+        DataError: The header is not that of an IDX file of unsigned bytes, says a shape that no
+            array has, or the number of values is another than it says.
     """
     if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTE]):
         raise DataError(
@@ -70,7 +70,10 @@ def decode(content: bytes, origin: str) -> np.ndarray:
             f"{origin}: expected {math.prod(shape)} values for the shape {shape}, "
             f"got {len(content) - start}"
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    except ValueError as error:
+        raise DataError(f"{origin}: no array has the shape {shape}: {error}") from error
 
 
 def write_split(folder: Path, split: str, pixels: Pixels, labels: Labels) -> None:

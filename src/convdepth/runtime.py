@@ -1,0 +1,61 @@
+"""TensorFlow and Keras, set up so that a result depends on the parameters and not on the user.
+
+The one module that imports them: others take `keras` and `tf` from here, and so cannot import
+them before the settings that TensorFlow reads while it is imported.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # changes bits; the default depends on the build
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # real errors are raised, not only logged
+
+
+@contextlib.contextmanager
+def _held_stderr() -> Iterator[None]:
+    """Hold back what native code writes to stderr, and show it only if the block raises.
+
+    While TensorFlow is imported its log level is not yet in force, and it tells of missing GPUs.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+with _held_stderr():
+    import keras
+    import tensorflow as tf
+
+__all__ = ["configure", "keras", "tf"]
+
+
+def configure(threads: int) -> None:
+    """Fix what bits depend on: the number of threads, and the order of every sum.
+
+    To be called once, before TensorFlow does anything.
+
+    Args:
+        threads: Threads within one operation. Operations themselves run one after the other.
+
+    Raises:
+        RuntimeError: TensorFlow has already started with other settings.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")

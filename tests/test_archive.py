@@ -1,0 +1,117 @@
+"""`.keras` archives: equal bytes for equal content, and nothing but weights is read."""
+
+import io
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import PROJECT
+from convdepth.archive import load_weights, save_network
+from convdepth.errors import IntegrityError, MachineError
+from convdepth.network import build_network
+from convdepth.params import read_params
+from convdepth.runtime import keras
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ARCHITECTURES = read_params(PROJECT / "params.yaml").architectures
+
+
+def saved(path: Path, seed: int = 1) -> Path:
+    save_network(build_network(ARCHITECTURES["cnn3"], seed=seed), path)
+    return path
+
+
+def test_equal_networks_give_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = saved(tmp_path / "first.keras").read_bytes()
+    later = time.time() + 100_000
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert saved(tmp_path / "second.keras").read_bytes() == first
+    assert saved(tmp_path / "third.keras", seed=2).read_bytes() != first
+
+
+def test_nothing_in_the_archive_tells_when_it_was_made(tmp_path: Path) -> None:
+    with zipfile.ZipFile(saved(tmp_path / "a.keras")) as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert archive.namelist() == sorted(archive.namelist())
+        assert b"date_saved" not in archive.read("metadata.json")
+
+
+def test_keras_itself_can_load_it(tmp_path: Path) -> None:
+    network = keras.models.load_model(saved(tmp_path / "a.keras"))
+    expected = build_network(ARCHITECTURES["cnn3"], seed=1)
+    assert [layer.name for layer in network.layers] == [layer.name for layer in expected.layers]
+    for found, weight in zip(network.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, weight)
+
+
+def test_loading_brings_the_weights_back(tmp_path: Path) -> None:
+    network = build_network(ARCHITECTURES["cnn3"], seed=5)
+    load_weights(network, saved(tmp_path / "a.keras", seed=1))
+    expected = build_network(ARCHITECTURES["cnn3"], seed=1)
+    for found, weight in zip(network.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, weight)
+
+
+def rezip(path: Path, replace: dict[str, bytes]) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(content, "w") as new:
+        for name in old.namelist():
+            if replace.get(name) != b"":
+                new.writestr(name, replace.get(name, old.read(name)))
+    path.write_bytes(content.getvalue())
+
+
+def flip_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"no archive"),
+        lambda path: path.write_bytes(path.read_bytes()[:-1000]),
+        flip_byte,
+        lambda path: rezip(path, {"model.weights.h5": b""}),
+        lambda path: rezip(path, {"model.weights.h5": b"no weights"}),
+    ],
+    ids=["missing", "empty", "text", "cut short", "flipped", "no weights", "bad weights"],
+)
+def test_a_damaged_archive_is_refused(tmp_path: Path, damage) -> None:  # noqa: ANN001
+    path = saved(tmp_path / "a.keras")
+    damage(path)
+    with pytest.raises(IntegrityError, match=r"a\.keras"):
+        load_weights(build_network(ARCHITECTURES["cnn3"]), path)
+
+
+def test_the_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match=r"a\.keras: its weights do not fit"):
+        load_weights(build_network(ARCHITECTURES["cnn5"]), saved(tmp_path / "a.keras"))
+
+
+def test_layers_that_the_archive_describes_are_not_built(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.keras")
+    rezip(path, {"config.json": b"no configuration"})
+    load_weights(build_network(ARCHITECTURES["cnn3"]), path)
+
+
+def test_a_failed_write_keeps_the_former_file(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.keras")
+    former = path.read_bytes()
+    network = build_network(ARCHITECTURES["cnn3"], seed=2)
+
+    def no_space(_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    network.save = no_space
+    with pytest.raises(MachineError, match=r"a\.keras: .*No space left"):
+        save_network(network, path)
+    assert path.read_bytes() == former
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,101 @@
+"""dvc.yaml: complete deps, and arguments that are the stages' own."""
+
+import ast
+import inspect
+import re
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from conftest import PROJECT
+from convdepth import cli
+from convdepth.params import read_params
+
+SOURCES = PROJECT / "src" / "convdepth"
+DVC_YAML = YAML(typ="safe").load(PROJECT / "dvc.yaml")
+ARCHITECTURES = list(read_params(PROJECT / "params.yaml").architectures)
+
+
+def stages() -> dict[str, dict[str, Any]]:
+    return {name: stage.get("do", stage) for name, stage in DVC_YAML["stages"].items()}
+
+
+@cache
+def imported_modules(module: str) -> frozenset[str]:
+    """The project's modules that a module imports, directly or not, itself included."""
+    tree = ast.parse((SOURCES / f"{module}.py").read_text(encoding="utf-8"))
+    found = {module}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("convdepth"):
+            _, _, name = (node.module or "").partition(".")
+            names = [name] if name else [alias.name for alias in node.names]
+            for direct in names:
+                found |= imported_modules(direct)
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("convdepth") for alias in node.names), module
+    return frozenset(found)
+
+
+def arguments(stage: str) -> list[str]:
+    """What a stage must be told; its parameters have a default."""
+    parameters = inspect.signature(import_module(f"convdepth.{stage}").main).parameters
+    return [name for name, value in parameters.items() if value.default is value.empty]
+
+
+@pytest.mark.parametrize("stage", stages())
+def test_deps_are_exactly_the_imported_modules(stage: str) -> None:
+    deps = {Path(dep).stem for dep in stages()[stage]["deps"] if dep.startswith("src/")}
+    assert deps == imported_modules(stage)
+
+
+@pytest.mark.parametrize("stage", stages())
+def test_deps_are_sorted_and_exist(stage: str) -> None:
+    deps = stages()[stage]["deps"]
+    assert deps == sorted(deps)
+    assert all((PROJECT / dep).is_file() for dep in deps if dep.startswith("src/"))
+
+
+@pytest.mark.parametrize("stage", stages())
+def test_the_command_of_a_stage_has_its_own_name_and_all_arguments(stage: str) -> None:
+    words = stages()[stage]["cmd"].split()
+    assert words[:2] == ["convdepth", stage]
+    options = {word.removeprefix("--") for word in words if word.startswith("--")}
+    assert options | ({"name"} if "${key}" in words else set()) == set(arguments(stage))
+
+
+@pytest.mark.parametrize("stage", stages())
+def test_the_command_line_passes_each_argument_of_a_stage(stage: str) -> None:
+    offered = list(inspect.signature(getattr(cli, stage)).parameters)
+    assert offered == [*arguments(stage), "params"]
+
+
+def test_no_module_names_the_data() -> None:
+    for path in SOURCES.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.search(r"(?<![\w/])(data|metrics)/\w", node.value), (
+                    f"{path}:{node.lineno}"
+                )
+
+
+def test_the_package_itself_holds_no_code() -> None:
+    body = ast.parse((SOURCES / "__init__.py").read_text(encoding="utf-8")).body
+    assert [type(node) for node in body] == [ast.Expr]
+
+
+def test_only_one_module_imports_tensorflow() -> None:
+    importers = {
+        path.stem
+        for path in SOURCES.glob("*.py")
+        if re.search(r"^\s*(import|from) (keras|tensorflow)", path.read_text(), re.MULTILINE)
+    }
+    assert importers == {"runtime"}
+
+
+def test_no_module_imports_prefect_or_dvc() -> None:
+    for path in SOURCES.glob("*.py"):
+        assert not re.search(r"^\s*(import|from) (prefect|dvc)\b", path.read_text(), re.MULTILINE)

@@ -1,0 +1,97 @@
+"""Images of the user's own: what is read, and what is answered."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from convdepth.archive import save_network
+from convdepth.errors import DataError
+from convdepth.images import normalize
+from convdepth.network import build_network
+from convdepth.params import read_architecture
+from convdepth.prediction import predict_files, read_pixels
+from drawn import draw_split
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def digit() -> np.ndarray:
+    return draw_split("test")[0][0]
+
+
+def test_a_picture_in_mnists_form_is_read_as_it_is(tmp_path: Path, digit: np.ndarray) -> None:
+    Image.fromarray(digit).save(tmp_path / "digit.png")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "digit.png"), digit[np.newaxis])
+
+
+def test_dark_ink_on_light_paper_is_inverted(tmp_path: Path, digit: np.ndarray) -> None:
+    ImageOps.invert(Image.fromarray(digit)).save(tmp_path / "digit.png")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "digit.png"), digit[np.newaxis])
+
+
+def test_transparent_paper_counts_as_white(tmp_path: Path, digit: np.ndarray) -> None:
+    black = np.zeros((28, 28, 4), np.uint8)
+    black[..., 3] = digit
+    Image.fromarray(black, "RGBA").save(tmp_path / "digit.png")
+    np.testing.assert_allclose(read_pixels(tmp_path / "digit.png")[0], digit, atol=1)
+
+
+def test_a_large_colour_picture_is_scaled(tmp_path: Path, digit: np.ndarray) -> None:
+    large = Image.fromarray(digit).resize((280, 280)).convert("RGB")
+    large.save(tmp_path / "digit.png")
+    pixels = read_pixels(tmp_path / "digit.png")
+    assert pixels.shape == (1, 28, 28)
+    assert np.abs(pixels[0].astype(int) - digit).mean() < 12
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (5, 28, 28)])
+def test_arrays_are_taken_as_they_are(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    np.save(tmp_path / "digits.npy", array)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "digits.npy"), array.reshape(-1, 28, 28))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("nowhere.png", None),
+        ("text.png", b"no picture"),
+        ("cut.npy", b"\x93NUMPY"),
+        ("float.npy", np.zeros((28, 28))),
+        ("shape.npy", np.zeros((28, 27), np.uint8)),
+        ("four.npy", np.zeros((1, 1, 28, 28), np.uint8)),
+        ("one.npy", np.zeros(28, np.uint8)),
+        ("pickle.npy", np.array([{}])),
+    ],
+)
+def test_what_is_no_image_is_refused(tmp_path: Path, name: str, content: object) -> None:
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    elif content is not None:
+        np.save(tmp_path / name, content, allow_pickle=True)
+    with pytest.raises(DataError, match=rf"{name}: cannot be read: .*Expected a picture"):
+        read_pixels(tmp_path / name)
+
+
+def test_the_answer_is_that_of_the_network_to_the_normalized_image(
+    tmp_path: Path, tiny_params: Path, digit: np.ndarray
+) -> None:
+    architecture = read_architecture("tiny", tiny_params)
+    network = build_network(architecture, seed=3)
+    save_network(network, tmp_path / "tiny.keras")
+    Image.fromarray(digit).save(tmp_path / "digit.png")
+    np.save(tmp_path / "digits.npy", draw_split("test")[0][:3])
+    paths = [tmp_path / "digit.png", tmp_path / "digits.npy"]
+    answers = list(predict_files(paths, architecture, tmp_path / "tiny.keras"))
+    assert [Path(answer.source).name for answer in answers] == [
+        "digit.png",
+        "digits.npy[0]",
+        "digits.npy[1]",
+        "digits.npy[2]",
+    ]
+    expected = network.predict(normalize(digit[np.newaxis]), verbose=0)[0]
+    np.testing.assert_allclose(answers[0].probabilities, expected, atol=1e-6)
+    assert answers[0].digit == expected.argmax()
