@@ -12,7 +12,7 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro test test-real lint lock
+.PHONY: help environment repro test test-real readme lint lock
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ test: $(INSTALLED)  ## Run the tests; none needs the network
 
 test-real: $(INSTALLED)  ## Download the real MNIST and train on some of it
 	pytest -m real
+
+readme: $(INSTALLED)  ## Write the results into the tables of the README
+	convdepth readme README.md --metrics metrics --notebook data/notebook.json
 
 lint: $(INSTALLED)  ## Check style and types
 	ruff check

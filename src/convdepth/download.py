@@ -4,11 +4,7 @@ The bytes are the same whatever the source was: each source is decoded, checked 
 SHA-256, and written anew.
 """
 
-import contextlib
 import os
-import signal
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from convdepth import idx, sources
@@ -36,26 +32,14 @@ def main(raw: Path, params: Path = Path("params.yaml"), known: Fingerprints = MN
         ParameterError: A parameter is wrong.
         DataError: No source has MNIST; the message has one line for each, with the reason.
         MachineError: A file cannot be written.
-        SystemExit: SIGTERM came, code 143; no temporary file stays.
     """
     settings = read_params(params).download
     if is_complete(raw, known):
         print("download: the four files are there, SHA-256 as expected", flush=True)
         return
-    with _clean_exit_on_sigterm():
-        arrays = _get(settings, known)
-        for split in SPLITS:
-            idx.write_split(raw, split, arrays[split, "images"], arrays[split, "labels"])
-
-
-@contextlib.contextmanager
-def _clean_exit_on_sigterm() -> Iterator[None]:
-    # By default SIGTERM ends Python on the spot, and temporary files and pip would stay.
-    former = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
+    arrays = _get(settings, known)
+    for split in SPLITS:
+        idx.write_split(raw, split, arrays[split, "images"], arrays[split, "labels"])
 
 
 def _get(settings: Download, known: Fingerprints) -> Arrays:

@@ -137,7 +137,9 @@ def _find_error(info: Mapping[str, Any]) -> str | None:
 
 def _explain(table: Table, found: Mapping[str, Any]) -> str:
     if "unexpected_count" not in found:
-        return f"found {_show(found.get('observed_value'))}"
+        # Great Expectations gives none for what is infinite, such as a divergence.
+        observed = found.get("observed_value")
+        return "found no finite value" if observed is None else f"found {_show(observed)}"
     number = found["unexpected_count"]
     examples = found.get("partial_unexpected_index_list") or []
     rows = "; ".join(_show_row(table.keys, example) for example in examples)

@@ -59,8 +59,9 @@ def write_pages(context: EphemeralDataContext, outcomes: Sequence[Outcome], docs
     index = docs / "index.html"
     try:
         _build_data_docs(context, docs)
-        for page in docs.rglob("*.html"):
-            write_text(page, page.read_text(encoding="utf-8").replace("<head>", _HEAD, 1))
+        for folder in _GENERATED:
+            for page in (docs / folder).rglob("*.html"):
+                write_text(page, page.read_text(encoding="utf-8").replace("<head>", _HEAD, 1))
         write_text(index, _render_index(outcomes, docs))
     except OSError as error:
         raise MachineError(
@@ -71,6 +72,7 @@ def write_pages(context: EphemeralDataContext, outcomes: Sequence[Outcome], docs
 
 
 def _build_data_docs(context: EphemeralDataContext, docs: Path) -> None:
+    # It removes its former pages itself, but stumbles over any that it does not know.
     for folder in _GENERATED:
         shutil.rmtree(docs / folder, ignore_errors=True)
     site: DataDocsSiteConfigTypedDict = {

@@ -1,0 +1,123 @@
+"""The numbers in README.md, taken from the results and never typed."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from convdepth.errors import DataError
+from convdepth.files import write_text
+from convdepth.notebook import read_notebook
+from convdepth.params import read_params
+
+
+def update_readme(readme: Path, metrics: Path, notebook: Path, params: Path) -> None:
+    """Write the tables between their marks, ``<!-- name -->`` and ``<!-- /name -->``.
+
+    Args:
+        readme: The Markdown file to change; all but the tables stays as it is.
+        metrics: The folder with one JSON file per network.
+        notebook: The JSON file of what the notebook recorded.
+        params: The parameters; they give the networks and their order.
+
+    Raises:
+        DataError: A file is missing or damaged, or the marks are not in the Markdown.
+        MachineError: The Markdown cannot be written.
+    """
+    records = read_notebook(notebook)
+    results = {
+        name: _read_metrics(metrics / f"{name}.json") for name in read_params(params).architectures
+    }
+    text = readme.read_text(encoding="utf-8")
+    text = _replace(readme, text, "results", results_table(results))
+    text = _replace(readme, text, "claims", claims_table(records))
+    write_text(readme, text)
+
+
+def results_table(results: dict[str, dict[str, Any]]) -> str:
+    """Make a Markdown table of the networks beside the notebook.
+
+    Args:
+        results: The metrics by network, in order.
+
+    Returns:
+        One row per network; accuracies in percent.
+    """
+    rows = [
+        [
+            f"`{name}`",
+            str(metrics["blocks"]),
+            f"{metrics['parameters']:,}",
+            f"**{_percent(metrics['accuracy'])}**",
+            f"{_percent(metrics['accuracy_low'])} to {_percent(metrics['accuracy_high'])}",
+            _percent(metrics["notebook_accuracy"]),
+            _say(metrics),
+        ]
+        for name, metrics in results.items()
+    ]
+    header = [
+        "network", "blocks", "parameters", "test accuracy", "95 % interval", "notebook", "status"
+    ]  # fmt: skip
+    return _table(header, rows)
+
+
+def claims_table(records: dict[str, dict[str, Any]]) -> str:
+    """Make a Markdown table of what the notebook's outputs and its closing text say.
+
+    Args:
+        records: The notebook's records by network.
+
+    Returns:
+        One row per network; accuracies in percent.
+    """
+    rows = [
+        [
+            f"`{name}`",
+            _percent(record["test_accuracy"]),
+            _percent(record["claimed_accuracy"]),
+            f"{record['test_loss']:.3f}",
+            f"{record['claimed_loss']:.3f}",
+        ]
+        for name, record in records.items()
+    ]
+    header = ["network", "accuracy, output", "accuracy, text", "loss, output", "loss, text"]
+    return _table(header, rows)
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}. Run `dvc repro`.") from error
+
+
+def _say(metrics: dict[str, Any]) -> str:
+    if metrics["status"] != "collapsed":
+        return str(metrics["status"])
+    evidence = metrics["evidence"]
+    return (
+        f"collapsed: {_percent(evidence['share_of_answers'])} of its answers are "
+        f'"{evidence["most_frequent_answer"]}"'
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _replace(readme: Path, text: str, name: str, table: str) -> str:
+    start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    replaced, count = re.subn(
+        f"{re.escape(start)}.*?{re.escape(end)}",
+        lambda _: f"{start}{table}{end}",
+        text,
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        raise DataError(f"{readme}: expected {start!r} ... {end!r} once, found it {count} times")
+    return replaced

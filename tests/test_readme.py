@@ -1,0 +1,87 @@
+"""The README tells the results that are committed, and commands that exist."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from conftest import PROJECT
+from convdepth.errors import DataError
+from convdepth.params import read_params
+from convdepth.readme import results_table, update_readme
+
+README = PROJECT / "README.md"
+METRICS = PROJECT / "metrics"
+NAMES = list(read_params(PROJECT / "params.yaml").architectures)
+
+
+def update(readme: Path, metrics: Path = METRICS) -> None:
+    update_readme(readme, metrics, PROJECT / "data" / "notebook.json", PROJECT / "params.yaml")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    path = tmp_path / "README.md"
+    path.write_text(README.read_text(encoding="utf-8"), encoding="utf-8")
+    return path
+
+
+def test_the_tables_are_those_of_the_committed_results(copy: Path) -> None:
+    update(copy)
+    assert copy.read_text(encoding="utf-8") == README.read_text(encoding="utf-8")
+
+
+def test_another_result_makes_another_readme(copy: Path, tmp_path: Path) -> None:
+    for name in NAMES:
+        metrics = json.loads((METRICS / f"{name}.json").read_text(encoding="utf-8"))
+        if name == NAMES[-1]:
+            metrics["accuracy"] = 0.123456
+        (tmp_path / f"{name}.json").write_text(json.dumps(metrics))
+    update(copy, tmp_path)
+    assert "**12.35 %**" in copy.read_text(encoding="utf-8")
+
+
+def test_no_other_number_of_a_result_is_in_the_text() -> None:
+    text = re.sub(
+        r"<!-- (\w+) -->.*?<!-- /\1 -->", "", README.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    assert not re.findall(r"\d+\.\d+ ?%|0\.9\d+", text)
+
+
+def test_a_network_beyond_the_notebook_has_a_row_too() -> None:
+    metrics = {
+        "blocks": 2,
+        "parameters": 1234,
+        "accuracy": 0.5,
+        "accuracy_low": 0.4,
+        "accuracy_high": 0.6,
+        "notebook_accuracy": None,
+        "status": "ok",
+    }
+    row = results_table({"cnn2": metrics}).splitlines()[-1]
+    assert row == "| `cnn2` | 2 | 1,234 | **50.00 %** | 40.00 % to 60.00 % | - | ok |"
+
+
+def test_a_readme_without_the_marks_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("no marks")
+    with pytest.raises(DataError, match=r"README\.md: expected .*results"):
+        update(path)
+    assert path.read_text() == "no marks"
+
+
+def test_missing_metrics_are_named(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"{NAMES[0]}\.json: cannot be read.*dvc repro"):
+        update(copy, tmp_path / "nowhere")
+
+
+def test_every_target_that_the_readme_names_exists() -> None:
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`?make ([a-z-]+)", README.read_text(encoding="utf-8")):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_file_that_the_readme_shows_exists() -> None:
+    for name in re.findall(r"\]\(([^)]+)\)", README.read_text(encoding="utf-8")):
+        assert (PROJECT / name).is_file(), name
