@@ -1,4 +1,4 @@
-"""A copy of the project to run its pipeline in, on drawn digits and small parameters."""
+"""A copy of the project to run its pipeline in, with small parameters."""
 
 import os
 import re
@@ -22,10 +22,10 @@ class Project:
 
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder
-        self.environment = {
+        self.environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
-            "DVC_SITE_CACHE_DIR": str(home / "dvc"),
+            "DVC_SITE_CACHE_DIR": str(folder.parent / "dvc"),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_AUTHOR_NAME": "test",
             "GIT_AUTHOR_EMAIL": "test@example.org",
@@ -82,10 +82,7 @@ def stages_run(output: str) -> list[str]:
 
 
 def create(folder: Path, home: Path, params: Mapping[str, Any]) -> Project:
-    """Copy the project's own files, without any result, and put drawn digits in MNIST's place.
-
-    The stage `download` refuses whatever is not MNIST, so its output is committed by hand.
-    """
+    """Copy the project's own files, without any result."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=PROJECT,
@@ -100,7 +97,15 @@ def create(folder: Path, home: Path, params: Mapping[str, Any]) -> Project:
     project = Project(folder, home)
     project.edit_params(params)
     project.run("git", "init", "--quiet")
-    drawn.write(folder / "data" / "raw")
-    project.run("dvc", "commit", "--force", "download")
-    project.commit("The project, with drawn digits")
+    project.commit("The project")
     return project
+
+
+def put_drawn_digits(project: Project) -> None:
+    """Put drawn digits in MNIST's place.
+
+    The stage `download` refuses whatever is not MNIST, so its output is committed by hand.
+    """
+    drawn.write(project.folder / "data" / "raw")
+    project.run("dvc", "commit", "--force", "download")
+    project.commit("Drawn digits")

@@ -16,14 +16,16 @@ COMMANDS = ["download", "normalize", "validate", "train", "evaluate", "plot", "s
 HEAVY = {"tensorflow", "keras", "great_expectations", "pandas", "matplotlib", "dvc", "prefect"}
 
 
-def run(*arguments: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, folder: Path = PROJECT, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [COMMAND, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"COLUMNS": "100"},
+        env=os.environ | {"COLUMNS": "100"} | environment,
     )
 
 
@@ -72,6 +74,29 @@ def test_a_mistake_has_a_message_and_an_exit_code_and_no_traceback(
     assert finished.returncode == code
     assert message in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("stage", ["validate", "train", "evaluate", "plot"])
+def test_a_wrong_parameter_is_refused_before_a_heavy_library_is_loaded(
+    stage: str, tmp_path: Path, params_text: str
+) -> None:
+    (tmp_path / "params.yaml").write_text(params_text.replace("epochs: 12", "epochs: 0"))
+    options = {
+        "validate": ["raw", "normalized", "summary", "docs"],
+        "train": ["normalized", "model", "history"],
+        "evaluate": ["normalized", "model", "notebook", "metrics", "predictions"],
+        "plot": [
+            "normalized", "models", "histories", "predictions", "notebook", "figures", "tables"
+        ],
+    }  # fmt: skip
+    name = ["cnn1"] if stage in ("train", "evaluate") else []
+    arguments = [stage, *name, *(f"--{option}=nowhere" for option in options[stage])]
+    finished = run(*arguments, folder=tmp_path, PYTHONPROFILEIMPORTTIME="1")
+    assert finished.returncode == 2
+    assert "params.yaml: train.epochs: expected at least 1, got 0" in finished.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
+    assert "pydantic" in loaded
+    assert not loaded & HEAVY
 
 
 def test_a_path_that_cannot_be_written_is_the_machines_fault(raw: Path, tmp_path: Path) -> None:

@@ -258,6 +258,13 @@ def test_depth_shows_the_interval() -> None:
     assert ends == pytest.approx([100 * bound for bound in result.interval])
 
 
+def test_depth_shows_the_whole_interval_even_if_it_is_wide() -> None:
+    certain = replace(make_result(), accuracy=1, interval=(0.72, 1), recorded=None)
+    low, high = draw_accuracy_by_depth([certain]).axes[0].get_ylim()
+    assert low < 72
+    assert high > 100
+
+
 def test_depth_marks_a_network_far_below_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     weak = replace(make_result(1), accuracy=0.7, interval=(0.68, 0.72))
     assert "70.00 % ↓" in words(draw_accuracy_by_depth([make_result(0), weak]), monkeypatch)

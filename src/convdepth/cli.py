@@ -84,6 +84,7 @@ def validate(
     Counts, labels, class balance, ink, duplicates, and images that are in both splits. The pages
     show each rule with what was found, also when a rule is broken.
     """
+    _check(params)
     from convdepth.validate import main
 
     main(raw=raw, normalized=normalized, summary=summary, docs=docs, params=params)
@@ -103,6 +104,7 @@ def train(
 
     Equal parameters, data and software give an equal model, to the byte, on equal hardware.
     """
+    _check(params, name)
     from convdepth.train import main
 
     main(name=name, normalized=normalized, model=model, history=history, params=params)
@@ -125,6 +127,7 @@ def evaluate(
     Accuracy with its 95 % interval, loss, figures per digit, and whether the network collapsed
     to one answer.
     """
+    _check(params, name)
     from convdepth.evaluate import main
 
     main(
@@ -155,6 +158,7 @@ def plot(
     params: Params = PARAMS,
 ) -> None:
     """Draw all figures: curves, weights, confusion, accuracy by depth, and errors."""
+    _check(params)
     from convdepth.plot import main
 
     main(
@@ -227,6 +231,16 @@ def readme(
     from convdepth.readme import update_readme
 
     update_readme(readme, metrics, notebook, params)
+
+
+def _check(params: Path, name: str | None = None) -> None:
+    """Refuse a wrong parameter at once, and not after seconds of imports."""
+    from convdepth.params import read_architecture, read_params
+
+    if name is None:
+        read_params(params)
+    else:
+        read_architecture(name, params)
 
 
 def run() -> NoReturn:

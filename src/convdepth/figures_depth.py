@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from itertools import chain
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -34,9 +35,9 @@ def draw_accuracy_by_depth(results: Sequence[Result]) -> Figure:
     width = max(10, 1.9 * len(results) + 1.5)
     figure = Figure(figsize=(width, 7.5 if learned else 4.5), layout="constrained")
     heights = [2, 1] if learned else [1]
-    panels = figure.subplots(len(heights), 1, squeeze=False, sharex=True, height_ratios=heights)[
-        :, 0
-    ]
+    panels = figure.subplots(
+        len(heights), 1, squeeze=False, sharex=True, height_ratios=heights
+    ).ravel()
     for axes in panels:
         _draw_accuracies(axes, ordered)
     if learned:
@@ -73,7 +74,7 @@ def _depth_label(result: Result) -> str:
 
 
 def _zoom(axes: Axes, results: Sequence[Result], floor: float) -> None:
-    visible = [100 * value for value in _all_values(results) if value >= floor]
+    visible = _visible_values(results, floor)
     margin = 0.08 * (max(visible) - min(visible))
     axes.set_ylim(min(visible) - margin, max(visible) + margin)
     axes.set_title(f"within {100 * _ZOOM:g} points of the best", loc="left", fontsize=10)
@@ -84,12 +85,14 @@ def _zoom(axes: Axes, results: Sequence[Result], floor: float) -> None:
             _write_beside(axes, place, result)
 
 
-def _all_values(results: Sequence[Result]) -> list[float]:
-    values = [bound for result in results for bound in result.interval]
-    for result in results:
-        if result.recorded is not None:
-            values += [result.recorded.test_accuracy, result.recorded.claimed_accuracy]
-    return values
+def _visible_values(results: Sequence[Result], floor: float) -> list[float]:
+    """List what the zoom shows, in per cent: whole intervals, and what the notebook says."""
+    shown = [result.interval for result in results if result.accuracy >= floor]
+    recorded = [result.recorded for result in results if result.recorded is not None]
+    said = [(record.test_accuracy, record.claimed_accuracy) for record in recorded]
+    near = [value for value in chain.from_iterable(said) if value >= floor]
+    values = [*chain.from_iterable(shown), *near]
+    return [100 * value for value in values]
 
 
 def _write_below(axes: Axes, place: int, result: Result) -> None:

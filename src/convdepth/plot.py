@@ -56,25 +56,13 @@ def main(
     """
     parameters = read_params(params)
     images, labels = read_split(normalized, "test")
-    records = read_notebook(notebook)
-    answers = read_all_predictions(predictions, parameters, labels)
-    curves = read_all_histories(histories, parameters)
-    kernels = read_all_kernels(models, parameters)
-    results = [
-        Result(
-            name=name,
-            num_blocks=len(architecture.blocks),
-            color=color,
-            history=curves[name],
-            predictions=answers[name],
-            kernels=kernels[name],
-            recorded=_recorded(records.get(name)),
-            **judge(answers[name]),
-        )
-        for (name, architecture), color in zip(
-            parameters.architectures.items(), cycle(COLORS), strict=False
-        )
-    ]
+    results = gather_results(
+        parameters,
+        answers=read_all_predictions(predictions, parameters, labels),
+        curves=read_all_histories(histories, parameters),
+        records=read_notebook(notebook),
+        kernels=read_all_kernels(models, parameters),
+    )
     write_tables(tables, results)
     draw_all(figures, results, images, parameters)
 
@@ -149,6 +137,42 @@ def read_all_kernels(folder: Path, parameters: Params) -> dict[str, dict[str, Ke
         name: _read_kernels(architecture, paths[name])
         for name, architecture in parameters.architectures.items()
     }
+
+
+def gather_results(
+    parameters: Params,
+    answers: dict[str, pd.DataFrame],
+    curves: dict[str, pd.DataFrame],
+    records: dict[str, Any],
+    kernels: dict[str, dict[str, Kernel]],
+) -> list[Result]:
+    """Put together what the figures show of each network.
+
+    Args:
+        parameters: Give the networks, and their order, which gives the colours.
+        answers: Predictions by name, see `read_all_predictions`.
+        curves: Histories by name, see `read_all_histories`.
+        records: What the notebook recorded, by name; a network may be missing.
+        kernels: Kernels by name and layer, see `read_all_kernels`.
+
+    Returns:
+        One result per network.
+    """
+    return [
+        Result(
+            name=name,
+            num_blocks=len(architecture.blocks),
+            color=color,
+            history=curves[name],
+            predictions=answers[name],
+            kernels=kernels[name],
+            recorded=_recorded(records.get(name)),
+            **judge(answers[name]),
+        )
+        for (name, architecture), color in zip(
+            parameters.architectures.items(), cycle(COLORS), strict=False
+        )
+    ]
 
 
 def judge(predictions: pd.DataFrame) -> dict[str, Any]:
