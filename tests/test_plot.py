@@ -92,7 +92,14 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 def write_notebook(path: Path) -> None:
     epoch = {"epoch": 1, "loss": 0.4, "accuracy": 0.9, "val_loss": 0.2, "val_accuracy": 0.95}
-    record = {"test_accuracy": 0.95, "claimed_accuracy": 0.96, "epochs": [epoch]}
+    record = {
+        "parameters": 1,
+        "test_accuracy": 0.95,
+        "test_loss": 0.2,
+        "claimed_accuracy": 0.96,
+        "claimed_loss": 0.1,
+        "epochs": [epoch],
+    }
     path.write_text(json.dumps({"tiny": record}))
 
 

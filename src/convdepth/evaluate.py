@@ -12,7 +12,7 @@ from convdepth.archive import load_weights
 from convdepth.files import write_csv, write_json
 from convdepth.images import Images, Labels, read_split
 from convdepth.network import build_network
-from convdepth.notebook import read_notebook
+from convdepth.notebook import Record, read_notebook
 from convdepth.params import read_architecture, read_params
 from convdepth.runtime import configure, keras
 from convdepth.scores import Score, class_scores, prior_loss, score
@@ -132,7 +132,7 @@ def _evidence(total: Score, class_prior_loss: float) -> dict[str, Any]:
     }
 
 
-def compare(accuracy: float, recorded: dict[str, Any] | None) -> dict[str, float | None]:
+def compare(accuracy: float, recorded: Record | None) -> dict[str, float | None]:
     """Set an accuracy beside the one that the notebook recorded.
 
     Args:
@@ -145,5 +145,5 @@ def compare(accuracy: float, recorded: dict[str, Any] | None) -> dict[str, float
     """
     if recorded is None:
         return {"notebook_accuracy": None, "notebook_difference": None}
-    theirs = recorded["test_accuracy"]
+    theirs = recorded.test_accuracy
     return {"notebook_accuracy": theirs, "notebook_difference": round(accuracy - theirs, 6)}

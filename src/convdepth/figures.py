@@ -1,7 +1,7 @@
 """What the pictures have in common: what they show of a network, colours, headings, PNG bytes.
 
 The pictures themselves are drawn in `figures_curves`, `figures_weights` and `figures_answers`:
-results in, a Matplotlib figure out. None of them goes through pyplot, so no window, no backend and
+results in, a Matplotlib figure out. None of them draws through pyplot, so no window, no backend and
 no setting of the process is touched.
 """
 

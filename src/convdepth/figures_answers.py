@@ -3,13 +3,15 @@
 import math
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
@@ -25,8 +27,11 @@ from convdepth.figures import (
 from convdepth.images import NUM_CLASSES, Images
 from convdepth.scores import confusion_matrix
 
-_MANY = 100
-"""Where the colours of the confusions end; only a network in trouble confuses more images."""
+_NORM, _CMAP = LogNorm(1, 100), "YlOrRd"
+"""Of the confusions; only a network in trouble confuses more than a hundred images."""
+
+_GREY = "#E6E6E6"
+"""Of the cells with right answers."""
 
 _WORDS = ["label", "predicted", "probability"]
 _NUM_COLUMNS, _MAX_ROWS = 10, 4
@@ -51,11 +56,12 @@ def draw_confusion(results: Sequence[Result]) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
     for axes, result in zip(grid, results, strict=False):
-        colors = _draw_matrix(axes, confusion_matrix(result.predictions))
+        _draw_matrix(axes, confusion_matrix(result.predictions))
         num_errors, num_images = len(result.errors), len(result.predictions)
         add_name(axes, result, f"{num_errors:,} errors in {num_images:,} images")
     for axes in grid[len(results) :]:
         axes.remove()
+    colors = ScalarMappable(_NORM, _CMAP)
     bar = figure.colorbar(colors, ax=grid[: len(results)], shrink=0.7, extend="max", format="{x:g}")
     bar.set_label("images answered wrongly")
     note = "Grey: answered rightly. An empty cell: no image."
@@ -63,26 +69,18 @@ def draw_confusion(results: Sequence[Result]) -> Figure:
     return figure
 
 
-def _draw_matrix(axes: Axes, counts: NDArray[np.int64]) -> AxesImage:
-    wrong = counts.astype(np.float64)
-    np.fill_diagonal(wrong, 0)
-    norm = LogNorm(1, _MANY)
-    axes.set_facecolor("white")
-    diagonal = np.where(np.eye(NUM_CLASSES), 0.12, np.nan)
-    axes.imshow(diagonal, cmap="Greys", vmin=0, vmax=1)
-    colors = axes.imshow(np.where(wrong > 0, wrong, np.nan), cmap="YlOrRd", norm=norm)
-    for (label, predicted), count in np.ndenumerate(counts):
-        if count:
-            ink = "#666666" if label == predicted else "black" if count < _MANY / 4 else "white"
-            axes.text(predicted, label, str(count), ha="center", va="center", size=7, color=ink)
+def _draw_matrix(axes: Axes, counts: NDArray[np.int64]) -> None:
+    right = np.eye(NUM_CLASSES, dtype=bool)
+    looks: dict[str, Any] = {"annot": True, "fmt": "d", "annot_kws": {"size": 7}, "ax": axes}
+    looks |= {"square": True, "cbar": False}
+    looks |= {"vmin": _NORM.vmin, "vmax": _NORM.vmax}  # seaborn looks for them where nothing is
+    grey = ListedColormap([_GREY])
+    sns.heatmap(counts, mask=~right | (counts == 0), cmap=grey, **looks)
+    sns.heatmap(counts, mask=right | (counts == 0), cmap=_CMAP, norm=_NORM, **looks)
     axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    axes.set_xticks(range(NUM_CLASSES))
-    axes.set_yticks(range(NUM_CLASSES))
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, rotation=0)
     axes.set_xlabel("answer (digit)")
     axes.set_ylabel("true digit")
-    return colors
 
 
 @style()

@@ -1,15 +1,15 @@
 """Pictures of the weights: the distribution within every kernel, as violins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from scipy.stats import gaussian_kde
 
 from convdepth.figures import (
     MUTED,
@@ -21,14 +21,10 @@ from convdepth.figures import (
 )
 
 Kernel = NDArray[np.float32]
-Violin = dict[str, NDArray[np.float64] | float]
 
 _NOTEBOOK_LABELS = ("Hidden Layer 1", "Hidden Layer 2", "Output Layer")
 _NOTEBOOK_COLORS = ("#3B5BDB", "#D7263D", "#E8B900")
 """Blue, red and yellow, as in the notebook, of about the strength that seaborn gave them there."""
-
-_NUM_BINS = 1000
-_NUM_POINTS = 200
 
 
 @style()
@@ -53,7 +49,7 @@ def draw_weights(results: Sequence[Result]) -> Figure:
     for axes in grid[len(results) :]:
         axes.remove()
     note = (
-        "All violins have the same greatest width. Lines: the median, and the middle 90 % of the "
+        "All violins have the same greatest width. Lines: the median and the quartiles of the "
         "weights. At the right: the number of weights."
     )
     add_heading(figure, "Weights of every kernel after training", note)
@@ -84,59 +80,15 @@ def draw_notebook_weights(results: Sequence[Result]) -> Figure:
     return figure
 
 
-def violin(kernel: Kernel) -> Violin:
-    """Compute the density of a kernel's weights, as `matplotlib.axes.Axes.violin` wants it.
-
-    A Gaussian density estimate with Scott's bandwidth over a fine histogram of all weights: a
-    million of them take milliseconds, and none is left out.
-
-    Args:
-        kernel: Any shape, float32, finite.
-
-    Returns:
-        ``coords`` and the density ``vals``; ``mean``, ``median``, ``min`` and ``max``; and
-        ``quantiles``, those of 5 and 95 %. Weights that are all equal give a spike.
-    """
-    weights = kernel.ravel().astype(np.float64)
-    low, high = float(weights.min()), float(weights.max())
-    if low == high:
-        coords, density = np.array([low, low]), np.ones(2)
-    else:
-        coords, density = _estimate_density(weights)
-    return {
-        "coords": coords,
-        "vals": density,
-        "mean": float(weights.mean()),
-        "median": float(np.median(weights)),
-        "min": low,
-        "max": high,
-        "quantiles": np.quantile(weights, [0.05, 0.95]),
-    }
-
-
-def _estimate_density(
-    weights: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    counts, edges = np.histogram(weights, bins=_NUM_BINS)
-    centers = (edges[:-1] + edges[1:]) / 2
-    # Scott's rule, by the number of weights: scipy would take it from the number of bins.
-    estimate = gaussian_kde(centers, bw_method=weights.size ** (-1 / 5), weights=counts)
-    coords = np.linspace(edges[0], edges[-1], _NUM_POINTS)
-    return coords, estimate(coords)
-
-
 def _draw_kernels(axes: Axes, result: Result, most: int) -> None:
-    places = range(len(result.kernels))
-    violins = [violin(kernel) for kernel in result.kernels.values()]
-    _draw_violins(axes, violins, places, result.color, "horizontal")
-    axes.set_yticks(places, list(result.kernels))
+    _draw_violins(axes, result.kernels, result.color, "y")
     # Every panel has room for the deepest network, so that a layer has the same height in all.
     axes.set_ylim(most - 0.4, -0.6)
     axes.tick_params(axis="x", labelbottom=True)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.set_xlabel("weight")
-    for place, kernel in zip(places, result.kernels.values(), strict=True):
+    for place, kernel in enumerate(result.kernels.values()):
         anchor = axes.get_yaxis_transform()
         text = f"{kernel.size:,}"
         axes.text(1, place, text, transform=anchor, fontsize=7, color="#444444", va="center")
@@ -144,24 +96,20 @@ def _draw_kernels(axes: Axes, result: Result, most: int) -> None:
 
 
 def _draw_violins(
-    axes: Axes,
-    violins: Sequence[Violin],
-    places: Sequence[int],
-    color: str,
-    orientation: Literal["horizontal", "vertical"],
+    axes: Axes, kernels: Mapping[str, Kernel], color: str, orient: Literal["x", "y"]
 ) -> None:
-    parts: dict[str, Any] = axes.violin(
-        violins,
-        places,
-        orientation=orientation,
-        widths=0.85,
-        showextrema=False,
-        showmedians=True,
+    sns.violinplot(
+        {layer: kernel.ravel() for layer, kernel in kernels.items()},
+        orient=orient,
+        color=color,
+        alpha=0.55,
+        width=0.85,
+        density_norm="width",
+        cut=0,  # no density beyond the weights that there are
+        inner="quart",
+        linewidth=1,
+        ax=axes,
     )
-    for body in parts["bodies"]:
-        body.set(facecolor=color, edgecolor=color, alpha=0.55, linewidth=1)
-    for lines, width in (("cmedians", 1.8), ("cquantiles", 0.9)):
-        parts[lines].set(color="#222222", linewidth=width)
 
 
 def _draw_notebook_panels(part: SubFigure, result: Result) -> None:
@@ -170,7 +118,7 @@ def _draw_notebook_panels(part: SubFigure, result: Result) -> None:
     shown = islice(result.kernels.items(), len(_NOTEBOOK_LABELS))
     looks = zip(panels, shown, _NOTEBOOK_COLORS, _NOTEBOOK_LABELS, strict=True)
     for axes, (layer, kernel), color, label in looks:
-        _draw_violins(axes, [violin(kernel)], [0], color, "vertical")
+        _draw_violins(axes, {layer: kernel}, color, "x")
         axes.set_xticks([])
         axes.set_xlabel(layer, weight="bold")
         axes.set_title(f'notebook: "{label}"', fontsize=8, color=MUTED)

@@ -14,10 +14,10 @@ from convdepth.figures_answers import draw_confusion, draw_errors, draw_shared_e
 from convdepth.figures_curves import draw_learning_curves
 from convdepth.figures_depth import draw_accuracy_by_depth
 from convdepth.figures_weights import Kernel, draw_notebook_weights, draw_weights
-from convdepth.files import write_text
+from convdepth.files import write_csv
 from convdepth.images import NUM_CLASSES, Images, Labels, read_split
 from convdepth.network import build_network
-from convdepth.notebook import read_notebook
+from convdepth.notebook import Record, read_notebook
 from convdepth.params import Params, read_params
 from convdepth.runtime import configure
 from convdepth.scores import confusion_matrix, score
@@ -143,7 +143,7 @@ def gather_results(
     parameters: Params,
     answers: dict[str, pd.DataFrame],
     curves: dict[str, pd.DataFrame],
-    records: dict[str, Any],
+    records: dict[str, Record],
     kernels: dict[str, dict[str, Kernel]],
 ) -> list[Result]:
     """Put together what the figures show of each network.
@@ -209,8 +209,7 @@ def write_tables(folder: Path, results: list[Result]) -> None:
     curves = pd.concat([_with_network(result, result.history) for result in results])
     counts = pd.concat([_with_network(result, _count_pairs(result)) for result in results])
     for name, table in (("curves", curves), ("confusion", counts)):
-        content = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-        write_text(folder / f"{name}.csv", content)
+        write_csv(folder / f"{name}.csv", table)
 
 
 def draw_all(folder: Path, results: list[Result], images: Images, parameters: Params) -> None:
@@ -262,13 +261,13 @@ def _read_kernels(architecture: Architecture, path: Path) -> dict[str, Kernel]:
     return {layer.name: layer.get_weights()[0] for layer in network.layers if layer.weights}
 
 
-def _recorded(record: dict[str, Any] | None) -> Recorded | None:
+def _recorded(record: Record | None) -> Recorded | None:
     if record is None:
         return None
     return Recorded(
-        test_accuracy=record["test_accuracy"],
-        claimed_accuracy=record["claimed_accuracy"],
-        history=pd.DataFrame(record["epochs"])[HISTORY_COLUMNS],
+        test_accuracy=record.test_accuracy,
+        claimed_accuracy=record.claimed_accuracy,
+        history=pd.DataFrame([epoch.model_dump() for epoch in record.epochs]),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from convdepth.errors import DataError
 from convdepth.files import write_text
-from convdepth.notebook import read_notebook
+from convdepth.notebook import Record, read_notebook
 from convdepth.params import read_params
 
 
@@ -61,7 +61,7 @@ def results_table(results: dict[str, dict[str, Any]]) -> str:
     return _table(header, rows)
 
 
-def claims_table(records: dict[str, dict[str, Any]]) -> str:
+def claims_table(records: dict[str, Record]) -> str:
     """Make a Markdown table of what the notebook's outputs and its closing text say.
 
     Args:
@@ -73,10 +73,10 @@ def claims_table(records: dict[str, dict[str, Any]]) -> str:
     rows = [
         [
             f"`{name}`",
-            _percent(record["test_accuracy"]),
-            _percent(record["claimed_accuracy"]),
-            f"{record['test_loss']:.3f}",
-            f"{record['claimed_loss']:.3f}",
+            _percent(record.test_accuracy),
+            _percent(record.claimed_accuracy),
+            f"{record.test_loss:.3f}",
+            f"{record.claimed_loss:.3f}",
         ]
         for name, record in records.items()
     ]
