@@ -1,6 +1,8 @@
 """`.keras` archives: equal bytes for equal content, and nothing but weights is read."""
 
 import io
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -113,5 +115,36 @@ def test_a_failed_write_keeps_the_former_file(tmp_path: Path) -> None:
     network.save = no_space
     with pytest.raises(MachineError, match=r"a\.keras: .*No space left"):
         save_network(network, path)
+    assert path.read_bytes() == former
+    assert list(tmp_path.iterdir()) == [path]
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from convdepth.archive import save_network
+from convdepth.network import build_network
+from convdepth.params import read_architecture
+limit, params, path = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+network = build_network(read_architecture("cnn3", params), seed=2)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+save_network(network, path)
+"""
+
+
+@pytest.mark.parametrize("missing", [200_000, 1])
+def test_a_full_disk_keeps_the_former_file(tmp_path: Path, missing: int) -> None:
+    # The limit of a file's size stands for a disk that is full just there.
+    path = saved(tmp_path / "a.keras")
+    former = path.read_bytes()
+    limit = str(len(former) - missing)
+    finished = subprocess.run(
+        [sys.executable, "-c", LIMITED, limit, str(PROJECT / "params.yaml"), str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "MachineError" in finished.stderr
+    assert "a.keras: cannot be written: File too large" in finished.stderr
     assert path.read_bytes() == former
     assert list(tmp_path.iterdir()) == [path]
