@@ -45,6 +45,11 @@ def test_git_is_clean_and_dvc_up_to_date_after_a_run(finished: Project) -> None:
     assert "up to date" in finished.run("dvc", "status")
 
 
+def test_dvc_leaves_no_file_of_its_own_among_the_data(finished: Project) -> None:
+    # It would be hashed with the folder, and its lines depend on the order of the stages.
+    assert not list((finished.folder / "data").rglob(".gitignore"))
+
+
 def test_a_second_run_runs_nothing(finished: Project) -> None:
     assert finished.repro() == []
 
