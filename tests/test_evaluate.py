@@ -86,9 +86,9 @@ def test_a_collapsed_network_is_reported_with_its_evidence(
     constant_network(tiny_params, model, digit=4)
     metrics = json.loads(evaluate(tiny_params, normalized, model)[0].read_text())
     assert metrics["status"] == "collapsed"
-    assert metrics["evidence"]["most_frequent_answer"] == 4
-    assert metrics["evidence"]["share_of_answers"] == 1
-    assert metrics["evidence"]["class_prior_loss"] == pytest.approx(2.30, abs=0.01)
+    assert metrics["evidence"]["answer"] == 4
+    assert metrics["evidence"]["answer_share"] == 1
+    assert metrics["evidence"]["prior_loss"] == pytest.approx(2.30, abs=0.01)
     assert metrics["classes"][5]["precision"] is None
     assert capsys.readouterr().out.rstrip().endswith("collapsed")
 
@@ -110,7 +110,7 @@ def test_labels_that_lack_a_digit_in_training_give_no_infinite_number(
         write_split(tmp_path / "few", split, images[few], labels[few])
     constant_network(tiny_params, model, digit=4)
     metrics = json.loads(evaluate(tiny_params, tmp_path / "few", model)[0].read_text())
-    assert metrics["evidence"]["class_prior_loss"] is None
+    assert metrics["evidence"]["prior_loss"] is None
 
 
 def test_the_difference_to_the_notebook() -> None:

@@ -125,9 +125,9 @@ def _evidence(total: Score, class_prior_loss: float) -> dict[str, Any]:
         return {}
     return {
         "evidence": {
-            "most_frequent_answer": total.answer,
-            "share_of_answers": total.answer_share,
-            "class_prior_loss": class_prior_loss if math.isfinite(class_prior_loss) else None,
+            "answer": total.answer,
+            "answer_share": total.answer_share,
+            "prior_loss": class_prior_loss if math.isfinite(class_prior_loss) else None,
         }
     }
 

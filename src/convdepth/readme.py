@@ -97,7 +97,7 @@ def _say(metrics: dict[str, Any]) -> str:
     evidence = metrics["evidence"]
     return (
         f"collapsed: {_percent(evidence['share_of_answers'])} of its answers are "
-        f'"{evidence["most_frequent_answer"]}"'
+        f'"{evidence["answer"]}"'
     )
 
 
