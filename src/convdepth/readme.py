@@ -96,7 +96,7 @@ def _say(metrics: dict[str, Any]) -> str:
         return str(metrics["status"])
     evidence = metrics["evidence"]
     return (
-        f"collapsed: {_percent(evidence['share_of_answers'])} of its answers are "
+        f"collapsed: {_percent(evidence['answer_share'])} of its answers are "
         f'"{evidence["answer"]}"'
     )
 
@@ -111,13 +111,13 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _replace(readme: Path, text: str, name: str, table: str) -> str:
-    start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     replaced, count = re.subn(
         f"{re.escape(start)}.*?{re.escape(end)}",
-        lambda _: f"{start}{table}{end}",
+        lambda _: f"{start}\n{table}\n{end}",
         text,
         flags=re.DOTALL,
     )
     if count != 1:
-        raise DataError(f"{readme}: expected {start!r} ... {end!r} once, found it {count} times")
+        raise DataError(f"{readme}: expected {start} ... {end} once, found it {count} times")
     return replaced
