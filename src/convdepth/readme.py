@@ -96,8 +96,7 @@ def _say(metrics: dict[str, Any]) -> str:
         return str(metrics["status"])
     evidence = metrics["evidence"]
     return (
-        f"collapsed: {_percent(evidence['answer_share'])} of its answers are "
-        f'"{evidence["answer"]}"'
+        f'collapsed: {_percent(evidence["answer_share"])} of its answers are "{evidence["answer"]}"'
     )
 
 
