@@ -112,9 +112,12 @@ def test_a_path_that_cannot_be_written_is_the_machines_fault(raw: Path, tmp_path
 def test_a_signal_ends_a_training_and_leaves_no_file(
     number: int, normalized: Path, tmp_path: Path
 ) -> None:
-    targets = [f"--model={tmp_path / 'models' / 'a'}", f"--history={tmp_path / 'b'}"]
+    targets = [f"--model={tmp_path / 'models' / 'a.keras'}", f"--history={tmp_path / 'a.csv'}"]
+    # Whoever runs the tests in the background may have SIGINT ignored, and so their children.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heed}; from convdepth.cli import run; run()"]
     process = subprocess.Popen(
-        [COMMAND, "train", "cnn1", f"--normalized={normalized}", *targets],
+        [*command, "train", "cnn1", f"--normalized={normalized}", *targets],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -243,17 +243,30 @@ def _check(params: Path, name: str | None = None) -> None:
         read_architecture(name, params)
 
 
+_received: list[int] = []
+"""The signals that have asked this process to end."""
+
+
 def run() -> NoReturn:
     """Run the command line; an expected error becomes one message and its exit code."""
-    # Python would otherwise end at once on SIGTERM, and leave temporary files behind.
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A shell may have set a background job to ignore one, and that shall stay so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         app()
     except ConvdepthError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception:
+        if not _received:
+            raise
+        # TensorFlow was calling Python just then, and has made an error of its own of the signal.
+        sys.exit(128 + _received[0])
     sys.exit(0)
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    # Raised, since by default SIGTERM ends Python at once and leaves temporary files behind.
+    _received.append(number)
     sys.exit(128 + number)
