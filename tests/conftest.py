@@ -1,5 +1,7 @@
 """What several test modules share."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,9 @@ import drawn
 from convdepth import images
 
 PROJECT = Path(__file__).parent.parent
+
+# Prefect makes its folder when it is imported, and by default in the user's home.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
 
 
 @pytest.fixture(scope="session")

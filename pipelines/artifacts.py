@@ -1,0 +1,117 @@
+"""What a flow shows in Prefect: its progress, the metrics, what they were before, the figures.
+
+All of it is for people, and none of it is a result: where Prefect cannot take it, the flow says
+so and goes on.
+"""
+
+import base64
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from PIL import Image
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+FIGURE_PIXELS = 1200
+"""The longer side of a figure in Prefect; the whole figure stays in its file."""
+
+
+class Progress:
+    """The share of a flow's stages that are done, as an artifact."""
+
+    def __init__(self, stages: int) -> None:
+        """Create the artifact.
+
+        Args:
+            stages: How many there are to do.
+        """
+        self.stages = stages
+        self.artifact: UUID | None = None
+        with _best_effort("progress"):
+            self.artifact = cast(UUID, create_progress_artifact(0.0, key="progress"))
+
+    def update(self, done: int) -> None:
+        """Show how many stages are done."""
+        if self.artifact is not None:
+            with _best_effort("progress"):
+                update_progress_artifact(self.artifact, 100.0 * done / self.stages)
+
+
+def publish_metrics() -> None:
+    """Show the metrics of all networks, and how they differ from those of the last commit."""
+    with _best_effort("metrics"):
+        create_table_artifact(read_metrics(), key="metrics", description="dvc metrics show")
+    with _best_effort("metrics diff"):
+        difference = _dvc("metrics", "diff", "--md") or "As in the last commit."
+        create_markdown_artifact(
+            difference, key="metrics-diff", description="dvc metrics diff, against the last commit"
+        )
+
+
+def publish_figures(outs: Iterable[Path]) -> None:
+    """Show each figure.
+
+    Args:
+        outs: Files or folders; the ``.png`` files in them are shown.
+    """
+    for out in outs:
+        for path in sorted([out] if out.suffix == ".png" else out.glob("**/*.png")):
+            with _best_effort(path.name):
+                key = f"figure-{path.stem.lower().replace('_', '-')}"
+                create_markdown_artifact(f"![{path.stem}]({_data_url(path)})", key=key)
+
+
+def read_metrics() -> list[dict[str, Any]]:
+    """Read the metrics of the workspace, as DVC finds them.
+
+    Returns:
+        One row for each file: ``metrics``, its name, and each of its values that is no mapping.
+
+    Raises:
+        CalledProcessError: DVC cannot read them.
+    """
+    shown = json.loads(_dvc("metrics", "show", "--json"))
+    return [
+        {
+            "metrics": Path(name).stem,
+            **{key: value for key, value in file["data"].items() if not isinstance(value, dict)},
+        }
+        for name, file in shown.get("", {}).get("data", {}).items()
+        if "data" in file
+    ]
+
+
+def _dvc(*arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _data_url(path: Path) -> str:
+    with Image.open(path) as figure:
+        figure.thumbnail((FIGURE_PIXELS, FIGURE_PIXELS))
+        content = io.BytesIO()
+        figure.save(content, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+@contextlib.contextmanager
+def _best_effort(what: str) -> Iterator[None]:
+    """Log what goes wrong, and go on; a server that is gone holds up nothing."""
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            yield
+    except Exception as error:
+        get_run_logger().warning("artifact %s: not shown in Prefect: %s", what, error)

@@ -1,0 +1,130 @@
+"""The stages of the project and what each of them waits for, as DVC's own graph has them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import networkx as nx
+from dvc.dvcfile import PROJECT_FILE
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from dvc.stage import Stage as DvcStage
+
+from convdepth.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A node of the graph.
+
+    Attributes:
+        name: As `dvc repro` takes it, such as ``train@cnn1``.
+        upstream: The stages that must be done before.
+        outs: What it writes, as absolute paths.
+    """
+
+    name: str
+    upstream: frozenset[str]
+    outs: tuple[Path, ...]
+
+    @property
+    def group(self) -> str:
+        """The name without its ``@key``: ``train`` for ``train@cnn1``."""
+        return self.name.partition("@")[0]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Stages by name, in an order in which they can run."""
+
+    stages: Mapping[str, Stage]
+
+    def sorter(self) -> TopologicalSorter[str]:
+        """Give the standard library's sorter, prepared: it tells which stages are ready."""
+        sorter = TopologicalSorter({stage.name: stage.upstream for stage in self.stages.values()})
+        sorter.prepare()
+        return sorter
+
+    def select(self, wanted: Callable[[Stage], bool]) -> "Graph":
+        """Keep only some stages, and what these wait for among themselves."""
+        kept = {name: stage for name, stage in self.stages.items() if wanted(stage)}
+        return Graph(
+            {
+                name: Stage(name, stage.upstream & kept.keys(), stage.outs)
+                for name, stage in kept.items()
+            }
+        )
+
+    def groups(self, *groups: str) -> "Graph":
+        """Keep the stages of these groups.
+
+        Args:
+            groups: Names of stages without their ``@key``.
+        """
+        return self.select(lambda stage: stage.group in groups)
+
+    def key(self, key: str) -> "Graph":
+        """Keep the stages that ``foreach`` made for one key.
+
+        Args:
+            key: What stands behind the ``@``, such as ``cnn1``.
+
+        Raises:
+            ParameterError: There is no such key.
+        """
+        known = sorted({name.partition("@")[2] for name in self.stages if "@" in name})
+        if key not in known:
+            raise ParameterError(
+                f"params.yaml: architectures.{key}: no such architecture; there are "
+                f"{', '.join(known) or 'none'}"
+            )
+        return self.select(lambda stage: stage.name.endswith(f"@{key}"))
+
+
+def read_graph(folder: Path = Path()) -> Graph:
+    """Read the graph that `dvc repro` would walk.
+
+    These are the stages of the folder's own ``dvc.yaml``, and what they depend on elsewhere in
+    the repository.
+
+    Args:
+        folder: The root of the project.
+
+    Returns:
+        The graph, its stages in an order in which they can run.
+
+    Raises:
+        ParameterError: DVC finds no project here, or cannot read its files.
+    """
+    try:
+        with Repo(str(folder)) as repo:
+            # The edges of DVC's graph point from a stage to what it depends on.
+            graph = repo.index.graph
+            own = [stage for stage in graph if stage.path_in_repo == PROJECT_FILE]
+            needed = set(own).union(*(nx.descendants(graph, stage) for stage in own))
+            stages = {_name(stage): _read_stage(graph, stage) for stage in needed}
+    except DvcException as error:
+        raise ParameterError(
+            f"DVC cannot read the stages: {error}. `dvc status` in the project's folder says more."
+        ) from error
+    # Sorted, so that the order is the same each time.
+    edges = {name: sorted(stages[name].upstream) for name in sorted(stages)}
+    return Graph({name: stages[name] for name in TopologicalSorter(edges).static_order()})
+
+
+def _read_stage(graph: nx.DiGraph, stage: DvcStage) -> Stage:
+    return Stage(
+        name=_name(stage),
+        upstream=frozenset(_name(before) for before in graph.successors(stage)),
+        outs=tuple(Path(out.fs_path) for out in stage.outs),
+    )
+
+
+def _name(stage: DvcStage) -> str:
+    # DVC's own `addressing` is relative to the current folder.
+    if not isinstance(stage, PipelineStage):
+        return str(stage.path_in_repo)
+    prefix = "" if stage.path_in_repo == PROJECT_FILE else f"{stage.path_in_repo}:"
+    return f"{prefix}{stage.name}"

@@ -1,0 +1,312 @@
+"""The flows on a made-up project: order, overlap, failures, cancel, artifacts, and the server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+from ruamel.yaml import YAML
+
+import toy
+from conftest import PROJECT
+from pipelines import flows
+from pipelines.flows import FlowError, default_jobs
+from project import Project
+
+pytestmark = [
+    # DVC 3.67 builds its graph with a call that its library pygtrie will drop.
+    pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="session")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect server with a database of its own; gives its address."""
+    home = {PREFECT_HOME: tmp_path_factory.mktemp("prefect")}
+    with temporary_settings(home), prefect_test_harness(server_startup_timeout=120):
+        url = PREFECT_API_URL.value()
+        assert url is not None
+        yield url
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    project = toy.create(tmp_path / "toy", tmp_path)
+    for name in ("HOME", "DVC_SITE_CACHE_DIR"):
+        monkeypatch.setenv(name, project.environment[name])
+    monkeypatch.chdir(project.folder)
+    return project
+
+
+def artifacts(state: Any) -> dict[str, Any]:
+    """The newest data of each artifact of a flow run, by key."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(limit=200)
+    run = state.state_details.flow_run_id
+    return {artifact.key: artifact.data for artifact in found if artifact.flow_run_id == run}
+
+
+@pytest.mark.usefixtures("harness")
+def test_the_whole_graph_runs_side_by_side_and_then_not_again(project: Project) -> None:
+    toy.mark(project, "meet")  # each training fails unless the other one has begun
+    state = flows.pipeline(jobs=2, return_state=True)
+    assert state.is_completed()
+    assert state.message == "7 ran"
+    log = toy.log(project)
+    assert sorted(log) == sorted(
+        f"{event} {name}" for name in toy.STAGES for event in ("begin", "end")
+    )
+    for before, after in [
+        ("download", "normalize"),
+        ("normalize", "train@one"),
+        ("train@one", "evaluate@one"),
+        ("evaluate@two", "plot"),
+    ]:
+        assert log.index(f"end {before}") < log.index(f"begin {after}")
+    assert "up to date" in project.run("dvc", "status")
+    shown = artifacts(state)
+    assert json.loads(shown["metrics"])[0] == {"metrics": "one", "accuracy": 0.5}
+    assert "accuracy" in shown["metrics-diff"]
+    assert shown["figure-depth"].startswith("![depth](data:image/png;base64,")
+    assert shown["progress"] == 100.0
+    again = flows.pipeline(jobs=2, return_state=True)
+    assert again.message == "7 unchanged"
+    assert toy.log(project) == log
+    assert "figure-depth" not in artifacts(again)
+
+
+@pytest.mark.usefixtures("harness")
+def test_a_plain_dvc_repro_gives_the_same_lock(project: Project, tmp_path: Path) -> None:
+    plain = toy.create(tmp_path / "plain", tmp_path)
+    assert sorted(plain.repro()) == sorted(toy.STAGES)
+    assert flows.pipeline(jobs=2, return_state=True).is_completed()
+    # DVC appends what is new, so in a first run the order is that in which the stages ended.
+    locks = [YAML(typ="safe").load(each.folder / "dvc.lock") for each in (project, plain)]
+    assert locks[0] == locks[1]
+    assert set(locks[0]["stages"]) == set(toy.STAGES)
+
+
+@pytest.mark.usefixtures("harness")
+def test_one_job_runs_one_stage_at_a_time(project: Project) -> None:
+    assert flows.pipeline(jobs=1, return_state=True).is_completed()
+    log = toy.log(project)
+    pairs = zip(log[::2], log[1::2], strict=True)
+    assert all(begin.replace("begin", "end") == end for begin, end in pairs)
+
+
+@pytest.mark.usefixtures("harness")
+def test_one_failed_stage_stops_only_what_depends_on_it(project: Project) -> None:
+    toy.mark(project, "fail-train@one")
+    state = flows.pipeline(jobs=2, return_state=True)
+    assert state.is_failed()
+    assert state.message is not None
+    assert "train@one: failed with exit code 6" in state.message
+    assert "error: train@one went wrong" in state.message
+    assert "Not run because of this: evaluate@one, plot." in state.message
+    with pytest.raises(FlowError) as caught:
+        state.result()
+    assert caught.value.exit_code == 6
+    assert "end evaluate@two" in toy.log(project)
+    assert "begin plot" not in toy.log(project)
+    (project.folder / "fail-train@one").unlink()
+    assert flows.pipeline(jobs=2, return_state=True).message == "4 unchanged, 3 ran"
+
+
+@pytest.mark.usefixtures("harness")
+def test_the_parts_are_flows_of_their_own(project: Project) -> None:
+    assert flows.prepare_data(return_state=True).message == "2 ran"
+    assert flows.train_architecture("one", return_state=True).message == "2 ran"
+    assert "begin train@two" not in toy.log(project)
+    assert flows.pipeline(jobs=2, return_state=True).message == "4 unchanged, 3 ran"
+    assert flows.plot_results(force=True, return_state=True).message == "1 ran"
+
+
+@pytest.mark.usefixtures("harness", "project")
+def test_an_unknown_architecture_fails_the_flow() -> None:
+    state = flows.train_architecture("three", return_state=True)
+    assert state.is_failed()
+    assert "architectures.three: no such architecture; there are one, two" in str(state.message)
+
+
+@pytest.mark.usefixtures("harness")
+def test_an_artifact_that_cannot_be_shown_fails_nothing(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    (project.folder / "picture.png").write_text("no picture")
+    assert flows.pipeline(jobs=2, return_state=True).message == "7 ran"
+    assert "artifact depth.png: not shown in Prefect" in caplog.text
+
+
+@pytest.mark.usefixtures("harness", "project")
+def test_the_log_in_prefect_has_each_line_with_its_stage() -> None:
+    state = flows.prepare_data(return_state=True)
+    run = state.state_details.flow_run_id
+    with get_client(sync_client=True) as client:
+        deadline = time.monotonic() + 20
+        lines: list[str] = []
+        while "normalize | normalize is at work" not in lines and time.monotonic() < deadline:
+            time.sleep(0.5)
+            of_this_run = {"logs": {"flow_run_id": {"any_": [str(run)]}}}
+            found = client.request("POST", "/logs/filter", json=of_this_run).json()
+            lines = [log["message"] for log in found]
+    assert "download | download is at work" in lines
+    assert "normalize | normalize is at work" in lines
+
+
+@pytest.mark.parametrize("threads", [1, 1000])
+def test_by_default_trainings_fill_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_text: str, threads: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(params_text.replace("threads: 1 ", f"threads: {threads} "))
+    assert default_jobs() == max(1, len(os.sched_getaffinity(0)) // threads)
+
+
+# The command line, in processes of its own.
+
+
+def start(project: Project, *arguments: str, url: str | None) -> subprocess.Popen[str]:
+    environment = {
+        **project.environment,
+        "PYTHONPATH": str(PROJECT),
+        "PREFECT_HOME": str(project.folder.parent / "prefect"),
+    }
+    if url is not None:
+        environment["PREFECT_API_URL"] = url
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines", *arguments],
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # as a shell does it, so that a signal to the group is no suicide
+    )
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 120) -> str:
+    """Wait for the process; give what it printed since."""
+    output, _ = process.communicate(timeout=seconds)
+    return output
+
+
+def test_the_command_shows_the_stages_and_the_metrics(harness: str, project: Project) -> None:
+    process = start(project, "pipeline", "--jobs", "2", url=harness)
+    lines = finish(process).splitlines()
+    assert process.returncode == 0
+    assert "train@one | train@one is at work" in lines
+    assert sum("train@one is at work" in line for line in lines) == 1
+    assert any(line.split() == ["accuracy", "0.5", "0.5"] for line in lines)
+
+
+def test_a_failure_is_told_once_with_the_exit_code_of_its_stage(
+    harness: str, project: Project
+) -> None:
+    toy.mark(project, "fail-download")
+    process = start(project, "prepare-data", url=harness)
+    output = finish(process)
+    assert process.returncode == 6
+    assert output.count("error: download: failed with exit code 6") == 1
+    assert "Traceback" not in output
+
+
+def test_a_server_that_is_down_is_told_within_seconds(project: Project) -> None:
+    started = time.monotonic()
+    process = start(project, "pipeline", url="http://127.0.0.1:9/api")
+    output = finish(process)
+    assert time.monotonic() - started < 20  # most of it goes into the imports
+    assert process.returncode == 4
+    assert "PREFECT_API_URL=http://127.0.0.1:9/api: the Prefect server does not answer" in output
+    assert "dvc repro" in output
+    assert toy.log(project) == []
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"{text} was never printed")
+
+
+def kill_one(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    os.kill(process.pid, number)
+
+
+def kill_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    os.killpg(process.pid, number)
+
+
+@pytest.mark.parametrize(
+    ("send", "number", "code"),
+    [
+        (kill_one, signal.SIGTERM, 143),
+        (kill_group, signal.SIGTERM, 143),
+        (kill_one, signal.SIGINT, 130),
+        (kill_group, signal.SIGINT, 130),
+    ],
+)
+def test_a_signal_stops_everything_within_seconds(
+    harness: str, project: Project, send: Callable[..., None], number: signal.Signals, code: int
+) -> None:
+    toy.mark(project, "hang-train@one")
+    process = start(project, "pipeline", "--jobs", "1", url=harness)
+    read_until(process, "train@one hangs")
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2  # dvc, and the stage's shell
+    send(process, number)
+    finish(process, seconds=5)
+    assert process.returncode == code
+    assert not any(lives(member) for member in family)
+    log = toy.log(project)
+    assert log[-1] == "begin train@one"
+    assert "end normalize" in log
+    (project.folder / "hang-train@one").unlink()
+    assert flows.pipeline(jobs=2, return_state=True).message == "2 unchanged, 5 ran"
+
+
+def lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_without_a_server_the_flow_has_one_of_its_own(project: Project) -> None:
+    toy.mark(project, "hang-normalize")
+    process = start(project, "prepare-data", url=None)
+    read_until(process, "normalize hangs")
+    family = psutil.Process(process.pid).children(recursive=True)
+    (server,) = (member for member in family if member.cmdline()[1:3] == ["-m", "uvicorn"])
+    assert os.getpgid(server.pid) != os.getpgid(process.pid)
+    kill_group(process, signal.SIGINT)
+    output = finish(process, seconds=15)
+    assert process.returncode == 130
+    assert "Finished in state Crashed" in output
+    assert not any(lives(member) for member in family)
+
+
+def test_a_killed_flow_takes_its_server_with_it(project: Project) -> None:
+    toy.mark(project, "hang-download")
+    process = start(project, "prepare-data", url=None)
+    read_until(process, "download hangs")
+    family = psutil.Process(process.pid).children(recursive=True)
+    (server,) = (member for member in family if member.cmdline()[1:3] == ["-m", "uvicorn"])
+    kill_group(process, signal.SIGKILL)
+    finish(process)
+    deadline = time.monotonic() + 15
+    while lives(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_help_is_quick() -> None:
+    code = "import sys, pipelines.__main__; sys.exit('prefect' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0

@@ -1,0 +1,98 @@
+"""A made-up DVC project of shell stages in the shape of ours, which runs in seconds.
+
+Files named after a stage steer it: ``fail-NAME`` makes it fail, ``hang-NAME`` makes it run until
+it is stopped, and with ``meet`` the trainings wait for each other.
+"""
+
+from pathlib import Path
+
+from project import Project
+
+DVC_YAML = """
+stages:
+  download:
+    cmd: sh work.sh download raw.txt
+    deps: [work.sh]
+    outs: [raw.txt]
+  normalize:
+    cmd: sh work.sh normalize normalized.txt
+    deps: [raw.txt]
+    outs: [normalized.txt]
+  train:
+    foreach: ${architectures}
+    do:
+      cmd: sh work.sh train@${key} ${key}.model
+      deps: [normalized.txt]
+      params:
+        - architectures.${key}
+      outs: ["${key}.model"]
+  evaluate:
+    foreach: ${architectures}
+    do:
+      cmd: sh work.sh evaluate@${key} ${key}.json
+      deps: ["${key}.model"]
+      metrics:
+        - ${key}.json:
+            cache: false
+  plot:
+    cmd: sh work.sh plot figures/depth.png
+    deps: [one.json, two.json]
+    outs: [figures]
+"""
+
+PARAMS_YAML = "architectures:\n  one: 1\n  two: 2\n"
+
+WORK_SH = """
+echo "begin $1" >> log.txt
+if [ -f "fail-$1" ]; then echo "error: $1 went wrong"; exit 6; fi
+echo "$1 is at work"
+if [ -f "hang-$1" ]; then echo "$1 hangs"; sleep 60; fi
+if [ -f meet ]; then
+  case "$1" in train*)
+    for _ in $(seq 200); do
+      [ "$(grep -c 'begin train' log.txt)" -ge 2 ] && break
+      sleep 0.05
+    done
+    [ "$(grep -c 'begin train' log.txt)" -ge 2 ] || exit 1
+  esac
+fi
+case "$2" in
+  *.json) echo '{"accuracy": 0.5, "digits": {"0": 0.25}}' > "$2" ;;
+  *.png) mkdir -p figures && cp picture.png "$2" ;;
+  *) echo "$1" > "$2" ;;
+esac
+echo "end $1" >> log.txt
+"""
+
+STAGES = ["download", "normalize", "train@one", "train@two", "evaluate@one", "evaluate@two", "plot"]
+
+
+def create(folder: Path, home: Path) -> Project:
+    """Make the project in a new folder, committed, with nothing run yet."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    (folder / "dvc.yaml").write_text(DVC_YAML)
+    (folder / "params.yaml").write_text(PARAMS_YAML)
+    (folder / "work.sh").write_text(WORK_SH)
+    Image.new("RGB", (2000, 1000), "navy").save(folder / "picture.png")
+    project = Project(folder, home)
+    project.run("git", "init", "--quiet")
+    project.run("dvc", "init", "--quiet")
+    (folder / ".dvc" / "config").write_text(
+        "[core]\n    analytics = false\n    check_update = false\n"
+    )
+    project.commit("The toy")
+    return project
+
+
+def log(project: Project) -> list[str]:
+    """Read which stages began and ended, in order."""
+    path = project.folder / "log.txt"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def mark(project: Project, *names: str) -> None:
+    """Put the files there that steer the stages."""
+    for name in names:
+        (project.folder / name).touch()
