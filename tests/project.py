@@ -14,6 +14,10 @@ from ruamel.yaml import YAML
 import drawn
 from conftest import PROJECT
 
+HEED_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+"""Comes before the code of a child process that is to be interrupted: a shell may have started
+the tests in the background, and then SIGINT is ignored by them and by their children."""
+
 SMALL = {"normalize.max_images": 600, "train.epochs": 1}
 
 

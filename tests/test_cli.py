@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import PROJECT
+from project import HEED_SIGINT
 
 COMMAND = str(Path(sys.executable).parent / "convdepth")
 COMMANDS = ["download", "normalize", "validate", "train", "evaluate", "plot", "summary", "predict"]
@@ -113,9 +114,7 @@ def test_a_signal_ends_a_training_and_leaves_no_file(
     number: int, normalized: Path, tmp_path: Path
 ) -> None:
     targets = [f"--model={tmp_path / 'models' / 'a.keras'}", f"--history={tmp_path / 'a.csv'}"]
-    # Whoever runs the tests in the background may have SIGINT ignored, and so their children.
-    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    command = [sys.executable, "-c", f"{heed}; from convdepth.cli import run; run()"]
+    command = [sys.executable, "-c", f"{HEED_SIGINT}from convdepth.cli import run; run()"]
     process = subprocess.Popen(
         [*command, "train", "cnn1", f"--normalized={normalized}", *targets],
         cwd=PROJECT,

@@ -21,7 +21,7 @@ import toy
 from conftest import PROJECT
 from pipelines import flows
 from pipelines.flows import FlowError, default_jobs
-from project import Project
+from project import HEED_SIGINT, Project
 
 pytestmark = [
     # DVC 3.67 builds its graph with a call that its library pygtrie will drop.
@@ -184,7 +184,12 @@ def start(project: Project, *arguments: str, url: str | None) -> subprocess.Pope
     if url is not None:
         environment["PREFECT_API_URL"] = url
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines", *arguments],
+        [
+            sys.executable,
+            "-c",
+            f"{HEED_SIGINT}from pipelines.__main__ import run; run()",
+            *arguments,
+        ],
         cwd=project.folder,
         env=environment,
         stdout=subprocess.PIPE,
