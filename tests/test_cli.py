@@ -85,7 +85,7 @@ def test_a_wrong_parameter_is_refused_before_a_heavy_library_is_loaded(
     options = {
         "validate": ["raw", "normalized", "summary", "docs"],
         "train": ["normalized", "model", "history"],
-        "evaluate": ["normalized", "model", "notebook", "metrics", "predictions"],
+        "evaluate": ["normalized", "model", "history", "notebook", "metrics", "predictions"],
         "plot": [
             "normalized", "models", "histories", "predictions", "notebook", "figures", "tables"
         ],

@@ -11,7 +11,7 @@ import pytest
 from conftest import PROJECT
 from convdepth.archive import save_network
 from convdepth.errors import DataError, IntegrityError
-from convdepth.evaluate import compare, main, predict
+from convdepth.evaluate import compare, main, predict, validation
 from convdepth.images import read_split, write_split
 from convdepth.network import build_network
 from convdepth.notebook import read_notebook
@@ -32,7 +32,12 @@ def model(tiny_params: Path, tmp_path: Path) -> Path:
 def evaluate(params: Path, normalized: Path, model: Path, **changes: Any) -> tuple[Path, Path]:
     folder = model.parent / "evaluated"
     metrics, predictions = folder / "tiny.json", folder / "tiny.csv"
-    arguments = {"notebook": NOTEBOOK, "metrics": metrics, "predictions": predictions} | changes
+    arguments = {
+        "history": model.parent / "tiny-history.csv",
+        "notebook": NOTEBOOK,
+        "metrics": metrics,
+        "predictions": predictions,
+    } | changes
     main(name="tiny", normalized=normalized, model=model, params=params, **arguments)
     return metrics, predictions
 
@@ -111,6 +116,33 @@ def test_labels_that_lack_a_digit_in_training_give_no_infinite_number(
     constant_network(tiny_params, model, digit=4)
     metrics = json.loads(evaluate(tiny_params, tmp_path / "few", model)[0].read_text())
     assert metrics["evidence"]["prior_loss"] is None
+
+
+def test_the_figures_of_held_out_images_are_those_of_the_last_epoch(
+    tiny_params: Path, normalized: Path, model: Path, tmp_path: Path
+) -> None:
+    history = tmp_path / "history.csv"
+    history.write_text("epoch,val_loss,val_accuracy\n1,0.5,0.75\n2,0.25,0.8750004\n")
+    text = tiny_params.read_text().replace("validation_images: 0", "validation_images: 100")
+    tiny_params.write_text(text)
+    metrics, _ = evaluate(tiny_params, normalized, model, history=history)
+    expected = {"images": 100, "accuracy": 0.875, "loss": 0.25}
+    assert json.loads(metrics.read_text())["validation"] == expected
+
+
+def test_the_test_set_is_never_called_validation(tmp_path: Path) -> None:
+    history = tmp_path / "history.csv"
+    history.write_text("epoch,val_loss,val_accuracy\n1,0.5,0.75\n")
+    assert validation(history, images=0) == {}
+
+
+@pytest.mark.parametrize("text", [None, "", "epoch,loss\n1,2.3\n", "epoch,val_loss,val_accuracy\n"])
+def test_a_damaged_history_is_named(tmp_path: Path, text: str | None) -> None:
+    history = tmp_path / "history.csv"
+    if text is not None:
+        history.write_text(text)
+    with pytest.raises(DataError, match=r"history\.csv: is no history of a training"):
+        validation(history, images=100)
 
 
 def test_the_difference_to_the_notebook() -> None:

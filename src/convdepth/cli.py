@@ -115,6 +115,9 @@ def evaluate(
     name: Name,
     normalized: Normalized,
     model: Model,
+    history: Annotated[
+        Path, typer.Option(help="Loss and accuracy per epoch (.csv).", metavar="FILE")
+    ],
     notebook: Notebook,
     metrics: Annotated[Path, typer.Option(help="Metrics to write (.json).", metavar="FILE")],
     predictions: Annotated[
@@ -134,6 +137,7 @@ def evaluate(
         name=name,
         normalized=normalized,
         model=model,
+        history=history,
         notebook=notebook,
         metrics=metrics,
         predictions=predictions,

@@ -9,22 +9,21 @@ import pandas as pd
 
 from convdepth.architecture import Architecture
 from convdepth.archive import load_weights
+from convdepth.errors import DataError
 from convdepth.files import write_csv, write_json
 from convdepth.images import Images, Labels, read_split
 from convdepth.network import build_network
 from convdepth.notebook import Record, read_notebook
 from convdepth.params import read_architecture, read_params
-from convdepth.runtime import configure, keras
+from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
 from convdepth.scores import Score, class_scores, prior_loss, score
-
-BATCH_SIZE = 1000
-"""Images at once: large is fast, and 1,000 take some 100 MB."""
 
 
 def main(
     name: str,
     normalized: Path,
     model: Path,
+    history: Path,
     notebook: Path,
     metrics: Path,
     predictions: Path,
@@ -36,6 +35,7 @@ def main(
         name: A key of ``architectures`` in the parameters.
         normalized: The folder of the normalized arrays.
         model: The ``.keras`` file of the trained network.
+        history: The CSV file of its training.
         notebook: The JSON file of what the notebook recorded.
         metrics: The JSON file to write.
         predictions: The CSV file to write, see `predict`.
@@ -43,7 +43,7 @@ def main(
 
     Raises:
         ParameterError: A parameter is wrong, or there is no such architecture.
-        DataError: The arrays or the notebook's records are missing or damaged.
+        DataError: The arrays, the history or the notebook's records are missing or damaged.
         IntegrityError: The model is missing, damaged, or of another architecture.
         MachineError: A file cannot be written.
     """
@@ -56,6 +56,7 @@ def main(
     load_weights(network, model)
     table = predict(network, images, labels)
     summary = summarize(table, architecture, prior_loss(training_labels, labels))
+    summary |= validation(history, recipe.validation_images)
     summary |= compare(summary["accuracy"], read_notebook(notebook).get(name))
     write_csv(predictions, table)
     write_json(metrics, summary)
@@ -80,7 +81,7 @@ def predict(network: keras.Model, images: Images, labels: Labels) -> pd.DataFram
         0 to 1), and loss (cross-entropy of this image in nats, at most 16.2 since Keras keeps
         probabilities above 1e-7). Floats are rounded to the six digits that are written.
     """
-    probabilities = network.predict(images, batch_size=BATCH_SIZE, verbose=0)
+    probabilities = network.predict(images, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
     losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
     table = {
         "index": np.arange(len(labels)),
@@ -130,6 +131,32 @@ def _evidence(total: Score, class_prior_loss: float) -> dict[str, Any]:
             "prior_loss": class_prior_loss if math.isfinite(class_prior_loss) else None,
         }
     }
+
+
+def validation(history: Path, images: int) -> dict[str, Any]:
+    """Take from the history what the trained network made of the held-out training images.
+
+    Args:
+        history: The CSV file of the training.
+        images: How many were held out. With 0, the history's columns are of the test set.
+
+    Returns:
+        ``validation`` with images, accuracy (0 to 1) and loss (nats) after the last epoch; or
+        nothing, since whatever chooses by these must not choose by the test set.
+
+    Raises:
+        DataError: The file is missing or no history.
+    """
+    if images == 0:
+        return {}
+    try:
+        last = pd.read_csv(history).iloc[-1]
+        found = {name: round(float(last[f"val_{name}"]), 6) for name in ("accuracy", "loss")}
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise DataError(
+            f"{history}: is no history of a training: {error}. Run `dvc repro` to write it again."
+        ) from error
+    return {"validation": {"images": images, **found}}
 
 
 def compare(accuracy: float, recorded: Record | None) -> dict[str, float | None]:

@@ -104,6 +104,21 @@ class Train(Strict):
     validation_images: int = Field(ge=0)
 
 
+class Tolerance(Strict):
+    """How much worse a metric may become: the larger of the two is allowed."""
+
+    better: Literal["higher", "lower"]
+    absolute: float = Field(ge=0)
+    """In the metric's own unit."""
+    relative: float = Field(ge=0)
+    """As a share of the former value, 0.1 for 10 %."""
+
+
+Metric = Annotated[
+    str,
+    _matching(r"[a-z][a-z0-9_.]*", "a metric as `dvc metrics show` names it, such as accuracy"),
+]
+
 Name = Annotated[
     str,
     _matching(
@@ -127,6 +142,7 @@ class Params(Strict):
     normalize: Normalize
     validation: Validate = Field(alias="validate")
     train: Train
+    tolerances: dict[Metric, Tolerance]
     architectures: dict[Name, Annotated[Architecture, AfterValidator(_fits_images)]] = Field(
         min_length=1
     )

@@ -40,11 +40,26 @@ with _held_stderr():
     import keras
     import tensorflow as tf
 
-__all__ = ["configure", "keras", "tf"]
+__all__ = ["EVALUATION_BATCH_SIZE", "configure", "gpus", "keras", "tf"]
+
+EVALUATION_BATCH_SIZE = 1000
+"""Images at once where nothing is learned: large is fast, and 1,000 take some 100 MB."""
+
+
+def gpus() -> list[str]:
+    """Ask TensorFlow which GPUs it can use.
+
+    Returns:
+        The model of each, such as ``NVIDIA A100-SXM4-40GB``; empty where it uses the CPU.
+    """
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return [str(detail.get("device_name", "GPU")) for detail in details]
 
 
 def configure(threads: int) -> None:
     """Fix what bits depend on: the number of threads, and the order of every sum.
+
+    Of a GPU's memory, no more is taken than is used.
 
     To be called once, before TensorFlow does anything.
 
@@ -57,5 +72,8 @@ def configure(threads: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
+    for gpu in tf.config.list_physical_devices("GPU"):
+        # Else the first training takes all of its memory, and leaves no room for another.
+        tf.config.experimental.set_memory_growth(gpu, enable=True)
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")

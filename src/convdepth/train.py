@@ -22,10 +22,7 @@ from convdepth.images import Images, Labels, read_split
 from convdepth.network import build_network
 from convdepth.params import Train, read_architecture, read_params
 from convdepth.progress import TrainingProgress
-from convdepth.runtime import configure, keras
-
-EVALUATION_BATCH_SIZE = 1000
-"""Images at once where nothing is learned: large is fast, and 1,000 take some 100 MB."""
+from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
 
 Rows = NDArray[np.int64]
 
