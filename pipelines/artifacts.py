@@ -50,12 +50,17 @@ class Progress:
                 update_progress_artifact(self.artifact, 100.0 * done / self.stages)
 
 
-def publish_metrics() -> None:
-    """Show the metrics of all networks, and how they differ from those of the last commit."""
+def publish_metrics(folder: Path = Path()) -> None:
+    """Show the metrics of all networks, and how they differ from those of the last commit.
+
+    Args:
+        folder: The root of the project.
+    """
     with _best_effort("metrics"):
-        create_table_artifact(read_metrics(), key="metrics", description="dvc metrics show")
+        rows = read_metrics(folder)
+        create_table_artifact(rows, key="metrics", description="dvc metrics show")
     with _best_effort("metrics diff"):
-        difference = _dvc("metrics", "diff", "--md") or "As in the last commit."
+        difference = _dvc(folder, "metrics", "diff", "--md") or "As in the last commit."
         create_markdown_artifact(
             difference, key="metrics-diff", description="dvc metrics diff, against the last commit"
         )
@@ -74,8 +79,11 @@ def publish_figures(outs: Iterable[Path]) -> None:
                 create_markdown_artifact(f"![{path.stem}]({_data_url(path)})", key=key)
 
 
-def read_metrics() -> list[dict[str, Any]]:
-    """Read the metrics of the workspace, as DVC finds them.
+def read_metrics(folder: Path = Path()) -> list[dict[str, Any]]:
+    """Read the metrics of a workspace, as DVC finds them.
+
+    Args:
+        folder: The root of the project.
 
     Returns:
         One row for each file: ``metrics``, its name, and each of its values that is no mapping.
@@ -83,7 +91,7 @@ def read_metrics() -> list[dict[str, Any]]:
     Raises:
         CalledProcessError: DVC cannot read them.
     """
-    shown = json.loads(_dvc("metrics", "show", "--json"))
+    shown = json.loads(_dvc(folder, "metrics", "show", "--json"))
     return [
         {
             "metrics": Path(name).stem,
@@ -94,9 +102,10 @@ def read_metrics() -> list[dict[str, Any]]:
     ]
 
 
-def _dvc(*arguments: str) -> str:
+def _dvc(folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return finished.stdout.strip()
 
 
 def _data_url(path: Path) -> str:

@@ -9,6 +9,7 @@ import networkx as nx
 from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.repo.reproduce import get_active_graph, plan_repro
 from dvc.stage import PipelineStage
 from dvc.stage import Stage as DvcStage
 
@@ -37,7 +38,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Graph:
-    """Stages by name, in an order in which they can run."""
+    """Stages by name, in the order in which `dvc repro` runs them."""
 
     stages: Mapping[str, Stage]
 
@@ -64,6 +65,18 @@ class Graph:
             groups: Names of stages without their ``@key``.
         """
         return self.select(lambda stage: stage.group in groups)
+
+    def up_to(self, targets: "Graph") -> "Graph":
+        """Keep some stages, and all that must be done before.
+
+        Args:
+            targets: A selection of this graph's stages.
+        """
+        needed = set(targets.stages)
+        for name in reversed(list(self.stages)):  # what a stage waits for stands before it
+            if name in needed:
+                needed |= self.stages[name].upstream
+        return self.select(lambda stage: stage.name in needed)
 
     def key(self, key: str) -> "Graph":
         """Keep the stages that ``foreach`` made for one key.
@@ -93,7 +106,7 @@ def read_graph(folder: Path = Path()) -> Graph:
         folder: The root of the project.
 
     Returns:
-        The graph, its stages in an order in which they can run.
+        The graph, its stages in the order in which `dvc repro` runs them.
 
     Raises:
         ParameterError: DVC finds no project here, or cannot read its files.
@@ -102,16 +115,13 @@ def read_graph(folder: Path = Path()) -> Graph:
         with Repo(str(folder)) as repo:
             # The edges of DVC's graph point from a stage to what it depends on.
             graph = repo.index.graph
-            own = [stage for stage in graph if stage.path_in_repo == PROJECT_FILE]
-            needed = set(own).union(*(nx.descendants(graph, stage) for stage in own))
-            stages = {_name(stage): _read_stage(graph, stage) for stage in needed}
+            own = repo.stage.collect(str(folder / PROJECT_FILE))
+            planned = plan_repro(get_active_graph(graph), own)
+            return Graph({_name(stage): _read_stage(graph, stage) for stage in planned})
     except DvcException as error:
         raise ParameterError(
             f"DVC cannot read the stages: {error}. `dvc status` in the project's folder says more."
         ) from error
-    # Sorted, so that the order is the same each time.
-    edges = {name: sorted(stages[name].upstream) for name in sorted(stages)}
-    return Graph({name: stages[name] for name in TopologicalSorter(edges).static_order()})
 
 
 def _read_stage(graph: nx.DiGraph, stage: DvcStage) -> Stage:

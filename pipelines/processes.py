@@ -4,17 +4,17 @@ import contextlib
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import psutil
 
-GRACE_SECONDS = 3.0
-"""How long a process may clean up before it is killed."""
+from pipelines import attached
 
-POLL_SECONDS = 0.05
+GRACE_SECONDS = attached.GRACE_SECONDS + 1
+"""How long a process may clean up before it is killed: longer than it gives its own children."""
 
 
 class StoppedError(Exception):
@@ -84,48 +84,31 @@ class Processes:
     def stop(self) -> None:
         """Stop all, within seconds, and start no more.
 
-        What the processes have started gets SIGTERM. They themselves then end, as what they wait
-        for has; DVC would leave a torn lock file behind if it were the one to be hit. Whatever
-        is left after the grace is killed.
+        They get SIGTERM, and stop what they have started. Whatever is left of them after the
+        grace is killed.
         """
         with self._lock:
             self.stopped = True
             running = list(self._running)
+        trees = [member for process in running for member in _tree(process)]
+        for process in running:
+            process.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
-        signalled: set[psutil.Process] = set()
         try:
-            while any(process.poll() is None for process in running):
-                if time.monotonic() > deadline:
-                    break
-                signalled |= _terminate_descendants(running, but=signalled)
-                time.sleep(POLL_SECONDS)
+            for process in running:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, deadline - time.monotonic()))
         finally:
-            trees = [member for process in running for member in _suspend(process)]
-            _each({*signalled, *trees}, psutil.Process.kill)
+            trees += [member for process in running for member in _tree(process)]
+            for member in trees:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
 
 
-def _terminate_descendants(
-    processes: Iterable[subprocess.Popen[str]], but: Set[psutil.Process]
-) -> set[psutil.Process]:
-    found: set[psutil.Process] = set()
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            found.update(psutil.Process(process.pid).children(recursive=True))
-    _each(found - but, psutil.Process.terminate)
-    return found
-
-
-def _suspend(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Suspend a process, and so that it starts no other unseen, then list all its descendants."""
+def _tree(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """List a process that has not ended, and all that it has started."""
     if process.poll() is None:
         with contextlib.suppress(psutil.NoSuchProcess):
             root = psutil.Process(process.pid)
-            root.suspend()
             return [root, *root.children(recursive=True)]
     return []
-
-
-def _each(members: Iterable[psutil.Process], action: Callable[[psutil.Process], None]) -> None:
-    for member in members:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            action(member)

@@ -6,6 +6,7 @@ import re
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from convdepth.errors import ConvdepthError
+from pipelines import attached
 from pipelines.processes import Processes, StoppedError
 
 LAST_LINES = 12
@@ -54,6 +56,24 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
 
 
+@dataclass(frozen=True)
+class Options:
+    """How stages are run.
+
+    Attributes:
+        force: Even if nothing has changed.
+        pull: With what is missing here taken from the DVC remote.
+        folder: The root of the project.
+    """
+
+    force: bool = False
+    pull: bool = False
+    folder: Path = Path()
+
+
+DEFAULT = Options()
+
+
 class StageError(ConvdepthError):
     """A stage failed.
 
@@ -79,9 +99,7 @@ def run_stage(
     stage: str,
     processes: Processes,
     log: Callable[[str], None],
-    *,
-    force: bool = False,
-    folder: Path = Path(),
+    options: Options = DEFAULT,
 ) -> Outcome:
     """Let DVC run one stage in a child process, if anything that it depends on has changed.
 
@@ -89,8 +107,7 @@ def run_stage(
         stage: Its name, as `dvc repro` takes it.
         processes: Starts the child, and can stop it.
         log: Is called with each line of output, the stage's name in front.
-        force: Run it even if nothing has changed.
-        folder: The root of the project.
+        options: How, and where.
 
     Returns:
         Whether it ran.
@@ -104,7 +121,8 @@ def run_stage(
     outcome = Outcome.UNCHANGED
     last: deque[str] = deque(maxlen=LAST_LINES)
     try:
-        with processes.start(_command(stage, force=force), folder, _environment()) as process:
+        command = dvc_command(*_repro(stage, options))
+        with processes.start(command, options.folder, stage_environment()) as process:
             for line in map(str.rstrip, process.stdout or ()):
                 if outcome is Outcome.UNCHANGED and line in (running, restored):
                     outcome = Outcome.RAN if line == running else Outcome.RESTORED
@@ -120,19 +138,31 @@ def run_stage(
     return outcome
 
 
-def _command(stage: str, *, force: bool) -> list[str]:
-    # Without the wait, a finished training is thrown away when another DVC process happens to
-    # hold the lock. Without --single-item, the stages before it would be walked, and be "busy".
-    repro = ["repro", "--single-item", *(["--force"] if force else []), stage]
-    return [sys.executable, "-m", "dvc", "--wait-for-lock", *repro]
+def dvc_command(*arguments: str) -> list[str]:
+    """Give the command that runs DVC as a child, which ends in good order and with this process.
+
+    Args:
+        arguments: What stands behind ``dvc``.
+    """
+    # -P keeps the modules beside that file from standing in for others of the same name.
+    return [sys.executable, "-P", attached.__file__, *arguments]
 
 
-def _environment() -> dict[str, str]:
+def stage_environment() -> dict[str, str]:
+    """Give the environment variables of a child that runs stages."""
     # The stages' commands are found also where the environment is not activated, and their lines
     # come when they are printed.
     scripts = str(Path(sys.executable).parent)
     path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _repro(stage: str, options: Options) -> list[str]:
+    flags = {"--force": options.force, "--pull": options.pull}
+    given = [flag for flag, is_given in flags.items() if is_given]
+    # Without the wait, a finished training is thrown away when another DVC process happens to
+    # hold the lock. Without --single-item, the stages before it would be walked, and be "busy".
+    return ["--wait-for-lock", "repro", "--single-item", *given, stage]
 
 
 def _exit_code(dvc: int, log: Sequence[str]) -> int:
@@ -156,13 +186,13 @@ def _explain(exit_code: int) -> str:
 
 
 @task(name="stage", task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
-def stage_task(stage: str, processes: Processes, *, force: bool = False) -> State[Outcome]:
+def stage_task(stage: str, processes: Processes, options: Options) -> State[Outcome]:
     """Run one stage; the state's name in Prefect says whether it ran.
 
     Args:
         stage: Its name, as `dvc repro` takes it.
         processes: Starts the child, and can stop it.
-        force: Run it even if nothing has changed.
+        options: How, and where.
 
     Returns:
         A completed state with the outcome.
@@ -173,7 +203,7 @@ def stage_task(stage: str, processes: Processes, *, force: bool = False) -> Stat
     """
     # Prefect's adapter has the methods of a logger, and says less of itself.
     logger = cast(logging.Logger, get_run_logger()).getChild(STAGE_LOG)
-    outcome = run_stage(stage, processes, logger.info, force=force)
+    outcome = run_stage(stage, processes, logger.info, options)
     return Completed(name=outcome.capitalize(), data=outcome)
 
 

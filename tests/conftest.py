@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,16 @@ def one_thread() -> None:
     from convdepth.runtime import configure
 
     configure(threads=1)
+
+
+@pytest.fixture(scope="session")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect server with a database of its own; gives its address."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    home = {PREFECT_HOME: tmp_path_factory.mktemp("prefect")}
+    with temporary_settings(home), prefect_test_harness(server_startup_timeout=120):
+        url = PREFECT_API_URL.value()
+        assert url is not None
+        yield url

@@ -6,37 +6,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
-from ruamel.yaml import YAML
 
 import toy
 from conftest import PROJECT
 from pipelines import flows
-from pipelines.flows import FlowError, default_jobs
+from pipelines.execution import FlowError, default_jobs
 from project import HEED_SIGINT, Project
+from waiting import lives
 
 pytestmark = [
     # DVC 3.67 builds its graph with a call that its library pygtrie will drop.
     pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning"),
 ]
-
-
-@pytest.fixture(scope="session")
-def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Prefect server with a database of its own; gives its address."""
-    home = {PREFECT_HOME: tmp_path_factory.mktemp("prefect")}
-    with temporary_settings(home), prefect_test_harness(server_startup_timeout=120):
-        url = PREFECT_API_URL.value()
-        assert url is not None
-        yield url
 
 
 @pytest.fixture
@@ -90,10 +78,8 @@ def test_a_plain_dvc_repro_gives_the_same_lock(project: Project, tmp_path: Path)
     plain = toy.create(tmp_path / "plain", tmp_path)
     assert sorted(plain.repro()) == sorted(toy.STAGES)
     assert flows.pipeline(jobs=2, return_state=True).is_completed()
-    # DVC appends what is new, so in a first run the order is that in which the stages ended.
-    locks = [YAML(typ="safe").load(each.folder / "dvc.lock") for each in (project, plain)]
+    locks = [(each.folder / "dvc.lock").read_bytes() for each in (project, plain)]
     assert locks[0] == locks[1]
-    assert set(locks[0]["stages"]) == set(toy.STAGES)
 
 
 @pytest.mark.usefixtures("harness")
@@ -278,10 +264,6 @@ def test_a_signal_stops_everything_within_seconds(
     assert "end normalize" in log
     (project.folder / "hang-train@one").unlink()
     assert flows.pipeline(jobs=2, return_state=True).message == "2 unchanged, 5 ran"
-
-
-def lives(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_without_a_server_the_flow_has_one_of_its_own(project: Project) -> None:

@@ -4,19 +4,17 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import disable_run_logger
 from prefect.states import Failed
 
 import toy
-from pipelines.processes import Processes, StoppedError
+from pipelines.processes import Processes
 from pipelines.stages import (
+    Options,
     Outcome,
     StageError,
     StageStoppedError,
@@ -27,6 +25,7 @@ from pipelines.stages import (
     task_for,
 )
 from project import Project
+from waiting import wait_until
 
 
 @pytest.fixture
@@ -39,15 +38,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def run(project: Project, stage: str, *, force: bool = False) -> tuple[Outcome, list[str]]:
     lines: list[str] = []
-    outcome = run_stage(stage, Processes(), lines.append, force=force, folder=project.folder)
+    outcome = run_stage(
+        stage, Processes(), lines.append, Options(force=force, folder=project.folder)
+    )
     return outcome, lines
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_stage_runs_once_and_each_line_has_its_name(project: Project) -> None:
@@ -120,7 +114,7 @@ def test_a_busy_workspace_is_told_from_a_failure(project: Project) -> None:
 
 def _run_until_stopped(project: Project, processes: Processes) -> None:
     with pytest.raises(StageStoppedError, match="download: stopped"):
-        run_stage("download", processes, lambda _: None, folder=project.folder)
+        run_stage("download", processes, lambda _: None, Options(folder=project.folder))
 
 
 @pytest.mark.parametrize(
@@ -146,48 +140,11 @@ def test_the_commands_of_stages_are_those_of_this_environment(
     assert f"download | {Path(sys.executable).parent / 'convdepth'}" in lines
 
 
-def test_stopping_leaves_no_process_and_starts_no_other(tmp_path: Path) -> None:
-    stubborn = "trap '' TERM; echo ready; sleep 60 & sleep 60; sleep 60"
-    with (
-        Processes() as processes,
-        processes.start(["sh", "-c", stubborn], tmp_path, os.environ) as p,
-    ):
-        assert p.stdout is not None
-        assert p.stdout.readline() == "ready\n"
-        wait_until(lambda: len(psutil.Process(p.pid).children()) == 2)
-        family = [psutil.Process(p.pid), *psutil.Process(p.pid).children()]
-        started = time.monotonic()
-        processes.stop()
-        assert time.monotonic() - started < 5
-        wait_until(lambda: not any(map(_lives, family)))
-        with pytest.raises(StoppedError), processes.start(["true"], tmp_path, os.environ):
-            pass
-
-
-def test_whoever_waits_for_a_stopped_process_ends_by_itself(tmp_path: Path) -> None:
-    parent = f"{sys.executable} -c 'import time; print(0, flush=True); time.sleep(60)'; exit 7"
-    with Processes() as processes, processes.start(["sh", "-c", parent], tmp_path, os.environ) as p:
-        assert p.stdout is not None
-        p.stdout.readline()
-        processes.stop()
-        assert p.wait(5) == 7
-
-
-def _lives(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def test_a_child_stays_in_the_process_group(tmp_path: Path) -> None:
-    with Processes() as processes, processes.start(["sleep", "60"], tmp_path, os.environ) as p:
-        assert os.getpgid(p.pid) == os.getpgrp()
-        processes.stop()
-
-
 def test_after_a_stop_no_stage_starts(project: Project) -> None:
     processes = Processes()
     processes.stop()
     with pytest.raises(StageStoppedError, match="download: not started"):
-        run_stage("download", processes, print, folder=project.folder)
+        run_stage("download", processes, print, Options(folder=project.folder))
     assert toy.log(project) == []
 
 
@@ -196,7 +153,7 @@ def test_the_task_runs_the_stage_and_its_state_tells_how(
 ) -> None:
     monkeypatch.chdir(project.folder)
     with disable_run_logger():
-        states = [stage_task.fn("download", Processes()) for _ in range(2)]
+        states = [stage_task.fn("download", Processes(), Options()) for _ in range(2)]
     assert [(state.name, state.data) for state in states] == [
         ("Ran", Outcome.RAN),
         ("Unchanged", Outcome.UNCHANGED),

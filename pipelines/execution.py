@@ -1,0 +1,154 @@
+"""Run the stages of a graph as Prefect's tasks: each as soon as what it depends on is done."""
+
+import os
+import signal
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, Failed
+
+from convdepth.errors import ConvdepthError
+from convdepth.params import read_params
+from pipelines.artifacts import Progress, publish_figures, publish_metrics
+from pipelines.attached import when_parent_ends
+from pipelines.graph import Graph, read_graph
+from pipelines.processes import Processes
+from pipelines.stages import Options, Outcome, task_for
+from pipelines.workspace import locked_stages, mend_locks, order_lock
+
+Results = Mapping[str, Outcome | Exception]
+"""What became of each stage that was started, in the order in which they ended."""
+
+
+class FlowError(ConvdepthError):
+    """Stages failed; the exit code is that of the first one."""
+
+    def __init__(self, failures: Mapping[str, Exception], not_run: list[str]) -> None:
+        lines = [str(failure) for failure in failures.values()]
+        if not_run:
+            lines.append(f"Not run because of this: {', '.join(not_run)}.")
+        super().__init__("\n".join(lines))
+        self.exit_code = getattr(next(iter(failures.values())), "exit_code", 1)
+
+
+def state_of(work: Callable[[], str]) -> State[Any]:
+    """Do the work of a flow, and give the state that tells how it ended.
+
+    Args:
+        work: Gives a summary.
+
+    Returns:
+        Completed with the summary, or failed with the error: returned and not raised, so that
+        the log shows its message and no traceback.
+    """
+    if "PREFECT__FLOW_RUN_ID" in os.environ:
+        # Started by a worker. Were that killed, nobody could cancel this run any more.
+        when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        return Completed(message=work())
+    except ConvdepthError as error:
+        return Failed(message=str(error), data=error)
+
+
+def run_graph(select: Callable[[Graph], Graph], jobs: int | None, options: Options) -> str:
+    """Run stages of the project in a folder, and show in Prefect what came out.
+
+    Args:
+        select: Chooses from the whole graph.
+        jobs: How many may run at once; by default as many as there are cores for their threads.
+        options: How, and where.
+
+    Returns:
+        How many stages ran, were restored, or were unchanged.
+
+    Raises:
+        FlowError: Stages failed; all that do not depend on them were run.
+        ParameterError: DVC finds no project in the folder, or a parameter is wrong.
+    """
+    mend_locks(options.folder)
+    whole = read_graph(options.folder)
+    before = locked_stages(options.folder)
+    graph = select(whole)
+    results = run_stages(graph, jobs or default_jobs(options.folder), options)
+    order_lock(whole.stages, before, options.folder)
+    _publish(graph, results, options.folder)
+    return _summary(graph, results)
+
+
+def default_jobs(folder: Path = Path()) -> int:
+    """Count the trainings that fit on this machine's cores side by side.
+
+    Args:
+        folder: The root of the project.
+
+    Returns:
+        Cores over ``train.threads``, at least 1.
+
+    Raises:
+        ParameterError: ``params.yaml`` is wrong.
+    """
+    threads = read_params(folder / "params.yaml").train.threads
+    return max(1, len(os.sched_getaffinity(0)) // threads)
+
+
+def run_stages(graph: Graph, jobs: int, options: Options) -> Results:
+    """Run the stages of a graph, each as soon as those that it depends on are done.
+
+    After a failure, only what depends on the failed stage is not run.
+
+    Args:
+        graph: The stages.
+        jobs: How many may run at once.
+        options: How, and where.
+
+    Returns:
+        The outcome of each stage that was started, or its error.
+    """
+    sorter = graph.sorter()
+    ready = deque(sorter.get_ready())
+    running: dict[PrefectFuture[Any], str] = {}
+    finished: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
+    results: dict[str, Outcome | Exception] = {}
+    progress = Progress(len(graph.stages))
+    with Processes() as processes:
+        while ready or running:
+            # Nothing is queued in Prefect: what it holds would still start after a cancel.
+            while ready and len(running) < jobs:
+                stage = ready.popleft()
+                future = task_for(stage).submit(stage, processes, options)
+                running[future] = stage
+                future.add_done_callback(finished.put)
+            progress.update(len(results))
+            ended = finished.get()
+            stage = running.pop(ended)
+            results[stage] = ended.result(raise_on_failure=False)
+            if isinstance(results[stage], Outcome):
+                sorter.done(stage)
+                ready.extend(sorter.get_ready())
+    progress.update(len(results))
+    return results
+
+
+def _publish(graph: Graph, results: Results, folder: Path) -> None:
+    publish_metrics(folder)
+    drawn = [name for name, result in results.items() if result in (Outcome.RAN, Outcome.RESTORED)]
+    for name in drawn:
+        publish_figures(graph.stages[name].outs)
+
+
+def _summary(graph: Graph, results: Results) -> str:
+    """Say how many stages ran.
+
+    Raises:
+        FlowError: Not all were done.
+    """
+    failures = {name: error for name, error in results.items() if isinstance(error, Exception)}
+    if failures:
+        raise FlowError(failures, [name for name in graph.stages if name not in results])
+    counts = Counter(str(result) for result in results.values())
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items())

@@ -1,0 +1,61 @@
+"""DVC's own files: their order, and what a killed process left of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import toy
+from pipelines.workspace import locked_stages, mend_locks, order_lock
+from project import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return toy.create(tmp_path / "toy", tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
+def test_new_entries_come_in_the_given_order_and_old_ones_stay(project: Project) -> None:
+    assert locked_stages(project.folder) == []
+    for stage in ("download", "normalize", "train@two", "train@one"):
+        project.run("dvc", "repro", "--single-item", stage)
+    lock = project.folder / "dvc.lock"
+    as_written = lock.read_text()
+    order_lock(toy.STAGES, ["normalize", "download"], project.folder)
+    names = ["normalize", "download", "train@one", "train@two"]
+    assert locked_stages(project.folder) == names
+    assert sorted(lock.read_text()) == sorted(as_written)  # not a letter changed
+    assert "up to date" in project.run("dvc", "status", *names)
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
+def test_a_lock_in_order_is_not_written_again(project: Project) -> None:
+    project.run("dvc", "repro", "--single-item", "download")
+    lock = project.folder / "dvc.lock"
+    before = lock.stat().st_mtime_ns
+    order_lock(toy.STAGES, [], project.folder)
+    assert lock.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"read": {"a": [{"pid": 1, "cm'])
+def test_a_torn_list_of_busy_files_is_deleted(project: Project, torn: bytes) -> None:
+    path = project.folder / ".dvc" / "tmp" / "rwlock"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(torn)
+    assert "corrupted" in project.run("dvc", "repro", "download", code=255)
+    mend_locks(project.folder)
+    assert not path.exists()
+    project.run("dvc", "repro", "download")
+
+
+def test_a_whole_list_of_busy_files_stays(project: Project) -> None:
+    path = project.folder / ".dvc" / "tmp" / "rwlock"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"read": {}, "write": {}}))
+    mend_locks(project.folder)
+    assert path.exists()
+
+
+def test_a_project_in_which_nothing_ran_needs_no_mending(project: Project) -> None:
+    mend_locks(project.folder)
