@@ -40,13 +40,13 @@ class Progress:
         """
         self.stages = stages
         self.artifact: UUID | None = None
-        with _best_effort("progress"):
+        with best_effort("progress"):
             self.artifact = cast(UUID, create_progress_artifact(0.0, key="progress"))
 
     def update(self, done: int) -> None:
         """Show how many stages are done."""
         if self.artifact is not None:
-            with _best_effort("progress"):
+            with best_effort("progress"):
                 update_progress_artifact(self.artifact, 100.0 * done / self.stages)
 
 
@@ -56,10 +56,10 @@ def publish_metrics(folder: Path = Path()) -> None:
     Args:
         folder: The root of the project.
     """
-    with _best_effort("metrics"):
+    with best_effort("metrics"):
         rows = read_metrics(folder)
         create_table_artifact(rows, key="metrics", description="dvc metrics show")
-    with _best_effort("metrics diff"):
+    with best_effort("metrics diff"):
         difference = _dvc(folder, "metrics", "diff", "--md") or "As in the last commit."
         create_markdown_artifact(
             difference, key="metrics-diff", description="dvc metrics diff, against the last commit"
@@ -74,7 +74,7 @@ def publish_figures(outs: Iterable[Path]) -> None:
     """
     for out in outs:
         for path in sorted([out] if out.suffix == ".png" else out.glob("**/*.png")):
-            with _best_effort(path.name):
+            with best_effort(path.name):
                 key = f"figure-{path.stem.lower().replace('_', '-')}"
                 create_markdown_artifact(f"![{path.stem}]({_data_url(path)})", key=key)
 
@@ -117,8 +117,12 @@ def _data_url(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _best_effort(what: str) -> Iterator[None]:
-    """Log what goes wrong, and go on; a server that is gone holds up nothing."""
+def best_effort(what: str) -> Iterator[None]:
+    """Log what goes wrong in the block, and go on; a server that is gone holds up nothing.
+
+    Args:
+        what: Names the artifact in the log.
+    """
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             yield

@@ -5,8 +5,8 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
@@ -64,11 +64,13 @@ class Options:
         force: Even if nothing has changed.
         pull: With what is missing here taken from the DVC remote.
         folder: The root of the project.
+        variables: Environment variables beside those of this process.
     """
 
     force: bool = False
     pull: bool = False
     folder: Path = Path()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 DEFAULT = Options()
@@ -122,7 +124,8 @@ def run_stage(
     last: deque[str] = deque(maxlen=LAST_LINES)
     try:
         command = dvc_command(*_repro(stage, options))
-        with processes.start(command, options.folder, stage_environment()) as process:
+        environment = stage_environment() | dict(options.variables)
+        with processes.start(command, options.folder, environment) as process:
             for line in map(str.rstrip, process.stdout or ()):
                 if outcome is Outcome.UNCHANGED and line in (running, restored):
                     outcome = Outcome.RAN if line == running else Outcome.RESTORED

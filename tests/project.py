@@ -30,6 +30,7 @@ class Project:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
             "DVC_SITE_CACHE_DIR": str(folder.parent / "dvc"),
+            "DVC_NO_ANALYTICS": "1",  # also before the project has its own settings
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_AUTHOR_NAME": "test",
             "GIT_AUTHOR_EMAIL": "test@example.org",

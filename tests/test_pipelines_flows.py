@@ -63,7 +63,7 @@ def test_the_whole_graph_runs_side_by_side_and_then_not_again(project: Project) 
         assert log.index(f"end {before}") < log.index(f"begin {after}")
     assert "up to date" in project.run("dvc", "status")
     shown = artifacts(state)
-    assert json.loads(shown["metrics"])[0] == {"metrics": "one", "accuracy": 0.5}
+    assert json.loads(shown["metrics"])[0] == {"metrics": "one", "accuracy": 0.5, "loss": 1.5}
     assert "accuracy" in shown["metrics-diff"]
     assert shown["figure-depth"].startswith("![depth](data:image/png;base64,")
     assert shown["progress"] == 100.0

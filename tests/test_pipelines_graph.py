@@ -76,6 +76,16 @@ def test_one_architecture_has_its_own_stages(graph: Graph, name: str) -> None:
     }
 
 
+def test_one_architecture_up_to_its_stages(graph: Graph) -> None:
+    assert list(graph.up_to(graph.key("cnn3")).stages) == [
+        "download",
+        "normalize",
+        "validate",
+        "train@cnn3",
+        "evaluate@cnn3",
+    ]
+
+
 def test_an_unknown_architecture_is_refused(graph: Graph) -> None:
     with pytest.raises(ParameterError, match=r"architectures\.cnn9: .*cnn1, cnn3, cnn5, cnn7"):
         graph.key("cnn9")

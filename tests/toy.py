@@ -1,11 +1,15 @@
 """A made-up DVC project of shell stages in the shape of ours, which runs in seconds.
 
 Files named after a stage steer it: ``fail-NAME`` makes it fail, ``hang-NAME`` makes it run until
-it is stopped, and with ``meet`` the trainings wait for each other.
+it is stopped, and with ``meet`` the trainings wait for each other. The file ``accuracy`` holds
+what the evaluations find. They lie in the project's folder, or, for stages that run elsewhere, in
+the folder that the environment variable ``TOY`` names. Lines of the log end with ``on MACHINE``
+where that variable is set.
 """
 
 from pathlib import Path
 
+from conftest import PROJECT
 from project import Project
 
 DVC_YAML = """
@@ -40,28 +44,33 @@ stages:
     outs: [figures]
 """
 
-PARAMS_YAML = "architectures:\n  one: 1\n  two: 2\n"
+ARCHITECTURES = """architectures:
+  one: {block1: {conv1: {filters: 1, kernel_size: 3}, pool_size: 2}, head: {units: 1}}
+  two: {block1: {conv1: {filters: 2, kernel_size: 3}, pool_size: 2}, head: {units: 1}}
+"""
 
 WORK_SH = """
-echo "begin $1" >> log.txt
-if [ -f "fail-$1" ]; then echo "error: $1 went wrong"; exit 6; fi
+control="${TOY:-.}"
+where="${MACHINE:+ on $MACHINE}"
+echo "begin $1$where" >> "$control/log.txt"
+if [ -f "$control/fail-$1" ]; then echo "error: $1 went wrong"; exit 6; fi
 echo "$1 is at work"
-if [ -f "hang-$1" ]; then echo "$1 hangs"; sleep 60; fi
-if [ -f meet ]; then
+if [ -f "$control/hang-$1" ]; then echo "$1 hangs"; sleep 60; fi
+if [ -f "$control/meet" ]; then
   case "$1" in train*)
     for _ in $(seq 200); do
-      [ "$(grep -c 'begin train' log.txt)" -ge 2 ] && break
+      [ "$(grep -c 'begin train' "$control/log.txt")" -ge 2 ] && break
       sleep 0.05
     done
-    [ "$(grep -c 'begin train' log.txt)" -ge 2 ] || exit 1
+    [ "$(grep -c 'begin train' "$control/log.txt")" -ge 2 ] || exit 1
   esac
 fi
 case "$2" in
-  *.json) echo '{"accuracy": 0.5, "digits": {"0": 0.25}}' > "$2" ;;
+  *.json) echo '{"accuracy": '"$(cat accuracy)"', "loss": 1.5, "digits": {"0": 0.25}}' > "$2" ;;
   *.png) mkdir -p figures && cp picture.png "$2" ;;
   *) echo "$1" > "$2" ;;
 esac
-echo "end $1" >> log.txt
+echo "end $1$where" >> "$control/log.txt"
 """
 
 STAGES = ["download", "normalize", "train@one", "train@two", "evaluate@one", "evaluate@two", "plot"]
@@ -73,7 +82,10 @@ def create(folder: Path, home: Path) -> Project:
 
     folder.mkdir(parents=True)
     (folder / "dvc.yaml").write_text(DVC_YAML)
-    (folder / "params.yaml").write_text(PARAMS_YAML)
+    recipe = (PROJECT / "params.yaml").read_text(encoding="utf-8").partition("# One entry is")[0]
+    (folder / "params.yaml").write_text(recipe + ARCHITECTURES, encoding="utf-8")
+    (folder / "accuracy").write_text("0.5")
+    (folder / ".gitignore").write_text("/log.txt\n")
     (folder / "work.sh").write_text(WORK_SH)
     Image.new("RGB", (2000, 1000), "navy").save(folder / "picture.png")
     project = Project(folder, home)

@@ -1,0 +1,106 @@
+"""Run the project away from the user's folder, and share what comes out with other machines."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect.logging import get_run_logger
+
+from convdepth.errors import MachineError
+from pipelines.execution import FlowError
+from pipelines.places import place
+from pipelines.remotes import fetch_results, push_results
+from pipelines.stages import Options, stage_environment
+
+LOCK_OF_PACKAGES = "requirements.lock"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A clone at a commit, in which stages can run.
+
+    Attributes:
+        folder: Its root.
+        commit: The full name of the commit.
+        variables: Environment variables of what runs in it.
+    """
+
+    folder: Path
+    commit: str
+    variables: Mapping[str, str]
+
+    def run(self, work: Callable[[Options], str], force: bool) -> str:
+        """Run stages with the results of other machines at hand; then give them the new ones.
+
+        Args:
+            work: Runs stages with the options that it is given, and says what it did.
+            force: Run them even if nothing has changed.
+
+        Returns:
+            What ``work`` said.
+
+        Raises:
+            FlowError: Stages failed. The results of the others are shared all the same.
+            MachineError: The results cannot be shared; they are kept in DVC's cache.
+        """
+        log = get_run_logger().info
+        pull = fetch_results(self.folder, log)
+        options = Options(force, pull, self.folder, self.variables)
+        try:
+            summary = work(options)
+        except FlowError:
+            push_results(self.folder, log)
+            raise
+        push_results(self.folder, log)
+        return summary
+
+
+@contextlib.contextmanager
+def place_of(commit: str, root: Path, *, require_gpu: bool) -> Iterator[Place]:
+    """Make a place for a commit, whose packages must be those that are installed.
+
+    Args:
+        commit: The full name of a commit that the repository has.
+        root: The root of the user's repository.
+        require_gpu: Whether trainings in it need a GPU.
+
+    Yields:
+        The place. It is removed at the end.
+
+    Raises:
+        MachineError: The commit wants other packages, or a clone cannot be made.
+    """
+    with place(commit, root) as folder:
+        _require_packages(folder, root)
+        yield Place(folder, commit, {"CONVDEPTH_DEVICE": "gpu"} if require_gpu else {})
+
+
+def require_gpu_here() -> str:
+    """Check that TensorFlow has a GPU to train on, in a process of its own.
+
+    Returns:
+        What there is.
+
+    Raises:
+        MachineError: There is none; the message has what was found.
+    """
+    command = [str(Path(sys.executable).with_name("convdepth")), "device", "--require-gpu"]
+    ended = subprocess.run(
+        command, env=stage_environment(), capture_output=True, text=True, check=False
+    )
+    if ended.returncode:
+        raise MachineError(ended.stderr.strip().removeprefix("error: "))
+    return ended.stdout.strip()
+
+
+def _require_packages(folder: Path, root: Path) -> None:
+    """Refuse to run code with other packages than those that it was locked with."""
+    wanted, installed = (each / LOCK_OF_PACKAGES for each in (folder, root))
+    if wanted.exists() and installed.exists() and wanted.read_bytes() != installed.read_bytes():
+        raise MachineError(
+            f"the commit has another {LOCK_OF_PACKAGES} than {root}, from which the packages here "
+            "were installed. `git pull && make environment` there, then start the worker again."
+        )

@@ -1,0 +1,114 @@
+"""Places for runs that must not touch the user's folder: clones that share DVC's cache."""
+
+import contextlib
+import fcntl
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from dvc.config import Config, merge
+from dvc.repo import Repo
+
+from convdepth.errors import MachineError
+from pipelines.git import git
+
+PLACES = Path(".dvc/tmp/places")
+"""Ignored by git and by DVC, and on the file system of the cache, so that links can be made."""
+
+IDENTITY = ("user.name", "user.email")
+
+
+@contextlib.contextmanager
+def place(commit: str, root: Path = Path()) -> Iterator[Path]:
+    """Make a clone at a commit, in which the pipeline can run; remove it at the end.
+
+    Its DVC cache, and with it DVC's memory of earlier runs, is that of the user's repository, so
+    nothing that was finished in it is lost with it. Other settings of DVC and who commits are
+    the user's, too.
+
+    Args:
+        commit: Any name that git knows in ``root``.
+        root: The root of the user's repository. Its files and branches stay as they are.
+
+    Yields:
+        The clone's folder: a detached HEAD at the commit. Its git remote ``here`` is the user's
+        repository, and ``origin`` is that repository's own ``origin``, if it has one.
+
+    Raises:
+        MachineError: The disk or git does not let a clone be made.
+    """
+    root = root.resolve()
+    places = root / PLACES
+    try:
+        places.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(places)
+        folder = Path(tempfile.mkdtemp(dir=places))
+    except OSError as error:
+        raise MachineError(f"{places}: cannot be written: {error.strerror}") from error
+    lock = _hold(folder)
+    try:
+        _clone(root, commit, folder)
+        _share_settings(root, folder)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _lock_file(folder).unlink(missing_ok=True)
+        lock.close()
+
+
+def _clone(root: Path, commit: str, folder: Path) -> None:
+    sha = git("rev-parse", "--verify", f"{commit}^{{commit}}", folder=root)
+    git("clone", "--quiet", "--shared", "--no-checkout", "--origin=here", str(root), str(folder))
+    git("checkout", "--quiet", "--detach", sha, folder=folder)
+    remotes = git("remote", folder=root).splitlines()
+    if "origin" in remotes:
+        url = git("remote", "get-url", "origin", folder=root)
+        git("remote", "add", "origin", _absolute(url, root), folder=folder)
+    for name in IDENTITY:
+        with contextlib.suppress(MachineError):  # it is not set; git asks for it where it matters
+            git("config", name, git("config", name, folder=root), folder=folder)
+
+
+def _absolute(url: str, root: Path) -> str:
+    """Make the path of a repository independent of the folder; an address stays as it is."""
+    is_address = re.match(r"\w[\w+.-]*://|[^/]+:", url)
+    return url if is_address else str((root / Path(url).expanduser()).resolve())
+
+
+def _share_settings(root: Path, folder: Path) -> None:
+    """Give a clone the cache and the settings of the user's repository, its secrets included.
+
+    Paths in DVC's settings are relative to their file; its own functions read and write them.
+    """
+    with Repo(str(root)) as repo:
+        cache = repo.cache.local_cache_dir
+    theirs = Config(str(root / ".dvc"))
+    with Config(str(folder / ".dvc")).edit("local") as settings:
+        for level in ("repo", "local"):
+            merge(settings, theirs.load_one(level))
+        settings["cache"]["dir"] = cache
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _hold(folder: Path) -> IO[str]:
+    """Lock a place for as long as this process lives; process ids differ between containers."""
+    unseen = folder.with_name(f"{folder.name}.new")
+    lock = unseen.open("w", encoding="utf-8")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    unseen.rename(_lock_file(folder))  # nobody else finds it before it is locked
+    return lock
+
+
+def _remove_abandoned(places: Path) -> None:
+    """Remove the places of processes that were killed."""
+    for file in places.glob("*.lock"):
+        with contextlib.suppress(OSError), file.open(encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(places / file.stem, ignore_errors=True)
+            file.unlink()
