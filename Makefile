@@ -12,15 +12,24 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro test test-real readme lint lock
+.PHONY: help environment repro ui deploy worker test test-real readme bench lint lock
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 environment: $(INSTALLED)  ## Create or update .venv from the lock
 
-repro: $(INSTALLED)  ## Run the whole pipeline: only what has changed
-	dvc repro
+repro: $(INSTALLED)  ## Run the whole pipeline: only what has changed (JOBS=N: how many at once)
+	python -m pipelines pipeline $(if $(JOBS),--jobs $(JOBS))
+
+ui: $(INSTALLED)  ## Start a Prefect server that stays, and say where its page is
+	python -m pipelines ui
+
+deploy: $(INSTALLED)  ## Put the schedule, the work pool and the deployments on the server
+	python -m pipelines deploy
+
+worker: $(INSTALLED)  ## Run on this machine what the server schedules, until it is stopped
+	exec python -m pipelines worker
 
 test: $(INSTALLED)  ## Run the tests; none needs the network
 	pytest
@@ -30,6 +39,9 @@ test-real: $(INSTALLED)  ## Download the real MNIST and train on some of it
 
 readme: $(INSTALLED)  ## Write the results into the tables of the README
 	convdepth readme README.md --metrics metrics --notebook data/notebook.json
+
+bench: $(INSTALLED)  ## Measure, on a machine that does nothing else, and write benchmarks/
+	python benchmarks/flow_overhead.py
 
 lint: $(INSTALLED)  ## Check style and types
 	ruff check

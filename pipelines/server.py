@@ -7,20 +7,16 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import prefect.context
-from prefect.client.orchestration import get_client
-from prefect.settings import (
-    PREFECT_API_REQUEST_TIMEOUT,
-    PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-    temporary_settings,
-)
+from prefect.settings import PREFECT_API_URL
 
 from convdepth.errors import MachineError
+from pipelines.addresses import api_url, check_health, require_answer, staying_server
 
-PATIENCE_SECONDS = 5.0
-"""How long a server that runs may take to answer."""
+PROJECT = Path(__file__).resolve().parent.parent
+"""The root of the project; Prefect reads the settings in its ``pyproject.toml`` only there."""
 
 START_SECONDS = 120.0
 """How long a new server may take: the first one of all creates its database."""
@@ -32,53 +28,78 @@ LEASH = 'exec 3<&0; (cat <&3; kill $$ 2>&-) & exec "$@" 3<&- </dev/null'
 
 
 def require_server() -> None:
-    """Check that the server answers, if one is set; without one, start one for this process.
+    """Use a server that runs, or start one for this process alone.
+
+    The first is the one that ``PREFECT_API_URL`` names, or else that of `make ui`.
 
     Raises:
         MachineError: It does not answer within seconds, or cannot be started.
     """
-    url = PREFECT_API_URL.value()
+    url = PREFECT_API_URL.value() or staying_server()
     if url is None:
-        _start()
-    elif (error := _ask(url)) is not None:
+        url = _start()
+    else:
+        require_answer(url, "run `dvc repro`, which needs no server and gives the same results")
+    _use(url)
+
+
+def require_staying_server() -> None:
+    """Use a server that runs, and that is still there when this process has ended.
+
+    Raises:
+        MachineError: There is none, or it does not answer within seconds.
+    """
+    url = PREFECT_API_URL.value() or staying_server()
+    if url is None:
         raise MachineError(
-            f"PREFECT_API_URL={url}: the Prefect server does not answer: {error}. Start it, or "
-            "unset the variable for a server of this flow alone, or run `dvc repro`, which needs "
-            "none and gives the same results."
+            "schedules and workers need a Prefect server that stays. PREFECT_API_URL names none, "
+            "and none runs here: start one by `make ui`, or set the variable to the address of "
+            "one, such as http://127.0.0.1:4200/api."
         )
+    require_answer(url, "use that of `make ui`")
+    _use(url)
 
 
-def _ask(url: str) -> Exception | None:
-    settings = {
-        PREFECT_API_URL: url,
-        PREFECT_CLIENT_MAX_RETRIES: 0,
-        PREFECT_API_REQUEST_TIMEOUT: PATIENCE_SECONDS,
-    }
-    with temporary_settings(settings), get_client(sync_client=True) as client:
-        return client.api_healthcheck()
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> Exception | None:
+    """Wait until a new server answers.
+
+    Args:
+        url: The address of its API.
+        process: Its process.
+
+    Returns:
+        None as soon as it answers; what is wrong, if it ends before that or is too slow.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while (error := check_health(url)) is not None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            return error
+        time.sleep(0.2)
+    return None
 
 
-def _start() -> None:
+def _use(url: str) -> None:
+    os.environ["PREFECT_API_URL"] = url  # for the child processes
+    prefect.context.refresh_global_settings_context()
+
+
+def _start() -> str:
     """Start a server that ends with this process, even if this process is killed.
 
     Prefect would start one by itself, but in the process group of the flow: Ctrl-C would end it
     first, and the flow would then try for minutes to tell it that the run was interrupted.
     """
     print("starting a Prefect server for this flow alone", flush=True)
-    address = f"127.0.0.1:{_free_port()}"
-    process = _start_process(*address.split(":"))
+    host, port = "127.0.0.1", str(_free_port())
+    process = _start_process(host, port)
     atexit.register(_stop, process)
-    url = f"http://{address}/api"
-    deadline = time.monotonic() + START_SECONDS
-    while (error := _ask(url)) is not None:
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise MachineError(
-                f"no Prefect server could be started: {error}. Its own messages are above. "
-                "`dvc repro` needs none and gives the same results."
-            )
-        time.sleep(0.2)
-    os.environ["PREFECT_API_URL"] = url
-    prefect.context.refresh_global_settings_context()
+    url = api_url(host, port)
+    if (error := wait_for(url, process)) is not None:
+        raise MachineError(
+            f"no Prefect server could be started: {error}. Its own messages are above. "
+            "`dvc repro` needs none and gives the same results."
+        )
+    return url
 
 
 def _start_process(host: str, port: str) -> subprocess.Popen[bytes]:
@@ -89,6 +110,7 @@ def _start_process(host: str, port: str) -> subprocess.Popen[bytes]:
         ["sh", "-c", LEASH, "sh", *uvicorn, "--host", host, "--port", port],
         stdin=subprocess.PIPE,
         env=environment,
+        cwd=PROJECT,
         process_group=0,
     )
 

@@ -12,6 +12,9 @@ from convdepth import images
 
 PROJECT = Path(__file__).parent.parent
 
+# Equal results on a machine with a GPU, and no waiting for those who train on it.
+os.environ["CONVDEPTH_DEVICE"] = "cpu"
+
 # Prefect makes its folder when it is imported, and by default in the user's home.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
 

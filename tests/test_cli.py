@@ -13,7 +13,8 @@ from conftest import PROJECT
 from project import HEED_SIGINT
 
 COMMAND = str(Path(sys.executable).parent / "convdepth")
-COMMANDS = ["download", "normalize", "validate", "train", "evaluate", "plot", "summary", "predict"]
+STAGES = ["download", "normalize", "validate", "train", "evaluate", "plot"]
+COMMANDS = [*STAGES, "summary", "predict", "device"]
 HEAVY = {"tensorflow", "keras", "great_expectations", "pandas", "matplotlib", "dvc", "prefect"}
 
 
@@ -40,7 +41,7 @@ def test_help_names_every_command() -> None:
 def test_each_command_has_help(command: str) -> None:
     finished = run(command, "--help")
     assert finished.returncode == 0
-    assert "--params" in finished.stdout
+    assert ("--params" in finished.stdout) is (command != "device")
 
 
 def test_help_loads_no_heavy_library() -> None:
@@ -130,6 +131,98 @@ def test_a_signal_ends_a_training_and_leaves_no_file(
     assert process.returncode == 128 + number
     assert time.monotonic() - sent < 10
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> dict[str, str]:
+    """The environment on a machine whose driver lists a GPU that TensorFlow cannot use."""
+    folder = tmp_path / "driver"
+    folder.mkdir()
+    (folder / "nvidia-smi").write_text("#!/bin/sh\necho 0, GPU-made-up, NVIDIA H200\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    return {
+        "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+        "CONVDEPTH_LOCKS": str(tmp_path / "locks"),
+        "CONVDEPTH_DEVICE": "auto",
+        "CUDA_VISIBLE_DEVICES": "GPU-made-up",
+    }
+
+
+@pytest.fixture
+def train(normalized: Path, tiny_params: Path, tmp_path: Path) -> list[str]:
+    """The command that trains the tiny network."""
+    targets = ["--model", str(tmp_path / "tiny.keras"), "--history", str(tmp_path / "tiny.csv")]
+    data = ["--normalized", str(normalized), "--params", str(tiny_params)]
+    return [COMMAND, "train", "tiny", *data, *targets]
+
+
+def test_a_training_waits_for_the_gpu_until_its_holder_is_killed(
+    driver: dict[str, str], train: list[str], tmp_path: Path
+) -> None:
+    hold = "from convdepth.devices import take_slot; take_slot('cnn7'); print(); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    environment = os.environ | driver
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], env=environment, text=True, **pipes
+    ) as cnn7:
+        assert cnn7.stdout is not None
+        assert cnn7.stdout.readline() == "\n"
+        with subprocess.Popen(train, env=environment, text=True, **pipes) as tiny:
+            assert tiny.stdout is not None
+            waits = tiny.stdout.readline()
+            cnn7.kill()
+            output, _ = tiny.communicate(timeout=120)
+    assert "tiny: waits for a GPU: GPU 0 (NVIDIA H200), slot 1 is in use by cnn7 (pro" in waits
+    assert f" {cnn7.pid} on " in waits
+    assert tiny.returncode == 0
+    first, second, *rest = output.splitlines()
+    assert first == "tiny: goes on, on GPU 0 (NVIDIA H200), slot 1"
+    assert "TensorFlow can use none" in second
+    assert "epoch" in rest[0]
+    assert (tmp_path / "tiny.keras").exists()
+
+
+def test_a_training_that_requires_a_gpu_stops_before_it_writes_anything(
+    driver: dict[str, str], train: list[str], tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    finished = run(*train[1:], **driver | {"CONVDEPTH_DEVICE": "gpu"})
+    assert finished.returncode == 4
+    assert "driver has GPU 0 (NVIDIA H200), but TensorFlow can use none" in finished.stderr
+    assert "make environment LOCK=requirements-gpu.lock" in finished.stderr
+    assert set(tmp_path.iterdir()) - set(before) == {tmp_path / "locks"}
+
+
+def test_a_wrong_device_is_refused_before_a_heavy_library_is_loaded(train: list[str]) -> None:
+    finished = run(*train[1:], CONVDEPTH_DEVICE="tpu", PYTHONPROFILEIMPORTTIME="1")
+    assert finished.returncode == 2
+    assert "CONVDEPTH_DEVICE: expected auto, cpu or gpu, got 'tpu'" in finished.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
+    assert not loaded & HEAVY
+
+
+def test_device_shows_what_there_is_and_who_holds_it(driver: dict[str, str]) -> None:
+    finished = run("device", **driver)
+    assert finished.returncode == 0
+    assert finished.stdout.startswith("TensorFlow computes on the CPU.\nthe driver has GPU 0")
+    assert finished.stdout.endswith("\nGPU 0 (NVIDIA H200), slot 1 is free\n")
+    assert not Path(driver["CONVDEPTH_LOCKS"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({}, "the driver has GPU 0 (NVIDIA H200), but TensorFlow can use none"),
+        ({"CONVDEPTH_DEVICE": "cpu"}, "there is none: CONVDEPTH_DEVICE=cpu hides all GPUs"),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, "CUDA_VISIBLE_DEVICES='-1' leaves none of GPU 0"),
+    ],
+)
+def test_device_can_require_a_gpu(
+    driver: dict[str, str], setting: dict[str, str], message: str
+) -> None:
+    finished = run("device", "--require-gpu", **driver | setting)
+    assert finished.returncode == 4
+    assert message in finished.stderr
 
 
 def test_summary_shows_layers_and_sums() -> None:

@@ -5,15 +5,12 @@ trains a network again. The modules behind the commands are slow to import, and 
 when their command runs.
 """
 
-import signal
-import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
-from convdepth.errors import ConvdepthError
+from convdepth.process import run_app
 
 app = typer.Typer(
     help="Four convolutional networks of growing depth on MNIST: trained, compared, reproducible.",
@@ -103,10 +100,21 @@ def train(
     """Train one network by the recipe in params.yaml.
 
     Equal parameters, data and software give an equal model, to the byte, on equal hardware.
+
+    On a GPU, only one network is trained at a time; others wait. CONVDEPTH_DEVICE is auto (a GPU
+    if there is one), gpu (required) or cpu; CONVDEPTH_SLOTS_PER_GPU says how many at a time, and
+    CONVDEPTH_LOCKS in which folder the trainings on this machine see each other.
     """
     _check(params, name)
+    from convdepth.devices import take_slot
+
+    slot = take_slot(name)
+
+    from convdepth.runtime import gpus  # TensorFlow, once it is decided what it may compute on
     from convdepth.train import main
 
+    if slot is not None:
+        slot.confirm(gpus())
     main(name=name, normalized=normalized, model=model, history=history, params=params)
 
 
@@ -225,6 +233,30 @@ def predict(
 
 
 @app.command(rich_help_panel=QUESTIONS)
+def device(
+    require_gpu: Annotated[
+        bool, typer.Option("--require-gpu", help="Exit with code 4 if there is no GPU to use.")
+    ] = False,
+) -> None:
+    """Show what TensorFlow can compute on, and which trainings hold a GPU.
+
+    CONVDEPTH_DEVICE, CONVDEPTH_SLOTS_PER_GPU and CONVDEPTH_LOCKS count as for a training.
+    """
+    from convdepth.devices import check_usable, choose_gpus, describe, list_slots
+
+    choice = choose_gpus(require=require_gpu)
+
+    from convdepth.runtime import gpus  # TensorFlow, once it is decided what it may compute on
+
+    usable = gpus()
+    wrong = check_usable(choice.gpus, usable, require=require_gpu)
+    print(f"TensorFlow computes on {', '.join(usable) or 'the CPU'}.")
+    for line in [wrong, choice.reason, *map(describe, list_slots(choice.gpus))]:
+        if line:
+            print(line)
+
+
+@app.command(rich_help_panel=QUESTIONS)
 def readme(
     readme: Annotated[Path, typer.Argument(metavar="README", help="The Markdown file to change.")],
     metrics: Annotated[Path, typer.Option(help="Folder of the metrics (.json).", metavar="FOLDER")],
@@ -247,30 +279,6 @@ def _check(params: Path, name: str | None = None) -> None:
         read_architecture(name, params)
 
 
-_received: list[int] = []
-"""The signals that have asked this process to end."""
-
-
 def run() -> NoReturn:
     """Run the command line; an expected error becomes one message and its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # A shell may have set a background job to ignore one, and that shall stay so.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
-    try:
-        app()
-    except ConvdepthError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except Exception:
-        if not _received:
-            raise
-        # TensorFlow was calling Python just then, and has made an error of its own of the signal.
-        sys.exit(128 + _received[0])
-    sys.exit(0)
-
-
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    # Raised, since by default SIGTERM ends Python at once and leaves temporary files behind.
-    _received.append(number)
-    sys.exit(128 + number)
+    run_app(app)

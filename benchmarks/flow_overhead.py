@@ -1,0 +1,204 @@
+"""What the flow costs beside the stages: `make bench`.
+
+A made-up project has the graph of this one with two networks, and stages that sleep. In each round
+all arms run, in random order, so that a machine that is slow for a while is slow for all of them:
+
+- each stage by itself, as the flow runs it (`dvc repro --single-item`), one after the other; the
+  longest path through these times is what the flow cannot be faster than;
+- the flow with a server that runs, and with one of its own;
+- `dvc repro`, which runs one stage after the other;
+- the flow, `dvc repro` and `dvc status` where nothing is to be done.
+
+Writes ``benchmarks/results/flow_overhead.json``, and the table in ``benchmarks/README.md``.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+PROJECT = Path(__file__).resolve().parent.parent
+RESULTS = PROJECT / "benchmarks" / "results" / "flow_overhead.json"
+README = PROJECT / "benchmarks" / "README.md"
+
+PATHS = [
+    ["download", "normalize", "validate", f"train@{name}", f"evaluate@{name}", "plot"]
+    for name in ("one", "two")
+]
+
+DVC_YAML = """
+stages:
+  download: {cmd: date > raw, deps: [params.yaml], outs: [raw]}
+  normalize: {cmd: date > normalized, deps: [raw], outs: [normalized]}
+  validate: {cmd: date > valid, deps: [normalized], outs: [valid]}
+  train:
+    foreach: ${architectures}
+    do:
+      cmd: sleep 4 && date > ${key}.model
+      deps: [normalized, valid]
+      outs: ["${key}.model"]
+  evaluate:
+    foreach: ${architectures}
+    do: {cmd: sleep 1 && date > ${key}.scores, deps: ["${key}.model"], outs: ["${key}.scores"]}
+  plot: {cmd: date > figure, deps: [one.scores, two.scores], outs: [figure]}
+"""
+
+ARCHITECTURES = """architectures:
+  one: {block1: {conv1: {filters: 1, kernel_size: 3}, pool_size: 2}, head: {units: 1}}
+  two: {block1: {conv1: {filters: 2, kernel_size: 3}, pool_size: 2}, head: {units: 1}}
+"""
+
+Arm = Callable[[], float]
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each arm runs")
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder, _server(Path(folder)) as url:
+        times = _measure(_arms(_create(Path(folder)), url), rounds)
+    result = {"machine": _machine(), "rounds": rounds, "seconds": times, **_summarize(times)}
+    RESULTS.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    _write_table(result)
+
+
+def _measure(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for arm in arms.values():  # the first of each writes databases and byte code
+        arm()
+    for number in range(rounds):
+        for name in random.sample(list(arms), len(arms)):
+            times[name].append(round(arms[name](), 3))
+            print(f"round {number + 1}/{rounds}  {name}: {times[name][-1]:.1f} s", flush=True)
+    return times
+
+
+def _arms(project: Path, url: str) -> dict[str, Arm]:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(PROJECT),
+        "PREFECT_HOME": str(project.parent / "prefect"),
+        "DVC_SITE_CACHE_DIR": str(project.parent / "dvc"),
+        "DO_NOT_TRACK": "1",
+    }
+    environment.pop("PREFECT_API_URL", None)
+    running = {**environment, "PREFECT_API_URL": url}
+    dvc = [sys.executable, "-m", "dvc"]
+    flow = [sys.executable, "-m", "pipelines", "pipeline", "--jobs", "2"]
+
+    def run(command: list[str], environment: dict[str, str] = environment) -> float:
+        started = time.perf_counter()
+        subprocess.run(command, cwd=project, env=environment, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - started
+
+    def alone(stage: str) -> float:
+        return run([*dvc, "--wait-for-lock", "repro", "--single-item", "--force", stage])
+
+    def longest_path() -> float:
+        seconds = {stage: alone(stage) for stage in dict.fromkeys([*PATHS[0], *PATHS[1]])}
+        return max(sum(seconds[stage] for stage in path) for path in PATHS)
+
+    return {
+        "longest path of the stages": longest_path,
+        "flow, server running": lambda: run([*flow, "--force"], running),
+        "flow, server of its own": lambda: run([*flow, "--force"]),
+        "dvc repro": lambda: run([*dvc, "repro", "--force"]),
+        "nothing to do: flow, server running": lambda: run(flow, running),
+        "nothing to do: flow, server of its own": lambda: run(flow),
+        "nothing to do: dvc repro": lambda: run([*dvc, "repro"]),
+        "nothing to do: dvc status": lambda: run([*dvc, "status"]),
+    }
+
+
+def _summarize(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    floor = times["longest path of the stages"]
+    overhead = {
+        name: round(statistics.median(b - a for a, b in zip(floor, times[name], strict=True)), 2)
+        for name in ("flow, server running", "flow, server of its own")
+    }
+    medians = {name: round(statistics.median(each), 2) for name, each in times.items()}
+    return {"medians": medians, "overhead": overhead}
+
+
+def _create(folder: Path) -> Path:
+    project = folder / "project"
+    project.mkdir()
+    recipe = (PROJECT / "params.yaml").read_text(encoding="utf-8").partition("# One entry is")[0]
+    (project / "params.yaml").write_text(recipe + ARCHITECTURES, encoding="utf-8")
+    (project / "dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
+    for command in ("git init --quiet", f"{sys.executable} -m dvc init --quiet"):
+        subprocess.run(command.split(), cwd=project, check=True)
+    shutil.copy2(PROJECT / ".dvc" / "config", project / ".dvc" / "config")
+    return project
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[str]:
+    port = "4919"
+    server = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start", "--port", port]
+    environment = {**os.environ, "PREFECT_HOME": str(folder / "server")}
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            server, cwd=PROJECT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait_for_port(int(port), process)
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    while process.poll() is None:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/api/health").raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.5)
+        else:
+            return
+    raise SystemExit("the Prefect server has ended")
+
+
+def _machine() -> dict[str, str | int]:
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))
+        cpu = found.group(1) if found else cpu
+    return {"cpu": cpu, "cores": os.cpu_count() or 0, "python": platform.python_version()}
+
+
+def _write_table(result: dict[str, Any]) -> None:
+    rows = ["| | median | fastest to slowest | over the longest path |", "|---|--:|--:|--:|"]
+    for name, median in result["medians"].items():
+        seconds = result["seconds"][name]
+        spread = f"{min(seconds):.1f} to {max(seconds):.1f} s"
+        over = f"{result['overhead'][name]:.1f} s" if name in result["overhead"] else ""
+        rows.append(f"| {name} | {median:.1f} s | {spread} | {over} |")
+    machine = result["machine"]
+    where = f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds."
+    begin, end = "<!-- flow_overhead -->\n", "<!-- /flow_overhead -->"
+    before, _, rest = README.read_text(encoding="utf-8").partition(begin)
+    table = "\n".join([*rows, "", where, ""])
+    README.write_text(f"{before}{begin}{table}{end}{rest.partition(end)[2]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
