@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
@@ -23,6 +24,12 @@ POOL = "gpu"
 """The work pool of `prefect.yaml`."""
 
 POOL_TYPE = "process"
+
+POOL_ADVICE = (
+    "Start its workers by `make worker` in a clone of the project. With Prefect's own command, "
+    "runs do not find their files."
+)
+"""Stands on the page of the pool, which advises Prefect's own command."""
 
 CLONE = "CONVDEPTH_HOME"
 """The environment variable in which a worker has the root of its clone."""
@@ -100,6 +107,7 @@ def _ensure_pool(client: SyncPrefectClient) -> None:
         client.read_work_pool(POOL)
     except ObjectNotFound:
         _prefect("work-pool", "create", POOL, "--type", POOL_TYPE)
+        client.update_work_pool(POOL, WorkPoolUpdate(description=POOL_ADVICE))
     _require_pool(client, POOL)
 
 

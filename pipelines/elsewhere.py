@@ -92,7 +92,8 @@ def require_gpu_here() -> str:
         command, env=stage_environment(), capture_output=True, text=True, check=False
     )
     if ended.returncode:
-        raise MachineError(ended.stderr.strip().removeprefix("error: "))
+        words = ended.stderr.strip().removeprefix("error: ")
+        raise MachineError(f"{words} This run has require_gpu set.")
     return ended.stdout.strip()
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -110,26 +110,59 @@ def run_stages(graph: Graph, jobs: int, options: Options) -> Results:
         The outcome of each stage that was started, or its error.
     """
     sorter = graph.sorter()
-    ready = deque(sorter.get_ready())
+
+    def following(stage: str, result: Any) -> Sequence[str]:
+        if not isinstance(result, Outcome):
+            return ()
+        sorter.done(stage)
+        return sorter.get_ready()
+
+    with Processes() as processes:
+        return run_tasks(
+            sorter.get_ready(),
+            len(graph.stages),
+            jobs,
+            lambda stage: task_for(stage).submit(stage, processes, options),
+            following,
+        )
+
+
+def run_tasks(
+    ready: Iterable[str],
+    total: int,
+    jobs: int,
+    submit: Callable[[str], PrefectFuture[Any]],
+    following: Callable[[str, Any], Iterable[str]] = lambda _name, _result: (),
+) -> dict[str, Any]:
+    """Run tasks by name, some at once, and show the progress in Prefect.
+
+    Args:
+        ready: Those that can start now.
+        total: How many there will be.
+        jobs: How many may run at once.
+        submit: Starts a task.
+        following: Tells from a task's name and result which ones can start now.
+
+    Returns:
+        The result of each task that was started, or its error, in the order in which they ended.
+    """
+    waiting = deque(ready)
     running: dict[PrefectFuture[Any], str] = {}
     finished: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
-    results: dict[str, Outcome | Exception] = {}
-    progress = Progress(len(graph.stages))
-    with Processes() as processes:
-        while ready or running:
-            # Nothing is queued in Prefect: what it holds would still start after a cancel.
-            while ready and len(running) < jobs:
-                stage = ready.popleft()
-                future = task_for(stage).submit(stage, processes, options)
-                running[future] = stage
-                future.add_done_callback(finished.put)
-            progress.update(len(results))
-            ended = finished.get()
-            stage = running.pop(ended)
-            results[stage] = ended.result(raise_on_failure=False)
-            if isinstance(results[stage], Outcome):
-                sorter.done(stage)
-                ready.extend(sorter.get_ready())
+    results: dict[str, Any] = {}
+    progress = Progress(total)
+    while waiting or running:
+        # Nothing is queued in Prefect: what it holds would still start after a cancel.
+        while waiting and len(running) < jobs:
+            name = waiting.popleft()
+            future = submit(name)
+            running[future] = name
+            future.add_done_callback(finished.put)
+        progress.update(len(results))
+        ended = finished.get()
+        name = running.pop(ended)
+        results[name] = ended.result(raise_on_failure=False)
+        waiting.extend(following(name, results[name]))
     progress.update(len(results))
     return results
 

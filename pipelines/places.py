@@ -4,8 +4,8 @@ import contextlib
 import fcntl
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -41,22 +41,49 @@ def place(commit: str, root: Path = Path()) -> Iterator[Path]:
         MachineError: The disk or git does not let a clone be made.
     """
     root = root.resolve()
-    places = root / PLACES
+    folder, lock = _take(root / PLACES)
+    with lock:
+        try:
+            _clone(root, commit, folder)
+            _share_settings(root, folder)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _take(places: Path) -> tuple[Path, IO[str]]:
+    """Find a place that nobody uses, and lock it for as long as this process lives.
+
+    They are numbered, and used again, since DVC makes notes elsewhere of each folder that it has
+    worked in. Process ids would not do for locks: containers that share a disk count their own.
+    """
     try:
         places.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(places)
-        folder = Path(tempfile.mkdtemp(dir=places))
+        for number in count(1):
+            if lock := _lock(places / f"{number}.lock"):
+                return places / str(number), lock
     except OSError as error:
         raise MachineError(f"{places}: cannot be written: {error.strerror}") from error
-    lock = _hold(folder)
+    raise AssertionError("the numbers never end")
+
+
+def _remove_abandoned(places: Path) -> None:
+    """Remove the places of processes that were killed."""
+    for file in places.glob("*.lock"):
+        if lock := _lock(file):
+            with lock:
+                shutil.rmtree(file.with_suffix(""), ignore_errors=True)
+
+
+def _lock(file: Path) -> IO[str] | None:
+    lock = file.open("w", encoding="utf-8")
     try:
-        _clone(root, commit, folder)
-        _share_settings(root, folder)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _lock_file(folder).unlink(missing_ok=True)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         lock.close()
+        return None
+    return lock
 
 
 def _clone(root: Path, commit: str, folder: Path) -> None:
@@ -90,25 +117,3 @@ def _share_settings(root: Path, folder: Path) -> None:
         for level in ("repo", "local"):
             merge(settings, theirs.load_one(level))
         settings["cache"]["dir"] = cache
-
-
-def _lock_file(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
-
-
-def _hold(folder: Path) -> IO[str]:
-    """Lock a place for as long as this process lives; process ids differ between containers."""
-    unseen = folder.with_name(f"{folder.name}.new")
-    lock = unseen.open("w", encoding="utf-8")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    unseen.rename(_lock_file(folder))  # nobody else finds it before it is locked
-    return lock
-
-
-def _remove_abandoned(places: Path) -> None:
-    """Remove the places of processes that were killed."""
-    for file in places.glob("*.lock"):
-        with contextlib.suppress(OSError), file.open(encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(places / file.stem, ignore_errors=True)
-            file.unlink()

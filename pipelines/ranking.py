@@ -28,6 +28,9 @@ Scores = Mapping[tuple[str, str], Mapping[str, float]]
 NETWORK, EXPERIMENT, STATE = "network", "experiment", "state"
 ACCURACY, LOSS = "validation accuracy", "validation loss"
 
+MANY_COLUMNS = 1000
+"""Of characters: no table is that wide."""
+
 
 def read_scores(commit: str, folder: Path = Path()) -> Scores:
     """Read what the networks of all experiments make of the held-out images.
@@ -146,28 +149,30 @@ def describe_fixed(experiments: Sequence[Experiment]) -> str:
 
     Args:
         experiments: All of a sweep.
+
+    Returns:
+        The end of a sentence; nothing if there are none.
     """
     differing = varied(experiments)
     changes = experiments[0].changes.items()
     fixed = [f"{key} = {json.dumps(value)}" for key, value in changes if key not in differing]
-    return f"all with {', '.join(fixed)}" if fixed else ""
+    return f"; all with {', '.join(fixed)}" if fixed else ""
 
 
 def print_rows(title: str, rows: Sequence[Row]) -> None:
-    """Print a table; what is too wide for the terminal is broken, and never cut off.
+    """Print a table, as wide as it needs to be: a name that is cut off could not be copied.
 
     Args:
         title: Stands above it.
         rows: All with the same columns.
     """
-    table = Table(title=title, title_justify="left", box=box.SIMPLE)
-    for column in rows[0]:
-        # A key may be broken at its dots; a name must stay whole, to be copied.
-        header = column.replace(".", ".\n")
-        table.add_column(header, overflow="fold", no_wrap=column == EXPERIMENT)
+    headers = [column.replace(".", ".\n").replace(" ", "\n") for column in rows[0]]
+    table = Table(*headers, box=box.SIMPLE, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)
+    console = Console(width=MANY_COLUMNS, highlight=False, markup=False)
+    console.print(title)
+    console.print(table)
 
 
 def _metrics(experiment: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -118,27 +118,57 @@ def run_stage(
         StageError: It failed; the message has its name and the last lines of its log.
         StageStoppedError: `processes` were stopped before it had finished.
     """
-    running = f"Running stage '{stage}':"
-    restored = f"Stage '{stage}' is cached - skipping run, checking out outputs"
-    outcome = Outcome.UNCHANGED
+    outcomes = {
+        f"Running stage '{stage}':": Outcome.RAN,
+        f"Stage '{stage}' is cached - skipping run, checking out outputs": Outcome.RESTORED,
+    }
+    seen: list[Outcome] = []
+
+    def watch(line: str) -> None:
+        if line in outcomes:
+            seen.append(outcomes[line])
+        log(f"{stage} | {line}")
+
+    run_dvc(stage, _repro(stage, options), processes, watch, options)
+    return seen[0] if seen else Outcome.UNCHANGED
+
+
+def run_dvc(
+    name: str,
+    arguments: Sequence[str],
+    processes: Processes,
+    log: Callable[[str], None],
+    options: Options = DEFAULT,
+    unimportant: tuple[str, ...] = ADVICE,
+) -> None:
+    """Run DVC in a child process.
+
+    Args:
+        name: What it works on, for the errors.
+        arguments: What stands behind ``dvc``.
+        processes: Starts the child, and can stop it.
+        log: Is called with each line of output.
+        options: Where, and with which variables.
+        unimportant: How lines begin that are left out.
+
+    Raises:
+        StageError: It failed; the message has the name and the last lines of output.
+        StageStoppedError: `processes` were stopped before it had finished.
+    """
     last: deque[str] = deque(maxlen=LAST_LINES)
+    environment = stage_environment() | dict(options.variables)
     try:
-        command = dvc_command(*_repro(stage, options))
-        environment = stage_environment() | dict(options.variables)
-        with processes.start(command, options.folder, environment) as process:
+        with processes.start(dvc_command(*arguments), options.folder, environment) as process:
             for line in map(str.rstrip, process.stdout or ()):
-                if outcome is Outcome.UNCHANGED and line in (running, restored):
-                    outcome = Outcome.RAN if line == running else Outcome.RESTORED
-                if line and not line.startswith(ADVICE):
+                if line and not line.startswith(unimportant):
                     last.append(line)
-                    log(f"{stage} | {line}")
+                    log(line)
     except StoppedError:
-        raise StageStoppedError(f"{stage}: not started") from None
+        raise StageStoppedError(f"{name}: not started") from None
     if process.returncode and processes.stopped:
-        raise StageStoppedError(f"{stage}: stopped")
+        raise StageStoppedError(f"{name}: stopped")
     if process.returncode:
-        raise StageError(stage, _exit_code(process.returncode, last), last)
-    return outcome
+        raise StageError(name, _exit_code(process.returncode, last), last)
 
 
 def dvc_command(*arguments: str) -> list[str]:

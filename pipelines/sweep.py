@@ -8,12 +8,11 @@ is there for all others, and for a second start. Nothing here looks at the test 
 import logging
 import re
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Annotated, Any, cast
 
 from dvc.repo.experiments.refs import ExpRefInfo
@@ -21,21 +20,19 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Completed
 from pydantic import Field
 
 from convdepth.errors import MachineError
 from convdepth.params import read_params
-from pipelines.artifacts import Progress
-from pipelines.execution import FlowError, default_jobs, state_of
+from pipelines.artifacts import best_effort
+from pipelines.execution import FlowError, default_jobs, run_tasks, state_of
 from pipelines.git import changed_files, git
-from pipelines.graph import Graph, read_graph
+from pipelines.graph import Graph, Stage, read_graph
 from pipelines.grid import PARAMS, Experiment, Value, plan
 from pipelines.places import place
-from pipelines.processes import Processes, StoppedError
+from pipelines.processes import Processes
 from pipelines.ranking import (
     Row,
     average_over_seeds,
@@ -43,21 +40,21 @@ from pipelines.ranking import (
     print_rows,
     rank,
     read_scores,
+    varied,
 )
 from pipelines.stages import (
     ADVICE,
-    LAST_LINES,
     STAGE_LOG,
-    StageError,
+    Options,
     StageStoppedError,
-    dvc_command,
-    stage_environment,
+    run_dvc,
 )
+from pipelines.workspace import locked_stages
 
 Positive = Annotated[int, Field(ge=1)]
 
-RAN, KNOWN, FAILED = "ran", "done before", "failed"
-"""What became of an experiment."""
+RAN, KNOWN, FAILED = "ran", "known", "failed"
+"""What became of an experiment; a known one was run before."""
 
 UNIMPORTANT = (
     *ADVICE,
@@ -75,9 +72,10 @@ UNIMPORTANT = (
 OF_THE_TEST_SET = "test accuracy"
 """What the stage `evaluate` prints stays out of sight while experiments are compared."""
 
-NEXT_STEPS = """All are experiments of DVC now, on top of the commit {commit:.7}:
-  dvc exp show --only-changed    shows them side by side
-  dvc exp apply NAME             brings one into this folder
+NEXT_STEPS = """What ran is an experiment of DVC now, on top of the commit {commit:.7}.
+  dvc exp show --only-changed --drop '{others}'
+                                 shows them side by side; without --drop, with the test set, too
+  dvc exp apply NAME             brings one into this folder{missing}
   dvc exp branch NAME BRANCH     makes a git branch of one
 """
 
@@ -131,9 +129,13 @@ def sweep(
 
     def work() -> str:
         experiments = plan(changes, sample, sample_seed, architectures)
-        states = _run_missing(experiments, architectures or (), jobs or default_jobs())
-        networks = architectures or list(read_params().architectures)
+        graph, wanted = read_graph(), list(dict.fromkeys(architectures or ()))
+        # All of the folder is read before: its owner may go on to work in it.
+        networks = wanted or list(read_params().architectures)
+        is_part = bool(wanted) and not set(graph.stages) <= set(locked_stages())
+        states = _run_missing(experiments, make_recipe(graph, wanted), jobs or default_jobs())
         rows.extend(_show(experiments, networks, states))
+        _print_next_steps(experiments, is_part=is_part)
         return _summary(states)
 
     state = state_of(work)
@@ -193,7 +195,12 @@ def run_experiment(
     """
 
     def dvc(*arguments: str) -> None:
-        _run_dvc(experiment.name, arguments, folder, processes, log)
+        options = Options(folder=folder)
+        run_dvc(experiment.name, arguments, processes, show, options, UNIMPORTANT)
+
+    def show(line: str) -> None:
+        if OF_THE_TEST_SET not in line:
+            log(f"{experiment.name} | {line}")
 
     with ExitStack() as stack:
         with recipe.turn:
@@ -242,69 +249,26 @@ def experiment_task(experiment: Experiment, recipe: Recipe, processes: Processes
     return Completed(name=RAN.capitalize(), data=RAN)
 
 
-def _is_of_a_network(stage: Any) -> bool:
+def _is_of_a_network(stage: Stage) -> bool:
     return "@" in stage.name
 
 
 def _run_missing(
-    experiments: Sequence[Experiment], architectures: Iterable[str], jobs: int
+    experiments: Sequence[Experiment], recipe: Recipe, jobs: int
 ) -> dict[str, str | Exception]:
     """Run what was not run before; give the state, or the error, of each experiment by name."""
     states: dict[str, str | Exception] = dict.fromkeys((each.name for each in experiments), KNOWN)
     known = known_experiments(experiments[0].commit)
-    missing = [each for each in experiments if each.name not in known]
-    recipe = make_recipe(read_graph(), architectures)
-    with Processes() as processes:
-        _run_side_by_side(missing, recipe, processes, jobs, states)
+    if missing := [each for each in experiments if each.name not in known]:
+        by_name = {each.name: each for each in missing}
+        with Processes() as processes:
+            states |= run_tasks(
+                by_name,
+                len(missing),
+                jobs,
+                lambda name: experiment_task.submit(by_name[name], recipe, processes),
+            )
     return states
-
-
-def _run_side_by_side(
-    experiments: Iterable[Experiment],
-    recipe: Recipe,
-    processes: Processes,
-    jobs: int,
-    states: dict[str, str | Exception],
-) -> None:
-    waiting = deque(experiments)
-    running: dict[PrefectFuture[Any], str] = {}
-    finished: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
-    total, progress = len(waiting), Progress(len(waiting))
-    while waiting or running:
-        # Nothing is queued in Prefect: what it holds would still start after a cancel.
-        while waiting and len(running) < jobs:
-            experiment = waiting.popleft()
-            future = experiment_task.submit(experiment, recipe, processes)
-            running[future] = experiment.name
-            future.add_done_callback(finished.put)
-        ended = finished.get()
-        states[running.pop(ended)] = ended.result(raise_on_failure=False)
-        progress.update(total - len(waiting) - len(running))
-
-
-def _run_dvc(
-    name: str,
-    arguments: Sequence[str],
-    folder: Path,
-    processes: Processes,
-    log: Callable[[str], None],
-) -> None:
-    last: deque[str] = deque(maxlen=LAST_LINES)
-    # DVC makes notes for each folder that it works in. These shall go with the folder.
-    environment = stage_environment() | {"DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "tmp")}
-    try:
-        with processes.start(dvc_command(*arguments), folder, environment) as process:
-            for line in map(str.rstrip, process.stdout or ()):
-                if line and not line.startswith(UNIMPORTANT):
-                    last.append(line)
-                    if OF_THE_TEST_SET not in line:
-                        log(f"{name} | {line}")
-    except StoppedError:
-        raise StageStoppedError(f"{name}: not started") from None
-    if process.returncode and processes.stopped:
-        raise StageStoppedError(f"{name}: stopped")
-    if process.returncode:
-        raise StageError(name, _exit_code(process.returncode, last), last)
 
 
 def _read_results(folder: Path) -> dict[str, bytes]:
@@ -319,47 +283,38 @@ def _write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-def _exit_code(dvc: int, log: Iterable[str]) -> int:
-    exited = re.findall(r"exited with (-?\d+)$", "\n".join(log), re.MULTILINE)
-    code = int(exited[-1]) if exited else dvc
-    return 128 - code if code < 0 else code
-
-
 def _show(
     experiments: Sequence[Experiment],
     networks: Sequence[str],
     states: Mapping[str, str | Exception],
 ) -> list[Row]:
     """Print the results and show them in Prefect; give the rows."""
-    commit = experiments[0].commit
-    scores = read_scores(commit)
+    scores = read_scores(experiments[0].commit)
     words = {
         name: FAILED if isinstance(state, Exception) else state for name, state in states.items()
     }
     rows = rank(experiments, networks, words, scores)
+    averages = average_over_seeds(experiments, networks, scores)
     fixed = describe_fixed(experiments)
-    tables = {
-        "sweep": ("Experiments, the best one first", rows),
-        "sweep-seeds": (
-            "Averages over the seeds",
-            average_over_seeds(experiments, networks, scores),
-        ),
-    }
-    for key, (title, table) in tables.items():
-        if table:
-            caption = "; ".join(filter(None, (title, fixed)))
-            print_rows(caption, table)
-            _publish(key, caption, table)
-    print(NEXT_STEPS.format(commit=commit), flush=True)
+    _show_table("sweep", f"Experiments, the best one first{fixed}", rows)
+    if averages:
+        _show_table("sweep-seeds", f"Averages over the seeds{fixed}", averages)
     return rows
 
 
-def _publish(key: str, caption: str, rows: list[Row]) -> None:
-    try:
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-            create_table_artifact(rows, key=key, description=caption)
-    except Exception as error:
-        get_run_logger().warning("artifact %s: not shown in Prefect: %s", key, error)
+def _show_table(key: str, caption: str, rows: list[Row]) -> None:
+    print_rows(caption, rows)
+    with best_effort(key):
+        create_table_artifact(rows, key=key, description=caption)
+
+
+def _print_next_steps(experiments: Sequence[Experiment], *, is_part: bool) -> None:
+    wanted = "|".join(["validation", *map(re.escape, varied(experiments))])
+    others = f"(?!Experiment|.*({wanted}))"
+    # DVC then puts the files there all the same, and ends with an error.
+    missing = ", and complains of networks that were never run" if is_part else ""
+    commit = experiments[0].commit
+    print(NEXT_STEPS.format(commit=commit, others=others, missing=missing), flush=True)
 
 
 def _summary(states: Mapping[str, str | Exception]) -> str:

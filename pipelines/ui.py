@@ -22,11 +22,16 @@ def start_ui() -> None:
     Where one runs already, only say so.
 
     Raises:
-        MachineError: Its port is taken, or it cannot be started.
+        MachineError: Its port is taken, or it cannot be started, or it does not answer.
     """
     url = staying_server()
     if url is None:
         url = _start(PREFECT_SERVER_API_HOST.value(), PREFECT_SERVER_API_PORT.value())
+    elif (error := check_health(url)) is not None:
+        raise MachineError(
+            f"the Prefect server at {url} runs, but does not answer: {error}. Its log is "
+            f"{log_file()}. Wait if it has just been started; else `prefect server stop` ends it."
+        )
     print(_describe(url))
 
 
@@ -89,19 +94,21 @@ def _start_process(host: str, port: int, url: str, log: int) -> subprocess.Popen
 
 
 def _require_free(host: str, port: int, url: str) -> None:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    try:
+        _bind(host, port)
+    except OSError as error:
+        if check_health(url) is None:
+            found = f"another Prefect server has it; to use that one: PREFECT_API_URL={url}"
+        else:
+            found = str(error)
+        raise MachineError(
+            f"port {port} of {host} cannot be had: {found}. Another port: "
+            "PREFECT_SERVER_API_PORT=4201 make ui"
+        ) from error
+
+
+def _bind(host: str, port: int) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            if check_health(url) is None:
-                found = f"another Prefect server has it; to use that one: PREFECT_API_URL={url}"
-            else:
-                found = str(error)
-            raise MachineError(
-                f"port {port} of {host} cannot be had: {found}. Another port: "
-                "PREFECT_SERVER_API_PORT=4201 make ui"
-            ) from error
+        probe.bind(address)

@@ -26,6 +26,10 @@ def run_in(folder: Path, project: Project, *command: str) -> str:
     return Project(folder, Path(project.environment["HOME"])).run(*command)
 
 
+def places(project: Project) -> list[Path]:
+    return [path for path in (project.folder / PLACES).iterdir() if path.is_dir()]
+
+
 def test_a_place_is_a_clone_at_the_commit(project: Project) -> None:
     first = project.run("git", "rev-parse", "HEAD~1").strip()
     (project.folder / "work.sh").write_text("changed by hand")
@@ -37,7 +41,7 @@ def test_a_place_is_a_clone_at_the_commit(project: Project) -> None:
         assert run_in(folder, project, "git", "status", "--porcelain") == ""
     assert not folder.exists()
     assert (project.folder / "work.sh").read_text() == "changed by hand"
-    assert list((project.folder / PLACES).iterdir()) == []
+    assert places(project) == []
 
 
 def test_what_ran_before_is_restored_in_it_and_what_runs_in_it_is_kept(project: Project) -> None:
@@ -78,7 +82,7 @@ def test_an_unknown_commit_is_gits_own_error(project: Project) -> None:
         place("nothing-of-this-name", project.folder),
     ):
         pass
-    assert list((project.folder / PLACES).iterdir()) == []
+    assert places(project) == []
 
 
 def test_the_place_of_a_killed_process_is_removed_by_the_next(project: Project) -> None:
@@ -94,10 +98,11 @@ def test_the_place_of_a_killed_process_is_removed_by_the_next(project: Project) 
         env=os.environ | {"PYTHONPATH": str(PROJECT)},
         check=False,
     )
-    places = project.folder / PLACES
-    assert len([path for path in places.iterdir() if path.is_dir()]) == 1
+    (abandoned,) = places(project)
+    (abandoned / "half.txt").touch()
     with place("HEAD", project.folder) as folder:
-        assert [path for path in places.iterdir() if path.is_dir()] == [folder]
+        assert places(project) == [folder]
+        assert not (folder / "half.txt").exists()
 
 
 def test_two_places_live_side_by_side(project: Project) -> None:

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,10 +19,12 @@ from prefect.client.orchestration import get_client
 
 import toy
 from conftest import PROJECT, TINY
-from pipelines.execution import FlowError
 from pipelines.graph import read_graph
+from pipelines.grid import plan
 from pipelines.places import PLACES
-from pipelines.sweep import make_recipe, sweep
+from pipelines.processes import Processes
+from pipelines.stages import StageStoppedError
+from pipelines.sweep import make_recipe, run_experiment, sweep
 from project import HEED_SIGINT, Project
 from waiting import lives, wait_until
 
@@ -40,11 +44,17 @@ stages:
     deps: [raw.txt]
     params: [normalize]
     outs: [normalized.txt]
+  validate:
+    cmd: python work.py validate metrics/validation.json
+    deps: [normalized.txt]
+    outs:
+      - metrics/validation.json:
+          cache: false
   train:
     foreach: ${architectures}
     do:
       cmd: python work.py train@${key} ${key}.model
-      deps: [normalized.txt]
+      deps: [normalized.txt, metrics/validation.json]
       params: [train]
       outs: ["${key}.model"]
   evaluate:
@@ -61,6 +71,8 @@ stages:
     deps: [metrics/one.json, metrics/two.json]
     outs: [figure.txt]
 """
+
+SHARED = ["download", "normalize", "validate"]
 
 # Files in a folder outside of the repository steer it, since each experiment has a clone.
 WORK_PY = """
@@ -80,7 +92,8 @@ def note(event):
 note("begin")
 print(stage, "is at work", flush=True)
 if (steering / f"fail-{stage}-{seed}").exists():
-    sys.exit(f"error: {stage} went wrong")
+    print(f"error: {stage} went wrong", flush=True)
+    sys.exit(6)
 if (steering / f"hang-{stage}-{seed}").exists():
     print(stage, "hangs", flush=True)
     time.sleep(60)
@@ -90,12 +103,13 @@ if (steering / "meet").exists() and stage.startswith("train"):
         if time.monotonic() > deadline:
             sys.exit("error: trains alone")
         time.sleep(0.05)
-content = f"{stage} {images}" if stage == "normalize" else f"{stage} {rate} {seed}"
+content = f"{stage} {rate} {seed}" if "@" in stage else f"{stage} {images}"
 if stage.startswith("evaluate"):
     # The better one by the test set is the worse one by the held-out images.
     accuracy = 0.9 + int(seed) / 100 - float(rate)
     validation = {"images": 100, "accuracy": round(accuracy, 6), "loss": 0.5}
     test = {"accuracy": 0.4321 - accuracy / 10, "loss": 0.5}
+    print("test accuracy", test["accuracy"])
     content = json.dumps({**test, "validation": validation})
 pathlib.Path(out).parent.mkdir(exist_ok=True)
 pathlib.Path(out).write_text(content)
@@ -146,7 +160,20 @@ def experiments(project: Project) -> list[str]:
 
 def places(project: Project) -> list[Path]:
     folder = project.folder / PLACES
-    return list(folder.iterdir()) if folder.exists() else []
+    return [each for each in folder.iterdir() if each.is_dir()] if folder.exists() else []
+
+
+def start(project: Project, *arguments: str, url: str) -> subprocess.Popen[str]:
+    command = f"{HEED_SIGINT}from pipelines.__main__ import run; run()"
+    return subprocess.Popen(
+        [sys.executable, "-c", command, "sweep", *arguments],
+        cwd=project.folder,
+        env={**project.environment, "PYTHONPATH": str(PROJECT), "PREFECT_API_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # as a shell does it, so that a signal to the group is no suicide
+    )
 
 
 def artifact(state: Any, key: str) -> list[dict[str, Any]] | None:
@@ -159,14 +186,16 @@ def artifact(state: Any, key: str) -> list[dict[str, Any]] | None:
 
 @pytest.mark.usefixtures("harness")
 def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: Project, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     (steering(project) / "meet").touch()  # each training fails unless another one has begun
     state = sweep({"train.seed": [1, 2], "train.learning_rate": [0.001]}, jobs=2, return_state=True)
     assert state.message == "2 ran"
-    assert begun(project, "download") == begun(project, "normalize") == 1
+    assert {begun(project, stage) for stage in SHARED} == {1}
     assert begun(project, "plot") == 2
     assert places(project) == []
+    notes = Path(project.environment["DVC_SITE_CACHE_DIR"]) / "repo"
+    assert len(list(notes.iterdir())) <= 3  # DVC's, of the project and of two places
     assert project.run("git", "status", "--porcelain") == ""
 
     shown = csv.DictReader(io.StringIO(project.run("dvc", "exp", "show", "--csv")))
@@ -196,7 +225,12 @@ def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
     printed = capsys.readouterr().out
     assert "all with train.learning_rate = 0.001" in printed
     assert "dvc exp apply NAME" in printed
-    assert "0.34" not in printed  # as all accuracies on the test set begin
+    command = next(line for line in printed.splitlines() if "--only-changed" in line)
+    table = project.run(*shlex.split(command))
+    assert "validation.accuracy" in table
+    assert "train.seed" in table
+    for text in (printed, caplog.text, table):
+        assert "0.34" not in text  # as all accuracies on the test set begin
 
     project.run("dvc", "exp", "apply", rows[0]["experiment"])
     assert "  seed: 2\n" in (project.folder / "params.yaml").read_text()
@@ -206,67 +240,74 @@ def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
 
 @pytest.mark.usefixtures("harness")
 def test_a_second_start_runs_only_what_is_missing(project: Project) -> None:
-    first = sweep({"train.seed": [1]}, jobs=1, return_state=True)
-    assert first.message == "1 ran"
-    second = sweep({"train.seed": [1, 2]}, jobs=1, return_state=True)
-    assert second.message == "1 done before, 1 ran"
-    assert [row["state"] for row in second.result()] == ["ran", "done before"] * 2
-    assert begun(project, "train@one") == 2
-    third = sweep({"train.seed": [2, 1]}, jobs=1, return_state=True)
-    assert third.message == "2 done before"
-    assert [row["validation accuracy"] for row in third.result()] == [0.919, 0.909] * 2
+    options = {"architectures": ["one"], "jobs": 2, "return_state": True}
+    assert sweep({"train.seed": [1]}, **options).message == "1 ran"
+    second = sweep({"train.seed": [1, 2]}, **options)
+    assert second.message == "1 known, 1 ran"
+    assert [row["state"] for row in second.result()] == ["ran", "known"]
+    third = sweep({"train.seed": [2, 1]}, **options)
+    assert third.message == "2 known"
+    assert [row["validation accuracy"] for row in third.result()] == [0.919, 0.909]
     assert begun(project, "train@one") == 2
     # On top of another commit these are other experiments.
     project.edit_params({"train.epochs": 3})
     project.commit("More epochs")
-    assert sweep({"train.seed": [1]}, jobs=1, return_state=True).message == "1 ran"
+    assert sweep({"train.seed": [1]}, **options).message == "1 ran"
 
 
-@pytest.mark.usefixtures("harness")
-def test_a_failed_experiment_leaves_the_others_and_is_run_again_alone(project: Project) -> None:
+def test_a_failed_experiment_leaves_the_others_and_is_run_again_alone(
+    harness: str, project: Project
+) -> None:
     (steering(project) / "fail-train@two-1").touch()
-    changes = {"train.seed": [1, 2]}
-    state = sweep(changes, jobs=1, return_state=True)
-    assert state.is_failed()
-    with pytest.raises(FlowError) as caught:
-        state.result()
-    assert caught.value.exit_code == 1
+    process = start(project, "--set", "train.seed=1,2", "--jobs", "1", url=harness)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 6
     (done,) = experiments(project)
-    assert "sweep-" in str(caught.value)
-    assert done not in str(caught.value)
-    assert "failed with exit code 1. The last lines of its log:" in str(caught.value)
-    assert "error: train@two went wrong" in str(caught.value)
-    rows = artifact(state, "sweep")
-    assert rows is not None
-    assert [row["state"] for row in rows] == ["ran", "failed"] * 2
+    *_, table, error = re.split("Experiments, the best one first|\nerror: ", output)
+    assert re.match("sweep-[0-9a-f]{8}: failed with exit code 6", error)
+    assert "error: train@two went wrong" in error
+    assert done not in error
+    assert "Traceback" not in output
     assert places(project) == []
+    states = [row.split()[-1] for row in table.splitlines() if "sweep-" in row]
+    assert states == ["ran", "failed"] * 2
 
     (steering(project) / "fail-train@two-1").unlink()
     trained = begun(project, "train@one")
-    assert sweep(changes, jobs=1, return_state=True).message == "1 ran, 1 done before"
+    assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "1 ran, 1 known"
     assert len(experiments(project)) == 2
     assert begun(project, "train@one") == trained  # it was finished, and comes from the cache
 
 
 @pytest.mark.usefixtures("harness")
-def test_only_the_networks_that_are_wanted_are_trained(project: Project) -> None:
+def test_only_the_networks_that_are_wanted_are_trained(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     state = sweep({"train.seed": [1, 2]}, architectures=["two"], jobs=2, return_state=True)
     assert state.message == "2 ran"
     assert {row["network"] for row in state.result()} == {"two"}
     assert begun(project, "train@two") == begun(project, "evaluate@two") == 2
     assert begun(project, "train@one") == begun(project, "plot") == 0
+    assert "complains of networks that were never run" in capsys.readouterr().out
     # With all networks they are other experiments, which find in the cache what is done.
     assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "2 ran"
     assert begun(project, "train@two") == begun(project, "train@one") == 2
 
 
 @pytest.mark.usefixtures("harness")
-def test_what_was_run_in_the_folder_itself_is_not_run_again(project: Project) -> None:
+def test_what_was_run_in_the_folder_itself_is_not_run_again(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     project.repro()
     project.commit("Results")
-    assert sweep({"train.seed": [1, 2]}, jobs=2, return_state=True).message == "2 ran"
-    assert begun(project, "normalize") == 1
+    state = sweep({"train.seed": [1, 2]}, architectures=["one"], jobs=2, return_state=True)
+    assert state.message == "2 ran"
+    assert {begun(project, stage) for stage in SHARED} == {1}
     assert begun(project, "train@one") == 2  # seed 1 is the commit's own
+    assert "complains" not in capsys.readouterr().out
+    project.run("dvc", "exp", "apply", state.result()[0]["experiment"])
+    assert (project.folder / "one.model").read_text() == "train@one 0.001 2"
+    assert (project.folder / "two.model").read_text() == "train@two 0.001 1"
 
 
 @pytest.mark.usefixtures("harness")
@@ -283,8 +324,27 @@ def test_a_sample_is_drawn_again_by_a_second_start(project: Project) -> None:
     changes = {"train.seed": [1, 2, 3], "train.batch_size": [32, 64]}
     sampled = {"sample": 2, "sample_seed": 7, "architectures": ["one"], "jobs": 2}
     assert sweep(changes, **sampled, return_state=True).message == "2 ran"
-    assert sweep(changes, **sampled, return_state=True).message == "2 done before"
+    assert sweep(changes, **sampled, return_state=True).message == "2 known"
     assert len(experiments(project)) == 2
+
+
+def test_of_two_sweeps_at_once_the_later_result_stays(project: Project) -> None:
+    (experiment,) = plan({"train.seed": [2]}, architectures=["one"])
+    for _ in range(2):
+        with Processes() as processes:
+            recipe = make_recipe(read_graph(), ["one"])
+            run_experiment(experiment, recipe, processes, lambda _: None)
+    assert experiments(project) == [experiment.name]
+    assert begun(project, "train@one") == 1
+
+
+@pytest.mark.usefixtures("project")
+def test_after_a_stop_no_experiment_starts() -> None:
+    (experiment,) = plan({"train.seed": [2]})
+    processes = Processes()
+    processes.stop()
+    with pytest.raises(StageStoppedError, match=r"sweep-.*: not started"):
+        run_experiment(experiment, make_recipe(read_graph(), []), processes, print)
 
 
 @pytest.mark.usefixtures("harness")
@@ -299,23 +359,9 @@ def test_what_cannot_be_compared_is_not_begun(project: Project) -> None:
 @pytest.mark.usefixtures("project")
 def test_the_stages_before_the_networks_are_found_in_the_graph() -> None:
     graph = read_graph()
-    assert make_recipe(graph, []).shared == ["download", "normalize"]
+    assert make_recipe(graph, []).shared == SHARED
     assert make_recipe(graph, []).targets == []
     assert make_recipe(graph, ["two"]).targets == ["train@two", "evaluate@two"]
-
-
-# In a process of its own, which can be interrupted.
-
-START = f"""
-{HEED_SIGINT}
-import sys
-signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-from pipelines.sweep import sweep
-try:
-    sweep({{"train.seed": [1, 2]}}, architectures=["one"], jobs=2)
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
 
 
 def kill_one(process: subprocess.Popen[str], number: signal.Signals) -> None:
@@ -331,7 +377,7 @@ def kill_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
     [
         (kill_group, signal.SIGINT, 130, 0),
         (kill_one, signal.SIGTERM, 143, 0),
-        (kill_one, signal.SIGKILL, -9, 4),  # a folder and a lock each
+        (kill_one, signal.SIGKILL, -9, 2),
     ],
 )
 def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
@@ -345,15 +391,8 @@ def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
     marks = [steering(project) / f"hang-evaluate@one-{seed}" for seed in (1, 2)]
     for mark in marks:
         mark.touch()
-    process = subprocess.Popen(
-        [sys.executable, "-c", START],
-        cwd=project.folder,
-        env={**project.environment, "PYTHONPATH": str(PROJECT), "PREFECT_API_URL": harness},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,  # as a shell does it, so that a signal to the group is no suicide
-    )
+    arguments = ["--set", "train.seed=1,2", "--architecture", "one", "--jobs", "2"]
+    process = start(project, *arguments, url=harness)
     wait_until(
         lambda: begun(project, "evaluate@one") == 2 or process.poll() is not None, seconds=240
     )

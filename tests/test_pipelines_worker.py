@@ -62,9 +62,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     project = toy.create(home / "toy", home)
     project.environment["TOY"] = str(project.folder)
     parameters = {"require_gpu": False, "jobs": 2}
-    serving.add_flows(
-        project, {"nightly": {"schedules": [EVERY_MINUTE], "parameters": parameters}}
-    )
+    serving.add_flows(project, {"nightly": {"schedules": [EVERY_MINUTE], "parameters": parameters}})
     project.commit("The flows")
     with serving.server(home / "server") as url, serving.client_of(url) as client:
         said = serving.deploy(project, url)
@@ -93,7 +91,8 @@ def test_a_schedule_of_one_minute_runs_and_a_run_with_nothing_to_do_takes_second
     assert second.state is not None
     assert first.state.message == "7 ran"
     assert second.state.message == "7 restored"
-    assert second.total_run_time < datetime.timedelta(seconds=45)  # a busy machine; 10 on a quiet one
+    # It takes 10 on a quiet machine.
+    assert second.total_run_time < datetime.timedelta(seconds=45)
     assert sorted(toy.log(machine.project)) == sorted(
         f"{event} {name}" for name in toy.STAGES for event in ("begin", "end")
     )
