@@ -29,10 +29,10 @@ deploy: $(INSTALLED)  ## Put the schedule, the work pool and the deployments on 
 	python -m pipelines deploy
 
 worker: $(INSTALLED)  ## Run on this machine what the server schedules, until it is stopped
-	exec python -m pipelines worker
+	exec python -m pipelines worker $(if $(POOL),--pool $(POOL)) $(if $(NAME),--name $(NAME))
 
 test: $(INSTALLED)  ## Run the tests; none needs the network
-	pytest
+	pytest --numprocesses 2 --dist loadfile
 
 test-real: $(INSTALLED)  ## Download the real MNIST and train on some of it
 	pytest -m real

@@ -15,6 +15,10 @@ PROJECT = Path(__file__).parent.parent
 # Equal results on a machine with a GPU, and no waiting for those who train on it.
 os.environ["CONVDEPTH_DEVICE"] = "cpu"
 
+# A developer's own server stays out of it.
+for variable in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
+    os.environ.pop(variable, None)
+
 # Prefect makes its folder when it is imported, and by default in the user's home.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
 
