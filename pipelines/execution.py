@@ -117,14 +117,16 @@ def run_stages(graph: Graph, jobs: int, options: Options) -> Results:
         sorter.done(stage)
         return sorter.get_ready()
 
+    futures: dict[str, PrefectFuture[Any]] = {}
+
+    def submit(stage: str) -> PrefectFuture[Any]:
+        # All of these are done. It is for Prefect's page, which shows what depends on what.
+        before = [futures[name] for name in sorted(graph.stages[stage].upstream)]
+        futures[stage] = task_for(stage).submit(stage, processes, options, wait_for=before)
+        return futures[stage]
+
     with Processes() as processes:
-        return run_tasks(
-            sorter.get_ready(),
-            len(graph.stages),
-            jobs,
-            lambda stage: task_for(stage).submit(stage, processes, options),
-            following,
-        )
+        return run_tasks(sorter.get_ready(), len(graph.stages), jobs, submit, following)
 
 
 def run_tasks(

@@ -10,6 +10,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Cancelling
 
@@ -22,6 +23,8 @@ from pipelines.remotes import fetch_results, has_remote
 from pipelines.stages import Options
 
 DEPLOYMENT = "train-on-worker/train-architecture"
+
+COMMAND = "python -m pipelines spread"
 
 POLL_SECONDS = 2.0
 
@@ -92,18 +95,24 @@ def _spread(require_gpu: bool) -> str:
     if failures:
         raise WorkerError(
             "\n".join(f"{name}: {reason}" for name, reason in failures.items())
-            + f"\nThe others, if any, are in the DVC remote. `{_COMMAND}` trains what is missing."
+            + f"\nThe others, if any, are in the DVC remote. `{COMMAND}` trains what is missing."
         )
     return run_graph(lambda graph: graph, None, Options(pull=pull))
 
 
-_COMMAND = "python -m pipelines spread"
-
-
 def _submit(name: str, commit: str, require_gpu: bool) -> UUID:
+    """Ask for a run, and do not wait for it.
+
+    Raises:
+        MachineError: The server does not know of the deployment.
+    """
     parameters = {"name": name, "commit": commit, "require_gpu": require_gpu}
-    # Without a time-out of 0 it would wait for the run.
-    run = cast(FlowRun, run_deployment(DEPLOYMENT, parameters=parameters, timeout=0))
+    try:
+        run = cast(FlowRun, run_deployment(DEPLOYMENT, parameters=parameters, timeout=0))
+    except ObjectNotFound as error:
+        raise MachineError(
+            f"the Prefect server has no deployment {DEPLOYMENT}. `make deploy` puts it there."
+        ) from error
     get_run_logger().info("%s: waits for a worker, as run %s", name, run.name)
     return run.id
 

@@ -208,7 +208,7 @@ def test_damaged_zip_member_is_named() -> None:
     ("content", "found"),
     [
         (b"\x1f\x8b\x08 but no more", "expected a whole gzip file"),
-        (gzip.compress(bytes(1000))[:-10], "expected a whole gzip file"),
+        (gzip.compress(bytes(1000), mtime=0)[:-10], "expected a whole gzip file"),
         (b"<html>not found</html>", "expected an IDX file"),
         (idx.encode(np.zeros((60, 28), np.uint8)), r"got uint8 of shape \(60, 28\)"),
     ],

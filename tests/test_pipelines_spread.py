@@ -9,7 +9,7 @@ import pytest
 import serving
 import toy
 from convdepth.errors import MachineError, ParameterError
-from pipelines.spread import _require_pushed, _require_remote
+from pipelines.spread import _require_pushed, _require_remote, _submit
 from project import Project
 
 
@@ -42,6 +42,12 @@ def test_workers_run_commits_that_they_can_fetch(project: Project) -> None:
     project.commit("Not pushed")
     with pytest.raises(MachineError, match="`git push` puts it there"):
         _require_pushed(project.folder)
+
+
+@pytest.mark.usefixtures("harness")
+def test_a_server_without_the_deployment_is_told() -> None:
+    with pytest.raises(MachineError, match="`make deploy` puts it there"):
+        _submit("one", "HEAD", require_gpu=False)
 
 
 def machine(name: str, tmp_path: Path) -> Project:
