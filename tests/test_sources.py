@@ -240,7 +240,9 @@ def test_retry_after_is_honoured(serve: Serve) -> None:
     assert 1 <= time.monotonic() - started < 4
 
 
-@pytest.mark.parametrize("after", [3600, formatdate(time.time() + 3600, usegmt=True)])
+@pytest.mark.parametrize(
+    "after", [3600, formatdate(time.time() + 3600, usegmt=True)], ids=["seconds", "date"]
+)
 def test_retry_after_beyond_the_bound_means_the_next_source(serve: Serve, after: int | str) -> None:
     server = serve({"mnist.npz": servers.status(503, Retry_After=after)})
     started = time.monotonic()
