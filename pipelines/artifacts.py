@@ -7,7 +7,6 @@ so and goes on.
 import base64
 import contextlib
 import io
-import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -24,6 +23,8 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from pipelines.regressions import read_metrics as read_values
 
 FIGURE_PIXELS = 1200
 """The longer side of a figure in Prefect; the whole figure stays in its file."""
@@ -89,16 +90,11 @@ def read_metrics(folder: Path = Path()) -> list[dict[str, Any]]:
         One row for each file: ``metrics``, its name, and each of its values that is no mapping.
 
     Raises:
-        CalledProcessError: DVC cannot read them.
+        DataError: DVC cannot read them.
     """
-    shown = json.loads(_dvc(folder, "metrics", "show", "--json"))
     return [
-        {
-            "metrics": Path(name).stem,
-            **{key: value for key, value in file["data"].items() if not isinstance(value, dict)},
-        }
-        for name, file in shown.get("", {}).get("data", {}).items()
-        if "data" in file
+        {"metrics": name, **{key: value for key, value in values.items() if "." not in key}}
+        for name, values in read_values(folder).items()
     ]
 
 
