@@ -6,11 +6,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Annotated, Any
 
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
+from pydantic import Field
 
 from convdepth.errors import ConvdepthError
 from convdepth.params import read_params
@@ -20,6 +21,8 @@ from pipelines.graph import Graph, read_graph
 from pipelines.processes import Processes
 from pipelines.stages import Options, Outcome, task_for
 from pipelines.workspace import locked_stages, mend_locks, order_lock
+
+Jobs = Annotated[int, Field(ge=1)]
 
 Results = Mapping[str, Outcome | Exception]
 """What became of each stage that was started, in the order in which they ended."""
@@ -77,7 +80,7 @@ def run_graph(select: Callable[[Graph], Graph], jobs: int | None, options: Optio
     results = run_stages(graph, jobs or default_jobs(options.folder), options)
     order_lock(whole.stages, before, options.folder)
     _publish(graph, results, options.folder)
-    return _summary(graph, results)
+    return summarize(results, graph.stages)
 
 
 def default_jobs(folder: Path = Path()) -> int:
@@ -176,14 +179,21 @@ def _publish(graph: Graph, results: Results, folder: Path) -> None:
         publish_figures(graph.stages[name].outs)
 
 
-def _summary(graph: Graph, results: Results) -> str:
-    """Say how many stages ran.
+def summarize(results: Mapping[str, Any], wanted: Iterable[str]) -> str:
+    """Say what became of tasks.
+
+    Args:
+        results: Of each task that was started, its outcome or its error.
+        wanted: All that there were to run.
+
+    Returns:
+        How many came to each outcome.
 
     Raises:
         FlowError: Not all were done.
     """
     failures = {name: error for name, error in results.items() if isinstance(error, Exception)}
     if failures:
-        raise FlowError(failures, [name for name in graph.stages if name not in results])
-    counts = Counter(str(result) for result in results.values())
+        raise FlowError(failures, [name for name in wanted if name not in results])
+    counts = Counter(map(str, results.values()))
     return ", ".join(f"{count} {outcome}" for outcome, count in counts.items())

@@ -1,16 +1,13 @@
 """The flows of a project's own folder: DVC's stages, or some of them."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from pydantic import Field
 
-from pipelines.execution import run_graph, state_of
+from pipelines.execution import Jobs, run_graph, state_of
 from pipelines.graph import Graph
 from pipelines.stages import Options
-
-Jobs = Annotated[int, Field(ge=1)]
 
 
 @flow(name="prepare-data")

@@ -3,19 +3,18 @@
 import datetime
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from pydantic import Field
 
 from convdepth.errors import ConvdepthError, ParameterError
 from convdepth.params import read_params
 from pipelines.artifacts import best_effort
 from pipelines.elsewhere import Place, place_of, require_gpu_here
-from pipelines.execution import run_graph, state_of
+from pipelines.execution import Jobs, run_graph, state_of
 from pipelines.git import newest_commit
 from pipelines.publication import publish as publish_results
 from pipelines.publication import require_publishing
@@ -29,8 +28,6 @@ from pipelines.regressions import (
     regressions_table,
 )
 from pipelines.webhook import notify
-
-Jobs = Annotated[int, Field(ge=1)]
 
 WEBHOOK = "CONVDEPTH_WEBHOOK"
 """The environment variable with the address that failures are sent to; it is a secret."""

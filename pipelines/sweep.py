@@ -8,7 +8,6 @@ is there for all others, and for a second start. Nothing here looks at the test 
 import logging
 import re
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from pydantic import Field
 from convdepth.errors import MachineError
 from convdepth.params import read_params
 from pipelines.artifacts import best_effort
-from pipelines.execution import FlowError, default_jobs, run_tasks, state_of
+from pipelines.execution import Jobs, default_jobs, run_tasks, state_of, summarize
 from pipelines.git import changed_files, git
 from pipelines.graph import Graph, Stage, read_graph
 from pipelines.grid import PARAMS, Experiment, Value, plan
@@ -108,7 +107,7 @@ def sweep(
     sample: Positive | None = None,
     sample_seed: int = 0,
     architectures: list[str] | None = None,
-    jobs: Positive | None = None,
+    jobs: Jobs | None = None,
 ) -> State[Any]:
     """Run experiments that differ in their parameters, and compare them.
 
@@ -136,7 +135,7 @@ def sweep(
         states = _run_missing(experiments, make_recipe(graph, wanted), jobs or default_jobs())
         rows.extend(_show(experiments, networks, states))
         _print_next_steps(experiments, is_part=is_part)
-        return _summary(states)
+        return summarize(states, states)
 
     state = state_of(work)
     return state.model_copy(update={"data": rows}) if state.is_completed() else state
@@ -315,16 +314,3 @@ def _print_next_steps(experiments: Sequence[Experiment], *, is_part: bool) -> No
     missing = ", and complains of networks that were never run" if is_part else ""
     commit = experiments[0].commit
     print(NEXT_STEPS.format(commit=commit, others=others, missing=missing), flush=True)
-
-
-def _summary(states: Mapping[str, str | Exception]) -> str:
-    """Say how many experiments ran.
-
-    Raises:
-        FlowError: Not all could.
-    """
-    failures = {name: state for name, state in states.items() if isinstance(state, Exception)}
-    if failures:
-        raise FlowError(failures, [])
-    counts = Counter(map(str, states.values()))
-    return ", ".join(f"{count} {state}" for state, count in counts.items())

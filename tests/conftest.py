@@ -4,11 +4,15 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import drawn
 from convdepth import images
+
+if TYPE_CHECKING:  # it needs this module
+    from project import Project
 
 PROJECT = Path(__file__).parent.parent
 
@@ -86,3 +90,14 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         url = PREFECT_API_URL.value()
         assert url is not None
         yield url
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Project":
+    """The made-up project of `toy`; what this process starts has its home, too."""
+    import toy
+
+    project = toy.create(tmp_path / "toy", tmp_path)
+    for name in ("HOME", "DVC_SITE_CACHE_DIR"):
+        monkeypatch.setenv(name, project.environment[name])
+    return project

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
@@ -15,14 +14,6 @@ from project import Project
 from waiting import lives, wait_until
 
 REPRO = ["repro", "--single-item", "download"]
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    project = toy.create(tmp_path / "toy", tmp_path)
-    for name in ("HOME", "DVC_SITE_CACHE_DIR"):
-        monkeypatch.setenv(name, project.environment[name])
-    return project
 
 
 def start(project: Project, *before: str) -> subprocess.Popen[str]:

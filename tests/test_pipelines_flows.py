@@ -28,10 +28,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    project = toy.create(tmp_path / "toy", tmp_path)
-    for name in ("HOME", "DVC_SITE_CACHE_DIR"):
-        monkeypatch.setenv(name, project.environment[name])
+def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(project.folder)
     return project
 

@@ -28,14 +28,6 @@ from project import Project
 from waiting import wait_until
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    project = toy.create(tmp_path / "toy", tmp_path)
-    for name in ("HOME", "DVC_SITE_CACHE_DIR"):
-        monkeypatch.setenv(name, project.environment[name])
-    return project
-
-
 def run(project: Project, stage: str, *, force: bool = False) -> tuple[Outcome, list[str]]:
     lines: list[str] = []
     outcome = run_stage(
