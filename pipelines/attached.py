@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from convdepth.process import lives
+
 GRACE_SECONDS = 3.0
 """How long what has been told to end may take, before it is killed."""
 
@@ -31,13 +33,19 @@ def main(arguments: list[str]) -> int:
     Returns:
         Its exit code.
     """
-    told = threading.Event()
+    told, ended = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     when_parent_ends(told.set)
-    threading.Thread(target=_stop_when, args=(told,), daemon=True).start()
+    stopper = threading.Thread(target=_stop_when, args=(told, ended), daemon=True)
+    stopper.start()
     from dvc.cli import main as dvc  # after the handler: it takes a second
 
-    return int(dvc(arguments))
+    code = int(dvc(arguments))
+    ended.set()
+    if told.is_set():
+        # What the stage has started may be there still: the stage itself ended first.
+        stopper.join()
+    return code
 
 
 def when_parent_ends(action: Callable[[], Any]) -> None:
@@ -56,13 +64,19 @@ def when_parent_ends(action: Callable[[], Any]) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _stop_when(told: threading.Event) -> None:
-    """Stop whatever this process has started and still starts, until it ends itself."""
+def _stop_when(told: threading.Event, ended: threading.Event) -> None:
+    """Once this process is told to end, stop all that it has started and still starts.
+
+    Returns when DVC has ended and nothing of all that lives any more. What does not listen is
+    killed, and this process ends with it.
+    """
     told.wait()
     deadline = time.monotonic() + GRACE_SECONDS
     signalled: list[psutil.Process] = []
     while time.monotonic() < deadline:
         signalled += _signal(signal.SIGTERM, but=signalled)
+        if ended.is_set() and not any(map(lives, signalled)):
+            return
         time.sleep(POLL_SECONDS)
     _signal(signal.SIGKILL, but=[])
     for process in signalled:  # those whose parent has ended are no descendants any more

@@ -16,11 +16,11 @@ from waiting import lives, wait_until
 REPRO = ["repro", "--single-item", "download"]
 
 
-def start(project: Project, *before: str) -> subprocess.Popen[str]:
+def start(project: Project, *before: str, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*before, *dvc_command(*REPRO)],
         cwd=project.folder,
-        env=stage_environment(),
+        env=stage_environment() | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -50,11 +50,13 @@ def test_dvc_ends_after_its_stage_when_it_is_told_to(project: Project, send: obj
     assert project.run("dvc", *REPRO).startswith("Running stage 'download'")
 
 
-def test_a_stage_that_does_not_listen_is_killed(project: Project) -> None:
+# Between DVC and the stage dash stays and listens; bash makes way for the stage.
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_a_stage_that_does_not_listen_is_killed(project: Project, shell: str) -> None:
     script = (project.folder / "work.sh").read_text()
     (project.folder / "work.sh").write_text("trap '' TERM\n" + script)
     toy.mark(project, "hang-download")
-    process = start(project)
+    process = start(project, SHELL=f"/bin/{shell}")
     family = family_at_work(project, process)
     process.terminate()
     process.communicate(timeout=10)

@@ -157,7 +157,7 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 
 
 def _watch(dvc: psutil.Process) -> None:
-    while _lives(dvc):
+    while lives(dvc):
         time.sleep(POLL_SECONDS)
     with contextlib.suppress(OSError):  # whoever read it may be gone as well
         print("error: DVC has ended, and so does its stage", file=sys.stderr, flush=True)
@@ -166,8 +166,12 @@ def _watch(dvc: psutil.Process) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _lives(process: psutil.Process) -> bool:
-    """Tell whether a process is there, and not only its exit code."""
+def lives(process: psutil.Process) -> bool:
+    """Tell whether a process is there, and not only its exit code.
+
+    Args:
+        process: Any process, also of another user.
+    """
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
