@@ -12,6 +12,7 @@ from dvc.repo import Repo
 
 from convdepth.errors import ConvdepthError, DataError
 from convdepth.params import Tolerance
+from pipelines.markdown import markdown_table
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """Values by dotted metric, as `dvc metrics diff` has them, by the stem of the metrics file."""
@@ -149,12 +150,19 @@ def find_regressions(changes: Iterable[Change]) -> list[Change]:
 
 def regressions_table(regressions: Iterable[Change]) -> str:
     """Write what got worse as a table in Markdown."""
-    rows = ["| network | metric | before | after | change | allowed |", "|---|---|--:|--:|--:|--:|"]
-    for each in regressions:
-        cells = [each.network, each.metric, _show(each.before), _show(each.after)]
-        cells += [_show(each.difference, "+"), _show(each.allowed)]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    header = ["network", "metric", "before", "after", "change", "allowed"]
+    rows = [
+        [
+            each.network,
+            each.metric,
+            _show(each.before),
+            _show(each.after),
+            _show(each.difference, "+"),
+            _show(each.allowed),
+        ]
+        for each in regressions
+    ]
+    return markdown_table(header, rows, words=2)
 
 
 def delta_lines(changes: Iterable[Change]) -> str:
