@@ -18,6 +18,9 @@ from pipelines.git import git
 PLACES = Path(".dvc/tmp/places")
 """Ignored by git and by DVC, and on the file system of the cache, so that links can be made."""
 
+CHECKPOINTS = Path(".dvc/tmp/convdepth/checkpoints")
+"""Where `dvc.yaml` has the checkpoints of trainings kept."""
+
 IDENTITY = ("user.name", "user.email")
 
 
@@ -25,9 +28,9 @@ IDENTITY = ("user.name", "user.email")
 def place(commit: str, root: Path = Path()) -> Iterator[Path]:
     """Make a clone at a commit, in which the pipeline can run; remove it at the end.
 
-    Its DVC cache, and with it DVC's memory of earlier runs, is that of the user's repository, so
-    nothing that was finished in it is lost with it. Other settings of DVC and who commits are
-    the user's, too.
+    Its DVC cache, and with it DVC's memory of earlier runs, is that of the user's repository, and
+    so are the checkpoints: nothing that was finished in it is lost with it, not even an epoch.
+    Other settings of DVC and who commits are the user's, too.
 
     Args:
         commit: Any name that git knows in ``root``.
@@ -46,6 +49,7 @@ def place(commit: str, root: Path = Path()) -> Iterator[Path]:
         try:
             _clone(root, commit, folder)
             _share_settings(root, folder)
+            _share_checkpoints(root, folder)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -103,6 +107,14 @@ def _absolute(url: str, root: Path) -> str:
     """Make the path of a repository independent of the folder; an address stays as it is."""
     is_address = re.match(r"\w[\w+.-]*://|[^/]+:", url)
     return url if is_address else str((root / Path(url).expanduser()).resolve())
+
+
+def _share_checkpoints(root: Path, folder: Path) -> None:
+    """Let a training that is killed in one clone go on in another one."""
+    (root / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    link = folder / CHECKPOINTS
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(root / CHECKPOINTS, target_is_directory=True)
 
 
 def _share_settings(root: Path, folder: Path) -> None:

@@ -1,6 +1,8 @@
 """`.keras` archives: equal bytes for equal content, and nothing but weights is read."""
 
+import hashlib
 import io
+import json
 import subprocess
 import sys
 import time
@@ -11,7 +13,8 @@ import numpy as np
 import pytest
 
 from conftest import PROJECT
-from convdepth.archive import load_weights, save_network
+from convdepth import archive as archive_module
+from convdepth.archive import MEMBERS, load_weights, save_network
 from convdepth.errors import IntegrityError, MachineError
 from convdepth.network import build_network
 from convdepth.params import read_params
@@ -148,3 +151,69 @@ def test_a_full_disk_keeps_the_former_file(tmp_path: Path, missing: int) -> None
     assert "a.keras: cannot be written: File too large" in finished.stderr
     assert path.read_bytes() == former
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_each_member_has_its_digest(tmp_path: Path) -> None:
+    with zipfile.ZipFile(saved(tmp_path / "a.keras")) as archive:
+        assert set(archive.namelist()) == MEMBERS
+        digests = json.loads(archive.read("sha256.json"))
+        assert digests == {
+            name: hashlib.sha256(archive.read(name)).hexdigest()
+            for name in archive.namelist()
+            if name != "sha256.json"
+        }
+
+
+def test_weights_that_zip_takes_for_good_are_refused_by_their_digest(tmp_path: Path) -> None:
+    path, other = saved(tmp_path / "a.keras"), saved(tmp_path / "b.keras", seed=2)
+    with zipfile.ZipFile(other) as archive:
+        rezip(path, {"model.weights.h5": archive.read("model.weights.h5")})
+    with pytest.raises(IntegrityError, match=r"model\.weights\.h5: SHA-256 differs"):
+        load_weights(build_network(ARCHITECTURES["cnn3"]), path)
+
+
+def add_member(path: Path, name: str, content: bytes) -> None:
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+
+
+def with_weights(path: Path, weights: bytes) -> None:
+    """Put other weights into an archive, with a digest that fits, compressed."""
+    digests = json.dumps({"model.weights.h5": hashlib.sha256(weights).hexdigest()})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("model.weights.h5", weights)
+        archive.writestr("sha256.json", digests)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: add_member(path, "../outside", b"x"), "its members are"),
+        (lambda path: add_member(path, "assets/tokenizer.pkl", b"x"), "its members are"),
+        (lambda path: rezip(path, {"sha256.json": b""}), "its members are"),
+        (lambda path: rezip(path, {"sha256.json": b"[]"}), "list indices"),
+        (lambda path: rezip(path, {"sha256.json": b"{"}), "Expecting property name"),
+        (lambda path: rezip(path, {"sha256.json": b"{}"}), "model.weights.h5"),
+        (lambda path: with_weights(path, bytes(100_000_000)), "at most .* bytes, got more"),
+        (lambda path: with_weights(path, b"no HDF5"), "file signature not found"),
+    ],
+)
+def test_an_archive_that_is_made_up_is_refused(tmp_path: Path, damage, reason: str) -> None:  # noqa: ANN001
+    path = saved(tmp_path / "a.keras")
+    damage(path)
+    with pytest.raises(IntegrityError, match=rf"a\.keras: .*{reason}.*dvc repro"):
+        load_weights(build_network(ARCHITECTURES["cnn3"]), path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_while_weights_are_read_is_not_taken_for_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise MachineError("no space")
+
+    monkeypatch.setattr(archive_module, "write_bytes", full)
+    with pytest.raises(MachineError, match="no space"):
+        load_weights(build_network(ARCHITECTURES["cnn3"]), saved(tmp_path / "a.keras"))

@@ -62,7 +62,11 @@ def test_help_loads_no_heavy_library() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["train", "cnn4", "--normalized=x", "--model=y", "--history=z"], 2, "did you mean"),
+        (
+            ["train", "cnn4", "--normalized=x", "--model=y", "--history=z", "--checkpoints=c"],
+            2,
+            "did you mean",
+        ),
         (["summary", "cnn1", "--params", "nowhere.yaml"], 2, "nowhere.yaml: cannot be read"),
         (["sumary"], 2, "No such command"),
         (["normalize", "--raw", "nowhere", "--normalized", "x"], 3, "train-images-idx3-ubyte"),
@@ -85,7 +89,7 @@ def test_a_wrong_parameter_is_refused_before_a_heavy_library_is_loaded(
     (tmp_path / "params.yaml").write_text(params_text.replace("epochs: 12", "epochs: 0"))
     options = {
         "validate": ["raw", "normalized", "summary", "docs"],
-        "train": ["normalized", "model", "history"],
+        "train": ["normalized", "model", "history", "checkpoints"],
         "evaluate": ["normalized", "model", "history", "notebook", "metrics", "predictions"],
         "plot": [
             "normalized", "models", "histories", "predictions", "notebook", "figures", "tables"
@@ -115,6 +119,7 @@ def test_a_signal_ends_a_training_and_leaves_no_file(
     number: int, normalized: Path, tmp_path: Path
 ) -> None:
     targets = [f"--model={tmp_path / 'models' / 'a.keras'}", f"--history={tmp_path / 'a.csv'}"]
+    targets.append(f"--checkpoints={tmp_path / 'checkpoints'}")
     command = [sys.executable, "-c", f"{HEED_SIGINT}from convdepth.cli import run; run()"]
     process = subprocess.Popen(
         [*command, "train", "cnn1", f"--normalized={normalized}", *targets],
@@ -152,6 +157,7 @@ def driver(tmp_path: Path) -> dict[str, str]:
 def train(normalized: Path, tiny_params: Path, tmp_path: Path) -> list[str]:
     """The command that trains the tiny network."""
     targets = ["--model", str(tmp_path / "tiny.keras"), "--history", str(tmp_path / "tiny.csv")]
+    targets += ["--checkpoints", str(tmp_path / "checkpoints")]
     data = ["--normalized", str(normalized), "--params", str(tiny_params)]
     return [COMMAND, "train", "tiny", *data, *targets]
 

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 import toy
 from conftest import PROJECT
 from convdepth.errors import MachineError
-from pipelines.places import PLACES, place
+from pipelines.places import CHECKPOINTS, PLACES, place
 from project import Project
 
 
@@ -109,3 +110,19 @@ def test_two_places_live_side_by_side(project: Project) -> None:
     with place("HEAD", project.folder) as first, place("HEAD", project.folder) as second:
         assert first != second
         assert first.exists()
+
+
+def test_a_training_that_was_killed_in_one_place_goes_on_in_another(project: Project) -> None:
+    for file in ("begun", "gone on"):
+        with place("HEAD", project.folder) as folder:
+            checkpoints = folder / CHECKPOINTS
+            (checkpoints / file).touch()
+            assert run_in(folder, project, "git", "status", "--porcelain") == ""
+    kept = {path.name for path in (project.folder / CHECKPOINTS).iterdir()}
+    assert kept == {"begun", "gone on"}
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_checkpoints_are_shared_where_the_trainings_keep_them() -> None:
+    command = YAML(typ="safe").load(PROJECT / "dvc.yaml")["stages"]["train"]["do"]["cmd"]
+    assert f"--checkpoints {CHECKPOINTS}/${{key}}" in command

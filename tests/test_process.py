@@ -185,7 +185,9 @@ def test_a_training_ends_with_its_dvc(
 ) -> None:
     params = tiny_params.read_text().replace("epochs: 2", "epochs: 1000")
     (project.folder / "params.yaml").write_text(params)
-    options = f"--normalized '{normalized}' --model model.keras --history out.txt"
+    options = (
+        f"--normalized '{normalized}' --model model.keras --history out.txt --checkpoints kept"
+    )
     process, stage = repro(f"convdepth train tiny {options}")
     before = {path.name for path in project.folder.iterdir()}
     process.kill()

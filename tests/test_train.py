@@ -1,33 +1,36 @@
 """Training: the recipe, equal bytes, and what stops it."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from convdepth import train as train_module
 from convdepth.archive import load_weights
-from convdepth.errors import DataError, ParameterError, TrainingError
+from convdepth.errors import DataError, MachineError, ParameterError, TrainingError
 from convdepth.images import read_split
 from convdepth.network import build_network
 from convdepth.params import read_architecture, read_params
-from convdepth.train import (
-    Batches,
-    Subset,
-    compile_network,
-    main,
-    read_training_data,
-    seed_dropout,
-    stratified_rows,
-)
+from convdepth.train import compile_network, main, require_finite, seed_dropout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train(params: Path, normalized: Path, folder: Path, name: str = "tiny") -> tuple[Path, Path]:
     model, history = folder / "models" / "tiny.keras", folder / "histories" / "tiny.csv"
-    main(name=name, normalized=normalized, model=model, history=history, params=params)
+    main(
+        name=name,
+        normalized=normalized,
+        model=model,
+        history=history,
+        checkpoints=folder / "checkpoints" / name,
+        params=params,
+    )
     return model, history
 
 
@@ -157,35 +160,113 @@ def test_missing_arrays_are_named(tiny_params: Path, tmp_path: Path) -> None:
         train(tiny_params, tmp_path / "nowhere", tmp_path)
 
 
-def test_held_out_images_are_training_images_and_not_trained_on(
-    tiny_params: Path, normalized: Path
+class Interruption(BaseException):
+    """Stands for whatever ends a process: nothing in the training expects it."""
+
+
+def interrupt_after(
+    monkeypatch: pytest.MonkeyPatch, epochs: int, params: Path, normalized: Path, folder: Path
 ) -> None:
-    change(tiny_params, "validation_images: 0", "validation_images: 500")
-    data = read_training_data(normalized, read_params(tiny_params).train)
-    images, _ = read_split(normalized, "train")
-    assert np.shares_memory(data.validation.images, data.training.images)
-    assert len(data.validation.rows) == 500
-    both = np.concatenate([data.training.rows, data.validation.rows])
-    np.testing.assert_array_equal(np.sort(both), np.arange(len(images)))
+    """Train, and end it when so many epochs are done and the next one has changed the weights."""
+    whole = train_module.train_epoch
+
+    def train_epoch(*arguments: Any) -> dict[str, float]:
+        row = whole(*arguments)
+        if row["epoch"] > epochs:
+            raise Interruption
+        return row
+
+    monkeypatch.setattr(train_module, "train_epoch", train_epoch)
+    with pytest.raises(Interruption):
+        train(params, normalized, folder)
+    monkeypatch.undo()
 
 
-@pytest.mark.parametrize("count", [10, 100, 777, 2000])
-def test_held_out_images_are_stratified(normalized: Path, count: int) -> None:
-    _, labels = read_split(normalized, "train")
-    rows = stratified_rows(labels, count, seed=3)
-    assert len(np.unique(rows)) == count
-    expected = np.bincount(labels, minlength=10) * count / len(labels)
-    assert np.abs(np.bincount(labels[rows], minlength=10) - expected).max() <= 1
-    np.testing.assert_array_equal(rows, stratified_rows(labels, count, seed=3))
-    if count < len(labels):
-        assert not np.array_equal(rows, stratified_rows(labels, count, seed=4))
+@pytest.fixture
+def four_epochs(tiny_params: Path) -> Path:
+    change(tiny_params, "epochs: 2", "epochs: 4")
+    return tiny_params
 
 
-def test_batches_cover_the_order_once(normalized: Path) -> None:
-    images, labels = read_split(normalized, "train")
-    order = np.random.default_rng(0).permutation(300)
-    batches = Batches(Subset(images, labels, np.arange(300)), order, 128)
-    parts = [batches[index] for index in range(len(batches))]
-    assert [len(part) for part, _ in parts] == [128, 128, 44]
-    np.testing.assert_array_equal(np.concatenate([part for part, _ in parts]), images[order])
-    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), labels[order])
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_an_interrupted_training_ends_with_the_bytes_of_an_uninterrupted_one(
+    four_epochs: Path,
+    normalized: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    epochs: int,
+    precision: str,
+) -> None:
+    change(four_epochs, "precision: float32", f"precision: {precision}")
+    whole = train(four_epochs, normalized, tmp_path / "whole")
+    interrupt_after(monkeypatch, epochs, four_epochs, normalized, tmp_path / "resumed")
+    assert not list((tmp_path / "resumed").rglob("*.keras"))
+    capsys.readouterr()
+    resumed = train(four_epochs, normalized, tmp_path / "resumed")
+    first, *_ = capsys.readouterr().out.splitlines()
+    if epochs:
+        assert first == f"tiny  was interrupted, and goes on after epoch {epochs}"
+    else:
+        assert first.startswith("tiny  epoch 1/4")
+    assert [path.read_bytes() for path in resumed] == [path.read_bytes() for path in whole]
+
+
+def test_two_interruptions_are_as_good_as_none(
+    four_epochs: Path, normalized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(four_epochs, normalized, tmp_path / "whole")
+    for epochs in (1, 3):
+        interrupt_after(monkeypatch, epochs, four_epochs, normalized, tmp_path / "resumed")
+    resumed = train(four_epochs, normalized, tmp_path / "resumed")
+    assert [path.read_bytes() for path in resumed] == [path.read_bytes() for path in whole]
+
+
+def test_with_other_parameters_it_starts_anew_and_says_why(
+    four_epochs: Path,
+    normalized: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    interrupt_after(monkeypatch, 2, four_epochs, normalized, tmp_path / "resumed")
+    capsys.readouterr()
+    change(four_epochs, "learning_rate: 0.001", "learning_rate: 0.002")
+    train(four_epochs, normalized, tmp_path / "resumed")
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert "the checkpoint of epoch 2 in " in first
+    assert "other parameters (train.learning_rate: 0.001 there, 0.002 here)" in first
+    assert second.startswith("tiny  epoch 1/4")
+
+
+def test_checkpoints_are_deleted_when_the_training_is_done(
+    tiny_params: Path, normalized: Path, tmp_path: Path
+) -> None:
+    train(tiny_params, normalized, tmp_path)
+    assert not (tmp_path / "checkpoints" / "tiny").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_the_training(
+    tiny_params: Path, normalized: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoints").write_text("no folder")
+    with pytest.raises(MachineError, match=r"epoch-0001\.npz: cannot be written"):
+        train(tiny_params, normalized, tmp_path)
+
+
+def test_what_made_a_model_is_recorded_beside_it(trained: tuple[Path, Path]) -> None:
+    model, _ = trained
+    record = json.loads((model.parent / "tiny.numeric_class.json").read_text())
+    assert record["model_sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert record["threads"] == 1
+    assert record["precision"] == "float32"
+    assert record["onednn"] is record["deterministic"] is True
+    assert record["tensorflow"].startswith("2.")
+    assert record["device"]
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_training() -> None:
+    with pytest.raises(TrainingError, match="tiny: the validation loss is nan after epoch 3"):
+        require_finite("validation loss", float("nan"), "tiny", "after epoch 3")
+    require_finite("validation loss", 2.3, "tiny", "after epoch 3")

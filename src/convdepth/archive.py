@@ -1,19 +1,49 @@
 """`.keras` files whose bytes depend on their content alone, and from which only weights are read.
 
 Keras puts three things into the archive that differ from run to run: the date, each member's
-time, and memory addresses as the ids of shared objects.
+time, and memory addresses as the ids of shared objects. Here it also gets the SHA-256 of each
+member: zip's own checksum has 32 bits, and HDF5 has none by default.
 """
 
+import hashlib
 import io
 import itertools
 import json
+import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
-from convdepth.errors import IntegrityError
-from convdepth.files import atomic_path
+from convdepth.errors import IntegrityError, MachineError
+from convdepth.files import atomic_path, write_bytes
 from convdepth.runtime import keras
+
+WEIGHTS = "model.weights.h5"
+"""The member that Keras keeps the weights in."""
+
+DIGESTS = "sha256.json"
+"""The member with the SHA-256 of each other one, by its name; Keras does not look at it."""
+
+MEMBERS = frozenset({"config.json", "metadata.json", WEIGHTS, DIGESTS})
+
+_BYTES_PER_PARAMETER = 4
+"""Weights are float32."""
+
+_ALLOWANCE = 4 * 1024 * 1024
+"""What an archive may hold beside the numbers themselves: names, shapes, the configuration."""
+
+# What zipfile, zlib and json let through from an archive that is damaged, encrypted or made up.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip archive can hold."""
@@ -42,12 +72,16 @@ def canonical(archive: bytes) -> bytes:
 
     Returns:
         The bytes of an equivalent one: fixed times, members in order of their names, shared
-        objects numbered as they come, no date.
+        objects numbered as they come, no date; with the SHA-256 of each member.
     """
+    with zipfile.ZipFile(io.BytesIO(archive)) as old:
+        members = {name: _canonical_member(name, old.read(name)) for name in old.namelist()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
+    members[DIGESTS] = json.dumps(digests, sort_keys=True).encode()
     result = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(result, "w") as new:
-        for name in sorted(old.namelist()):
-            new.writestr(zipfile.ZipInfo(name, _EARLIEST), _canonical_member(name, old.read(name)))
+    with zipfile.ZipFile(result, "w") as new:
+        for name in sorted(members):
+            new.writestr(zipfile.ZipInfo(name, _EARLIEST), members[name])
     return result.getvalue()
 
 
@@ -76,28 +110,62 @@ def _renumber(entry: Any, numbers: dict[int, int], counter: "itertools.count[int
 def load_weights(network: keras.Model, path: Path) -> None:
     """Read the weights of a ``.keras`` archive into a network that is already built.
 
-    The layers that the archive describes are not looked at, so nothing in it can run.
+    Only the weights are taken, after their SHA-256 was checked. The layers that the archive
+    describes are not looked at, so nothing in it can run.
 
     Args:
         network: A model of the same shapes.
-        path: The archive.
+        path: An archive that `save_network` wrote.
 
     Raises:
         IntegrityError: The file is missing, damaged, no such archive, or of other shapes.
     """
+    weights = _read_weights(path, network.count_params())
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise IntegrityError(f"{path}: {damaged}: its checksum differs; train it again")
-        network.load_weights(path)
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
-        raise IntegrityError(
-            f"{path}: expected the .keras archive of a trained network: {error}. "
-            f"Run `dvc repro` or `dvc checkout`."
-        ) from error
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / WEIGHTS  # Keras reads files alone
+            write_bytes(copy, weights)
+            network.load_weights(copy)
+    except MachineError:
+        raise
+    except (OSError, KeyError) as error:
+        raise _not_ours(path, error) from error
     except ValueError as error:
         raise IntegrityError(
             f"{path}: its weights do not fit the architecture in params.yaml: {error}. "
             f"Run `dvc repro`."
         ) from error
+
+
+def _read_weights(path: Path, parameters: int) -> bytes:
+    """Read the one member that is needed, if all is as `save_network` writes it."""
+    limit = parameters * _BYTES_PER_PARAMETER + _ALLOWANCE
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if sorted(names) != sorted(MEMBERS):
+                raise ValueError(f"its members are {', '.join(names) or 'none'}")
+            # The sizes that the archive itself states are not relied on.
+            content = {name: _read_at_most(archive, name, limit) for name in (WEIGHTS, DIGESTS)}
+        expected = json.loads(content[DIGESTS])[WEIGHTS]
+    except _UNREADABLE as error:
+        raise _not_ours(path, error) from error
+    digest = hashlib.sha256(content[WEIGHTS]).hexdigest()
+    if digest != expected:
+        raise _not_ours(path, f"{WEIGHTS}: SHA-256 differs: expected {expected}, got {digest}")
+    return content[WEIGHTS]
+
+
+def _not_ours(path: Path, reason: object) -> IntegrityError:
+    return IntegrityError(
+        f"{path}: expected the .keras archive of a trained network, as this project writes it: "
+        f"{reason}. Run `dvc checkout --force`, or else `dvc repro --force` to train it again."
+    )
+
+
+def _read_at_most(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    with archive.open(name) as member:
+        content = member.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"{name}: expected at most {limit:,} bytes, got more")
+    return content

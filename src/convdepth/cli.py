@@ -5,12 +5,14 @@ trains a network again. The modules behind the commands are slow to import, and 
 when their command runs.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from convdepth.process import run_app
+from convdepth.errors import ParameterError
+from convdepth.process import STAGE_VARIABLE, run_app
 
 app = typer.Typer(
     help="Four convolutional networks of growing depth on MNIST: trained, compared, reproducible.",
@@ -25,6 +27,7 @@ app = typer.Typer(
 
 STAGES = "Stages, as dvc.yaml calls them"
 QUESTIONS = "Questions"
+HEALTH = "Health"
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="An entry of `architectures` in params.yaml.")
@@ -48,6 +51,7 @@ def download(raw: Raw, params: Params = PARAMS) -> None:
     your own, set CONVDEPTH_MNIST to a folder with the IDX files (gzipped or not), or to an
     mnist.npz. Files that are already there and right are left alone.
     """
+    _hold("download", raw)
     from convdepth.download import main
 
     main(raw=raw, params=params)
@@ -59,6 +63,7 @@ def normalize(raw: Raw, normalized: Normalized, params: Params = PARAMS) -> None
 
     `normalize.max_images` in params.yaml keeps only the first N images of each split.
     """
+    _hold("normalize", normalized)
     from convdepth.normalize import main
 
     main(raw=raw, normalized=normalized, params=params)
@@ -82,6 +87,7 @@ def validate(
     show each rule with what was found, also when a rule is broken.
     """
     _check(params)
+    _hold("validate", summary, docs)
     from convdepth.validate import main
 
     main(raw=raw, normalized=normalized, summary=summary, docs=docs, params=params)
@@ -95,17 +101,27 @@ def train(
     history: Annotated[
         Path, typer.Option(help="Loss and accuracy per epoch, to write (.csv).", metavar="FILE")
     ],
+    checkpoints: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for what an interrupted training of this network goes on from.",
+            metavar="FOLDER",
+        ),
+    ],
     params: Params = PARAMS,
 ) -> None:
     """Train one network by the recipe in params.yaml.
 
-    Equal parameters, data and software give an equal model, to the byte, on equal hardware.
+    Equal parameters, data and software give an equal model, to the byte, on equal hardware. A
+    training that is interrupted, in whatever way, goes on after its last whole epoch when it is
+    started again, and gives that model, too.
 
     On a GPU, only one network is trained at a time; others wait. CONVDEPTH_DEVICE is auto (a GPU
     if there is one), gpu (required) or cpu; CONVDEPTH_SLOTS_PER_GPU says how many at a time, and
     CONVDEPTH_LOCKS in which folder the trainings on this machine see each other.
     """
     _check(params, name)
+    _hold(f"train@{name}", model, history)
     from convdepth.devices import take_slot
 
     slot = take_slot(name)
@@ -115,7 +131,14 @@ def train(
 
     if slot is not None:
         slot.confirm(gpus())
-    main(name=name, normalized=normalized, model=model, history=history, params=params)
+    main(
+        name=name,
+        normalized=normalized,
+        model=model,
+        history=history,
+        checkpoints=checkpoints,
+        params=params,
+    )
 
 
 @app.command(rich_help_panel=STAGES)
@@ -139,6 +162,7 @@ def evaluate(
     to one answer.
     """
     _check(params, name)
+    _hold(f"evaluate@{name}", metrics, predictions)
     from convdepth.evaluate import main
 
     main(
@@ -171,6 +195,7 @@ def plot(
 ) -> None:
     """Draw all figures: curves, weights, confusion, accuracy by depth, and errors."""
     _check(params)
+    _hold("plot", figures, tables)
     from convdepth.plot import main
 
     main(
@@ -269,6 +294,68 @@ def readme(
     update_readme(readme, metrics, notebook, params)
 
 
+@app.command(rich_help_panel=HEALTH)
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Networks for --twice; by default all of them."),
+    ] = None,
+    twice: Annotated[
+        bool,
+        typer.Option("--twice", help="Train each network twice instead, and compare the bytes."),
+    ] = False,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="With --twice: train only so many epochs.", min=1, max=10_000, metavar="N"
+        ),
+    ] = None,
+    params: Params = PARAMS,
+) -> None:
+    """Hash all outputs and DVC's copies anew, and say what is damaged and how to mend it.
+
+    DVC itself takes a file whose size and time have not changed for unchanged. Exits with code 7
+    if anything is damaged. What is not here at all is no damage.
+
+    With --twice, each network is trained twice, in temporary folders: the models and the
+    histories must be equal to the byte. If they are not, the first layer that differs is named.
+    """
+    if not twice:
+        _refuse_without_twice(names, epochs)
+        from convdepth.verification import print_verification
+
+        print_verification()
+        return
+    from convdepth.params import read_params
+    from convdepth.repetition import print_repetitions
+
+    print_repetitions(names or list(read_params(params).architectures), params, epochs)
+
+
+@app.command(rich_help_panel=HEALTH)
+def doctor(
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Ask the DVC remote, too, which can take seconds.")
+    ] = False,
+) -> None:
+    """Look at all that a run needs, and say what is wrong and how to put it right.
+
+    One line for each check; nothing is changed. Exits with code 4 if anything is wrong. What may
+    well be so, such as that no Prefect server runs, is a note.
+    """
+    from convdepth.diagnosis import print_diagnosis
+
+    print_diagnosis(remote=remote)
+
+
+def _refuse_without_twice(names: list[str] | None, epochs: int | None) -> None:
+    if names or epochs is not None:
+        raise ParameterError(
+            "convdepth verify: names and --epochs belong to --twice. Without it, everything is "
+            "verified: `convdepth verify`."
+        )
+
+
 def _check(params: Path, name: str | None = None) -> None:
     """Refuse a wrong parameter at once, and not after seconds of imports."""
     from convdepth.params import read_architecture, read_params
@@ -277,6 +364,13 @@ def _check(params: Path, name: str | None = None) -> None:
         read_params(params)
     else:
         read_architecture(name, params)
+
+
+def _hold(stage: str, *outputs: Path) -> None:
+    """Be the only writer of a stage's outputs until this process ends."""
+    from convdepth.locks import hold_outputs
+
+    hold_outputs(os.environ.get(STAGE_VARIABLE, stage), outputs)
 
 
 def run() -> NoReturn:

@@ -6,19 +6,17 @@ The lock belongs to the training process itself, so that it holds as well under 
 """
 
 import contextlib
-import fcntl
 import os
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from convdepth.errors import MachineError, ParameterError
+from convdepth.locks import describe_holder, try_lock
 
 DEVICE_VARIABLE = "CONVDEPTH_DEVICE"
 """``auto``: the GPUs if there are any, else the CPU; ``gpu``: required; ``cpu``: no GPU."""
@@ -215,15 +213,6 @@ class HeldSlot:
         self.slot, self.name = slot, name
         self._descriptor = descriptor
         os.environ[VISIBLE_VARIABLE] = slot.gpu.uuid
-        self._tell_others()
-
-    def _tell_others(self) -> None:
-        since = datetime.now().astimezone().isoformat(" ", "seconds")
-        holder = f"{self.name} (process {os.getpid()} on {socket.gethostname()}, since {since})\n"
-        # The lock counts even where the disk is full.
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, holder.encode(), 0)
 
     def confirm(self, usable: Sequence[str]) -> None:
         """Keep the slot only if TensorFlow can use a GPU.
@@ -302,55 +291,23 @@ def describe(slot: Slot) -> str:
         MachineError: Its file cannot be read.
     """
     try:
-        descriptor = os.open(slot.path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return f"{slot.label} is free"
+        holder = describe_holder(slot.path)
     except OSError as error:
         raise _unusable(slot.path, error) from error
-    try:
-        # Shared, so that two who look do not take each other for a holder.
-        if _lock(slot.path, descriptor, fcntl.LOCK_SH):
-            return f"{slot.label} is free"
-        holder = os.read(descriptor, 200).decode(errors="replace")
-    finally:
-        os.close(descriptor)
-    printable = "".join(filter(str.isprintable, holder))  # anybody may have written it
-    return f"{slot.label} is in use by {printable or 'a process that has just begun'}"
+    return f"{slot.label} is free" if holder is None else f"{slot.label} is in use by {holder}"
 
 
 def _take_free(slots: Sequence[Slot], name: str) -> HeldSlot | None:
     for slot in slots:
-        descriptor = _open(slot.path)
-        if _lock(slot.path, descriptor, fcntl.LOCK_EX):
+        try:
+            _create_folder(slot.path.parent)
+            with _open_to_all():
+                descriptor = try_lock(slot.path, name)
+        except OSError as error:
+            raise _unusable(slot.path, error) from error
+        if descriptor is not None:
             return HeldSlot(slot, name, descriptor)
-        os.close(descriptor)
     return None
-
-
-def _lock(path: Path, descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise _unusable(path, error) from error
-    return True
-
-
-def _open(path: Path) -> int:
-    """Open a lock file that all users of the machine can open; create it if need be.
-
-    The folder is one that everybody can write to. There Linux refuses to open another user's
-    file in a way that could have created it, and a link may point anywhere.
-    """
-    flags = os.O_RDWR | os.O_NOFOLLOW
-    try:
-        _create_folder(path.parent)
-        with contextlib.suppress(FileExistsError), _open_to_all():
-            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-        return os.open(path, flags)
-    except OSError as error:
-        raise _unusable(path, error) from error
 
 
 def _folder() -> Path:

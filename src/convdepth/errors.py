@@ -25,6 +25,12 @@ class MachineError(ConvdepthError, OSError):
     exit_code = 4
 
 
+class BusyError(ConvdepthError):
+    """Another process works on the same files."""
+
+    exit_code = 5
+
+
 class TrainingError(ConvdepthError, ArithmeticError):
     """Training went wrong, for example the loss is not a number."""
 

@@ -14,7 +14,7 @@ from convdepth.files import write_csv, write_json
 from convdepth.images import Images, Labels, read_split
 from convdepth.network import build_network
 from convdepth.notebook import Record, read_notebook
-from convdepth.params import read_architecture, read_params
+from convdepth.params import find_architecture, read_params
 from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
 from convdepth.scores import Score, class_scores, prior_loss, score
 
@@ -47,8 +47,8 @@ def main(
         IntegrityError: The model is missing, damaged, or of another architecture.
         MachineError: A file cannot be written.
     """
-    architecture = read_architecture(name, params)
-    recipe = read_params(params).train
+    parameters = read_params(params)
+    architecture, recipe = find_architecture(name, parameters, params), parameters.train
     images, labels = read_split(normalized, "test")
     _, training_labels = read_split(normalized, "train")
     configure(recipe.threads)
@@ -63,7 +63,7 @@ def main(
     print(
         f"{name}: test accuracy {summary['accuracy']:.4f} "
         f"({summary['accuracy_low']:.4f} to {summary['accuracy_high']:.4f}), "
-        f"loss {summary['loss']:.4f}: {summary['status']}",
+        f"loss {summary['loss']:.4f}: {summary['status']}{explain(summary)}",
         flush=True,
     )
 
@@ -131,6 +131,37 @@ def _evidence(total: Score, class_prior_loss: float) -> dict[str, Any]:
             "prior_loss": class_prior_loss if math.isfinite(class_prior_loss) else None,
         }
     }
+
+
+def explain(summary: dict[str, Any]) -> str:
+    """Say in words what is wrong with a network that has learned nothing.
+
+    Args:
+        summary: What `summarize` returned.
+
+    Returns:
+        Sentences after a period; nothing where all is well.
+    """
+    if summary["status"] == "ok":
+        return ""
+    evidence, images = summary["evidence"], summary["images"]
+    answers = f'It answers "{evidence["answer"]}" to {evidence["answer_share"]:.2%} of {images:,}'
+    if summary["status"] == "near chance":
+        return (
+            f". {answers} images, and is right no more often than whoever always says the most "
+            f"frequent digit. Labels that do not belong to their images look like this, and so "
+            f"does a training that was far too short."
+        )
+    return (
+        f". {answers} images. Knowing nothing but how frequent each digit is gives a loss of "
+        f"{_number(evidence['prior_loss'])}, and its own is {summary['loss']:.4f}: what it was "
+        f"shown made no difference to it. Dropout that lets hardly any signal through does this, "
+        f"and so does a learning rate that is far too high."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "infinity" if value is None else f"{value:.4f}"
 
 
 def validation(history: Path, images: int) -> dict[str, Any]:

@@ -91,6 +91,16 @@ def read_split(folder: Path, split: str) -> tuple[Images, Labels]:
     return images, labels
 
 
+def array_paths(folder: Path) -> list[Path]:
+    """List the files that `write_split` writes for both splits.
+
+    Args:
+        folder: Where it wrote.
+    """
+    kinds = ("images", "labels")
+    return [_array_path(folder, split, kind) for split in SPLITS for kind in kinds]
+
+
 def _array_path(folder: Path, split: str, kind: str) -> Path:
     return folder / f"{split}_{kind}.npy"
 

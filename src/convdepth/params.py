@@ -196,7 +196,21 @@ def read_architecture(name: str, path: Path = Path("params.yaml")) -> Architectu
     Raises:
         ParameterError: As `read_params`, or there is no architecture of this name.
     """
-    architectures = read_params(path).architectures
+    return find_architecture(name, read_params(path), path)
+
+
+def find_architecture(name: str, params: Params, path: Path) -> Architecture:
+    """Take one architecture from the parameters.
+
+    Args:
+        name: A key of ``architectures``.
+        params: What `read_params` gave.
+        path: The file that they are from, for the error.
+
+    Raises:
+        ParameterError: There is no architecture of this name.
+    """
+    architectures = params.architectures
     if name not in architectures:
         raise ParameterError(
             f"{path}: architectures.{name}: no such architecture; there are "

@@ -15,16 +15,17 @@ class TrainingProgress:
     Times are of this machine and moment: they go to the terminal and the log, never to a result.
     """
 
-    def __init__(self, name: str, epochs: int, images: int) -> None:
+    def __init__(self, name: str, epochs: int, images: int, done: int = 0) -> None:
         """Set up.
 
         Args:
             name: The architecture.
             epochs: How many there will be.
             images: Training images in one epoch.
+            done: Epochs that were done before, by a training that was interrupted.
         """
-        self.name, self.epochs, self.images = name, epochs, images
-        self.epoch = 1
+        self.name, self.epochs, self.images, self.done = name, epochs, images, done
+        self.epoch = done + 1
         self.started = self.epoch_started = time.monotonic()
         self.console = Console(highlight=False, soft_wrap=True)
         self.bar = Progress(
@@ -79,9 +80,9 @@ class TrainingProgress:
     def _pace(self, images: int) -> str:
         now = time.monotonic()
         speed = images / (now - self.epoch_started)
-        done = (self.epoch - 1) * self.images + images
-        left = (self.epochs * self.images - done) * (now - self.started) / done
-        return f"{speed:,.0f} images/s  {_clock(left)} left"
+        done = (self.epoch - self.done - 1) * self.images + images
+        left = (self.epochs - self.done) * self.images - done
+        return f"{speed:,.0f} images/s  {_clock(left * (now - self.started) / done)} left"
 
 
 def _format(logs: Mapping[str, float]) -> str:

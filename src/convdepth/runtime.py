@@ -10,8 +10,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # changes bits; the default depends on the build
+os.environ[ONEDNN_VARIABLE] = "1"  # changes bits; the default depends on the build
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # real errors are raised, not only logged
 
 
@@ -40,7 +42,7 @@ with _held_stderr():
     import keras
     import tensorflow as tf
 
-__all__ = ["EVALUATION_BATCH_SIZE", "configure", "gpus", "keras", "tf"]
+__all__ = ["EVALUATION_BATCH_SIZE", "ONEDNN_VARIABLE", "configure", "gpus", "keras", "tf"]
 
 EVALUATION_BATCH_SIZE = 1000
 """Images at once where nothing is learned: large is fast, and 1,000 take some 100 MB."""

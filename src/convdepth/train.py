@@ -2,41 +2,53 @@
 
 Each epoch is one call of `fit`, on images in an order that follows from (seed, epoch), with
 dropout masks that follow from (seed, epoch, layer). So an epoch depends on nothing but the
-parameters, and the weights and the optimizer's state that the epoch before it left.
+parameters, and the weights and the optimizer's state that the epoch before it left. These are
+kept after each epoch: a training that was interrupted goes on from there, and ends with the same
+bytes.
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from convdepth.architecture import Architecture
 from convdepth.archive import save_network
+from convdepth.checkpoints import Checkpoints, State, source_files
 from convdepth.errors import TrainingError
 from convdepth.files import write_csv
-from convdepth.images import Images, Labels, read_split
+from convdepth.images import array_paths
 from convdepth.network import build_network
-from convdepth.params import Train, read_architecture, read_params
+from convdepth.numeric_class import describe_numeric_class, write_record
+from convdepth.params import Train, find_architecture, read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
+from convdepth.training_data import Batches, TrainingData, read_training_data
+from convdepth.training_state import build_optimizer, fingerprint, restore, state_arrays
 
-Rows = NDArray[np.int64]
+HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy")
+"""What is kept of each epoch: means over the images, as Keras names them."""
 
 
 def main(
-    name: str, normalized: Path, model: Path, history: Path, params: Path = Path("params.yaml")
+    name: str,
+    normalized: Path,
+    model: Path,
+    history: Path,
+    checkpoints: Path,
+    params: Path = Path("params.yaml"),
 ) -> None:
     """Train the architecture ``name``; write its model, and its history per epoch.
 
     Args:
         name: A key of ``architectures`` in the parameters.
         normalized: The folder of the normalized arrays.
-        model: The ``.keras`` file to write: layers and weights, no optimizer.
+        model: The ``.keras`` file to write: layers and weights, no optimizer. Beside it goes a
+            record of its numeric class.
         history: The CSV file to write: epoch, loss, accuracy, val_loss, val_accuracy.
+        checkpoints: The folder for what an interrupted training goes on from.
         params: The parameters.
 
     Raises:
@@ -45,85 +57,48 @@ def main(
         TrainingError: The loss is not a finite number; nothing is written then.
         MachineError: A file cannot be written.
     """
-    architecture = read_architecture(name, params)
-    recipe = read_params(params).train
+    parameters = read_params(params)
+    architecture, recipe = find_architecture(name, parameters, params), parameters.train
     data = read_training_data(normalized, recipe)
     configure(recipe.threads)
     network = compile_network(architecture, recipe)
-    with TrainingProgress(name, recipe.epochs, len(data.training.rows)) as progress:
-        epochs = [
-            train_epoch(network, recipe, epoch, data, progress)
-            for epoch in range(1, recipe.epochs + 1)
-        ]
+    numeric_class = describe_numeric_class(recipe.threads, recipe.precision)
+    data_files, code_files = array_paths(normalized), source_files(Path(__file__))
+    kept = Checkpoints(
+        checkpoints, fingerprint(architecture, recipe, data_files, code_files, numeric_class)
+    )
+    epochs = resume(name, network, kept)
+    images = len(data.training.rows)
+    with TrainingProgress(name, recipe.epochs, images, done=len(epochs)) as progress:
+        for epoch in range(len(epochs) + 1, recipe.epochs + 1):
+            epochs.append(train_epoch(network, recipe, epoch, data, progress))
+            kept.save(State(state_arrays(network), epochs))
     save_network(without_optimizer(network, architecture), model)
-    write_csv(history, pd.DataFrame(epochs))
+    write_csv(history, pd.DataFrame(epochs, columns=["epoch", *HISTORY]))
+    write_record(model, numeric_class)
+    kept.clear()
 
 
-@dataclass(frozen=True)
-class Subset:
-    """Some images of a split.
-
-    Attributes:
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0, all of the split, memory-mapped.
-        labels: ``(n,)``, uint8, 0 to 9, all of the split.
-        rows: ``(m,)``, int64, which of them belong to the subset.
-    """
-
-    images: Images
-    labels: Labels
-    rows: Rows
-
-
-class TrainingData(NamedTuple):
-    """What to train on, and what the ``val_`` columns of the history are computed on."""
-
-    training: Subset
-    validation: Subset
-
-
-def read_training_data(normalized: Path, recipe: Train) -> TrainingData:
-    """Choose what is trained on, and what the ``val_`` columns of the history are computed on.
-
-    The latter is the test set, as in the notebook, unless ``validation_images`` training images
-    are held out for it. Nothing is selected by these columns.
+def resume(name: str, network: keras.Model, checkpoints: Checkpoints) -> list[dict[str, float]]:
+    """Bring a network to the state in which an interrupted training left it, and say so.
 
     Args:
-        normalized: The folder of the normalized arrays.
-        recipe: Gives ``validation_images`` and ``seed``.
+        name: The architecture.
+        network: A compiled model with fresh weights; it stays so if there is no checkpoint.
+        checkpoints: Those of this training.
 
     Returns:
-        The training images and the validation images.
-
-    Raises:
-        DataError: The arrays are missing or damaged.
+        The history of the epochs that are done.
     """
-    images, labels = read_split(normalized, "train")
-    rows = np.arange(len(labels))
-    if recipe.validation_images == 0:
-        test_images, test_labels = read_split(normalized, "test")
-        test = Subset(test_images, test_labels, np.arange(len(test_labels)))
-        return TrainingData(Subset(images, labels, rows), test)
-    held_out = stratified_rows(labels, recipe.validation_images, recipe.seed)
-    rest = np.setdiff1d(rows, held_out)
-    return TrainingData(Subset(images, labels, rest), Subset(images, labels, held_out))
-
-
-def stratified_rows(labels: Labels, count: int, seed: int) -> Rows:
-    """Draw rows so that each class has its share among them.
-
-    Args:
-        labels: ``(n,)``, 0 to 9.
-        count: How many rows to draw, at most n.
-        seed: Determines the draw.
-
-    Returns:
-        ``(count,)``, ascending, all different.
-    """
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    # Evenly spaced places in a list that is sorted by class: each class in proportion.
-    places = np.linspace(0, len(labels) - 1, count).round().astype(np.int64)
-    return np.sort(by_class[places])
+    build_optimizer(network)
+    state, unused = checkpoints.restore(state_arrays(network))
+    for line in unused:
+        print(f"{name}  {line}", flush=True)
+    if state is None:
+        return []
+    restore(network, state.arrays)
+    print(f"{name}  was interrupted, and goes on after epoch {len(state.history)}", flush=True)
+    return list(state.history)
 
 
 def compile_network(architecture: Architecture, recipe: Train) -> keras.Model:
@@ -175,11 +150,13 @@ def train_epoch(
     batches = Batches(data.training, order, recipe.batch_size)
     history = network.fit(
         batches,
+        shuffle=False,  # Keras would shuffle the batches once more, by Python's global random state
         validation_data=Batches(data.validation, data.validation.rows, EVALUATION_BATCH_SIZE),
         callbacks=[Watch(epoch, batches, progress)],
         verbose=0,
     ).history
-    logs = {name: history[name][0] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    logs = {name: history[name][0] for name in HISTORY}
+    require_finite("validation loss", logs["val_loss"], progress.name, f"after epoch {epoch}")
     progress.epoch_done(logs)
     return {"epoch": epoch, **logs}
 
@@ -198,25 +175,6 @@ def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
             layer.seed_generator.state.assign(state)
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
-    """A subset in a given order, batch by batch.
-
-    The images are read from the memory map as they are needed: a shuffled copy of all would cost
-    each training 188 MB, and no time is won by it.
-    """
-
-    def __init__(self, subset: Subset, order: Rows, batch_size: int) -> None:
-        super().__init__()
-        self.subset, self.order, self.batch_size = subset, order, batch_size
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.order) / self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Images, Labels]:
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.subset.images[rows], self.subset.labels[rows]
-
-
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Reports each batch, and ends a training whose loss is no longer a number."""
 
@@ -227,14 +185,29 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Look at the mean loss of the epoch so far, which one bad batch spoils for good."""
         means = {name: float(value) for name, value in (logs or {}).items()}
-        if not math.isfinite(means["loss"]):
-            raise TrainingError(
-                f"{self.progress.name}: the loss is {means['loss']} in epoch {self.epoch}, batch "
-                f"{batch + 1} of {len(self.batches)}; no model was written. "
-                f"Lower train.learning_rate, or use another train.precision."
-            )
+        place = f"in epoch {self.epoch}, batch {batch + 1} of {len(self.batches)}"
+        require_finite("loss", means["loss"], self.progress.name, place)
         done = min((batch + 1) * self.batches.batch_size, len(self.batches.order))
         self.progress.batch_done(done, means)
+
+
+def require_finite(what: str, value: float, name: str, place: str) -> None:
+    """Refuse a loss that is no number: every weight is spoiled by then.
+
+    Args:
+        what: Which loss.
+        value: The loss in nats.
+        name: The architecture.
+        place: Where in the training it was found.
+
+    Raises:
+        TrainingError: It is NaN or infinite.
+    """
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"{name}: the {what} is {value} {place}, expected a finite number; no model was "
+            f"written. Lower train.learning_rate, or use another train.precision."
+        )
 
 
 def without_optimizer(network: keras.Model, architecture: Architecture) -> keras.Model:

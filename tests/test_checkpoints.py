@@ -1,0 +1,226 @@
+"""Checkpoints: whole or not used, two generations, and never those of another training."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from conftest import PROJECT
+from convdepth import checkpoints, files
+from convdepth.checkpoints import Checkpoints, State, digest_files, source_files, unfinished
+from convdepth.errors import MachineError
+
+FINGERPRINT = {
+    "parameters": {"train": {"learning_rate": 0.001, "seed": 1}, "architecture": {"units": 8}},
+    "data": "d",
+    "code": "c",
+    "numeric class": {"device": "a CPU", "threads": 1},
+}
+
+
+def arrays(value: float) -> dict[str, np.ndarray]:
+    return {"000 kernel": np.full((3, 2), value, np.float32), "001 step": np.int64(value)}
+
+
+def state(epochs: int) -> State:
+    history = [{"epoch": n, "loss": 1 / (3 * n)} for n in range(1, epochs + 1)]
+    return State(arrays(epochs), history)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Checkpoints:
+    """Those of a training after three epochs."""
+    kept = Checkpoints(tmp_path / "cnn", FINGERPRINT)
+    for epochs in (1, 2, 3):
+        kept.save(state(epochs))
+    return kept
+
+
+def restored(kept: Checkpoints) -> tuple[int, list[str]]:
+    """How many epochs of the state that was restored are done, and what was said."""
+    found, said = kept.restore(arrays(0))
+    if found is None:
+        return 0, said
+    epochs = len(found.history)
+    assert found.history == state(epochs).history  # to the last bit
+    for name, array in arrays(epochs).items():
+        np.testing.assert_array_equal(found.arrays[name], array)
+        assert found.arrays[name].dtype == array.dtype
+    return epochs, said
+
+
+def test_the_newest_state_comes_back_to_the_last_bit(kept: Checkpoints) -> None:
+    assert restored(kept) == (3, [])
+
+
+def test_two_generations_are_kept(kept: Checkpoints) -> None:
+    assert sorted(path.name for path in kept.folder.iterdir()) == [
+        "epoch-0002.json",
+        "epoch-0002.npz",
+        "epoch-0003.json",
+        "epoch-0003.npz",
+    ]
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "flipped": flip,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "missing": lambda path: path.unlink(),
+    "no mapping": lambda path: path.write_bytes(b"[1]"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("suffix", [".npz", ".json"])
+def test_a_damaged_one_gives_way_to_the_one_before(
+    kept: Checkpoints, damage: str, suffix: str
+) -> None:
+    path = kept.folder / f"epoch-0003{suffix}"
+    DAMAGES[damage](path)
+    epochs, said = restored(kept)
+    assert epochs == 2
+    if path.exists() or suffix == ".npz":  # without a manifest nothing tells that there was one
+        assert "the checkpoint of epoch 3 is not used" in said[0]
+
+
+def test_where_all_are_damaged_the_training_starts_anew(kept: Checkpoints) -> None:
+    for path in kept.folder.glob("*.npz"):
+        flip(path)
+    epochs, said = restored(kept)
+    assert epochs == 0
+    assert [line.partition(":")[0] for line in said] == [
+        "the checkpoint of epoch 3 is not used",
+        "the checkpoint of epoch 2 is not used",
+    ]
+    assert all("SHA-256 differs" in line for line in said)
+
+
+def test_pickled_objects_are_not_loaded(kept: Checkpoints) -> None:
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return Path.touch, (kept.root / "it ran",)
+
+    archive = kept.folder / "epoch-0003.npz"
+    np.savez(archive, **{"000 kernel": np.array([Hostile()], object)})
+    manifest = archive.with_suffix(".json")
+    entries = json.loads(manifest.read_text())
+    entries["sha256"] = checkpoints.hashlib.sha256(archive.read_bytes()).hexdigest()
+    manifest.write_text(json.dumps(entries))
+    epochs, said = restored(kept)
+    assert epochs == 2
+    assert "allow_pickle=False" in said[0]
+    assert not (kept.root / "it ran").exists()
+
+
+def test_other_shapes_are_not_used(kept: Checkpoints) -> None:
+    found, said = kept.restore({"000 kernel": np.zeros((3, 3), np.float32)})
+    assert found is None
+    assert "expected the arrays" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"data": "other"}, "other data"),
+        ({"code": "other"}, "other code"),
+        (
+            {"numeric class": {"device": "a CPU", "threads": 2}},
+            "other numeric class (threads: 1 there, 2 here)",
+        ),
+        (
+            {"parameters": {"train": {"learning_rate": 0.002, "seed": 1}, "architecture": {}}},
+            "other parameters (architecture.units: 8 there, null here, "
+            "train.learning_rate: 0.001 there, 0.002 here)",
+        ),
+    ],
+)
+def test_those_of_another_training_are_left_alone_and_the_reason_is_told(
+    kept: Checkpoints, changes: dict[str, Any], reason: str
+) -> None:
+    other = Checkpoints(kept.root, FINGERPRINT | changes)
+    epochs, said = restored(other)
+    assert epochs == 0
+    assert said == [
+        f"the checkpoint of epoch 3 in {kept.folder} is not used: it belongs to a training with "
+        f"{reason}"
+    ]
+    other.save(state(1))
+    other.clear()
+    assert restored(kept) == (3, [])  # back to the former parameters: nothing is lost
+
+
+def test_nothing_is_left_of_a_training_that_has_ended(kept: Checkpoints) -> None:
+    kept.clear()
+    assert not kept.root.exists()
+    kept.clear()
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_checkpoint_that_cannot_be_written_leaves_the_former_ones(
+    kept: Checkpoints, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    calls = []
+
+    def full(path: Path) -> None:
+        calls.append(path)
+        if len(calls) > failing:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "_fsync", full)
+    with pytest.raises(MachineError, match=r"epoch-0004\.npz: .*No space left"):
+        kept.save(state(4))
+    monkeypatch.undo()
+    assert restored(kept)[0] == 3
+
+
+def test_unfinished_trainings_are_listed(kept: Checkpoints, tmp_path: Path) -> None:
+    (found,) = unfinished(kept.root)
+    assert found.path == kept.folder / "epoch-0003.json"
+    assert found.epoch == 3
+    assert found.bytes == sum(path.stat().st_size for path in kept.folder.iterdir())
+    assert found.fingerprint == FINGERPRINT
+    assert unfinished(tmp_path / "none") == []
+
+
+def test_the_digest_tells_names_and_content(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_text("x")
+    second.write_text("y")
+    digest = digest_files([first, second])
+    assert digest == digest_files([first, second])
+    first.write_text("z")
+    assert digest_files([first, second]) != digest
+    first.write_text("x")
+    assert digest_files([second, first]) != digest
+
+
+def test_the_code_of_a_training_is_what_dvc_takes_it_for() -> None:
+    stages = YAML(typ="safe").load(PROJECT / "dvc.yaml")["stages"]
+    deps = {PROJECT / dep for dep in stages["train"]["do"]["deps"] if dep.startswith("src/")}
+    assert set(source_files(PROJECT / "src" / "convdepth" / "train.py")) == deps
+
+
+def test_the_same_training_may_end_in_another_clone_meanwhile(
+    kept: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Checkpoints(kept.root, FINGERPRINT)
+    fsync = files._fsync
+
+    def clear_once(path: Path) -> None:
+        monkeypatch.undo()
+        other.clear()
+        fsync(path)
+
+    monkeypatch.setattr(files, "_fsync", clear_once)
+    kept.save(state(4))
+    assert restored(kept) == (4, [])

@@ -1,0 +1,45 @@
+"""What is trained on, and what is held out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convdepth.images import read_split
+from convdepth.params import read_params
+from convdepth.training_data import Batches, Subset, read_training_data, stratified_rows
+
+
+def test_held_out_images_are_training_images_and_not_trained_on(
+    tiny_params: Path, normalized: Path
+) -> None:
+    text = tiny_params.read_text()
+    tiny_params.write_text(text.replace("validation_images: 0", "validation_images: 500"))
+    data = read_training_data(normalized, read_params(tiny_params).train)
+    images, _ = read_split(normalized, "train")
+    assert np.shares_memory(data.validation.images, data.training.images)
+    assert len(data.validation.rows) == 500
+    both = np.concatenate([data.training.rows, data.validation.rows])
+    np.testing.assert_array_equal(np.sort(both), np.arange(len(images)))
+
+
+@pytest.mark.parametrize("count", [10, 100, 777, 2000])
+def test_held_out_images_are_stratified(normalized: Path, count: int) -> None:
+    _, labels = read_split(normalized, "train")
+    rows = stratified_rows(labels, count, seed=3)
+    assert len(np.unique(rows)) == count
+    expected = np.bincount(labels, minlength=10) * count / len(labels)
+    assert np.abs(np.bincount(labels[rows], minlength=10) - expected).max() <= 1
+    np.testing.assert_array_equal(rows, stratified_rows(labels, count, seed=3))
+    if count < len(labels):
+        assert not np.array_equal(rows, stratified_rows(labels, count, seed=4))
+
+
+def test_batches_cover_the_order_once(normalized: Path) -> None:
+    images, labels = read_split(normalized, "train")
+    order = np.random.default_rng(0).permutation(300)
+    batches = Batches(Subset(images, labels, np.arange(300)), order, 128)
+    parts = [batches[index] for index in range(len(batches))]
+    assert [len(part) for part, _ in parts] == [128, 128, 44]
+    np.testing.assert_array_equal(np.concatenate([part for part, _ in parts]), images[order])
+    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), labels[order])
