@@ -1,11 +1,9 @@
 """Where Prefect servers are, and whether they answer."""
 
 import contextlib
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import (
     PREFECT_API_REQUEST_TIMEOUT,
@@ -16,20 +14,10 @@ from prefect.settings import (
 )
 
 from convdepth.errors import MachineError
+from convdepth.servers import running_server
 
 PATIENCE_SECONDS = 5.0
 """How long a server that runs may take to answer."""
-
-
-def api_url(host: str, port: int | str) -> str:
-    """Give the address of the API of a server on this machine.
-
-    Args:
-        host: What it listens on; who listens everywhere is reached by the loopback, too.
-        port: Its port.
-    """
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/api"
 
 
 def check_health(url: str) -> Exception | None:
@@ -81,11 +69,7 @@ def staying_server() -> str | None:
     Returns:
         The address of its API; None if it does not run.
     """
-    try:
-        process = psutil.Process(int(pid_file().read_text(encoding="utf-8")))
-        return _address(process.cmdline())
-    except (OSError, ValueError, psutil.Error):
-        return None
+    return running_server(pid_file())
 
 
 def pid_file() -> Path:
@@ -116,11 +100,3 @@ def _impatient_client(url: str) -> Iterator[SyncPrefectClient]:
     }
     with temporary_settings(settings), get_client(sync_client=True) as client:
         yield client
-
-
-def _address(command: Sequence[str]) -> str | None:
-    """Read the address from the command line of a server; None if it is that of none."""
-    options = dict(itertools.pairwise(command))
-    if "prefect" not in " ".join(command) or not {"--host", "--port"} <= options.keys():
-        return None  # the number is another program's by now
-    return api_url(options["--host"], options["--port"])

@@ -13,7 +13,8 @@ import prefect.context
 from prefect.settings import PREFECT_API_URL
 
 from convdepth.errors import MachineError
-from pipelines.addresses import api_url, check_health, require_answer, staying_server
+from convdepth.servers import api_url
+from pipelines.addresses import check_health, require_answer, staying_server
 
 PROJECT = Path(__file__).resolve().parent.parent
 """The root of the project; Prefect reads the settings in its ``pyproject.toml`` only there."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_HOST, PREFECT_SERVER_API_PORT
 
 from convdepth.errors import MachineError
-from pipelines.addresses import api_url, check_health, log_file, pid_file, staying_server
+from convdepth.servers import api_url
+from pipelines.addresses import check_health, log_file, pid_file, staying_server
 from pipelines.server import PROJECT, wait_for
 
 LAST_LINES = 12

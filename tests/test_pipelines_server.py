@@ -13,7 +13,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from conftest import PROJECT
 from convdepth.errors import MachineError
-from pipelines.addresses import api_url, pid_file, staying_server
+from convdepth.servers import api_url
+from pipelines.addresses import pid_file, staying_server
 from pipelines.server import require_server, require_staying_server
 
 

@@ -1,11 +1,25 @@
-"""Where the trained networks are."""
+"""What DVC and git know: where the trained networks are, and what made them."""
 
 from pathlib import Path
 
 import pytest
 
-from convdepth.errors import DataError, ParameterError
-from convdepth.repository import model_path
+from conftest import PROJECT
+from convdepth.errors import DataError, MachineError, ParameterError
+from convdepth.repository import (
+    Remotes,
+    _reason,
+    cache_folder,
+    find_option,
+    find_remotes,
+    ignored_by_dvc,
+    lies_within,
+    model_path,
+    planned_command,
+    trained_networks,
+    training_command,
+)
+from project import Project
 
 LOCK = """
 schema: '2.0'
@@ -56,3 +70,87 @@ def test_a_damaged_lock_is_refused(lock: Path, content: str) -> None:
 def test_without_a_lock_nothing_was_trained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"dvc\.lock: cannot be read: .*make repro"):
         model_path("cnn1", tmp_path / "dvc.lock")
+
+
+def test_the_networks_that_were_trained(lock: Path) -> None:
+    assert trained_networks(lock.parent) == ["cnn1"]
+
+
+def test_the_command_that_has_trained_a_network(lock: Path) -> None:
+    lock.write_text(LOCK.replace("cmd: something", "cmd: convdepth train cnn1 -a 'b c'"))
+    assert training_command("cnn1", lock.parent) == ["convdepth", "train", "cnn1", "-a", "b c"]
+
+
+@pytest.mark.parametrize("command", ["something", "convdepth train cnn3", "[convdepth, train]"])
+def test_another_command_is_refused(lock: Path, command: str) -> None:
+    lock.write_text(LOCK.replace("something", command))
+    with pytest.raises(DataError, match=r"train@cnn1: expected the command `convdepth train cnn1 "):
+        training_command("cnn1", lock.parent)
+
+
+def test_the_command_that_would_train_a_network(tmp_path: Path) -> None:
+    graph = tmp_path / "dvc.yaml"
+    graph.write_text("stages: {train: {foreach: [a], do: {cmd: 'convdepth train ${key} --m=x'}}}")
+    assert planned_command("cnn9", tmp_path) == ["convdepth", "train", "cnn9", "--m=x"]
+    graph.write_text("stages: {evaluate: {cmd: something}}")
+    with pytest.raises(DataError, match=r"dvc\.yaml: the stage train@cnn9: expected the command"):
+        planned_command("cnn9", tmp_path)
+
+
+def test_the_project_has_a_command_for_each_of_its_networks() -> None:
+    for name in trained_networks(PROJECT):
+        command = planned_command(name, PROJECT)
+        assert find_option(command, "--checkpoints")
+        assert find_option(command, "--model") == find_option(
+            training_command(name, PROJECT), "--model"
+        )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--a", "1"), ("--b", "2=3"), ("--c", None), ("--d", None)]
+)
+def test_options(option: str, value: str | None) -> None:
+    assert find_option(["x", "--a", "1", "--b=2=3", "--d"], option) == value
+
+
+@pytest.mark.parametrize("path", ["", "/etc", "..", "a/../b", "../a", "a\0b"])
+def test_paths_that_leave_the_project(path: str) -> None:
+    assert not lies_within(path)
+
+
+@pytest.mark.parametrize("path", ["a", "a/b", "a..b/c", ".a"])
+def test_paths_within_the_project(path: str) -> None:
+    assert lies_within(path)
+
+
+def test_outside_of_a_project_dvc_says_so(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=r"`dvc check-ignore` failed: you are not inside"):
+        ignored_by_dvc([tmp_path / "a"], tmp_path)
+
+
+def test_what_dvc_ignores(project: Project) -> None:
+    (project.folder / ".dvcignore").write_text(".*.tmp*\n")
+    names = [".a.tmp", "b", "with a blank/.ä.tmp.x"]
+    paths = [project.folder / name for name in names]
+    assert ignored_by_dvc(paths, project.folder) == {paths[0], paths[2]}
+    assert ignored_by_dvc([paths[1]], project.folder) == set()
+    assert ignored_by_dvc([], project.folder) == set()
+
+
+def test_the_folder_of_the_cache(project: Project) -> None:
+    assert cache_folder(project.folder) == project.folder / ".dvc" / "cache"
+
+
+def test_remotes(project: Project) -> None:
+    assert find_remotes(project.folder) == Remotes([], None)
+    for name in ("one", "the.other"):
+        project.run("dvc", "remote", "add", name, f"/{name * 40}")
+    project.run("dvc", "remote", "default", "--local", "the.other")
+    assert find_remotes(project.folder) == Remotes(["one", "the.other"], "the.other")
+
+
+def test_the_words_of_a_remote_are_shown_without_its_password() -> None:
+    said = "ERROR: failed: ssh://me:secret@host/folder\nERROR: more\nHaving any troubles?\n"
+    assert _reason(said) == "failed: ssh://host/folder"
+    assert _reason("\nso\n\n") == "so"
+    assert _reason("") == "no message"

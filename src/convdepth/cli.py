@@ -298,7 +298,7 @@ def readme(
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Networks for --twice; by default all of them."),
+        typer.Argument(metavar="NAME", help="Networks for --twice; by default all of them."),
     ] = None,
     twice: Annotated[
         bool,

@@ -119,25 +119,35 @@ def end_with_dvc() -> None:
     Raises:
         SystemExit: DVC has ended already.
     """
-    dvc = _find_dvc()
+    dvc = find_dvc(psutil.Process())
     if dvc is None:
         print("error: the DVC that has started this stage is gone", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
     threading.Thread(target=_watch, args=(dvc,), name="watch DVC", daemon=True).start()
 
 
-def _find_dvc() -> psutil.Process | None:
-    """Find the nearest ancestor that DVC has not started for this stage: DVC itself.
+def find_dvc(process: psutil.Process) -> psutil.Process | None:
+    """Find the DVC that has started a stage: the nearest ancestor that is no part of that stage.
 
     What has lost DVC was adopted, usually by process 1, which must not be taken for DVC.
+
+    Args:
+        process: The stage's process, which has DVC's variable for it.
+
+    Returns:
+        DVC, or None if it is gone.
+
+    Raises:
+        psutil.Error: The process has ended, or is another user's.
+        KeyError: DVC did not start it.
     """
-    stage = os.environ[STAGE_VARIABLE]
+    stage = process.environ()[STAGE_VARIABLE]
     with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-        for ancestor in psutil.Process().parents():
+        for ancestor in process.parents():
             if _runs_dvc(ancestor):
                 return ancestor
             if _environment(ancestor).get(STAGE_VARIABLE) != stage:
-                adopted = ancestor.pid == 1 or os.getsid(ancestor.pid) != os.getsid(0)
+                adopted = ancestor.pid == 1 or os.getsid(ancestor.pid) != os.getsid(process.pid)
                 return None if adopted else ancestor
     return None
 

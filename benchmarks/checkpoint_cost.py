@@ -1,0 +1,98 @@
+"""What a checkpoint costs beside the epoch that it keeps: `make bench`.
+
+For each network and round some batches are trained and one checkpoint is written, in this order,
+on the same machine in the same seconds. An epoch takes as long as its batches do; the batches are
+trained by the code of the stage, on made-up images, since the time does not depend on what they
+show.
+
+Writes ``benchmarks/results/checkpoint_cost.json``, and the table in ``benchmarks/README.md``.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from reporting import describe_machine, write_results, write_section
+
+from convdepth.architecture import Architecture
+from convdepth.checkpoints import Checkpoints, State
+from convdepth.images import IMAGE_SHAPE, NUM_CLASSES, SPLIT_SIZES
+from convdepth.params import Params, Train, read_params
+from convdepth.progress import TrainingProgress
+from convdepth.runtime import configure
+from convdepth.train import compile_network, train_epoch
+from convdepth.training_data import Subset, TrainingData
+from convdepth.training_state import build_optimizer, state_arrays
+
+BATCHES = 40
+
+PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each network is measured")
+    rounds, params = parser.parse_args().rounds, read_params(PARAMS)
+    configure(params.train.threads)
+    with tempfile.TemporaryDirectory(dir=PARAMS.parent) as folder:  # on the disk of the project
+        seconds = {
+            name: _measure(architecture, params.train, Path(folder) / name, rounds)
+            for name, architecture in params.architectures.items()
+        }
+    result = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds}
+    write_results("checkpoint_cost", result)
+    write_section("checkpoint_cost", _table(params, result))
+
+
+def _measure(
+    architecture: Architecture, recipe: Train, folder: Path, rounds: int
+) -> dict[str, list[float]]:
+    network = compile_network(architecture, recipe)
+    build_optimizer(network)
+    data = _data(BATCHES * recipe.batch_size)
+    epochs_per_round = SPLIT_SIZES["train"] / len(data.training.rows)
+    kept = Checkpoints(folder, {"measured": True})
+    history: list[dict[str, float]] = []
+    times: dict[str, list[float]] = {"epoch": [], "checkpoint": []}
+    for number in range(rounds + 1):
+        report = TrainingProgress(folder.name, rounds + 1, len(data.training.rows), done=number)
+        started = time.perf_counter()
+        history.append(train_epoch(network, recipe, number + 1, data, report))
+        trained = time.perf_counter()
+        kept.save(State(state_arrays(network), history))
+        if number:  # the first one traces the graph, and opens the folder
+            times["epoch"].append(round((trained - started) * epochs_per_round, 3))
+            times["checkpoint"].append(round(time.perf_counter() - trained, 4))
+    return times
+
+
+def _data(images: int) -> TrainingData:
+    random = np.random.default_rng(0)
+    pixels = random.random((images, *IMAGE_SHAPE), np.float32)
+    labels = random.integers(NUM_CLASSES, size=images, dtype=np.uint8)
+    training = Subset(pixels, labels, np.arange(images))
+    return TrainingData(training, Subset(pixels, labels, np.arange(10)))
+
+
+def _table(params: Params, result: dict[str, Any]) -> list[str]:
+    rows = ["| network | an epoch | a checkpoint | share | largest |", "|---|--:|--:|--:|--:|"]
+    for name in params.architectures:
+        times = result["seconds"][name]
+        shares = [b / a for a, b in zip(times["epoch"], times["checkpoint"], strict=True)]
+        epoch, checkpoint = (statistics.median(times[key]) for key in ("epoch", "checkpoint"))
+        rows.append(
+            f"| `{name}` | {epoch:.1f} s | {checkpoint * 1000:.0f} ms | "
+            f"{statistics.median(shares):.2%} | {max(shares):.2%} |"
+        )
+    machine = result["machine"]
+    where = f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds."
+    return [*rows, "", where]
+
+
+if __name__ == "__main__":
+    main()

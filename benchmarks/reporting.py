@@ -1,0 +1,46 @@
+"""What all measurements share: on what machine, and where the results and the tables go."""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+README = FOLDER / "README.md"
+
+
+def describe_machine() -> dict[str, str | int]:
+    """Give the CPU, its number of cores, and the version of Python."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))
+        cpu = found.group(1) if found else cpu
+    return {"cpu": cpu, "cores": os.cpu_count() or 0, "python": platform.python_version()}
+
+
+def write_results(name: str, result: Mapping[str, Any]) -> None:
+    """Write ``results/<name>.json``.
+
+    Args:
+        name: Of the measurement.
+        result: What was measured.
+    """
+    text = json.dumps(result, indent=2, sort_keys=True) + "\n"
+    (FOLDER / "results" / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def write_section(name: str, lines: Iterable[str]) -> None:
+    """Put lines between the markers of a measurement in ``README.md``.
+
+    Args:
+        name: That of the markers.
+        lines: What shall stand between them.
+    """
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, _, rest = README.read_text(encoding="utf-8").partition(begin)
+    text = "\n".join([*lines, ""])
+    README.write_text(f"{before}{begin}{text}{end}{rest.partition(end)[2]}", encoding="utf-8")
