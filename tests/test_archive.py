@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,10 +103,73 @@ def test_the_weights_of_another_architecture_are_refused(tmp_path: Path) -> None
         load_weights(build_network(ARCHITECTURES["cnn5"]), saved(tmp_path / "a.keras"))
 
 
-def test_layers_that_the_archive_describes_are_not_built(tmp_path: Path) -> None:
+def describe(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the configuration in an archive, with a digest that fits."""
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        digests = json.loads(archive.read("sha256.json"))
+    change(config)
+    content = json.dumps(config).encode()
+    digests["config.json"] = hashlib.sha256(content).hexdigest()
+    rezip(path, {"config.json": content, "sha256.json": json.dumps(digests).encode()})
+
+
+def add_lambda(config: dict[str, Any]) -> None:
+    code = {"class_name": "__lambda__", "config": {"code": "hostile"}}
+    layer = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
+    config["config"]["layers"].append(layer | {"config": {"name": "run", "function": code}})
+
+
+def make_lambda(config: dict[str, Any]) -> None:
+    config["config"]["layers"][1]["class_name"] = "Lambda"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (add_lambda, "it describes Lambda run"),
+        (make_lambda, "it describes Lambda block1_conv1"),
+        (lambda config: config["config"]["layers"].pop(), "it describes fewer layers"),
+    ],
+)
+def test_layers_that_are_not_those_of_the_network_are_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], found: str
+) -> None:
     path = saved(tmp_path / "a.keras")
-    rezip(path, {"config.json": b"no configuration"})
-    load_weights(build_network(ARCHITECTURES["cnn3"]), path)
+    describe(path, change)
+    with pytest.raises(IntegrityError, match=rf"a\.keras: its weights do not fit .*: {found}\."):
+        load_weights(build_network(ARCHITECTURES["cnn3"]), path)
+
+
+@pytest.mark.parametrize("content", [b"no configuration", b"[1]", b"{}", b"[" * 100_000])
+def test_a_configuration_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = saved(tmp_path / "a.keras")
+    rezip(path, {"config.json": content})
+    with pytest.raises(IntegrityError, match=r"config\.json: SHA-256 differs"):
+        load_weights(build_network(ARCHITECTURES["cnn3"]), path)
+    digests = {"config.json": hashlib.sha256(content).hexdigest()}
+    with zipfile.ZipFile(path) as archive:
+        digests = json.loads(archive.read("sha256.json")) | digests
+    rezip(path, {"sha256.json": json.dumps(digests).encode()})
+    with pytest.raises(IntegrityError, match=r"a\.keras: expected the \.keras archive"):
+        load_weights(build_network(ARCHITECTURES["cnn3"]), path)
+
+
+def test_both_precisions_read_the_same_archive(tmp_path: Path) -> None:
+    load_weights(
+        build_network(ARCHITECTURES["cnn3"], "mixed_bfloat16"), saved(tmp_path / "a.keras")
+    )
+
+
+def test_no_room_for_a_temporary_folder_is_not_taken_for_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(archive_module.tempfile, "TemporaryDirectory", full)
+    with pytest.raises(MachineError, match="temporary folder cannot be made: No usable"):
+        load_weights(build_network(ARCHITECTURES["cnn3"]), saved(tmp_path / "a.keras"))
 
 
 def test_a_failed_write_keeps_the_former_file(tmp_path: Path) -> None:
@@ -179,12 +244,15 @@ def add_member(path: Path, name: str, content: bytes) -> None:
 
 def with_weights(path: Path, weights: bytes) -> None:
     """Put other weights into an archive, with a digest that fits, compressed."""
-    digests = json.dumps({"model.weights.h5": hashlib.sha256(weights).hexdigest()})
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["model.weights.h5"] = weights
+    digests = json.loads(members["sha256.json"])
+    digests["model.weights.h5"] = hashlib.sha256(weights).hexdigest()
+    members["sha256.json"] = json.dumps(digests).encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("config.json", "{}")
-        archive.writestr("metadata.json", "{}")
-        archive.writestr("model.weights.h5", weights)
-        archive.writestr("sha256.json", digests)
+        for name, content in members.items():
+            archive.writestr(name, content)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +261,9 @@ def with_weights(path: Path, weights: bytes) -> None:
         (lambda path: add_member(path, "../outside", b"x"), "its members are"),
         (lambda path: add_member(path, "assets/tokenizer.pkl", b"x"), "its members are"),
         (lambda path: rezip(path, {"sha256.json": b""}), "its members are"),
-        (lambda path: rezip(path, {"sha256.json": b"[]"}), "list indices"),
+        (lambda path: rezip(path, {"sha256.json": b"[]"}), "SHA-256 differs: expected None"),
         (lambda path: rezip(path, {"sha256.json": b"{"}), "Expecting property name"),
-        (lambda path: rezip(path, {"sha256.json": b"{}"}), "model.weights.h5"),
+        (lambda path: rezip(path, {"sha256.json": b"{}"}), "SHA-256 differs: expected None"),
         (lambda path: with_weights(path, bytes(100_000_000)), "at most .* bytes, got more"),
         (lambda path: with_weights(path, b"no HDF5"), "file signature not found"),
     ],

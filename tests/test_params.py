@@ -541,3 +541,21 @@ print([name for name in {HEAVY} if name in sys.modules])
     message, heavy = done.stdout.splitlines()
     assert "did you mean dropout?" in message
     assert heavy == "[]"
+
+
+BOMB = "a0: &a0 [1]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 25)
+)
+"""Some hundred bytes that stand for 9 ** 24 numbers."""
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("value", [BOMB, "seed: " + "[" * 5000 + "]" * 5000 + "\n"])
+def test_a_value_that_is_far_too_large_is_refused_soon_and_shown_briefly(
+    tmp_path: Path, params_text: str, value: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(params_text.replace("train:", f"bomb:\n  x: 1\n{value}train:", 1))
+    with pytest.raises(ParameterError) as caught:
+        read_params(path)
+    assert all(len(line) < 1000 for line in str(caught.value).splitlines())

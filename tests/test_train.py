@@ -16,7 +16,14 @@ from convdepth.errors import DataError, MachineError, ParameterError, TrainingEr
 from convdepth.images import read_split
 from convdepth.network import build_network
 from convdepth.params import read_architecture, read_params
-from convdepth.train import compile_network, main, require_finite, seed_dropout
+from convdepth.runtime import tf
+from convdepth.train import (
+    compile_network,
+    explained_exhaustion,
+    main,
+    require_finite,
+    seed_dropout,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -270,3 +277,15 @@ def test_a_validation_loss_that_is_no_number_ends_the_training() -> None:
     with pytest.raises(TrainingError, match="tiny: the validation loss is nan after epoch 3"):
         require_finite("validation loss", float("nan"), "tiny", "after epoch 3")
     require_finite("validation loss", 2.3, "tiny", "after epoch 3")
+
+
+def test_memory_that_is_exhausted_is_told_with_the_batch_size_to_try() -> None:
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmuch more")
+    with (
+        pytest.raises(MachineError, match=r"tiny: the memory of .* is exhausted: OOM .*") as caught,
+        explained_exhaustion("tiny", 128),
+    ):
+        raise error
+    assert "Try train.batch_size: 64" in str(caught.value)
+    assert "much more" not in str(caught.value)
+    assert caught.value.exit_code == 4

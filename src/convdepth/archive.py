@@ -5,13 +5,16 @@ time, and memory addresses as the ids of shared objects. Here it also gets the S
 member: zip's own checksum has 32 bits, and HDF5 has none by default.
 """
 
+import contextlib
 import hashlib
 import io
 import itertools
 import json
+import os
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,35 +113,31 @@ def _renumber(entry: Any, numbers: dict[int, int], counter: "itertools.count[int
 def load_weights(network: keras.Model, path: Path) -> None:
     """Read the weights of a ``.keras`` archive into a network that is already built.
 
-    Only the weights are taken, after their SHA-256 was checked. The layers that the archive
-    describes are not looked at, so nothing in it can run.
+    Only the weights are taken, after the SHA-256 of every member was checked. The layers that the
+    archive describes are compared with those of the network by their names and kinds, and never
+    built: nothing in it can run.
 
     Args:
-        network: A model of the same shapes.
+        network: A model of the same layers.
         path: An archive that `save_network` wrote.
 
     Raises:
-        IntegrityError: The file is missing, damaged, no such archive, or of other shapes.
+        IntegrityError: The file is missing, damaged, no such archive, or of other layers.
+        MachineError: There is no room for a temporary copy of the weights.
     """
-    weights = _read_weights(path, network.count_params())
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / WEIGHTS  # Keras reads files alone
-            write_bytes(copy, weights)
+    members = _read_members(path, network.count_params())
+    _require_equal_layers(path, members["config.json"], network)
+    with _as_file(members[WEIGHTS]) as copy:
+        try:
             network.load_weights(copy)
-    except MachineError:
-        raise
-    except (OSError, KeyError) as error:
-        raise _not_ours(path, error) from error
-    except ValueError as error:
-        raise IntegrityError(
-            f"{path}: its weights do not fit the architecture in params.yaml: {error}. "
-            f"Run `dvc repro`."
-        ) from error
+        except (OSError, KeyError) as error:
+            raise _not_ours(path, error) from error
+        except ValueError as error:
+            raise _does_not_fit(path, error) from error
 
 
-def _read_weights(path: Path, parameters: int) -> bytes:
-    """Read the one member that is needed, if all is as `save_network` writes it."""
+def _read_members(path: Path, parameters: int) -> dict[str, bytes]:
+    """Read the members, if all is as `save_network` writes it."""
     limit = parameters * _BYTES_PER_PARAMETER + _ALLOWANCE
     try:
         with zipfile.ZipFile(path) as archive:
@@ -146,20 +145,63 @@ def _read_weights(path: Path, parameters: int) -> bytes:
             if sorted(names) != sorted(MEMBERS):
                 raise ValueError(f"its members are {', '.join(names) or 'none'}")
             # The sizes that the archive itself states are not relied on.
-            content = {name: _read_at_most(archive, name, limit) for name in (WEIGHTS, DIGESTS)}
-        expected = json.loads(content[DIGESTS])[WEIGHTS]
+            members = {name: _read_at_most(archive, name, limit) for name in names}
+        expected = dict(json.loads(members.pop(DIGESTS)))
     except _UNREADABLE as error:
         raise _not_ours(path, error) from error
-    digest = hashlib.sha256(content[WEIGHTS]).hexdigest()
-    if digest != expected:
-        raise _not_ours(path, f"{WEIGHTS}: SHA-256 differs: expected {expected}, got {digest}")
-    return content[WEIGHTS]
+    for name, content in members.items():
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != expected.get(name):
+            reason = f"{name}: SHA-256 differs: expected {expected.get(name)}, got {digest}"
+            raise _not_ours(path, reason)
+    return members
+
+
+def _require_equal_layers(path: Path, config: bytes, network: keras.Model) -> None:
+    """Refuse layers that are not those of the network, such as one that holds code."""
+    try:
+        described = [
+            (str(layer["class_name"]), str(layer["config"]["name"]))
+            for layer in json.loads(config)["config"]["layers"]
+        ]
+    except (*_UNREADABLE, RecursionError) as error:
+        raise _not_ours(path, f"config.json: {error}") from error
+    expected = [("InputLayer", network.inputs[0].name)]
+    expected += [(type(layer).__name__, layer.name) for layer in network.layers]
+    if described != expected:
+        found = ", ".join(
+            f"{kind} {name}" for kind, name in described if (kind, name) not in expected
+        )
+        raise _does_not_fit(path, f"it describes {found or 'fewer layers'}")
+
+
+@contextlib.contextmanager
+def _as_file(weights: bytes) -> Iterator[Path]:
+    """Give the weights as a file, since Keras reads no other; it goes with the block."""
+    try:
+        folder = tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise MachineError(
+            f"a temporary folder cannot be made: {error.strerror or error}. Free space in "
+            f"{os.environ.get('TMPDIR', '/tmp')}, or set TMPDIR to another folder."  # noqa: S108
+        ) from error
+    with folder as name:
+        copy = Path(name) / WEIGHTS
+        write_bytes(copy, weights)
+        yield copy
+
+
+def _does_not_fit(path: Path, reason: object) -> IntegrityError:
+    return IntegrityError(
+        f"{path}: its weights do not fit the architecture in params.yaml: {reason}. "
+        f"Run `dvc repro`."
+    )
 
 
 def _not_ours(path: Path, reason: object) -> IntegrityError:
     return IntegrityError(
         f"{path}: expected the .keras archive of a trained network, as this project writes it: "
-        f"{reason}. Run `dvc checkout --force`, or else `dvc repro --force` to train it again."
+        f"{reason}. `convdepth verify` says what mends it, or `dvc repro --force` trains it again."
     )
 
 

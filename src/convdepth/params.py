@@ -6,6 +6,7 @@ under two seconds, and before TensorFlow is imported.
 
 import difflib
 import re
+import reprlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -148,6 +149,12 @@ class Params(Strict):
     )
 
 
+_BRIEF = reprlib.Repr()
+"""Shows only the beginning of a value: a few lines of YAML can stand for a whole disk of text."""
+_BRIEF.maxlevel = 3
+_BRIEF.maxlist = _BRIEF.maxdict = 10
+_BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 110
+
 # In words, what pydantic's kinds of error expect.
 _EXPECTED = {
     "int_type": "an integer",
@@ -232,6 +239,10 @@ def _read_yaml(path: Path) -> Any:
         line = error.problem_mark.line + 1
         reason = ", ".join(filter(None, (error.context, error.problem)))
         raise ParameterError(f"{path}: is not valid YAML: line {line}: {reason}") from error
+    except RecursionError:
+        raise ParameterError(
+            f"{path}: is nested too deeply to be read; params.yaml needs six levels at most"
+        ) from None
     except (YAMLError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ParameterError(f"{path}: is not valid YAML: {reason}") from error
@@ -311,5 +322,5 @@ def _suggest(wrong: str, known: list[str]) -> str:
 
 
 def _show(value: object) -> str:
-    text = repr(value)
+    text = _BRIEF.repr(value)
     return text if len(text) <= 100 else f"{text[:97]}..."

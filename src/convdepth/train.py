@@ -7,7 +7,9 @@ kept after each epoch: a training that was interrupted goes on from there, and e
 bytes.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,14 @@ import pandas as pd
 from convdepth.architecture import Architecture
 from convdepth.archive import save_network
 from convdepth.checkpoints import Checkpoints, State, source_files
-from convdepth.errors import TrainingError
+from convdepth.errors import MachineError, TrainingError
 from convdepth.files import write_csv
 from convdepth.images import array_paths
 from convdepth.network import build_network
 from convdepth.numeric_class import describe_numeric_class, write_record
 from convdepth.params import Train, find_architecture, read_params
 from convdepth.progress import TrainingProgress
-from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
+from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, gpus, keras, tf
 from convdepth.training_data import Batches, TrainingData, read_training_data
 from convdepth.training_state import build_optimizer, fingerprint, restore, state_arrays
 
@@ -55,7 +57,7 @@ def main(
         ParameterError: A parameter is wrong, or there is no such architecture.
         DataError: The arrays are missing or damaged.
         TrainingError: The loss is not a finite number; nothing is written then.
-        MachineError: A file cannot be written.
+        MachineError: A file cannot be written, or the memory is not enough.
     """
     parameters = read_params(params)
     architecture, recipe = find_architecture(name, parameters, params), parameters.train
@@ -144,21 +146,45 @@ def train_epoch(
 
     Raises:
         TrainingError: The loss is not a finite number.
+        MachineError: The memory is not enough.
     """
     seed_dropout(network, recipe.seed, epoch)
     order = np.random.default_rng([recipe.seed, epoch]).permutation(data.training.rows)
     batches = Batches(data.training, order, recipe.batch_size)
-    history = network.fit(
-        batches,
-        shuffle=False,  # Keras would shuffle the batches once more, by Python's global random state
-        validation_data=Batches(data.validation, data.validation.rows, EVALUATION_BATCH_SIZE),
-        callbacks=[Watch(epoch, batches, progress)],
-        verbose=0,
-    ).history
+    with explained_exhaustion(progress.name, recipe.batch_size):
+        history = network.fit(
+            batches,
+            shuffle=False,  # else Keras shuffles the batches by Python's global random state
+            validation_data=Batches(data.validation, data.validation.rows, EVALUATION_BATCH_SIZE),
+            callbacks=[Watch(epoch, batches, progress)],
+            verbose=0,
+        ).history
     logs = {name: history[name][0] for name in HISTORY}
     require_finite("validation loss", logs["val_loss"], progress.name, f"after epoch {epoch}")
     progress.epoch_done(logs)
     return {"epoch": epoch, **logs}
+
+
+@contextlib.contextmanager
+def explained_exhaustion(name: str, batch_size: int) -> Iterator[None]:
+    """Say what to do when the memory of the GPU, or of the machine, is not enough.
+
+    Args:
+        name: The architecture.
+        batch_size: That of the training.
+
+    Raises:
+        MachineError: The block ran out of memory.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        device = ", ".join(gpus()) or "the machine"
+        raise MachineError(
+            f"{name}: the memory of {device} is exhausted: {error.message.partition(chr(10))[0]}. "
+            f"Expected room for batches of {batch_size} images. Try train.batch_size: "
+            f"{max(1, batch_size // 2)}, or end what else uses that memory."
+        ) from error
 
 
 def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
