@@ -12,7 +12,7 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro ui deploy worker test test-real readme bench lint lock
+.PHONY: help environment repro ui deploy worker test test-real faults readme bench lint lock
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test: $(INSTALLED)  ## Run the tests; none needs the network
 
 test-real: $(INSTALLED)  ## Download the real MNIST and train on some of it
 	pytest -m real
+
+faults: $(INSTALLED)  ## Break everything on purpose, for half an hour, and write what survived into benchmarks/
+	pytest -m faults --faults=full --numprocesses 2 --dist worksteal
 
 readme: $(INSTALLED)  ## Write the results into the tables of the README
 	convdepth readme README.md --metrics metrics --notebook data/notebook.json

@@ -13,11 +13,8 @@ Writes ``benchmarks/results/flow_overhead.json``, and the table in ``benchmarks/
 """
 
 import argparse
-import json
 import os
-import platform
 import random
-import re
 import shutil
 import statistics
 import subprocess
@@ -30,10 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from reporting import describe_machine, write_results, write_section
 
 PROJECT = Path(__file__).resolve().parent.parent
-RESULTS = PROJECT / "benchmarks" / "results" / "flow_overhead.json"
-README = PROJECT / "benchmarks" / "README.md"
 
 PATHS = [
     ["download", "normalize", "validate", f"train@{name}", f"evaluate@{name}", "plot"]
@@ -75,9 +71,14 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder, _server(Path(folder)) as url:
         times = _measure(_arms(_create(Path(folder)), url), rounds)
-    result = {"machine": _machine(), "rounds": rounds, "seconds": times, **_summarize(times)}
-    RESULTS.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    _write_table(result)
+    result = {
+        "machine": describe_machine(),
+        "rounds": rounds,
+        "seconds": times,
+        **_summarize(times),
+    }
+    write_results("flow_overhead", result)
+    write_section("flow_overhead", _table(result))
 
 
 def _measure(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
@@ -179,16 +180,7 @@ def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
     raise SystemExit("the Prefect server has ended")
 
 
-def _machine() -> dict[str, str | int]:
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))
-        cpu = found.group(1) if found else cpu
-    return {"cpu": cpu, "cores": os.cpu_count() or 0, "python": platform.python_version()}
-
-
-def _write_table(result: dict[str, Any]) -> None:
+def _table(result: dict[str, Any]) -> list[str]:
     rows = ["| | median | fastest to slowest | over the longest path |", "|---|--:|--:|--:|"]
     for name, median in result["medians"].items():
         seconds = result["seconds"][name]
@@ -197,10 +189,7 @@ def _write_table(result: dict[str, Any]) -> None:
         rows.append(f"| {name} | {median:.1f} s | {spread} | {over} |")
     machine = result["machine"]
     where = f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds."
-    begin, end = "<!-- flow_overhead -->\n", "<!-- /flow_overhead -->"
-    before, _, rest = README.read_text(encoding="utf-8").partition(begin)
-    table = "\n".join([*rows, "", where, ""])
-    README.write_text(f"{before}{begin}{table}{end}{rest.partition(end)[2]}", encoding="utf-8")
+    return [*rows, "", where]
 
 
 if __name__ == "__main__":

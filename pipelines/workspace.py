@@ -9,9 +9,18 @@ from typing import Any
 from dvc.lock import make_lock
 from dvc.repo import Repo
 from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
-from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from dvc.utils.serialize import (
+    YAMLFileCorruptedError,
+    dumps_yaml,
+    parse_yaml,
+    parse_yaml_for_update,
+)
+from voluptuous import Invalid
 
+from convdepth.errors import MachineError
 from convdepth.files import write_text
+from pipelines.git import git
 
 LOCK = Path("dvc.lock")
 
@@ -51,13 +60,23 @@ def order_lock(stages: Iterable[str], before: Iterable[str], folder: Path = Path
 
 
 def mend_locks(folder: Path = Path()) -> None:
-    """Delete DVC's list of busy files if it is torn, which else stops every run.
+    """Mend the two files that DVC rewrites in place, and that stop every run if they are torn.
 
-    It is rewritten in place, so a process that is killed can leave half of it.
+    A process that is killed can leave half of one. The list of busy files is deleted, since who
+    was busy has ended. ``dvc.lock`` becomes that of the last commit, or is deleted if git has
+    none: what has run since then is restored from DVC's cache of runs, as far as it keeps it.
 
     Args:
         folder: The root of the project.
     """
+    _mend_busy_files(folder)
+    if _is_torn(folder / LOCK):
+        with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
+            if _is_torn(folder / LOCK):  # and not only just being written
+                _restore_lock(folder)
+
+
+def _mend_busy_files(folder: Path) -> None:
     tmp = folder / ".dvc" / "tmp"
     path = tmp / RWLOCK_FILE
     if not path.exists():
@@ -68,6 +87,27 @@ def mend_locks(folder: Path = Path()) -> None:
         except ValueError:
             path.unlink()
             logger.warning("%s was torn, by a process that was killed; deleted it", path)
+
+
+def _is_torn(lock: Path) -> bool:
+    try:
+        COMPILED_LOCKFILE_SCHEMA(parse_yaml(lock.read_text(encoding="utf-8"), lock))
+    except FileNotFoundError:
+        return False
+    except (YAMLFileCorruptedError, Invalid, ValueError):
+        return True
+    return False
+
+
+def _restore_lock(folder: Path) -> None:
+    path = folder / LOCK
+    try:
+        write_text(path, git("show", f"HEAD:./{LOCK}", folder=folder) + "\n")
+        what = "took that of the last commit"
+    except MachineError:  # it was never committed
+        path.unlink()
+        what = "deleted it"
+    logger.warning("%s was torn, by a process that was killed; %s", path, what)
 
 
 def _read_lock(folder: Path) -> dict[str, Any]:

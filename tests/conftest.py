@@ -1,6 +1,7 @@
 """What several test modules share."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,15 @@ import pytest
 
 import drawn
 from convdepth import images
+from fault_report import (  # noqa: F401  # pytest finds its hooks and fixtures here
+    full,
+    pytest_addoption,
+    pytest_terminal_summary,
+    record_fault,
+)
 
-if TYPE_CHECKING:  # it needs this module
+if TYPE_CHECKING:  # they need this module
+    from faults import Finished
     from project import Project
 
 PROJECT = Path(__file__).parent.parent
@@ -25,6 +33,11 @@ for variable in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
 
 # Prefect makes its folder when it is imported, and by default in the user's home.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that it does not run alone at the end."""
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("worker", "faults"))))
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +114,22 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Project":
     for name in ("HOME", "DVC_SITE_CACHE_DIR"):
         monkeypatch.setenv(name, project.environment[name])
     return project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> "Finished":
+    """The project after a whole run with tiny networks, which is made once for all processes."""
+    import faults
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return faults.finish_once(folder / "faults")
+
+
+@pytest.fixture
+def workspace(finished: "Finished", tmp_path: Path) -> "Iterator[Project]":
+    """A copy of the finished project, to be damaged; it has 120 MB, and is deleted at the end."""
+    folder = tmp_path / "work space"
+    yield finished.copy(folder / "convdepth")
+    shutil.rmtree(folder)

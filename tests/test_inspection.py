@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from convdepth import inspection
+from convdepth.errors import MachineError
 from convdepth.inspection import Outcome, Table, gx, inspect, open_context
 
 SMALL = gx.expectations.ExpectColumnValuesToBeBetween(
@@ -16,6 +17,15 @@ FOUR = gx.expectations.ExpectTableRowCountToEqual(value=4, description="there ar
 MEAN = gx.expectations.ExpectColumnMeanToBeBetween(
     column="size", min_value=2, max_value=3, description="the mean size is from 2 to 3"
 )
+
+
+def test_no_room_for_a_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(gx, "get_context", full)
+    with pytest.raises(MachineError, match="temporary folder cannot be made: No usable"):
+        open_context()
 
 
 def run(sizes: list[float | None], *rules: gx.expectations.Expectation) -> list[Outcome]:

@@ -57,5 +57,31 @@ def test_a_whole_list_of_busy_files_stays(project: Project) -> None:
     assert path.exists()
 
 
+@pytest.mark.parametrize(
+    "torn", [b"", b"schema: '2.0'\nstages:\n  download:\n    cmd", b"stages: ["]
+)
+def test_a_torn_dvc_lock_becomes_that_of_the_last_commit(project: Project, torn: bytes) -> None:
+    project.repro()
+    project.commit("Results")
+    path = project.folder / "dvc.lock"
+    whole = path.read_bytes()
+    path.write_bytes(torn)
+    project.run("dvc", "repro", "download", code=255)
+    mend_locks(project.folder)
+    assert path.read_bytes() == whole
+    assert project.repro() == []
+
+
+def test_a_torn_dvc_lock_that_git_does_not_have_is_deleted_and_nothing_runs_again(
+    project: Project,
+) -> None:
+    project.repro()
+    path = project.folder / "dvc.lock"
+    path.write_bytes(b"")
+    mend_locks(project.folder)
+    assert not path.exists()
+    assert project.repro() == []  # all of it is restored
+
+
 def test_a_project_in_which_nothing_ran_needs_no_mending(project: Project) -> None:
     mend_locks(project.folder)

@@ -5,6 +5,7 @@ other, a rule that was left out is none, and no rule at all is a success. Here e
 written has an outcome, and an empty table or an empty list of rules is one that does not hold.
 """
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ with warnings.catch_warnings():
     from great_expectations.data_context import EphemeralDataContext
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.expectation import Expectation
+
+from convdepth.errors import MachineError
 
 FIRST_ROWS = 5
 """So many of the rows that break a rule are named."""
@@ -64,8 +67,18 @@ class Outcome:
 
 
 def open_context() -> EphemeralDataContext:
-    """Start Great Expectations in memory, without telemetry and without progress bars."""
-    context = gx.get_context(mode="ephemeral")
+    """Start Great Expectations in memory, without telemetry and without progress bars.
+
+    Raises:
+        MachineError: It gets no temporary folder.
+    """
+    try:
+        context = gx.get_context(mode="ephemeral")
+    except OSError as error:
+        raise MachineError(
+            f"a temporary folder cannot be made: {error.strerror or error}. Free space in "
+            f"{os.environ.get('TMPDIR', '/tmp')}, or set TMPDIR to another folder."  # noqa: S108
+        ) from error
     context.enable_analytics(enable=False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context
