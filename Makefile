@@ -45,6 +45,7 @@ readme: $(INSTALLED)  ## Write the results into the tables of the README
 
 bench: $(INSTALLED)  ## Measure, on a machine that does nothing else, and write benchmarks/
 	python benchmarks/flow_overhead.py
+	python benchmarks/checkpoint_cost.py
 
 lint: $(INSTALLED)  ## Check style and types
 	ruff check

@@ -185,9 +185,8 @@ def test_a_training_ends_with_its_dvc(
 ) -> None:
     params = tiny_params.read_text().replace("epochs: 2", "epochs: 1000")
     (project.folder / "params.yaml").write_text(params)
-    options = (
-        f"--normalized '{normalized}' --model model.keras --history out.txt --checkpoints kept"
-    )
+    options = f"--normalized '{normalized}' --model model.keras --history out.txt"
+    options += " --checkpoints .dvc/tmp/kept"
     process, stage = repro(f"convdepth train tiny {options}")
     before = {path.name for path in project.folder.iterdir()}
     process.kill()

@@ -130,6 +130,8 @@ def test_the_largest_difference_is_that_of_the_layer(
 def test_equal_weights_in_another_archive_are_told(
     trained: Trained, tiny_params: Path, tmp_path: Path
 ) -> None:
+    import hashlib
+    import json
     import zipfile
 
     from convdepth.archive import save_network
@@ -138,9 +140,15 @@ def test_equal_weights_in_another_archive_are_told(
 
     save_network(build_network(read_architecture("tiny", tiny_params)), trained.model)
     other = Trained(tmp_path / "other.keras", trained.history)
-    with zipfile.ZipFile(trained.model) as old, zipfile.ZipFile(other.model, "w") as new:
-        for name in old.namelist():
-            new.writestr(name, old.read(name) + (b" " if name == "metadata.json" else b""))
+    with zipfile.ZipFile(trained.model) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    members["metadata.json"] += b" "
+    digests = json.loads(members["sha256.json"])
+    digests["metadata.json"] = hashlib.sha256(members["metadata.json"]).hexdigest()
+    members["sha256.json"] = json.dumps(digests).encode()
+    with zipfile.ZipFile(other.model, "w") as new:
+        for name, content in members.items():
+            new.writestr(name, content)
     verdict = compare("tiny", tiny_params, trained, other)
     assert not verdict.equal
     assert "all weights are equal, but not metadata.json" in verdict.text
