@@ -1,7 +1,7 @@
 """Places for runs that must not touch the user's folder: clones that share DVC's cache."""
 
 import contextlib
-import fcntl
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from dvc.config import Config, merge
 from dvc.repo import Repo
 
 from convdepth.errors import MachineError
+from convdepth.locks import try_lock
 from pipelines.git import git
 
 PLACES = Path(".dvc/tmp/places")
@@ -81,13 +82,8 @@ def _remove_abandoned(places: Path) -> None:
 
 
 def _lock(file: Path) -> IO[str] | None:
-    lock = file.open("w", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
+    descriptor = try_lock(file, "a place")
+    return None if descriptor is None else os.fdopen(descriptor, "r+", encoding="utf-8")
 
 
 def _clone(root: Path, commit: str, folder: Path) -> None:

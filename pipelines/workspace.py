@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def locked_stages(folder: Path = Path()) -> list[str]:
     Returns:
         Their names; none if there is no such file yet.
     """
-    return list(_read_lock(folder).get("stages", {}))
+    return list(_read_lock(folder, parse_yaml).get("stages", {}))
 
 
 def order_lock(stages: Iterable[str], before: Iterable[str], folder: Path = Path()) -> None:
@@ -51,7 +51,7 @@ def order_lock(stages: Iterable[str], before: Iterable[str], folder: Path = Path
         folder: The root of the project.
     """
     with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
-        content = _read_lock(folder)
+        content = _read_lock(folder, parse_yaml_for_update)  # slower, and keeps comments
         entries = content.get("stages", {})
         order = [name for name in dict.fromkeys([*before, *stages, *entries]) if name in entries]
         if order != list(entries):
@@ -110,8 +110,8 @@ def _restore_lock(folder: Path) -> None:
     logger.warning("%s was torn, by a process that was killed; %s", path, what)
 
 
-def _read_lock(folder: Path) -> dict[str, Any]:
+def _read_lock(folder: Path, parse: Callable[[str, Path], Any]) -> dict[str, Any]:
     path = folder / LOCK
     if not path.exists():
         return {}
-    return dict(parse_yaml_for_update(path.read_text(encoding="utf-8"), path))
+    return dict(parse(path.read_text(encoding="utf-8"), path))
