@@ -24,7 +24,7 @@ from convdepth.images import IMAGE_SHAPE, NUM_CLASSES, SPLIT_SIZES
 from convdepth.params import Params, Train, read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import configure
-from convdepth.train import compile_network, train_epoch
+from convdepth.train import build_trainer, train_epoch
 from convdepth.training_data import Subset, TrainingData
 from convdepth.training_state import build_optimizer, state_arrays
 
@@ -52,9 +52,9 @@ def main() -> None:
 def _measure(
     architecture: Architecture, recipe: Train, folder: Path, rounds: int
 ) -> dict[str, list[float]]:
-    network = compile_network(architecture, recipe)
-    build_optimizer(network)
     data = _data(BATCHES * recipe.batch_size)
+    trainer = build_trainer(architecture, recipe, data)
+    build_optimizer(trainer)
     epochs_per_round = SPLIT_SIZES["train"] / len(data.training.rows)
     kept = Checkpoints(folder, {"measured": True})
     history: list[dict[str, float]] = []
@@ -62,9 +62,9 @@ def _measure(
     for number in range(rounds + 1):
         report = TrainingProgress(folder.name, rounds + 1, len(data.training.rows), done=number)
         started = time.perf_counter()
-        history.append(train_epoch(network, recipe, number + 1, data, report))
+        history.append(train_epoch(trainer, recipe, number + 1, data, report))
         trained = time.perf_counter()
-        kept.save(State(state_arrays(network), history))
+        kept.save(State(state_arrays(trainer), history))
         if number:  # the first one traces the graph, and opens the folder
             times["epoch"].append(round((trained - started) * epochs_per_round, 3))
             times["checkpoint"].append(round(time.perf_counter() - trained, 4))

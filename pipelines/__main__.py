@@ -42,8 +42,17 @@ Name = Annotated[
 
 
 @app.command(rich_help_panel=HERE)
-def pipeline(jobs: Jobs = None, force: Force = False) -> None:
+def pipeline(
+    jobs: Jobs = None,
+    force: Force = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="First put these `presets` into `train` in params.yaml."),
+    ] = None,
+) -> None:
     """Run the whole graph: what has changed, and what depends on it."""
+    if preset is not None:
+        _apply_preset(preset)
     _run("flows", "pipeline", jobs=jobs, force=force)
     _print_metrics()
 
@@ -192,6 +201,16 @@ def _run(module: str, flow: str, **parameters: Any) -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     state.result()
+
+
+def _apply_preset(name: str) -> None:
+    from pipelines.presets import apply_preset
+
+    changes = apply_preset(name)
+    for key, (former, new) in changes.items():
+        print(f"params.yaml: {key}: {former} -> {new}")
+    if changes:
+        print("`git restore params.yaml` brings the former recipe back, and its results with it.")
 
 
 def _print_metrics() -> None:

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 
-from conftest import PROJECT
 from convdepth import checkpoints, files
-from convdepth.checkpoints import Checkpoints, State, digest_files, source_files, unfinished
+from convdepth.checkpoints import Checkpoints, State, unfinished
 from convdepth.errors import MachineError
 
 FINGERPRINT = {
@@ -190,24 +188,6 @@ def test_unfinished_trainings_are_listed(kept: Checkpoints, tmp_path: Path) -> N
     assert found.bytes == sum(path.stat().st_size for path in kept.folder.iterdir())
     assert found.fingerprint == FINGERPRINT
     assert unfinished(tmp_path / "none") == []
-
-
-def test_the_digest_tells_names_and_content(tmp_path: Path) -> None:
-    first, second = tmp_path / "a", tmp_path / "b"
-    first.write_text("x")
-    second.write_text("y")
-    digest = digest_files([first, second])
-    assert digest == digest_files([first, second])
-    first.write_text("z")
-    assert digest_files([first, second]) != digest
-    first.write_text("x")
-    assert digest_files([second, first]) != digest
-
-
-def test_the_code_of_a_training_is_what_dvc_takes_it_for() -> None:
-    stages = YAML(typ="safe").load(PROJECT / "dvc.yaml")["stages"]
-    deps = {PROJECT / dep for dep in stages["train"]["do"]["deps"] if dep.startswith("src/")}
-    assert set(source_files(PROJECT / "src" / "convdepth" / "train.py")) == deps
 
 
 def test_the_same_training_may_end_in_another_clone_meanwhile(

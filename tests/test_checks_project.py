@@ -16,9 +16,10 @@ import pytest
 
 from conftest import PROJECT
 from convdepth import checks_project as checks
-from convdepth.checkpoints import Checkpoints, State, source_files
+from convdepth.checkpoints import Checkpoints, State
 from convdepth.errors import DataError, ParameterError
 from convdepth.findings import Finding, Severity
+from convdepth.fingerprint import describe_training, source_files
 from convdepth.images import array_paths
 from convdepth.params import read_params
 from holding import holding
@@ -147,10 +148,9 @@ def interrupted(folder: Path, normalized: Path) -> Path:
     import numpy as np
 
     from convdepth.numeric_class import describe_numeric_class
-    from convdepth.training_state import fingerprint
 
     params = read_params(folder / "params.yaml")
-    depends_on = fingerprint(
+    depends_on = describe_training(
         params.architectures["tiny"],
         params.train,
         array_paths(normalized),
@@ -176,9 +176,17 @@ def test_a_checkpoint_that_the_next_run_takes_up(interrupted: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "differing"),
     [
-        ("epochs: 2", "epochs: 9", "train.epochs"),
-        ("dropout: 0.2}", "dropout: 0.3}", "architecture.head.dropout"),
-        ("threads: 1 ", "threads: 2 ", "train.threads, threads"),
+        ("epochs: 2", "epochs: 9", "parameters (train.epochs: 2 there, 9 here)"),
+        (
+            "dropout: 0.2}",
+            "dropout: 0.3}",
+            "parameters (architecture.head.dropout: 0.2 there, 0.3 here)",
+        ),
+        (
+            "threads: 1 ",
+            "threads: 2 ",
+            "numeric class (threads: 1 there, 2 here), parameters (train.threads: 1 there, 2 here)",
+        ),
     ],
 )
 def test_a_checkpoint_of_other_parameters(
@@ -201,7 +209,7 @@ def test_a_checkpoint_of_other_data_and_software(
     (interrupted / "dvc.yaml").write_text(graph.replace("--normalized '", "--normalized '/none"))
     monkeypatch.setattr(checks, "_versions", lambda: {"tensorflow": "9", "keras": "9"})
     text = only(checks.check_checkpoints(interrupted), Severity.NOTE)
-    assert "made with other data, tensorflow, keras. Go back" in text
+    assert "made with other data, numeric class (keras: " in text
 
 
 SLEEP = "import sys, time\nprint('at work', flush=True)\ntime.sleep(600)\n"

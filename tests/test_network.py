@@ -8,6 +8,7 @@ from convdepth.architecture import Architecture, walk
 from convdepth.images import IMAGE_SHAPE
 from convdepth.network import build_network
 from convdepth.params import read_params
+from convdepth.runtime import keras
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,6 +57,22 @@ def test_the_seed_determines_the_weights() -> None:
 
     assert np.array_equal(weights(1), weights(1))
     assert not np.array_equal(weights(1), weights(2))
+
+
+def test_a_pooling_that_pools_nothing_is_left_out_and_not_missed() -> None:
+    architecture = ARCHITECTURES["cnn5"]
+    images = np.random.default_rng(0).random((3, *IMAGE_SHAPE), np.float32)
+    network = build_network(architecture)
+    names = [layer.name for layer in network.layers]
+    with_all = keras.Sequential([keras.Input(IMAGE_SHAPE)])
+    for before, layer in zip([None, *names], network.layers, strict=False):
+        if before == "block2_conv2":
+            with_all.add(keras.layers.MaxPooling2D(1))
+        with_all.add(layer)
+    assert "block1_pool" in names
+    assert "block2_pool" not in names
+    assert len(with_all.layers) == len(names) + 1
+    np.testing.assert_array_equal(with_all(images), network(images))
 
 
 @each_architecture

@@ -71,6 +71,13 @@ def test_the_whole_graph_runs_side_by_side_and_then_not_again(project: Project) 
 
 
 @pytest.mark.usefixtures("harness")
+def test_the_training_with_the_most_arithmetic_is_started_first(project: Project) -> None:
+    assert flows.pipeline(jobs=1, return_state=True).is_completed()
+    log = toy.log(project)
+    assert log.index("begin train@two") < log.index("begin train@one")  # the other one is smaller
+
+
+@pytest.mark.usefixtures("harness")
 def test_a_plain_dvc_repro_gives_the_same_lock(project: Project, tmp_path: Path) -> None:
     plain = toy.create(tmp_path / "plain", tmp_path)
     assert sorted(plain.repro()) == sorted(toy.STAGES)

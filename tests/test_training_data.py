@@ -7,7 +7,14 @@ import pytest
 
 from convdepth.images import read_split
 from convdepth.params import read_params
-from convdepth.training_data import Batches, Subset, read_training_data, stratified_rows
+from convdepth.training_data import (
+    Subset,
+    TakeRows,
+    TrainingData,
+    batches,
+    read_training_data,
+    stratified_rows,
+)
 
 
 def test_held_out_images_are_training_images_and_not_trained_on(
@@ -38,8 +45,36 @@ def test_held_out_images_are_stratified(normalized: Path, count: int) -> None:
 def test_batches_cover_the_order_once(normalized: Path) -> None:
     images, labels = read_split(normalized, "train")
     order = np.random.default_rng(0).permutation(300)
-    batches = Batches(Subset(images, labels, np.arange(300)), order, 128)
-    parts = [batches[index] for index in range(len(batches))]
+    parts = list(batches(Subset(images, labels, np.arange(300)), order, 128).as_numpy_iterator())
     assert [len(part) for part, _ in parts] == [128, 128, 44]
-    np.testing.assert_array_equal(np.concatenate([part for part, _ in parts]), images[order])
+    np.testing.assert_array_equal(np.concatenate([part for part, _ in parts]), order)
     np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), labels[order])
+
+
+def test_rows_are_those_of_the_training_images_only_while_training(
+    tiny_params: Path, normalized: Path
+) -> None:
+    data = read_training_data(normalized, read_params(tiny_params).train)
+    take, rows = TakeRows(data), np.array([3, 1999, 0])
+    np.testing.assert_array_equal(take(rows, training=True), data.training.images[rows])
+    np.testing.assert_array_equal(take(rows), data.validation.images[rows])
+
+
+def test_images_are_taken_from_the_memory_map_itself(tiny_params: Path, normalized: Path) -> None:
+    data = read_training_data(normalized, read_params(tiny_params).train)
+    taken = TakeRows(data)
+    mapped = [
+        line for line in Path("/proc/self/maps").read_text().splitlines() if "train_im" in line
+    ]
+    address = np.asarray(memoryview(taken.training_images)).ctypes.data
+    bounds = [[int(each, 16) for each in line.split()[0].split("-")] for line in mapped]
+    assert any(low <= address < high for low, high in bounds)
+
+
+def test_arrays_in_memory_serve_as_well(normalized: Path) -> None:
+    subsets = []
+    for split in ("train", "test"):
+        images, labels = read_split(normalized, split)
+        subsets.append(Subset(np.array(images), labels, np.arange(len(labels))))
+    take = TakeRows(TrainingData(*subsets))
+    np.testing.assert_array_equal(take(np.arange(3)), subsets[1].images[:3])

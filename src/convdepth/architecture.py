@@ -45,6 +45,11 @@ class Block(Strict):
     pool_size: int = Field(ge=1)
     dropout: Rate | None = None
 
+    @property
+    def pools(self) -> bool:
+        """Whether there is anything to pool: one of 1 x 1 is costly, and changes nothing."""
+        return self.pool_size > 1
+
     @model_validator(mode="before")
     @classmethod
     def _gather_convolutions(cls, entry: Any) -> Any:
@@ -73,6 +78,11 @@ class Architecture(Strict):
     def num_parameters(self) -> int:
         """The number of trainable parameters; these networks have no other."""
         return sum(layer.num_parameters for layer in walk(self))
+
+    @property
+    def flop(self) -> int:
+        """Floating point operations of the forward pass for one image, see `Layer`."""
+        return sum(layer.flop for layer in walk(self))
 
 
 GATHERED = {"blocks": "block", "convolutions": "conv"}
@@ -132,9 +142,11 @@ def _walk_block(name: str, block: Block, shape: tuple[int, ...]) -> Iterator[Lay
     for conv_name, convolution in block.convolutions.items():
         yield (layer := _convolve(name, conv_name, convolution, shape))
         shape = layer.output_shape
-    yield (layer := _pool(name, block.pool_size, shape))
+    if block.pools:
+        yield (layer := _pool(name, block.pool_size, shape))
+        shape = layer.output_shape
     if block.dropout is not None:
-        yield Layer(f"{name}_dropout", "Dropout", layer.output_shape)
+        yield Layer(f"{name}_dropout", "Dropout", shape)
 
 
 def _convolve(block: str, name: str, convolution: Convolution, shape: tuple[int, ...]) -> Layer:

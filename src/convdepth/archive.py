@@ -10,7 +10,6 @@ import hashlib
 import io
 import itertools
 import json
-import os
 import tempfile
 import zipfile
 import zlib
@@ -18,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from convdepth.errors import IntegrityError, MachineError
-from convdepth.files import atomic_path, write_bytes
+from convdepth.errors import IntegrityError
+from convdepth.files import atomic_path, explained_temporary_folder, write_bytes
 from convdepth.runtime import keras
 
 WEIGHTS = "model.weights.h5"
@@ -178,13 +177,8 @@ def _require_equal_layers(path: Path, config: bytes, network: keras.Model) -> No
 @contextlib.contextmanager
 def _as_file(weights: bytes) -> Iterator[Path]:
     """Give the weights as a file, since Keras reads no other; it goes with the block."""
-    try:
+    with explained_temporary_folder():
         folder = tempfile.TemporaryDirectory()
-    except OSError as error:
-        raise MachineError(
-            f"a temporary folder cannot be made: {error.strerror or error}. Free space in "
-            f"{os.environ.get('TMPDIR', '/tmp')}, or set TMPDIR to another folder."  # noqa: S108
-        ) from error
     with folder as name:
         copy = Path(name) / WEIGHTS
         write_bytes(copy, weights)

@@ -8,13 +8,12 @@ arrays, and a manifest that is written after it and has its digest: without a ma
 it does not count.
 """
 
-import ast
 import hashlib
 import io
 import json
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from convdepth.errors import MachineError
 from convdepth.files import write_bytes, write_json
+from convdepth.fingerprint import differences
 
 GENERATIONS = 2
 """How many checkpoints of a training are kept: if the newest is damaged, the one before serves."""
@@ -71,7 +71,7 @@ class Checkpoints:
 
         Args:
             folder: Holds the checkpoints of the network, also those of other fingerprints.
-            fingerprint: All that the result depends on, as JSON has it.
+            fingerprint: What `fingerprint.describe_training` gives.
         """
         text = json.dumps(fingerprint, sort_keys=True)
         self.root, self.fingerprint = folder, json.loads(text)
@@ -151,7 +151,7 @@ class Checkpoints:
 
     def _explain_others(self) -> Iterator[str]:
         for other in unfinished(self.root):
-            differing = ", ".join(_differences(other.fingerprint, self.fingerprint))
+            differing = ", ".join(differences(other.fingerprint, self.fingerprint))
             yield (
                 f"the checkpoint of epoch {other.epoch} in {other.path.parent} is not used: it "
                 f"belongs to a training with other {differing}"
@@ -178,48 +178,6 @@ def unfinished(folder: Path) -> list[Unfinished]:
             continue
         found.append(Unfinished(manifest, epoch, size, modified, fingerprint))
     return found
-
-
-def digest_files(paths: Iterable[Path]) -> str:
-    """Give one SHA-256 for the names and the content of some files.
-
-    Args:
-        paths: The files, in an order that is always the same.
-
-    Raises:
-        OSError: One cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.name} {content}\n".encode())
-    return digest.hexdigest()
-
-
-def source_files(module: Path) -> list[Path]:
-    """List the files of this package that a module imports, directly or not, and its own.
-
-    Args:
-        module: The file of a module of this package.
-
-    Returns:
-        The files in order of their names.
-    """
-    found: set[Path] = set()
-    waiting = [module]
-    while waiting:
-        path = waiting.pop()
-        if path not in found and path.is_file():
-            found.add(path)
-            waiting += _imported(path)
-    return sorted(found)
-
-
-def _imported(path: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("convdepth."):
-            yield path.with_name(f"{(node.module or '').partition('.')[2]}.py")
 
 
 def _paths(folder: Path, epoch: int) -> tuple[Path, Path]:
@@ -259,25 +217,3 @@ def _require_equal_shapes(path: Path, arrays: Arrays, shapes: Arrays) -> None:
     kinds = [{name: (a.shape, a.dtype) for name, a in each.items()} for each in (arrays, shapes)]
     if kinds[0] != kinds[1]:
         raise ValueError(f"{path}: expected the arrays {kinds[1]}, got {kinds[0]}")
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
-    """Say which parts of two fingerprints differ; of mappings, which values."""
-    for part in sorted({*there, *here}):
-        one, other = there.get(part), here.get(part)
-        if one == other:
-            continue
-        if isinstance(one, dict) and isinstance(other, dict):
-            values = ", ".join(_different_values(one, other))
-            yield f"{part} ({values})"
-        else:
-            yield part
-
-
-def _different_values(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> Any:
-    for key in sorted({*there, *here}):
-        one, other = there.get(key), here.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from _different_values(one, other, f"{prefix}{key}.")
-        elif one != other:
-            yield f"{prefix}{key}: {json.dumps(one)} there, {json.dumps(other)} here"

@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from convdepth.checkpoints import Unfinished, digest_files, source_files, unfinished
+from convdepth.checkpoints import Unfinished, unfinished
 from convdepth.errors import DataError, ParameterError
 from convdepth.findings import Finding, fault, note, ok
+from convdepth.fingerprint import describe_training, differences, source_files
 from convdepth.images import array_paths
 from convdepth.locks import held_outputs
-from convdepth.params import Params, read_params
+from convdepth.params import read_params
 from convdepth.process import STAGE_VARIABLE, find_dvc
 from convdepth.repository import (
     LOCK,
@@ -231,46 +231,17 @@ def _differences(name: str, command: list[str], kept: Unfinished, project: Path)
     What only TensorFlow knows, such as the device, is not compared.
     """
     params = read_params(project / "params.yaml")
-    expected = _fingerprint(name, command, params, project)
-    there = kept.fingerprint
-    differing = [
-        *_differing_keys(there.get("parameters", {}), expected["parameters"]),
-        *(part for part in ("data", "code") if there.get(part) != expected[part]),
-    ]
-    recorded = there.get("numeric class", {})
-    wanted = expected["numeric class"]
-    return [*differing, *(key for key in wanted if recorded.get(key) != wanted[key])]
-
-
-def _fingerprint(name: str, command: list[str], params: Params, project: Path) -> dict[str, Any]:
-    """Compute as much as can be known without TensorFlow of `training_state.fingerprint`."""
-    normalized = project / (find_option(command, "--normalized") or "")
-    try:
-        data = digest_files(array_paths(normalized))
-    except OSError:
-        data = None
-    return {
-        "parameters": {
-            "architecture": params.architectures[name].model_dump(mode="json"),
-            "train": params.train.model_dump(mode="json"),
-        },
-        "data": data,
-        "code": digest_files(source_files(Path(__file__).with_name("train.py"))),
-        "numeric class": _numeric_class(params),
-    }
-
-
-def _numeric_class(params: Params) -> dict[str, Any]:
-    return {**_versions(), "threads": params.train.threads, "precision": params.train.precision}
-
-
-def _differing_keys(there: Any, here: Any, prefix: str = "") -> Iterator[str]:
-    if not (isinstance(there, dict) and isinstance(here, dict)):
-        if there != here:
-            yield prefix.removesuffix(".")
-        return
-    for key in sorted({*there, *here}):
-        yield from _differing_keys(there.get(key), here.get(key), f"{prefix}{key}.")
+    known = {**_versions(), "threads": params.train.threads, "precision": params.train.precision}
+    there = dict(kept.fingerprint)
+    data = array_paths(project / (find_option(command, "--normalized") or ""))
+    here = describe_training(
+        params.architectures[name],
+        params.train,
+        [path for path in data if path.exists()],
+        source_files(Path(__file__).with_name("train.py")),
+        there.get("numeric class", {}) | known,
+    )
+    return list(differences(there, here))
 
 
 def _judge_record(

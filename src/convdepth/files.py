@@ -51,6 +51,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         ) from error
 
 
+@contextlib.contextmanager
+def explained_temporary_folder() -> Iterator[None]:
+    """Say what to do when the system gives the block no temporary folder.
+
+    Raises:
+        MachineError: The block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise MachineError(
+            f"a temporary folder cannot be made: {error.strerror or error}. Free space in "
+            f"{os.environ.get('TMPDIR', '/tmp')}, or set TMPDIR to another folder."  # noqa: S108
+        ) from error
+
+
 def _publish(temporary: Path, path: Path) -> None:
     # Without the first fsync a crash can leave an empty file under the new name, without the
     # second the rename itself can be lost.

@@ -5,7 +5,6 @@ other, a rule that was left out is none, and no rule at all is a success. Here e
 written has an outcome, and an empty table or an empty list of rules is one that does not hold.
 """
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ with warnings.catch_warnings():
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.expectation import Expectation
 
-from convdepth.errors import MachineError
+from convdepth.files import explained_temporary_folder
 
 FIRST_ROWS = 5
 """So many of the rows that break a rule are named."""
@@ -72,13 +71,8 @@ def open_context() -> EphemeralDataContext:
     Raises:
         MachineError: It gets no temporary folder.
     """
-    try:
+    with explained_temporary_folder():
         context = gx.get_context(mode="ephemeral")
-    except OSError as error:
-        raise MachineError(
-            f"a temporary folder cannot be made: {error.strerror or error}. Free space in "
-            f"{os.environ.get('TMPDIR', '/tmp')}, or set TMPDIR to another folder."  # noqa: S108
-        ) from error
     context.enable_analytics(enable=False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context

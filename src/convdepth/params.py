@@ -93,15 +93,23 @@ class Validate(Strict):
     standard_errors: Positive
 
 
-class Train(Strict):
-    """The recipe."""
+class Recipe(Strict):
+    """How a network is trained, whatever the machine and the question."""
 
     epochs: int = Field(ge=1, le=10_000)
     batch_size: int = Field(ge=1, le=SPLIT_SIZES["train"])
     learning_rate: Positive
+    schedule: Literal["constant", "cosine", "one_cycle"]
+    warmup: float = Field(ge=0, lt=1)
+    """The share of all steps in which a ``one_cycle`` rises."""
+    precision: Literal["float32", "mixed_bfloat16"]
+
+
+class Train(Recipe):
+    """A recipe, and what differs between two trainings by it."""
+
     seed: int = Field(ge=0, lt=2**32)
     threads: int = Field(ge=1, le=1024)
-    precision: Literal["float32", "mixed_bfloat16"]
     validation_images: int = Field(ge=0)
 
 
@@ -118,6 +126,10 @@ class Tolerance(Strict):
 Metric = Annotated[
     str,
     _matching(r"[a-z][a-z0-9_.]*", "a metric as `dvc metrics show` names it, such as accuracy"),
+]
+
+Word = Annotated[
+    str, _matching(r"[a-z][a-z0-9_]{,39}", "at most 40 lower-case letters, digits and _")
 ]
 
 Name = Annotated[
@@ -143,6 +155,7 @@ class Params(Strict):
     normalize: Normalize
     validation: Validate = Field(alias="validate")
     train: Train
+    presets: dict[Word, Recipe]
     tolerances: dict[Metric, Tolerance]
     architectures: dict[Name, Annotated[Architecture, AfterValidator(_fits_images)]] = Field(
         min_length=1

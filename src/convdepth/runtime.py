@@ -9,11 +9,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
 os.environ[ONEDNN_VARIABLE] = "1"  # changes bits; the default depends on the build
+for _variable in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE"):
+    os.environ.pop(_variable, None)  # a user's choice of instructions changes bits, too
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # real errors are raised, not only logged
 
 
@@ -42,7 +45,15 @@ with _held_stderr():
     import keras
     import tensorflow as tf
 
-__all__ = ["EVALUATION_BATCH_SIZE", "ONEDNN_VARIABLE", "configure", "gpus", "keras", "tf"]
+__all__ = [
+    "EVALUATION_BATCH_SIZE",
+    "ONEDNN_VARIABLE",
+    "configure",
+    "gpu_details",
+    "gpus",
+    "keras",
+    "tf",
+]
 
 EVALUATION_BATCH_SIZE = 1000
 """Images at once where nothing is learned: large is fast, and 1,000 take some 100 MB."""
@@ -54,8 +65,19 @@ def gpus() -> list[str]:
     Returns:
         The model of each, such as ``NVIDIA A100-SXM4-40GB``; empty where it uses the CPU.
     """
-    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-    return [str(detail.get("device_name", "GPU")) for detail in details]
+    return [str(detail.get("device_name", "GPU")) for detail in gpu_details()]
+
+
+def gpu_details() -> list[dict[str, Any]]:
+    """Ask TensorFlow about the GPUs that it can use.
+
+    Returns:
+        What it knows of each, such as device_name and compute_capability.
+    """
+    return [
+        tf.config.experimental.get_device_details(gpu)
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
 
 
 def configure(threads: int) -> None:

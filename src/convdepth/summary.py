@@ -19,7 +19,7 @@ def print_summary(name: str, architecture: Architecture) -> None:
     table.add_column("type")
     table.add_column("output shape")
     table.add_column("parameters", f"{architecture.num_parameters:,}", justify="right")
-    table.add_column("FLOP per image", f"{sum(la.flop for la in layers):,}", justify="right")
+    table.add_column("FLOP per image", f"{architecture.flop:,}", justify="right")
     for layer in layers:
         shape = " x ".join(map(str, layer.output_shape))
         table.add_row(

@@ -7,9 +7,7 @@ kept after each epoch: a training that was interrupted goes on from there, and e
 bytes.
 """
 
-import contextlib
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +16,22 @@ import pandas as pd
 
 from convdepth.architecture import Architecture
 from convdepth.archive import save_network
-from convdepth.checkpoints import Checkpoints, State, source_files
-from convdepth.errors import MachineError, TrainingError
+from convdepth.checkpoints import Checkpoints, State
+from convdepth.dropout import SixteenBitDropout
 from convdepth.files import write_csv
+from convdepth.fingerprint import describe_training, source_files
 from convdepth.images import array_paths
 from convdepth.network import build_network
-from convdepth.numeric_class import describe_numeric_class, write_record
+from convdepth.numeric_class import advise_precision, describe_numeric_class, write_record
 from convdepth.params import Train, find_architecture, read_params
 from convdepth.progress import TrainingProgress
-from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, gpus, keras, tf
-from convdepth.training_data import Batches, TrainingData, read_training_data
-from convdepth.training_state import build_optimizer, fingerprint, restore, state_arrays
+from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
+from convdepth.training_data import TakeRows, TrainingData, batches, read_training_data
+from convdepth.training_errors import CheckedLoss, explained_errors
+from convdepth.training_state import build_optimizer, restore, state_arrays
+
+STEPS_PER_EXECUTION = 10
+"""Batches that TensorFlow trains on its own; a signal waits for them, for half a second or so."""
 
 HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy")
 """What is kept of each epoch: means over the images, as Keras names them."""
@@ -63,70 +66,107 @@ def main(
     architecture, recipe = find_architecture(name, parameters, params), parameters.train
     data = read_training_data(normalized, recipe)
     configure(recipe.threads)
-    network = compile_network(architecture, recipe)
+    if advice := advise_precision(recipe.precision):
+        print(f"{name}  {advice}", flush=True)
+    trainer = build_trainer(architecture, recipe, data)
     numeric_class = describe_numeric_class(recipe.threads, recipe.precision)
     data_files, code_files = array_paths(normalized), source_files(Path(__file__))
     kept = Checkpoints(
-        checkpoints, fingerprint(architecture, recipe, data_files, code_files, numeric_class)
+        checkpoints, describe_training(architecture, recipe, data_files, code_files, numeric_class)
     )
-    epochs = resume(name, network, kept)
+    epochs = resume(name, trainer, kept)
     images = len(data.training.rows)
     with TrainingProgress(name, recipe.epochs, images, done=len(epochs)) as progress:
         for epoch in range(len(epochs) + 1, recipe.epochs + 1):
-            epochs.append(train_epoch(network, recipe, epoch, data, progress))
-            kept.save(State(state_arrays(network), epochs))
-    save_network(without_optimizer(network, architecture), model)
+            epochs.append(train_epoch(trainer, recipe, epoch, data, progress))
+            kept.save(State(state_arrays(trainer), epochs))
+    save_network(without_optimizer(trainer, architecture), model)
     write_csv(history, pd.DataFrame(epochs, columns=["epoch", *HISTORY]))
     write_record(model, numeric_class)
     kept.clear()
 
 
-def resume(name: str, network: keras.Model, checkpoints: Checkpoints) -> list[dict[str, float]]:
+def resume(name: str, trainer: keras.Model, checkpoints: Checkpoints) -> list[dict[str, float]]:
     """Bring a network to the state in which an interrupted training left it, and say so.
 
     Args:
         name: The architecture.
-        network: A compiled model with fresh weights; it stays so if there is no checkpoint.
+        trainer: From `build_trainer`, with fresh weights; it stays so without a checkpoint.
         checkpoints: Those of this training.
 
     Returns:
         The history of the epochs that are done.
     """
-    build_optimizer(network)
-    state, unused = checkpoints.restore(state_arrays(network))
+    build_optimizer(trainer)
+    state, unused = checkpoints.restore(state_arrays(trainer))
     for line in unused:
         print(f"{name}  {line}", flush=True)
     if state is None:
         return []
-    restore(network, state.arrays)
+    restore(trainer, state.arrays)
     print(f"{name}  was interrupted, and goes on after epoch {len(state.history)}", flush=True)
     return list(state.history)
 
 
-def compile_network(architecture: Architecture, recipe: Train) -> keras.Model:
-    """Build the network and give it the notebook's optimizer and loss.
+def build_trainer(
+    architecture: Architecture, recipe: Train, data: TrainingData
+) -> keras.Sequential:
+    """Build a network, and give it its images, and the notebook's optimizer and loss.
 
     Args:
         architecture: What to build.
-        recipe: Gives precision, seed and learning rate.
+        recipe: Gives precision, seed, and how fast to learn.
+        data: The images, which from now on are known by their rows.
 
     Returns:
-        A compiled model with fresh weights.
+        A compiled model from rows ``(n,)``, int64, to probabilities ``(n, 10)``. Its last layer is
+        the network, with fresh weights, and nothing else in it has any.
     """
-    network = build_network(architecture, recipe.precision, recipe.seed)
-    network.compile(
-        optimizer=keras.optimizers.Adam(recipe.learning_rate),
-        # The notebook's categorical cross-entropy, without its one-hot labels.
-        loss="sparse_categorical_crossentropy",
+    network = build_network(architecture, recipe.precision, recipe.seed, SixteenBitDropout)
+    trainer = keras.Sequential([keras.Input((), dtype="int64"), TakeRows(data), network])
+    optimizer = keras.optimizers.Adam(learning_rate(recipe, len(data.training.rows)))
+    trainer.compile(
+        optimizer=optimizer,
+        loss=CheckedLoss(optimizer),
         metrics=["accuracy"],
-        # On a CPU, XLA's convolutions take ten times as long as oneDNN's.
+        steps_per_execution=STEPS_PER_EXECUTION,
+        # On a CPU, XLA's convolutions take ten times as long as oneDNN's; on a GPU, Keras turns
+        # it off itself where the order of sums is fixed.
         jit_compile=False,
     )
-    return network
+    return trainer
+
+
+def learning_rate(
+    recipe: Train, images: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Say how fast to learn, by the number of steps that are done.
+
+    A ``one_cycle`` rises in a line from 0, and then falls along a cosine to 0: the first and the
+    last part of Smith's policy (2018, arXiv:1803.09820), its momentum left as it is. A ``cosine``
+    only falls (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts).
+
+    Args:
+        recipe: Gives the schedule, its highest value, epochs and batch size.
+        images: How many an epoch trains on.
+
+    Returns:
+        What Keras's optimizers take.
+    """
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    steps = recipe.epochs * math.ceil(images / recipe.batch_size)
+    rising = int(recipe.warmup * steps) if recipe.schedule == "one_cycle" else 0
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if rising else recipe.learning_rate,
+        decay_steps=steps - rising,
+        warmup_target=recipe.learning_rate if rising else None,
+        warmup_steps=rising,
+    )
 
 
 def train_epoch(
-    network: keras.Model,
+    trainer: keras.Model,
     recipe: Train,
     epoch: int,
     data: TrainingData,
@@ -135,7 +175,7 @@ def train_epoch(
     """Train for one epoch.
 
     Args:
-        network: A compiled model; its weights and its optimizer's state change.
+        trainer: From `build_trainer`; its weights and its optimizer's state change.
         recipe: Gives batch size and seed.
         epoch: Counted from 1.
         data: What to train on, and to compute the ``val_`` values on.
@@ -148,104 +188,59 @@ def train_epoch(
         TrainingError: The loss is not a finite number.
         MachineError: The memory is not enough.
     """
-    seed_dropout(network, recipe.seed, epoch)
+    seed_dropout(trainer.layers[-1], recipe.seed, epoch)
     order = np.random.default_rng([recipe.seed, epoch]).permutation(data.training.rows)
-    batches = Batches(data.training, order, recipe.batch_size)
-    with explained_exhaustion(progress.name, recipe.batch_size):
-        history = network.fit(
-            batches,
-            shuffle=False,  # else Keras shuffles the batches by Python's global random state
-            validation_data=Batches(data.validation, data.validation.rows, EVALUATION_BATCH_SIZE),
-            callbacks=[Watch(epoch, batches, progress)],
+    with explained_errors(progress.name, trainer, recipe, epoch, len(order)):
+        history = trainer.fit(
+            batches(data.training, order, recipe.batch_size),
+            validation_data=batches(data.validation, data.validation.rows, EVALUATION_BATCH_SIZE),
+            callbacks=[Watch(recipe.batch_size, progress)],
+            shuffle=False,  # the order is the batches' own; Keras would warn
             verbose=0,
         ).history
     logs = {name: history[name][0] for name in HISTORY}
-    require_finite("validation loss", logs["val_loss"], progress.name, f"after epoch {epoch}")
     progress.epoch_done(logs)
     return {"epoch": epoch, **logs}
-
-
-@contextlib.contextmanager
-def explained_exhaustion(name: str, batch_size: int) -> Iterator[None]:
-    """Say what to do when the memory of the GPU, or of the machine, is not enough.
-
-    Args:
-        name: The architecture.
-        batch_size: That of the training.
-
-    Raises:
-        MachineError: The block ran out of memory.
-    """
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        device = ", ".join(gpus()) or "the machine"
-        raise MachineError(
-            f"{name}: the memory of {device} is exhausted: {error.message.partition(chr(10))[0]}. "
-            f"Expected room for batches of {batch_size} images. Try train.batch_size: "
-            f"{max(1, batch_size // 2)}, or end what else uses that memory."
-        ) from error
 
 
 def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
     """Set each dropout layer's random state, so that its masks follow from the arguments alone.
 
     Args:
-        network: The model whose layers are set.
+        network: From `build_network`, whose layers are set.
         seed: The training's seed.
         epoch: Counted from 1.
     """
-    for place, layer in enumerate(network.layers):
-        if isinstance(layer, keras.layers.Dropout):
-            state = np.random.SeedSequence([seed, epoch, place]).generate_state(2)
-            layer.seed_generator.state.assign(state)
+    dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+    for number, layer in enumerate(dropouts):
+        state = np.random.SeedSequence([seed, epoch, number]).generate_state(2)
+        layer.seed_generator.state.assign(state)
 
 
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Reports each batch, and ends a training whose loss is no longer a number."""
+    """Shows how far an epoch has come, each time that some batches are done."""
 
-    def __init__(self, epoch: int, batches: Batches, progress: TrainingProgress) -> None:
+    def __init__(self, batch_size: int, progress: TrainingProgress) -> None:
         super().__init__()
-        self.epoch, self.batches, self.progress = epoch, batches, progress
+        self.batch_size, self.progress = batch_size, progress
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the mean loss of the epoch so far, which one bad batch spoils for good."""
+        """Show the means of the epoch so far."""
         means = {name: float(value) for name, value in (logs or {}).items()}
-        place = f"in epoch {self.epoch}, batch {batch + 1} of {len(self.batches)}"
-        require_finite("loss", means["loss"], self.progress.name, place)
-        done = min((batch + 1) * self.batches.batch_size, len(self.batches.order))
+        done = min((batch + 1) * self.batch_size, self.progress.images)
         self.progress.batch_done(done, means)
 
 
-def require_finite(what: str, value: float, name: str, place: str) -> None:
-    """Refuse a loss that is no number: every weight is spoiled by then.
+def without_optimizer(trainer: keras.Sequential, architecture: Architecture) -> keras.Model:
+    """Copy what was trained into a network that was never compiled, in float32.
 
     Args:
-        what: Which loss.
-        value: The loss in nats.
-        name: The architecture.
-        place: Where in the training it was found.
-
-    Raises:
-        TrainingError: It is NaN or infinite.
-    """
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"{name}: the {what} is {value} {place}, expected a finite number; no model was "
-            f"written. Lower train.learning_rate, or use another train.precision."
-        )
-
-
-def without_optimizer(network: keras.Model, architecture: Architecture) -> keras.Model:
-    """Copy a trained network into one that was never compiled, in float32.
-
-    Args:
-        network: The trained model.
+        trainer: From `build_trainer`.
         architecture: What it was built from.
 
     Returns:
         A model with the same weights; its archive holds no optimizer, and a third of the bytes.
     """
-    copy = build_network(architecture)
-    copy.set_weights(network.get_weights())
-    return copy
+    network = build_network(architecture)
+    network.set_weights(trainer.get_weights())
+    return network

@@ -1,6 +1,5 @@
 """What a network is trained on, and what the ``val_`` columns of its history are computed on."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from convdepth.images import Images, Labels, read_split
 from convdepth.params import Train
-from convdepth.runtime import keras
+from convdepth.runtime import gpus, keras, tf
 
 Rows = NDArray[np.int64]
 
@@ -82,20 +81,62 @@ def stratified_rows(labels: Labels, count: int, seed: int) -> Rows:
     return np.sort(by_class[places])
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
-    """A subset in a given order, batch by batch.
+class TakeRows(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """The first layer of a training: from row numbers to images.
 
-    The images are read from the memory map as they are needed: a shuffled copy of all would cost
-    each training 188 MB, and no time is won by it.
+    The arrays are where the network is, on a GPU as one copy, and on a CPU as the memory map
+    itself, so that parallel trainings share them. What is fed are numbers, and no batch passes
+    through Python.
     """
 
-    def __init__(self, subset: Subset, order: Rows, batch_size: int) -> None:
-        super().__init__()
-        self.subset, self.order, self.batch_size = subset, order, batch_size
+    def __init__(self, data: TrainingData) -> None:
+        """Bring the arrays to where they are needed.
 
-    def __len__(self) -> int:
-        return math.ceil(len(self.order) / self.batch_size)
+        Args:
+            data: The images that are trained on, and those of the validation.
+        """
+        super().__init__(name="rows", dtype="float32", trainable=False)
+        training, validation = data.training.images, data.validation.images
+        self.training_images = _as_tensor(training)
+        held_out = validation is training
+        self.validation_images = self.training_images if held_out else _as_tensor(validation)
 
-    def __getitem__(self, index: int) -> tuple[Images, Labels]:
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.subset.images[rows], self.subset.labels[rows]
+    def call(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Give the images of some rows.
+
+        Args:
+            rows: ``(n,)``, int64.
+            training: Whether they are rows of the training images; else of those of the validation.
+
+        Returns:
+            ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
+        """
+        return tf.gather(self.training_images if training else self.validation_images, rows)
+
+
+def batches(subset: Subset, order: Rows, batch_size: int) -> tf.data.Dataset:
+    """Give rows and their labels in a given order, batch by batch.
+
+    Args:
+        subset: Has the labels.
+        order: ``(n,)``, int64, rows of the subset.
+        batch_size: The number of rows in each batch but the last, which may have fewer.
+
+    Returns:
+        Pairs of rows, int64, and labels, uint8.
+    """
+    options = tf.data.Options()
+    # There is nothing to tune, and its thread, which wakes ever more rarely, can hold up the end
+    # of an epoch until it does.
+    options.autotune.enabled = False
+    pairs = (order, subset.labels[order])
+    return tf.data.Dataset.from_tensor_slices(pairs).batch(batch_size).with_options(options)
+
+
+def _as_tensor(images: Images) -> tf.Tensor:
+    if gpus() or not isinstance(images, np.memmap):
+        return tf.convert_to_tensor(images)
+    # Without a copy, which would cost each training 188 MB. TensorFlow takes no array that is
+    # read-only; what it would write into this one, which it does not, would stay in this process.
+    shared = np.memmap(str(images.filename), images.dtype, "c", images.offset, images.shape)
+    return tf.experimental.dlpack.from_dlpack(shared.__dlpack__())

@@ -1,49 +1,12 @@
-"""What a training goes on from: all that an epoch changes, and all that its result depends on."""
+"""What a training goes on from: all that an epoch changes."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convdepth.architecture import Architecture
-from convdepth.checkpoints import digest_files
-from convdepth.params import Train
 from convdepth.runtime import keras
-
-
-def fingerprint(
-    architecture: Architecture,
-    recipe: Train,
-    data: Sequence[Path],
-    code: Sequence[Path],
-    numeric_class: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Name all that the result of a training depends on.
-
-    Args:
-        architecture: What is trained.
-        recipe: How.
-        data: The files of the normalized arrays.
-        code: The files of the modules that train.
-        numeric_class: On what, see `numeric_class.describe_numeric_class`.
-
-    Returns:
-        parameters, data, code and numeric class, as JSON has them.
-
-    Raises:
-        OSError: A file cannot be read.
-    """
-    return {
-        "parameters": {
-            "architecture": architecture.model_dump(mode="json"),
-            "train": recipe.model_dump(mode="json"),
-        },
-        "data": digest_files(data),
-        "code": digest_files(code),
-        "numeric class": dict(numeric_class),
-    }
 
 
 def build_optimizer(network: keras.Model) -> None:

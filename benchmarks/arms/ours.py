@@ -1,0 +1,53 @@
+"""This project's own training, by the functions of the stage."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from protocol import serve
+
+from convdepth.params import read_params
+from convdepth.progress import TrainingProgress
+from convdepth.runtime import configure
+from convdepth.train import build_trainer, train_epoch
+from convdepth.training_data import read_training_data
+
+
+def main() -> None:
+    """Build the network, and serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--preset")
+    parser.add_argument("--precision")
+    parser.add_argument("--normalized", type=Path, required=True)
+    parser.add_argument("--images", type=int, required=True)
+    arguments = parser.parse_args()
+    params = read_params(arguments.params)
+    changes = dict(params.presets[arguments.preset]) if arguments.preset else {}
+    if arguments.precision:
+        changes["precision"] = arguments.precision
+    recipe = params.train.model_copy(update=changes)
+    configure(recipe.threads)
+    data = read_training_data(arguments.normalized, recipe)
+    data = data._replace(
+        training=dataclasses.replace(data.training, rows=np.arange(arguments.images)),
+        validation=dataclasses.replace(data.validation, rows=np.arange(arguments.images // 6)),
+    )
+    trainer = build_trainer(params.architectures[arguments.name], recipe, data)
+    epoch = 0
+
+    def unit() -> int:
+        nonlocal epoch
+        epoch += 1
+        with TrainingProgress(arguments.name, epoch, arguments.images, done=epoch - 1) as progress:
+            train_epoch(trainer, recipe, epoch, data, progress)
+        return arguments.images
+
+    unit()
+    serve(unit)
+
+
+if __name__ == "__main__":
+    main()

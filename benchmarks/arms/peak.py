@@ -1,0 +1,32 @@
+"""The arithmetic that one core can do at this moment: products of matrices, by TensorFlow."""
+
+import argparse
+
+from protocol import serve
+
+from convdepth.runtime import configure, tf
+
+SIZE = 1024
+REPEATS = {"float32": 40, "bfloat16": 80}
+
+
+def main() -> None:
+    """Serve products."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--precision", choices=list(REPEATS), required=True)
+    precision = parser.parse_args().precision
+    configure(1)
+    left, right = (tf.cast(tf.random.normal((SIZE, SIZE), seed=1), precision) for _ in "ab")
+
+    def unit() -> int:
+        for _ in range(REPEATS[precision]):
+            product = tf.matmul(left, right)
+        product.numpy()
+        return REPEATS[precision] * 2 * SIZE**3
+
+    unit()
+    serve(unit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What there is around training: starts, imports, a run with nothing to do, and what is kept.
+
+Run it in a project that is up to date: ``make repro`` before. Writes
+``benchmarks/results/around_training.json``, and the tables in ``benchmarks/README.md``.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reporting import describe_machine, write_results, write_section
+from ruamel.yaml import YAML
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+STAGES = ("download", "normalize", "validate", "train", "evaluate", "plot")
+
+STATUS, REPRO = "dvc status", "dvc repro, nothing to do"
+
+COMMANDS = {
+    "convdepth --help": ("convdepth", "--help"),
+    "convdepth train --help": ("convdepth", "train", "--help"),
+    "convdepth summary cnn1": ("convdepth", "summary", "cnn1"),
+    **{
+        f"import convdepth.{stage}": ("python", "-c", f"import convdepth.{stage}")
+        for stage in STAGES
+    },
+    STATUS: ("dvc", "status"),
+    REPRO: ("dvc", "repro"),
+}
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each command runs")
+    rounds = parser.parse_args().rounds
+    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for number in range(rounds + 1):
+        for name in random.sample(list(COMMANDS), len(COMMANDS)):
+            spent = _time(COMMANDS[name])
+            if number:  # the first one writes byte code
+                seconds[name].append(round(spent, 3))
+    ratios = [b / a for a, b in zip(seconds[STATUS], seconds[REPRO], strict=True)]
+    result = {
+        "machine": describe_machine(),
+        "seconds": seconds,
+        "repro_over_status": round(statistics.median(ratios), 2),
+        "bytes": _sizes(),
+    }
+    write_results("around_training", result)
+    write_section("around_training", _table(result))
+
+
+def _time(command: Sequence[str]) -> float:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    started = time.perf_counter()
+    subprocess.run(
+        command, cwd=PROJECT, env={**os.environ, "PATH": path}, check=True, capture_output=True
+    )
+    return time.perf_counter() - started
+
+
+def _sizes() -> dict[str, int]:
+    """Give the bytes of each output, as the lock has them."""
+    stages = YAML(typ="safe").load(PROJECT / "dvc.lock")["stages"]
+    return {out["path"]: out["size"] for stage in stages.values() for out in stage.get("outs", [])}
+
+
+def _table(result: dict[str, Any]) -> list[str]:
+    lines = ["| command | median | slowest |", "|---|--:|--:|"]
+    for name, seconds in result["seconds"].items():
+        lines.append(f"| `{name}` | {statistics.median(seconds):.2f} s | {max(seconds):.2f} s |")
+    lines += ["", f"`dvc repro` over `dvc status`: {result['repro_over_status']:.2f}.", ""]
+    lines += ["| output | size |", "|---|--:|"]
+    lines += [f"| `{path}` | {size / 1e6:,.2f} MB |" for path, size in result["bytes"].items()]
+    machine = result["machine"]
+    return [*lines, "", f"{machine['cores']} cores, {machine['cpu']}."]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""How the cost of training grows: with the images, with the networks, and with the jobs.
+
+Writes ``benchmarks/results/growth.json``, and the tables in ``benchmarks/README.md``.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from interleaving import Arm, measure, run_arm
+from networks import NORMALIZED, PARAMS
+from reporting import describe_machine, write_results, write_section
+
+NETWORK = "cnn3"
+IMAGES = 7680
+SHARES = (0.25, 0.5, 1, 2)
+NETWORKS = range(1, 9)
+JOBS = range(1, 5)
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each size is measured")
+    rounds = parser.parse_args().rounds
+    result = {
+        "machine": describe_machine(),
+        "images": _by_images(rounds),
+        "networks": _by_networks(rounds),
+        "jobs": _by_jobs(rounds),
+    }
+    write_results("growth", result)
+    write_section("growth", _table(result))
+
+
+def _command(images: int) -> Sequence[Any]:
+    return [
+        *(sys.executable, "ours.py", "--params", PARAMS, "--name", NETWORK),
+        *("--normalized", NORMALIZED, "--images", str(images)),
+    ]
+
+
+def _by_images(rounds: int) -> dict[str, Any]:
+    counts = [round(IMAGES * share) for share in SHARES]
+    samples = measure([Arm(str(count), {NETWORK: _command(count)}) for count in counts], rounds)
+    medians = {
+        count: statistics.median(sample[NETWORK]["seconds"] for sample in samples[str(count)])
+        for count in counts
+    }
+    return _line(medians)
+
+
+def _by_networks(rounds: int) -> dict[str, Any]:
+    """Time whole trainings, starts and imports included, two at a time."""
+    medians = {}
+    for count in NETWORKS:
+        pieces = {f"network {number}": _command(1280) for number in range(count)}
+        medians[count] = statistics.median(
+            _wall(Arm(f"{count}", pieces, jobs=2)) for _ in range(rounds)
+        )
+    return _line(medians)
+
+
+def _by_jobs(rounds: int) -> dict[str, Any]:
+    """Give the images per second of some trainings at once."""
+    arms = [
+        Arm(str(jobs), {f"job {number}": _command(3840) for number in range(jobs)}, jobs)
+        for jobs in JOBS
+    ]
+    samples = measure(arms, rounds)
+    speeds = {
+        arm.name: statistics.median(
+            sum(entry["amount"] / entry["seconds"] for entry in sample.values())
+            for sample in samples[arm.name]
+        )
+        for arm in arms
+    }
+    return {"images_per_second": {name: round(speed) for name, speed in speeds.items()}}
+
+
+def _wall(arm: Arm) -> float:
+    started = time.perf_counter()
+    run_arm(arm)
+    return time.perf_counter() - started
+
+
+def _line(seconds: Mapping[int, float]) -> dict[str, Any]:
+    """Fit a straight line, and tell how far the points are from it."""
+    x, y = np.array(list(seconds)), np.array(list(seconds.values()))
+    slope, constant = np.polyfit(x, y, 1)
+    off = np.abs(slope * x + constant - y).max() / y.max()
+    return {
+        "seconds": {str(each): round(value, 3) for each, value in seconds.items()},
+        "slope": float(f"{slope:.4g}"),
+        "constant": round(float(constant), 3),
+        "largest_deviation": round(float(off), 4),
+    }
+
+
+def _table(result: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for what in ("images", "networks"):
+        found = result[what]
+        lines += [f"| {what} | seconds |", "|--:|--:|"]
+        lines += [f"| {count} | {seconds:.2f} |" for count, seconds in found["seconds"].items()]
+        lines += [
+            "",
+            f"A line of {found['constant']:.2f} s and {found['slope']:.3g} s for each, off by at "
+            f"most {found['largest_deviation']:.1%} of the largest.",
+            "",
+        ]
+    lines += ["| trainings at once | images per second, all together |", "|--:|--:|"]
+    lines += [
+        f"| {jobs} | {speed:,} |" for jobs, speed in result["jobs"]["images_per_second"].items()
+    ]
+    machine = result["machine"]
+    return [*lines, "", f"`{NETWORK}`, float32; {machine['cores']} cores, {machine['cpu']}."]
+
+
+if __name__ == "__main__":
+    main()

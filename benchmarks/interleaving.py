@@ -1,0 +1,131 @@
+"""Arms measured side by side: as many processes at once as each arm means to have."""
+
+import json
+import os
+import random
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+ARMS = Path(__file__).resolve().parent / "arms"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to do the work.
+
+    Attributes:
+        name: For the tables.
+        commands: For each piece of work, such as a network, the command that does it.
+        jobs: How many pieces are done at once.
+        environment: Variables beside those of this process.
+    """
+
+    name: str
+    commands: Mapping[str, Sequence[str | Path]]
+    jobs: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+Sample = dict[str, dict[str, float]]
+"""For each piece of work seconds, amount and peak_bytes of one unit, see `arms/protocol.py`."""
+
+
+def measure(arms: Sequence[Arm], rounds: int) -> dict[str, list[Sample]]:
+    """Run all arms in each round, in random order.
+
+    Args:
+        arms: What is compared.
+        rounds: How often.
+
+    Returns:
+        For each arm one sample of each round.
+    """
+    samples: dict[str, list[Sample]] = {arm.name: [] for arm in arms}
+    for number in range(rounds):
+        for arm in random.sample(list(arms), len(arms)):
+            samples[arm.name].append(run_arm(arm))
+            shown = "  ".join(
+                f"{piece} {sample['seconds']:.2f} s"
+                for piece, sample in samples[arm.name][-1].items()
+            )
+            print(f"round {number + 1}/{rounds}  {arm.name}: {shown}", flush=True)
+    return samples
+
+
+def run_arm(arm: Arm) -> Sample:
+    """Run each piece of work once, as many at a time as the arm means to have."""
+    pieces = list(arm.commands)
+    sample: Sample = {}
+    for start in range(0, len(pieces), arm.jobs):
+        group = pieces[start : start + arm.jobs]
+        with ExitStack() as stack:
+            processes = [
+                stack.enter_context(_started(arm.commands[piece], arm.environment))
+                for piece in group
+            ]
+            for process in processes:
+                _read_line(process)  # it says that it is ready
+            for process in processes:
+                assert process.stdin
+                process.stdin.write("go\n")
+                process.stdin.flush()
+            for piece, process in zip(group, processes, strict=True):
+                sample[piece] = json.loads(_read_line(process))
+    return sample
+
+
+@contextmanager
+def _started(
+    command: Sequence[str | Path], environment: Mapping[str, str]
+) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        command,
+        cwd=ARMS,
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _read_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout
+    line = process.stdout.readline()
+    if not line:
+        words = " ".join(map(str, process.args)) if isinstance(process.args, list) else ""
+        raise SystemExit(f"an arm has failed; this shows why: echo go | {words}")
+    return line
+
+
+def compare(base: Sequence[float], other: Sequence[float]) -> dict[str, Any]:
+    """Compare two arms by the ratio of each round.
+
+    Args:
+        base: Seconds of each round.
+        other: Seconds of each round of the other arm, in the same order.
+
+    Returns:
+        How many times as long the base takes: the median of the ratios, and the bounds of its
+        95 % bootstrap interval.
+    """
+    ratios = np.asarray(base) / np.asarray(other)
+    result: dict[str, Any] = {"median": round(float(np.median(ratios)), 3)}
+    if len(ratios) > 1 and np.ptp(ratios) > 0:
+        interval = stats.bootstrap(
+            (ratios,), np.median, method="percentile", rng=np.random.default_rng(0)
+        ).confidence_interval
+        result |= {"low": round(float(interval.low), 3), "high": round(float(interval.high), 3)}
+    return result

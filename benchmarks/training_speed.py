@@ -1,0 +1,224 @@
+"""How fast the four networks are trained, beside other ways to do the same: `make bench`.
+
+Each arm trains some batches of each network, and evaluates a sixth as many test images, by the
+code of a whole epoch, in the way in which it is meant to use the machine: the notebook's code one
+network after the other with all cores, ours as many trainings of one thread at once as there are
+cores. From that follow the seconds of an epoch and, by the schedule of the flow, of the job. In
+each round all arms run, in random order; ratios are taken round by round. The arithmetic that
+each core can do is measured beside them, on both cores at once.
+
+Writes ``benchmarks/results/training_speed.json``, and the tables in ``benchmarks/README.md``. It
+needs the data: run ``make repro`` first.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from environments import python_of
+from interleaving import Arm, Sample, compare, measure
+from networks import NORMALIZED, PARAMS, describe_layers, training_flop
+from reporting import describe_machine, write_results, write_section
+
+from convdepth.images import SPLIT_SIZES
+from convdepth.params import Params, read_params
+
+NOTEBOOK, OURS, TWIN = "the notebook's code", "ours, float32", "ours, float32, again"
+MIXED, FAST = "ours, bfloat16", "ours, fast recipe"
+TORCH, TORCH_MIXED = "PyTorch, float32", "PyTorch, bfloat16"
+JAX = "Keras on JAX"
+
+PRECISIONS = {OURS: "float32", TWIN: "float32", MIXED: "bfloat16", FAST: "bfloat16"}
+"""Those of the arms whose share of the arithmetic peak is told."""
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each arm runs")
+    parser.add_argument("--images", type=int, default=3840, help="of one unit of work")
+    parser.add_argument("--without", action="append", default=[], help="an arm to leave out")
+    arguments = parser.parse_args()
+    params = read_params(PARAMS)
+    arms = [arm for arm in _arms(params, arguments.images) if arm.name not in arguments.without]
+    samples = measure([*arms, *_peaks()], arguments.rounds)
+    result = {
+        "machine": describe_machine(),
+        "rounds": arguments.rounds,
+        "images": arguments.images,
+        "samples": samples,
+        **_summarize(params, arms, samples),
+    }
+    write_results("training_speed", result)
+    write_section("training_speed", _table(params, result))
+
+
+def _arms(params: Params, images: int) -> list[Arm]:
+    # In pairs, the costliest two first, as the flow starts them.
+    names = sorted(params.architectures, key=lambda name: -params.architectures[name].flop)
+    common = ["--normalized", NORMALIZED, "--images", str(images)]
+    cores = os.cpu_count() or 1
+
+    def plain(python: Path | str, script: str, *more: str) -> dict[str, Sequence[str | Path]]:
+        return {
+            name: [
+                python,
+                script,
+                "--layers",
+                describe_layers(params.architectures[name]),
+                *common,
+                *more,
+            ]
+            for name in names
+        }
+
+    def ours(*more: str) -> dict[str, Sequence[str | Path]]:
+        start = [sys.executable, "ours.py", "--params", PARAMS, *common]
+        return {name: [*start, "--name", name, *more] for name in names}
+
+    jobs = max(1, cores // params.train.threads)
+    torch, jax = python_of("pytorch"), python_of("jax")
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+    return [
+        Arm(NOTEBOOK, plain(sys.executable, "keras_plain.py"), environment=quiet),
+        Arm(OURS, ours("--precision", "float32"), jobs),
+        Arm(TWIN, ours("--precision", "float32"), jobs),
+        Arm(MIXED, ours("--precision", "mixed_bfloat16"), jobs),
+        Arm(FAST, ours("--preset", "fast"), jobs),
+        Arm(TORCH, plain(torch, "pytorch.py")),
+        Arm(TORCH_MIXED, plain(torch, "pytorch.py", "--precision", "bfloat16")),
+        Arm(JAX, plain(jax, "keras_plain.py"), environment={"KERAS_BACKEND": "jax"}),
+    ]
+
+
+def _peaks() -> list[Arm]:
+    cores = os.cpu_count() or 1
+    return [
+        Arm(
+            precision,
+            {
+                f"core {core}": [sys.executable, "peak.py", "--precision", precision]
+                for core in range(cores)
+            },
+            cores,
+        )
+        for precision in ("float32", "bfloat16")
+    ]
+
+
+def job_seconds(epochs: Mapping[str, float], jobs: int) -> float:
+    """Give the time until the last network has had its epoch, the longest one started first.
+
+    Args:
+        epochs: Seconds of each network's epoch.
+        jobs: How many are trained at once.
+    """
+    busy = [0.0] * jobs
+    for seconds in sorted(epochs.values(), reverse=True):
+        busy[busy.index(min(busy))] += seconds
+    return max(busy)
+
+
+def _summarize(
+    params: Params, arms: Sequence[Arm], samples: Mapping[str, list[Sample]]
+) -> dict[str, Any]:
+    epochs = {
+        arm.name: [
+            {
+                name: sample["seconds"] / sample["amount"] * SPLIT_SIZES["train"]
+                for name, sample in each.items()
+            }
+            for each in samples[arm.name]
+        ]
+        for arm in arms
+    }
+    jobs = {arm.name: [job_seconds(each, arm.jobs) for each in epochs[arm.name]] for arm in arms}
+    base = jobs[NOTEBOOK] if NOTEBOOK in jobs else jobs[OURS]
+    return {
+        "epoch_seconds": {
+            name: {key: round(_median(each, key), 2) for key in each[0]}
+            for name, each in epochs.items()
+        },
+        "job_seconds": {name: round(statistics.median(each), 2) for name, each in jobs.items()},
+        "times_as_fast": {name: compare(base, each) for name, each in jobs.items()},
+        "against_pytorch": {
+            ours: compare(jobs[torch], jobs[ours])
+            for ours, torch in ((OURS, TORCH), (MIXED, TORCH_MIXED))
+            if torch in jobs
+        },
+        "share_of_peak": _shares(params, samples),
+        "peak_gflops": {
+            precision: round(statistics.median(map(_gflops, samples[precision])), 1)
+            for precision in ("float32", "bfloat16")
+        },
+    }
+
+
+def _shares(params: Params, samples: Mapping[str, list[Sample]]) -> dict[str, float]:
+    """Compare the arithmetic of the whole job with what the cores could have done meanwhile."""
+    flop = {name: training_flop(each) for name, each in params.architectures.items()}
+    shares = {}
+    for arm, precision in PRECISIONS.items():
+        rounds = zip(samples.get(arm, []), samples[precision], strict=False)
+        each = [
+            sum(flop[name] * sample["amount"] for name, sample in ours.items())
+            / sum(sample["seconds"] for sample in ours.values())
+            / (_gflops(peak) * 1e9)
+            for ours, peak in rounds
+        ]
+        if each:
+            shares[arm] = round(statistics.median(each), 3)
+    return shares
+
+
+def _gflops(sample: Sample) -> float:
+    """Give what one core did, in a sample in which all were busy."""
+    each = [entry["amount"] / entry["seconds"] / 1e9 for entry in sample.values()]
+    return statistics.mean(each)
+
+
+def _median(each: Sequence[Mapping[str, float]], key: str) -> float:
+    return statistics.median(entry[key] for entry in each)
+
+
+def _table(params: Params, result: dict[str, Any]) -> list[str]:
+    names = list(params.architectures)
+    rows = [
+        f"| | {' | '.join(f'`{name}`' for name in names)} | four networks | times as fast |",
+        "|---|" + "--:|" * (len(names) + 2),
+    ]
+    for arm, epochs in result["epoch_seconds"].items():
+        cells = [f"{epochs[name]:.1f} s" for name in names]
+        cells.append(f"{result['job_seconds'][arm]:.0f} s")
+        cells.append(_ratio(result["times_as_fast"][arm]))
+        rows.append(f"| {arm} | {' | '.join(cells)} |")
+    machine, peak = result["machine"], result["peak_gflops"]
+    shares = ", ".join(f"{arm} {share:.0%}" for arm, share in result["share_of_peak"].items())
+    torch = ", ".join(
+        f"{_ratio(ratio)} ({arm})" for arm, ratio in result["against_pytorch"].items()
+    )
+    return [
+        *rows,
+        "",
+        f"PyTorch takes this many times as long as ours in the same precision: {torch}. One core",
+        f"multiplies matrices with {peak['float32']:.0f} GFLOP/s in float32 and "
+        f"{peak['bfloat16']:.0f} in bfloat16 while the other does the same; share of",
+        f"that over the whole job: {shares}.",
+        "",
+        f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds of "
+        f"{result['images']:,} images.",
+    ]
+
+
+def _ratio(ratio: Mapping[str, float]) -> str:
+    if "low" not in ratio:
+        return f"{ratio['median']:.2f}"
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+
+if __name__ == "__main__":
+    main()

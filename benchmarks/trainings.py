@@ -1,0 +1,85 @@
+"""Whole trainings by the stage itself, several at once; none is done twice."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from networks import NORMALIZED, PARAMS
+from ruamel.yaml import YAML
+
+from convdepth.params import read_params
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training.
+
+    Attributes:
+        name: The network.
+        changes: What is changed in the section ``train`` of the parameters.
+    """
+
+    name: str
+    changes: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """All that distinguishes it, in one line."""
+        settings = " ".join(f"{key}={value}" for key, value in sorted(self.changes.items()))
+        return f"{self.name} {settings}"
+
+
+def run_trainings(trainings: Iterable[Training], store: Path) -> dict[str, list[float]]:
+    """Run those trainings that are not in the store yet, and keep each in it when it has ended.
+
+    Args:
+        trainings: What to run; the costliest network first, so that none runs alone at the end.
+        store: The JSON file of what was run before.
+
+    Returns:
+        For each key, the validation accuracy after each epoch, 0 to 1.
+    """
+    known: dict[str, list[float]] = json.loads(store.read_text()) if store.exists() else {}
+    params = read_params(PARAMS)
+    waiting = [training for training in trainings if training.key not in known]
+    waiting.sort(key=lambda training: -params.architectures[training.name].flop)
+    jobs = max(1, (os.cpu_count() or 1) // params.train.threads)
+    with ThreadPoolExecutor(jobs) as pool:
+        for training, accuracies in zip(waiting, pool.map(_run, waiting), strict=True):
+            known[training.key] = accuracies
+            store.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+            print(f"{training.key}: {' '.join(f'{each:.4f}' for each in accuracies)}", flush=True)
+    return known
+
+
+def _run(training: Training) -> list[float]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        history = folder / "history.csv"
+        command = [
+            *(Path(sys.executable).with_name("convdepth"), "train", training.name),
+            *("--params", _write_params(training, folder), "--normalized", NORMALIZED),
+            *("--model", folder / "model.keras", "--history", history),
+            *("--checkpoints", folder / "checkpoints"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{training.key}: {done.stderr}")
+        with history.open() as file:
+            return [round(float(row["val_accuracy"]), 6) for row in csv.DictReader(file)]
+
+
+def _write_params(training: Training, folder: Path) -> Path:
+    entries = YAML(typ="safe").load(PARAMS)
+    entries["train"] |= dict(training.changes)
+    path = folder / "params.yaml"
+    YAML(typ="safe").dump(entries, path)
+    return path

@@ -1,0 +1,84 @@
+"""What can go wrong within an epoch, and how it is told: no loss, or no memory."""
+
+import contextlib
+import math
+import re
+from collections.abc import Iterator
+
+from convdepth.errors import MachineError, TrainingError
+from convdepth.params import Train
+from convdepth.runtime import gpus, keras, tf
+
+
+class CheckedLoss:
+    """The notebook's categorical cross-entropy, without its one-hot labels, and always a number."""
+
+    def __init__(self, optimizer: keras.Optimizer) -> None:
+        """Set up.
+
+        Args:
+            optimizer: Counts the batches that are done.
+        """
+        self.optimizer = optimizer
+        self.done = tf.Variable(0, dtype=tf.int64, trainable=False)
+        """Batches that were done before the one whose loss was computed last.
+
+        The optimizer's own number may or may not count that one already.
+        """
+
+    def __call__(self, labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        """Compute the loss of each image.
+
+        Args:
+            labels: ``(n,)``, 0 to 9.
+            probabilities: ``(n, 10)``.
+
+        Returns:
+            ``(n,)``, in nats.
+
+        Raises:
+            tf.errors.InvalidArgumentError: One is no finite number; `explained_errors` says where.
+        """
+        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        done = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
+        with tf.control_dependencies([self.done.assign(done)]):
+            return tf.debugging.check_numerics(losses, "the loss")
+
+
+@contextlib.contextmanager
+def explained_errors(
+    name: str, trainer: keras.Model, recipe: Train, epoch: int, images: int
+) -> Iterator[None]:
+    """Say where in a training the loss was no number, and what to do when memory is exhausted.
+
+    Args:
+        name: The architecture.
+        trainer: A model whose loss is a `CheckedLoss`.
+        recipe: Gives the batch size.
+        epoch: Counted from 1.
+        images: How many an epoch trains on.
+
+    Raises:
+        TrainingError: The loss is not a finite number: every weight is spoiled by then.
+        MachineError: The block ran out of memory.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(r"the loss : Tensor had (\S+)", error.message)
+        if not found:
+            raise
+        last = math.ceil(images / recipe.batch_size)
+        batch = 1 + int(trainer.loss.done) - (epoch - 1) * last
+        place = f"batch {batch} of {last}" if batch <= last else "the validation after it"
+        raise TrainingError(
+            f"{name}: the loss is {found[1]} in epoch {epoch}, {place}, expected a finite number; "
+            f"no model was written. Lower train.learning_rate, or use another train.precision."
+        ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        device = ", ".join(gpus()) or "the machine"
+        raise MachineError(
+            f"{name}: the memory of {device} is exhausted: {error.message.partition(chr(10))[0]}. "
+            f"Expected room for batches of {recipe.batch_size} images. Try train.batch_size: "
+            f"{max(1, recipe.batch_size // 2)}, or end what else uses that memory."
+        ) from error

@@ -1,0 +1,93 @@
+"""What goes wrong within an epoch is told with its place, and with what to do."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convdepth.errors import MachineError, TrainingError
+from convdepth.params import read_architecture, read_params
+from convdepth.progress import TrainingProgress
+from convdepth.runtime import keras, tf
+from convdepth.train import build_trainer, train_epoch
+from convdepth.training_data import Subset, TrainingData
+from convdepth.training_errors import explained_errors
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+IMAGES = 3000
+"""23 batches of 128, and one of 56."""
+
+
+SPOILED = 9
+"""The label whose loss is no number here."""
+
+
+@pytest.fixture
+def spoiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = keras.losses.sparse_categorical_crossentropy
+
+    def loss(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        losses = whole(labels, probabilities)
+        return tf.where(
+            tf.reshape(labels, [-1]) == SPOILED, tf.fill(tf.shape(losses), np.nan), losses
+        )
+
+    monkeypatch.setattr(keras.losses, "sparse_categorical_crossentropy", loss)
+
+
+def train_one_epoch(params: Path, epoch: int, part: str, place: int) -> None:
+    """Train on images of which one has the label that spoils everything."""
+    generator = np.random.default_rng(0)
+    images = generator.random((IMAGES, 28, 28, 1), np.float32)
+    labels = {
+        each: generator.integers(SPOILED, size=IMAGES, dtype=np.uint8)
+        for each in TrainingData._fields
+    }
+    recipe = read_params(params).train
+    order = np.random.default_rng([recipe.seed, epoch]).permutation(IMAGES)
+    labels[part][order[place]] = SPOILED
+    data = TrainingData(*(Subset(images, each, np.arange(IMAGES)) for each in labels.values()))
+    trainer = build_trainer(read_architecture("tiny", params), recipe, data)
+    trainer.optimizer.build(trainer.trainable_variables)
+    trainer.optimizer.iterations.assign(24 * (epoch - 1))
+    with TrainingProgress("tiny", 9, IMAGES, done=epoch - 1) as progress:
+        train_epoch(trainer, recipe, epoch, data, progress)
+
+
+@pytest.mark.usefixtures("spoiled")
+@pytest.mark.parametrize(("place", "batch"), [(0, 1), (1300, 11), (2999, 24)])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_the_batch_whose_loss_is_no_number_is_named(
+    tiny_params: Path, epoch: int, place: int, batch: int
+) -> None:
+    said = f"tiny: the loss is NaN in epoch {epoch}, batch {batch} of 24, expected a finite number"
+    with pytest.raises(TrainingError, match=said):
+        train_one_epoch(tiny_params, epoch, "training", place)
+
+
+@pytest.mark.usefixtures("spoiled")
+def test_so_is_the_validation(tiny_params: Path) -> None:
+    said = "tiny: the loss is NaN in epoch 2, the validation after it, expected a finite number"
+    with pytest.raises(TrainingError, match=said):
+        train_one_epoch(tiny_params, 2, "validation", 17)
+
+
+def explain(params: Path, error: tf.errors.OpError) -> None:
+    recipe = read_params(params).train
+    with explained_errors("tiny", None, recipe, 1, IMAGES):
+        raise error
+
+
+def test_memory_that_is_exhausted_is_told_with_the_batch_size_to_try(tiny_params: Path) -> None:
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmuch more")
+    with pytest.raises(MachineError, match=r"memory of .* is exhausted: OOM .*") as caught:
+        explain(tiny_params, error)
+    assert "Try train.batch_size: 64" in str(caught.value)
+    assert "much more" not in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+def test_another_error_stays_what_it_is(tiny_params: Path) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        explain(tiny_params, tf.errors.InvalidArgumentError(None, None, "indices out of range"))
