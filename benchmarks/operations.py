@@ -18,6 +18,15 @@ from typing import Any
 import numpy as np
 from reporting import describe_machine, write_results, write_section
 
+from convdepth.params import read_params
+from convdepth.progress import TrainingProgress
+from convdepth.runtime import configure, tf
+from convdepth.train import build_trainer, train_epoch
+from convdepth.training_data import Subset, TrainingData
+
+# isort: split
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
 PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"
 STEPS = 20
 TOP = 10
@@ -30,8 +39,6 @@ def main() -> None:
     if watched := parser.parse_args().watch:
         _watch(*watched)
         return
-    from convdepth.params import read_params
-
     result: dict[str, Any] = {"machine": describe_machine(), "milliseconds": {}}
     for name in read_params(PARAMS).architectures:
         for precision in ("float32", "mixed_bfloat16"):
@@ -47,12 +54,6 @@ def main() -> None:
 
 
 def _watch(name: str, precision: str, folder: str) -> None:
-    from convdepth.params import read_params
-    from convdepth.progress import TrainingProgress
-    from convdepth.runtime import configure, tf
-    from convdepth.train import build_trainer, train_epoch
-    from convdepth.training_data import Subset, TrainingData
-
     params = read_params(PARAMS)
     recipe = params.train.model_copy(update={"precision": precision})
     configure(recipe.threads)
@@ -73,8 +74,6 @@ def _watch(name: str, precision: str, folder: str) -> None:
 
 def _read(folder: Path) -> Counter[str]:
     """Sum up the milliseconds of each operation."""
-    from tensorflow.tsl.profiler.protobuf import xplane_pb2
-
     space = xplane_pb2.XSpace()
     space.ParseFromString(next(folder.rglob("*.xplane.pb")).read_bytes())
     times: Counter[str] = Counter()

@@ -10,11 +10,12 @@ import sys
 from typing import Any
 
 from interleaving import Arm, compare, measure
-from networks import NORMALIZED, PARAMS, describe_layers
+from networks import PARAMS, describe_layers
 from reporting import describe_machine, write_results, write_section
 
 from convdepth.params import read_params
 
+NETWORKS = ("cnn1", "cnn5")
 PRECISIONS = ("float32", "mixed_bfloat16")
 CPUS = {"with": {}, "without": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}}
 
@@ -23,14 +24,13 @@ def main() -> None:
     """Measure, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5, help="how often each arm runs")
-    parser.add_argument("--images", type=int, default=1920, help="of one unit of work")
-    arguments = parser.parse_args()
+    rounds = parser.parse_args().rounds
     arms = [
-        Arm(f"{precision}, {name}", _commands(precision, arguments.images), environment=variables)
+        Arm(f"{precision}, {name}", _commands(precision), environment=variables)
         for precision in PRECISIONS
         for name, variables in CPUS.items()
     ]
-    samples = measure(arms, arguments.rounds)
+    samples = measure(arms, rounds)
     seconds = {
         arm: [sum(entry["seconds"] for entry in sample.values()) for sample in each]
         for arm, each in samples.items()
@@ -39,33 +39,35 @@ def main() -> None:
         name: compare(seconds[f"mixed_bfloat16, {name}"], seconds[f"float32, {name}"])
         for name in CPUS
     }
-    result = {"machine": describe_machine(), "seconds": seconds, "ratios": ratios}
+    result = {
+        "machine": describe_machine(),
+        "rounds": rounds,
+        "seconds": seconds,
+        "ratios": ratios,
+    }
     write_results("precision_cost", result)
     write_section("precision_cost", _table(result))
 
 
-def _commands(precision: str, images: int) -> dict[str, list[Any]]:
+def _commands(precision: str) -> dict[str, list[Any]]:
+    architectures = read_params(PARAMS).architectures
     return {
         name: [
-            *(sys.executable, "keras_plain.py", "--layers", describe_layers(architecture)),
-            *("--normalized", NORMALIZED, "--images", str(images), "--precision", precision),
+            *(sys.executable, "steps.py", "--precision", precision),
+            *("--layers", describe_layers(architectures[name])),
         ]
-        for name, architecture in read_params(PARAMS).architectures.items()
+        for name in NETWORKS
     }
 
 
 def _table(result: dict[str, Any]) -> list[str]:
     rows = ["| the CPU's instructions for bfloat16 | time, bfloat16 over float32 |", "|---|--:|"]
     for name, ratio in result["ratios"].items():
-        rows.append(
-            f"| {name} | {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) |"
-        )
-    machine = result["machine"]
-    return [
-        *rows,
-        "",
-        f"{machine['cores']} cores, {machine['cpu']}; four networks, Keras's own `fit`.",
-    ]
+        interval = f"{ratio['low']:.2f} to {ratio['high']:.2f}"
+        rows.append(f"| {name} | {ratio['median']:.2f} ({interval}) |")
+    machine, networks = result["machine"], " and ".join(f"`{name}`" for name in NETWORKS)
+    where = f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds of {networks}."
+    return [*rows, "", where]
 
 
 if __name__ == "__main__":

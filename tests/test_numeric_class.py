@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from conftest import PROJECT
 from convdepth import numeric_class
 from convdepth.numeric_class import advise_precision, describe_numeric_class, write_record
 
@@ -50,6 +51,13 @@ def test_a_cpu_without_bfloat16_gets_a_warning_with_its_cost(machine: Machine) -
     assert warning.startswith("warning: this CPU has no instructions for bfloat16")
     assert f"took {numeric_class.BFLOAT16_COST} times as long" in warning
     assert advise_precision("float32") is None
+
+
+def test_the_figures_are_those_that_were_measured() -> None:
+    results = PROJECT / "benchmarks" / "results" / "precision_cost.json"
+    ratios = json.loads(results.read_text())["ratios"]
+    assert round(ratios["with"]["median"], 2) == numeric_class.BFLOAT16_GAIN
+    assert round(ratios["without"]["median"], 2) == numeric_class.BFLOAT16_COST
 
 
 def test_of_gpus_all_must_have_bfloat16(machine: Machine) -> None:

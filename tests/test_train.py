@@ -229,7 +229,9 @@ def four_epochs(tiny_params: Path) -> Path:
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 3])
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("precision", "schedule"), [("float32", "constant"), ("mixed_bfloat16", "one_cycle")]
+)
 def test_an_interrupted_training_ends_with_the_bytes_of_an_uninterrupted_one(
     four_epochs: Path,
     normalized: Path,
@@ -238,8 +240,10 @@ def test_an_interrupted_training_ends_with_the_bytes_of_an_uninterrupted_one(
     capsys: pytest.CaptureFixture[str],
     epochs: int,
     precision: str,
+    schedule: str,
 ) -> None:
     change(four_epochs, "precision: float32", f"precision: {precision}")
+    change(four_epochs, "schedule: constant", f"schedule: {schedule}")
     whole = train(four_epochs, normalized, tmp_path / "whole")
     interrupt_after(monkeypatch, epochs, four_epochs, normalized, tmp_path / "resumed")
     assert not list((tmp_path / "resumed").rglob("*.keras"))
