@@ -12,7 +12,7 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro fast ui deploy worker test test-real faults readme bench lint lock
+.PHONY: help environment repro fast ui deploy worker test test-real faults readme bench fast-recipe lint lock
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,9 +46,17 @@ faults: $(INSTALLED)  ## Break everything on purpose, for half an hour, and writ
 readme: $(INSTALLED)  ## Write the results into the tables of the README
 	convdepth readme README.md --metrics metrics --notebook data/notebook.json
 
-bench: $(INSTALLED)  ## Measure, on a machine that does nothing else, and write benchmarks/
-	python benchmarks/flow_overhead.py
+bench: $(INSTALLED)  ## Measure, for two hours, on a machine that does nothing else, and write benchmarks/
+	python benchmarks/around_training.py
+	python benchmarks/operations.py
+	python benchmarks/training_speed.py
+	python benchmarks/precision_cost.py
+	python benchmarks/growth.py
 	python benchmarks/checkpoint_cost.py
+	python benchmarks/flow_overhead.py
+
+fast-recipe: $(INSTALLED)  ## Measure which recipe is fast, by held-out images, and write benchmarks/
+	python benchmarks/fast_recipe.py
 
 lint: $(INSTALLED)  ## Check style and types
 	ruff check

@@ -11,11 +11,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reporting import describe_machine, write_results, write_section
+from reporting import describe_machine, record
 from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -55,8 +55,7 @@ def main() -> None:
         "repro_over_status": round(statistics.median(ratios), 2),
         "bytes": _sizes(),
     }
-    write_results("around_training", result)
-    write_section("around_training", _table(result))
+    record("around_training", result, table)
 
 
 def _time(command: Sequence[str]) -> float:
@@ -74,7 +73,8 @@ def _sizes() -> dict[str, int]:
     return {out["path"]: out["size"] for stage in stages.values() for out in stage.get("outs", [])}
 
 
-def _table(result: dict[str, Any]) -> list[str]:
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Give the lines for the README."""
     lines = ["| command | median | slowest |", "|---|--:|--:|"]
     for name, seconds in result["seconds"].items():
         lines.append(f"| `{name}` | {statistics.median(seconds):.2f} s | {max(seconds):.2f} s |")

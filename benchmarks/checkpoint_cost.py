@@ -12,16 +12,17 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reporting import describe_machine, write_results, write_section
+from reporting import describe_machine, record
 
 from convdepth.architecture import Architecture
 from convdepth.checkpoints import Checkpoints, State
 from convdepth.images import IMAGE_SHAPE, NUM_CLASSES, SPLIT_SIZES
-from convdepth.params import Params, Train, read_params
+from convdepth.params import Train, read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import configure
 from convdepth.train import build_trainer, train_epoch
@@ -45,8 +46,7 @@ def main() -> None:
             for name, architecture in params.architectures.items()
         }
     result = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds}
-    write_results("checkpoint_cost", result)
-    write_section("checkpoint_cost", _table(params, result))
+    record("checkpoint_cost", result, table)
 
 
 def _measure(
@@ -79,10 +79,10 @@ def _data(images: int) -> TrainingData:
     return TrainingData(training, Subset(pixels, labels, np.arange(10)))
 
 
-def _table(params: Params, result: dict[str, Any]) -> list[str]:
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Give the lines for the README."""
     rows = ["| network | an epoch | a checkpoint | share | largest |", "|---|--:|--:|--:|--:|"]
-    for name in params.architectures:
-        times = result["seconds"][name]
+    for name, times in result["seconds"].items():
         shares = [b / a for a, b in zip(times["epoch"], times["checkpoint"], strict=True)]
         epoch, checkpoint = (statistics.median(times[key]) for key in ("epoch", "checkpoint"))
         rows.append(

@@ -21,13 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-from reporting import describe_machine, write_results, write_section
+from reporting import describe_machine, record
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -77,8 +77,7 @@ def main() -> None:
         "seconds": times,
         **_summarize(times),
     }
-    write_results("flow_overhead", result)
-    write_section("flow_overhead", _table(result))
+    record("flow_overhead", result, table)
 
 
 def _measure(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
@@ -180,7 +179,8 @@ def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
     raise SystemExit("the Prefect server has ended")
 
 
-def _table(result: dict[str, Any]) -> list[str]:
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Give the lines for the README."""
     rows = ["| | median | fastest to slowest | over the longest path |", "|---|--:|--:|--:|"]
     for name, median in result["medians"].items():
         seconds = result["seconds"][name]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from interleaving import Arm, measure, run_arm
 from networks import NORMALIZED, PARAMS
-from reporting import describe_machine, write_results, write_section
+from reporting import describe_machine, record
 
 NETWORK = "cnn3"
 IMAGES = 7680
@@ -33,8 +33,7 @@ def main() -> None:
         "networks": _by_networks(rounds),
         "jobs": _by_jobs(rounds),
     }
-    write_results("growth", result)
-    write_section("growth", _table(result))
+    record("growth", result, table)
 
 
 def _command(images: int) -> Sequence[Any]:
@@ -101,7 +100,8 @@ def _line(seconds: Mapping[int, float]) -> dict[str, Any]:
     }
 
 
-def _table(result: Mapping[str, Any]) -> list[str]:
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Give the lines for the README."""
     lines = []
     for what in ("images", "networks"):
         found = result[what]

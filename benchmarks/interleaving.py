@@ -83,7 +83,7 @@ def run_arm(arm: Arm) -> Sample:
 def _started(
     command: Sequence[str | Path], environment: Mapping[str, str]
 ) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=ARMS,
         env={**os.environ, **environment},
@@ -91,12 +91,11 @@ def _started(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _write_line(process: "subprocess.Popen[str]", line: str) -> None:

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reporting import describe_machine, write_results, write_section
+from reporting import describe_machine, record
 
 from convdepth.params import read_params
 from convdepth.progress import TrainingProgress
@@ -49,8 +50,7 @@ def main() -> None:
             result["milliseconds"][f"{name}, {precision}"] = {
                 operation: round(spent / STEPS, 3) for operation, spent in times.most_common()
             }
-    write_results("operations", result)
-    write_section("operations", _table(result))
+    record("operations", result, table)
 
 
 def _watch(name: str, precision: str, folder: str) -> None:
@@ -100,7 +100,8 @@ def _operation(event: str) -> str | None:
     return f"{layer[1]}: {backward}{kind}"
 
 
-def _table(result: dict[str, Any]) -> list[str]:
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Give the lines for the README."""
     lines = []
     for network, times in result["milliseconds"].items():
         total = sum(times.values())

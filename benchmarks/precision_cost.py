@@ -7,11 +7,12 @@ The second is measured on the same CPU, whose bfloat16 instructions oneDNN is to
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from interleaving import Arm, compare, measure
 from networks import PARAMS, describe_layers
-from reporting import describe_machine, write_results, write_section
+from reporting import describe_machine, record
 
 from convdepth.params import read_params
 
@@ -45,8 +46,7 @@ def main() -> None:
         "seconds": seconds,
         "ratios": ratios,
     }
-    write_results("precision_cost", result)
-    write_section("precision_cost", _table(result))
+    record("precision_cost", result, table)
 
 
 def _commands(precision: str) -> dict[str, list[Any]]:
@@ -60,7 +60,8 @@ def _commands(precision: str) -> dict[str, list[Any]]:
     }
 
 
-def _table(result: dict[str, Any]) -> list[str]:
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Give the lines for the README."""
     rows = ["| the CPU's instructions for bfloat16 | time, bfloat16 over float32 |", "|---|--:|"]
     for name, ratio in result["ratios"].items():
         interval = f"{ratio['low']:.2f} to {ratio['high']:.2f}"

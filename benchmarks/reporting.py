@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,22 @@ def write_results(name: str, result: Mapping[str, Any]) -> None:
         name: Of the measurement.
         result: What was measured.
     """
-    text = json.dumps(result, indent=2, sort_keys=True) + "\n"
+    text = json.dumps(result, indent=2) + "\n"
     (FOLDER / "results" / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def record(
+    name: str, result: Mapping[str, Any], table: Callable[[Mapping[str, Any]], list[str]]
+) -> None:
+    """Write ``results/<name>.json``, and the table that follows from it into ``README.md``.
+
+    Args:
+        name: Of the measurement.
+        result: What was measured.
+        table: Gives the lines for the README.
+    """
+    write_results(name, result)
+    write_section(name, table(result))
 
 
 def write_section(name: str, lines: Iterable[str]) -> None:
@@ -41,6 +55,8 @@ def write_section(name: str, lines: Iterable[str]) -> None:
         lines: What shall stand between them.
     """
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    if begin not in README.read_text(encoding="utf-8"):
+        raise ValueError(f"{README} has no place for {name}: expected the line {begin.strip()}")
     before, _, rest = README.read_text(encoding="utf-8").partition(begin)
     text = "\n".join([*lines, ""])
     README.write_text(f"{before}{begin}{text}{end}{rest.partition(end)[2]}", encoding="utf-8")

@@ -1,0 +1,136 @@
+"""Benchmarks: what they compute from what was measured, and that the tables say what it was."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import PROJECT
+from convdepth.params import read_params
+
+FOLDER = PROJECT / "benchmarks"
+
+MEASUREMENTS = sorted(path.stem for path in (FOLDER / "results").glob("*.json"))
+"""Those that have been recorded."""
+
+ARCHITECTURES = read_params(PROJECT / "params.yaml").architectures
+
+
+@pytest.fixture(autouse=True)
+def benchmarks_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
+def load(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize(
+    "name", [each for each in MEASUREMENTS if (FOLDER / f"{each}.py").exists()]
+)
+def test_the_tables_are_those_of_the_results(name: str) -> None:
+    result = json.loads((FOLDER / "results" / f"{name}.json").read_text())
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    section = text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
+    assert section.splitlines() == load(name).table(result)
+
+
+def test_each_measurement_has_a_place_and_a_target() -> None:
+    text, makefile = (FOLDER / "README.md").read_text(), (PROJECT / "Makefile").read_text()
+    for path in FOLDER.glob("*.py"):
+        if "record(" in path.read_text() and path.stem != "reporting":
+            assert f"<!-- {path.stem} -->" in text
+            assert f"benchmarks/{path.name}" in makefile
+
+
+def test_a_table_without_a_place_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporting = load("reporting")
+    (tmp_path / "README.md").write_text("nothing\n")
+    monkeypatch.setattr(reporting, "README", tmp_path / "README.md")
+    with pytest.raises(ValueError, match="has no place for speed"):
+        reporting.write_section("speed", ["| a |"])
+    assert (tmp_path / "README.md").read_text() == "nothing\n"
+
+
+@pytest.mark.parametrize(("jobs", "seconds"), [(1, 10.0), (2, 5.0), (3, 4.0), (8, 4.0)])
+def test_the_job_ends_with_its_last_network(jobs: int, seconds: float) -> None:
+    epochs = {"a": 1.0, "b": 4.0, "c": 2.0, "d": 3.0}
+    assert load("training_speed").job_seconds(epochs, jobs) == seconds
+
+
+def test_the_arithmetic_of_a_trained_image() -> None:
+    flop = {name: load("networks").training_flop(each) for name, each in ARCHITECTURES.items()}
+    # Measured by others before: 71.6, 82.8, 101.7 and 104.1 million.
+    assert {name: round(each / 1e6, 1) for name, each in flop.items()} == {
+        "cnn1": 71.6,
+        "cnn3": 82.8,
+        "cnn5": 101.7,
+        "cnn7": 104.1,
+    }
+
+
+def test_the_notebook_s_code_gets_all_of_its_layers() -> None:
+    layers = json.loads(load("networks").describe_layers(ARCHITECTURES["cnn5"]))
+    assert [layer["kind"] for layer in layers].count("pooling") == 5
+    assert [layer["pool_size"] for layer in layers if layer["kind"] == "pooling"] == [2, 1, 1, 1, 1]
+    assert layers[-1] == {"kind": "dense", "units": 10, "activation": "softmax"}
+
+
+def test_ratios_are_those_of_the_rounds() -> None:
+    compare = load("interleaving").compare
+    # The machine was half as fast in the second round, for both.
+    assert compare([3.0, 6.0, 3.0], [1.0, 2.0, 1.0]) == {"median": 3.0}
+    found = compare([2.0, 4.4, 2.0, 1.8], [1.0, 2.0, 1.0, 1.0])
+    assert found["median"] == 2.0
+    assert 1.8 <= found["low"] <= 2.0 <= found["high"] <= 2.2
+
+
+ARM = """
+import sys
+sys.path.insert(0, {arms!r})
+from protocol import serve
+print("noise on the output")
+serve(lambda: {amount})
+"""
+
+
+def test_arms_are_measured_side_by_side() -> None:
+    interleaving = load("interleaving")
+    script = ARM.format(arms=str(FOLDER / "arms"), amount=7)
+    arm = interleaving.Arm(
+        "an arm",
+        {"a": [sys.executable, "-c", script]} | {"b": [sys.executable, "-c", script]},
+        jobs=2,
+    )
+    samples = interleaving.measure([arm], rounds=2)
+    assert [sorted(sample) for sample in samples["an arm"]] == [["a", "b"]] * 2
+    assert samples["an arm"][0]["a"]["amount"] == 7
+    assert samples["an arm"][0]["a"]["peak_bytes"] > 1e6
+
+
+def test_an_arm_that_fails_stops_the_measurement() -> None:
+    interleaving = load("interleaving")
+    with pytest.raises(SystemExit, match="an arm has failed"):
+        interleaving.run_arm(interleaving.Arm("broken", {"a": [sys.executable, "-c", "1/0"]}))
+
+
+@pytest.mark.parametrize(
+    ("event", "operation"),
+    [
+        (
+            "S/gradient_tape/s_1/network_1/block1_conv2_1/convolution/Conv2DBackpropFilter:_MklNativeConv2DBackpropFilter",
+            "block1_conv2: backward: Conv2DBackpropFilter",
+        ),
+        ("S/s_1/network_1/head_dense_1/Relu:_MklNativeFusedMatMul", "head_dense: MatMul"),
+        ("S/adam/Sub_19:Sub", "optimizer"),
+        ("S/s_1/rows_1/GatherV2:GatherV2", "rest: GatherV2"),
+        ("EagerExecute", None),
+    ],
+)
+def test_operations_are_named_by_their_layers(event: str, operation: str | None) -> None:
+    assert load("operations")._operation(event) == operation
