@@ -12,7 +12,7 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro fast ui deploy worker test test-real faults readme bench fast-recipe lint lock
+.PHONY: help environment repro fast ui deploy worker test test-real faults readme bench fast-recipe time-to-accuracy lint lock
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ bench: $(INSTALLED)  ## Measure, for two hours, on a machine that does nothing e
 
 fast-recipe: $(INSTALLED)  ## Measure which recipe is fast, by held-out images, and write benchmarks/
 	python benchmarks/fast_recipe.py
+
+time-to-accuracy: $(INSTALLED)  ## Measure, for two hours, how long the notebook's accuracies take, and write benchmarks/
+	python benchmarks/time_to_accuracy.py
 
 lint: $(INSTALLED)  ## Check style and types
 	ruff check

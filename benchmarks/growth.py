@@ -36,10 +36,10 @@ def main() -> None:
     record("growth", result, table)
 
 
-def _command(images: int) -> Sequence[Any]:
+def _command(images: int, threads: int = 1) -> Sequence[Any]:
     return [
         *(sys.executable, "ours.py", "--params", PARAMS, "--name", NETWORK),
-        *("--normalized", NORMALIZED, "--images", str(images)),
+        *("--normalized", NORMALIZED, "--images", str(images), "--threads", str(threads)),
     ]
 
 
@@ -65,11 +65,12 @@ def _by_networks(rounds: int) -> dict[str, Any]:
 
 
 def _by_jobs(rounds: int) -> dict[str, Any]:
-    """Give the images per second of some trainings at once."""
+    """Give the images per second of some trainings at once, and of one with two threads."""
     arms = [
         Arm(str(jobs), {f"job {number}": _command(3840) for number in range(jobs)}, jobs)
         for jobs in JOBS
     ]
+    arms.append(Arm("1, of two threads", {"job 0": _command(3840, threads=2)}))
     samples = measure(arms, rounds)
     speeds = {
         arm.name: statistics.median(

@@ -63,6 +63,14 @@ def test_the_job_ends_with_its_last_network(jobs: int, seconds: float) -> None:
     assert load("training_speed").job_seconds(epochs, jobs) == seconds
 
 
+def test_epochs_are_counted_until_the_accuracy_is_reached() -> None:
+    module = load("time_to_accuracy")
+    assert module.epochs_to(0.9, [0.8, 0.9, 0.85, 0.95]) == 2
+    assert module.epochs_to(0.96, [0.8, 0.9]) is None
+    assert module._median([3, None, 5]) == 4
+    assert module._median([3, None, None]) is None  # most never reach it
+
+
 def test_the_arithmetic_of_a_trained_image() -> None:
     flop = {name: load("networks").training_flop(each) for name, each in ARCHITECTURES.items()}
     # Measured by others before: 71.6, 82.8, 101.7 and 104.1 million.

@@ -21,13 +21,15 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--preset")
     parser.add_argument("--precision")
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--normalized", type=Path, required=True)
     parser.add_argument("--images", type=int, required=True)
     arguments = parser.parse_args()
     params = read_params(arguments.params)
     changes = dict(params.presets[arguments.preset]) if arguments.preset else {}
-    if arguments.precision:
-        changes["precision"] = arguments.precision
+    for key in ("precision", "threads"):
+        if (value := getattr(arguments, key)) is not None:
+            changes[key] = value
     recipe = params.train.model_copy(update=changes)
     configure(recipe.threads)
     data = read_training_data(arguments.normalized, recipe)

@@ -1,0 +1,140 @@
+"""How long it takes to the accuracies that the notebook recorded: over an hour.
+
+Each network that learns is trained with several seeds by three recipes: the notebook's in float32
+and in bfloat16, and the preset `fast`. Told are the epochs until the test accuracy first reaches
+what the notebook recorded, for how many seeds it does, and what the last epoch has. Seconds follow
+from those of an epoch in ``results/training_speed.json``, which were measured side by side: an
+epoch of the notebook's code has the same recipe as ours in float32, and so needs as many.
+
+Nothing is selected here: the recipes are fixed before. What was trained before is not trained
+again. Writes ``benchmarks/results/time_to_accuracy.json``, and the table in
+``benchmarks/README.md``.
+"""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from networks import PARAMS, PROJECT
+from reporting import FOLDER, describe_machine, record
+from training_speed import FAST, MIXED, NOTEBOOK, OURS, job_seconds
+from trainings import Training, run_trainings
+
+from convdepth.notebook import read_notebook
+from convdepth.params import read_params
+
+SEEDS = (1, 2, 3, 4, 5)
+
+COLLAPSED = 0.5
+"""What learned has more than this accuracy by far, and what did not has less."""
+
+ARMS = {NOTEBOOK: "float32", OURS: "float32", MIXED: "bfloat16", FAST: "fast"}
+"""The arms of `training_speed`, each with its recipe."""
+
+
+def main() -> None:
+    """Train what is not trained yet, and write the results."""
+    recorded = _recorded()
+    fast = dict(read_params(PARAMS).presets["fast"])
+    recipes = {"float32": {}, "bfloat16": {"precision": "mixed_bfloat16"}, "fast": fast}
+    trainings = {
+        (recipe, name, seed): Training(name, {**changes, "seed": seed})
+        for (recipe, changes), name, seed in product(recipes.items(), recorded, SEEDS)
+    }
+    reached = run_trainings(trainings.values(), FOLDER / "results" / "accuracy_trainings.json")
+    accuracies = {
+        recipe: {
+            name: [reached[trainings[recipe, name, seed].key] for seed in SEEDS]
+            for name in recorded
+        }
+        for recipe in recipes
+    }
+    result = {
+        "machine": describe_machine(),
+        "recorded": recorded,
+        "epochs": {
+            recipe: {
+                name: [epochs_to(recorded[name], each) for each in runs]
+                for name, runs in networks.items()
+            }
+            for recipe, networks in accuracies.items()
+        },
+        "last": {
+            recipe: {name: [each[-1] for each in runs] for name, runs in networks.items()}
+            for recipe, networks in accuracies.items()
+        },
+    }
+    record("time_to_accuracy", {**result, "seconds": _seconds(result["epochs"])}, table)
+
+
+def epochs_to(target: float, accuracies: Sequence[float]) -> int | None:
+    """Count the epochs until an accuracy is reached.
+
+    Args:
+        target: The accuracy, 0 to 1.
+        accuracies: That after each epoch.
+
+    Returns:
+        The number of the first epoch that has it, from 1; None if there is none.
+    """
+    return next((n for n, each in enumerate(accuracies, start=1) if each >= target), None)
+
+
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Give the lines for the README."""
+    names = list(result["recorded"])
+    lines = [
+        f"| recipe | {' | '.join(f'`{name}`: epochs' for name in names)} |",
+        "|---|" + "--:|" * len(names),
+    ]
+    for recipe, networks in result["epochs"].items():
+        cells = []
+        for name in names:
+            median, runs = _median(networks[name]), len(networks[name])
+            found = runs - networks[name].count(None)
+            last = statistics.mean(result["last"][recipe][name])
+            shown = f"{median:g}" if median else "not"
+            cells.append(f"{shown} ({found} of {runs}), ends at {last:.2%}")
+        lines.append(f"| {recipe} | {' | '.join(cells)} |")
+    targets = ", ".join(f"{each:.2%}" for each in result["recorded"].values())
+    lines += ["", f"To reach: {targets}. Medians over the seeds that reach it, if most do.", ""]
+    lines += ["| | seconds for all three | times as fast |", "|---|--:|--:|"]
+    base = result["seconds"][NOTEBOOK]
+    for arm, seconds in result["seconds"].items():
+        shown = f"{seconds:.0f} s" if seconds else "not reached"
+        ratio = f"{base / seconds:.1f}" if base and seconds else ""
+        lines.append(f"| {arm} | {shown} | {ratio} |")
+    return lines
+
+
+def _recorded() -> dict[str, float]:
+    """Give the accuracy that the notebook recorded, of each network that learned."""
+    records = read_notebook(PROJECT / "data" / "notebook.json")
+    accuracies = {name: record.test_accuracy for name, record in records.items()}
+    return {name: each for name, each in accuracies.items() if each > COLLAPSED}
+
+
+def _seconds(epochs: Mapping[str, Mapping[str, list[int | None]]]) -> dict[str, float | None]:
+    """Give the time until all networks have reached it, as each arm uses the machine."""
+    speed = json.loads((FOLDER / "results" / "training_speed.json").read_text(encoding="utf-8"))
+    jobs = {NOTEBOOK: 1}
+    seconds: dict[str, float | None] = {}
+    for arm, recipe in ARMS.items():
+        each = speed["epoch_seconds"][arm]
+        medians = {name: _median(found) for name, found in epochs[recipe].items()}
+        needed = {name: each[name] * number for name, number in medians.items() if number}
+        whole = len(needed) == len(medians)
+        seconds[arm] = round(job_seconds(needed, jobs.get(arm, 2)), 1) if whole else None
+    return seconds
+
+
+def _median(epochs: Sequence[int | None]) -> float | None:
+    """Give the median over the seeds that reach it; None if most do not."""
+    found = [each for each in epochs if each is not None]
+    return statistics.median(found) if 2 * len(found) > len(epochs) else None
+
+
+if __name__ == "__main__":
+    main()
