@@ -116,6 +116,8 @@ def _places() -> Iterator[tuple[str, Any, str]]:
     if "convdepth.train" in sys.modules:
         from convdepth import checkpoints, train
 
+        # Else several batches would be one call, in which nothing of Python's can happen.
+        train.STEPS_PER_EXECUTION = 1
         yield "batch", train.Watch, "on_train_batch_end"
         yield "remove", checkpoints, "_remove"
         yield "clear", checkpoints.Checkpoints, "clear"

@@ -129,7 +129,8 @@ def test_a_signal_ends_a_training_and_leaves_no_file(
         text=True,
     )
     assert process.stdout is not None
-    assert "epoch  1/12" in process.stdout.readline()
+    lines = iter(process.stdout.readline, "")
+    assert "epoch  1/12" in next(line for line in lines if not line.startswith("cnn1  hint: "))
     sent = time.monotonic()
     process.send_signal(number)
     process.communicate(timeout=30)
@@ -184,7 +185,7 @@ def test_a_training_waits_for_the_gpu_until_its_holder_is_killed(
     first, second, *rest = output.splitlines()
     assert first == "tiny: goes on, on GPU 0 (NVIDIA H200), slot 1"
     assert "TensorFlow can use none" in second
-    assert "epoch" in rest[0]
+    assert any("epoch" in line for line in rest)
     assert (tmp_path / "tiny.keras").exists()
 
 

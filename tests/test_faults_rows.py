@@ -119,7 +119,9 @@ ROWS = {
         "devices::a_gpu_that_is_required_and_absent_says_what_was_found",
         "devices::a_required_gpu_that_tensorflow_cannot_use_is_an_error",
     ],
-    "GPU out of memory": ["train::memory_that_is_exhausted_is_told_with_the_batch_size_to_try"],
+    "GPU out of memory": [
+        "training_errors::memory_that_is_exhausted_is_told_with_the_batch_size_to_try"
+    ],
     # Orchestration
     "Prefect server down at the start": [
         "pipelines_flows::a_server_that_is_down_is_told_within_seconds"

@@ -254,9 +254,9 @@ def kill_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
 def test_a_signal_stops_everything_within_seconds(
     harness: str, project: Project, send: Callable[..., None], number: signal.Signals, code: int
 ) -> None:
-    toy.mark(project, "hang-train@one")
+    toy.mark(project, "hang-train@two")
     process = start(project, "pipeline", "--jobs", "1", url=harness)
-    read_until(process, "train@one hangs")
+    read_until(process, "train@two hangs")
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 2  # dvc, and the stage's shell
     send(process, number)
@@ -264,9 +264,9 @@ def test_a_signal_stops_everything_within_seconds(
     assert process.returncode == code
     assert not any(lives(member) for member in family)
     log = toy.log(project)
-    assert log[-1] == "begin train@one"
+    assert log[-1] == "begin train@two"
     assert "end normalize" in log
-    (project.folder / "hang-train@one").unlink()
+    (project.folder / "hang-train@two").unlink()
     assert flows.pipeline(jobs=2, return_state=True).message == "2 unchanged, 5 ran"
 
 

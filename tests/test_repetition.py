@@ -69,7 +69,7 @@ def test_two_trainings_are_equal(
 
 
 DICE = """
-    layer = network.get_layer("head_dense")
+    layer = trainer.layers[-1].get_layer("head_dense")
     noise = abs(hash("dice")) % 1000 * 1e-3
     layer.set_weights([weights + noise for weights in layer.get_weights()])
 """

@@ -87,6 +87,19 @@ def test_equal_parameters_give_equal_bytes(
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in trained]
 
 
+def test_how_many_batches_are_one_call_changes_no_byte(
+    tiny_params: Path,
+    normalized: Path,
+    tmp_path: Path,
+    trained: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert train_module.STEPS_PER_EXECUTION > 1
+    monkeypatch.setattr(train_module, "STEPS_PER_EXECUTION", 1)
+    again = train(tiny_params, normalized, tmp_path / "again")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in trained]
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
