@@ -17,13 +17,13 @@ from trainings import Training, run_trainings
 NETWORKS = ("cnn1", "cnn3", "cnn5")
 """cnn7 does not learn by the notebook's recipe; there is nothing to reach."""
 
-SEEDS = (1, 2)
+SEEDS = (1,)
 
 HELD_OUT = 10_000
 
 FIXED = {"schedule": "one_cycle", "precision": "mixed_bfloat16", "batch_size": 128, "warmup": 0.25}
 
-GRID: Mapping[str, tuple[Any, ...]] = {"epochs": (3, 4, 5), "learning_rate": (0.003, 0.005)}
+GRID: Mapping[str, tuple[Any, ...]] = {"epochs": (3, 4), "learning_rate": (0.003, 0.005)}
 
 NOTEBOOK: Mapping[str, Any] = {"precision": "mixed_bfloat16"}
 """The notebook's recipe in the same precision, for what it reaches on the held-out images."""
@@ -60,7 +60,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         shown = [f"{recipe['epochs']}", f"{recipe['learning_rate']}"] if "epochs" in recipe else []
         cells = [f"{statistics.mean(row['accuracies'][name]):.2%}" for name in NETWORKS]
         rows.append(f"| {' | '.join([*(shown or ['the notebook: 12', '0.001']), *cells])} |")
-    seeds = f"Means over {len(SEEDS)} seeds, of {HELD_OUT:,} held-out training images."
+    seeds = f"Accuracy on {HELD_OUT:,} held-out training images; seeds: {len(SEEDS)}."
     return [*rows, "", seeds]
 
 

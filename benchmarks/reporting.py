@@ -47,16 +47,20 @@ def record(
     write_section(name, table(result))
 
 
-def write_section(name: str, lines: Iterable[str]) -> None:
-    """Put lines between the markers of a measurement in ``README.md``.
+def write_section(name: str, lines: Iterable[str], page: Path = README) -> None:
+    """Put lines between the markers of a measurement in a page.
 
     Args:
         name: That of the markers.
         lines: What shall stand between them.
+        page: By default the ``README.md`` beside this file.
+
+    Raises:
+        ValueError: The page has no such markers.
     """
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    if begin not in README.read_text(encoding="utf-8"):
-        raise ValueError(f"{README} has no place for {name}: expected the line {begin.strip()}")
-    before, _, rest = README.read_text(encoding="utf-8").partition(begin)
+    if begin not in page.read_text(encoding="utf-8"):
+        raise ValueError(f"{page} has no place for {name}: expected the line {begin.strip()}")
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
     text = "\n".join([*lines, ""])
-    README.write_text(f"{before}{begin}{text}{end}{rest.partition(end)[2]}", encoding="utf-8")
+    page.write_text(f"{before}{begin}{text}{end}{rest.partition(end)[2]}", encoding="utf-8")

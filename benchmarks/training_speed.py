@@ -21,8 +21,8 @@ from typing import Any
 
 from environments import python_of
 from interleaving import Arm, Sample, compare, measure
-from networks import NORMALIZED, PARAMS, describe_layers, training_flop
-from reporting import describe_machine, record
+from networks import NORMALIZED, PARAMS, PROJECT, describe_layers, training_flop
+from reporting import describe_machine, record, write_section
 
 from convdepth.images import SPLIT_SIZES
 from convdepth.params import Params, read_params
@@ -62,6 +62,7 @@ def main() -> None:
         **_summarize(params, arms, samples),
     }
     record("training_speed", result, table)
+    write_section("training_speed", summary(result), PROJECT / "README.md")
 
 
 def _arms(params: Params, images: int) -> list[Arm]:
@@ -158,6 +159,9 @@ def _summarize(
             if torch in jobs
         },
         "share_of_peak": _shares(params, samples),
+        "peak_gigabytes": {
+            arm.name: round(_peak_bytes(samples[arm.name]) / 1e9, 2) for arm in arms
+        },
         "peak_gflops": {
             precision: round(statistics.median(map(_gflops, samples[precision])), 1)
             for precision in ("float32", "bfloat16")
@@ -182,6 +186,11 @@ def _shares(params: Params, samples: Mapping[str, list[Sample]]) -> dict[str, fl
     return shares
 
 
+def _peak_bytes(samples: Sequence[Sample]) -> float:
+    """Give the memory of the largest process."""
+    return max(entry["peak_bytes"] for sample in samples for entry in sample.values())
+
+
 def _gflops(sample: Sample) -> float:
     """Give what one core did, in a sample in which all were busy."""
     each = [entry["amount"] / entry["seconds"] / 1e9 for entry in sample.values()]
@@ -196,13 +205,14 @@ def table(result: Mapping[str, Any]) -> list[str]:
     """Give the lines for the README."""
     names = list(next(iter(result["epoch_seconds"].values())))
     rows = [
-        f"| | {' | '.join(f'`{name}`' for name in names)} | four networks | times as fast |",
-        "|---|" + "--:|" * (len(names) + 2),
+        f"| | {' | '.join(f'`{name}`' for name in names)} | all four | times as fast | memory |",
+        "|---|" + "--:|" * (len(names) + 3),
     ]
     for arm, epochs in result["epoch_seconds"].items():
         cells = [f"{epochs[name]:.1f} s" for name in names]
         cells.append(f"{result['job_seconds'][arm]:.0f} s")
         cells.append(_ratio(result["times_as_fast"][arm]))
+        cells.append(f"{result['peak_gigabytes'][arm]:.2f} GB")
         rows.append(f"| {arm} | {' | '.join(cells)} |")
     machine, peak = result["machine"], result["peak_gflops"]
     shares = ", ".join(f"{arm} {share:.0%}" for arm, share in result["share_of_peak"].items())
@@ -220,6 +230,15 @@ def table(result: Mapping[str, Any]) -> list[str]:
         f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds of "
         f"{result['images']:,} images.",
     ]
+
+
+def summary(result: Mapping[str, Any]) -> list[str]:
+    """Give the lines for the front page."""
+    rows = ["| | an epoch of all four networks | times as fast |", "|---|--:|--:|"]
+    for arm, seconds in result["job_seconds"].items():
+        rows.append(f"| {arm} | {seconds:.0f} s | {_ratio(result['times_as_fast'][arm])} |")
+    machine = result["machine"]
+    return [*rows, "", f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds."]
 
 
 def _ratio(ratio: Mapping[str, float]) -> str:

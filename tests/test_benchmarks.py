@@ -46,15 +46,19 @@ def test_each_measurement_has_a_place_and_a_target() -> None:
             assert f"benchmarks/{path.name}" in makefile
 
 
-def test_a_table_without_a_place_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reporting = load("reporting")
-    (tmp_path / "README.md").write_text("nothing\n")
-    monkeypatch.setattr(reporting, "README", tmp_path / "README.md")
+def test_a_table_without_a_place_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("nothing\n")
     with pytest.raises(ValueError, match="has no place for speed"):
-        reporting.write_section("speed", ["| a |"])
-    assert (tmp_path / "README.md").read_text() == "nothing\n"
+        load("reporting").write_section("speed", ["| a |"], page)
+    assert page.read_text() == "nothing\n"
+
+
+def test_the_front_page_quotes_the_speed() -> None:
+    result = json.loads((FOLDER / "results" / "training_speed.json").read_text())
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("<!-- training_speed -->\n")[2].partition("<!-- /training_speed")[0]
+    assert section.splitlines() == load("training_speed").summary(result)
 
 
 @pytest.mark.parametrize(("jobs", "seconds"), [(1, 10.0), (2, 5.0), (3, 4.0), (8, 4.0)])

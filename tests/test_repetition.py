@@ -26,6 +26,8 @@ from convdepth.repetition import (
 )
 from waiting import lives, wait_until
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 COMMAND = Path(sys.executable).parent / "convdepth"
 GRAPH = "stages: {train: {foreach: '${architectures}', do: {cmd: convdepth train}}}"
 Lock = Callable[..., Path]
