@@ -22,7 +22,7 @@ environment: $(INSTALLED)  ## Create or update .venv from the lock
 repro: $(INSTALLED)  ## Run the whole pipeline: only what has changed (JOBS=N: how many at once)
 	python -m pipelines pipeline $(if $(JOBS),--jobs $(JOBS))
 
-fast: $(INSTALLED)  ## The same with the preset `fast` of params.yaml: the notebook's accuracy, sooner
+fast: $(INSTALLED)  ## The same with the preset `fast` of params.yaml
 	python -m pipelines pipeline --preset fast $(if $(JOBS),--jobs $(JOBS))
 
 ui: $(INSTALLED)  ## Start a Prefect server that stays, and say where its page is
