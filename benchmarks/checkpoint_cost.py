@@ -16,17 +16,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from made_up import made_up_data
 from reporting import describe_machine, record
 
 from convdepth.architecture import Architecture
 from convdepth.checkpoints import Checkpoints, State
-from convdepth.images import IMAGE_SHAPE, NUM_CLASSES, SPLIT_SIZES
+from convdepth.images import SPLIT_SIZES
 from convdepth.params import Train, read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import configure
 from convdepth.train import build_trainer, train_epoch
-from convdepth.training_data import Subset, TrainingData
 from convdepth.training_state import build_optimizer, state_arrays
 
 BATCHES = 40
@@ -52,7 +51,7 @@ def main() -> None:
 def _measure(
     architecture: Architecture, recipe: Train, folder: Path, rounds: int
 ) -> dict[str, list[float]]:
-    data = _data(BATCHES * recipe.batch_size)
+    data = made_up_data(BATCHES * recipe.batch_size)
     trainer = build_trainer(architecture, recipe, data)
     build_optimizer(trainer)
     epochs_per_round = SPLIT_SIZES["train"] / len(data.training.rows)
@@ -69,14 +68,6 @@ def _measure(
             times["epoch"].append(round((trained - started) * epochs_per_round, 3))
             times["checkpoint"].append(round(time.perf_counter() - trained, 4))
     return times
-
-
-def _data(images: int) -> TrainingData:
-    random = np.random.default_rng(0)
-    pixels = random.random((images, *IMAGE_SHAPE), np.float32)
-    labels = random.integers(NUM_CLASSES, size=images, dtype=np.uint8)
-    training = Subset(pixels, labels, np.arange(images))
-    return TrainingData(training, Subset(pixels, labels, np.arange(10)))
 
 
 def table(result: Mapping[str, Any]) -> list[str]:

@@ -16,14 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from made_up import made_up_data
 from reporting import describe_machine, record
 
 from convdepth.params import read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import configure, tf
 from convdepth.train import build_trainer, train_epoch
-from convdepth.training_data import Subset, TrainingData
 
 # isort: split
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
@@ -58,12 +57,7 @@ def _watch(name: str, precision: str, folder: str) -> None:
     recipe = params.train.model_copy(update={"precision": precision})
     configure(recipe.threads)
     count = STEPS * recipe.batch_size
-    generator = np.random.default_rng(0)
-    images = generator.random((count, 28, 28, 1), np.float32)
-    labels = generator.integers(10, size=count, dtype=np.uint8)
-    data = TrainingData(
-        Subset(images, labels, np.arange(count)), Subset(images, labels, np.arange(10))
-    )
+    data = made_up_data(count)
     trainer = build_trainer(params.architectures[name], recipe, data)
     progress = TrainingProgress(name, 2, count)
     train_epoch(trainer, recipe, 1, data, progress)

@@ -4,7 +4,6 @@ All of them are checked before the first one runs, and quickly: neither Prefect 
 imported here.
 """
 
-import difflib
 import hashlib
 import itertools
 import json
@@ -22,6 +21,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from convdepth.errors import MachineError, ParameterError
 from convdepth.params import read_architecture, read_params
+from convdepth.wording import suggest
 from pipelines.git import git
 
 PARAMS = Path("params.yaml")
@@ -225,9 +225,7 @@ def _require_values(text: str, changes: Mapping[str, Sequence[Value]]) -> None:
 def _unknown(key: str, known: Sequence[str]) -> str:
     if inside := [name for name in known if name.startswith(f"{key}.")]:
         return f"{key}: expected the key of one value, got a section; in it are {', '.join(inside)}"
-    nearest = difflib.get_close_matches(key, known, n=1)
-    suggestion = f"; did you mean {nearest[0]}?" if nearest else ""
-    return f"{key}: the file has no single value of this key{suggestion}"
+    return f"{key}: the file has no single value of this key{suggest(key, known)}"
 
 
 def _mistakes(experiments: Iterable[Experiment]) -> Iterator[str]:

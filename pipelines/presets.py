@@ -1,11 +1,11 @@
 """Put a preset of ``params.yaml`` in the place of the recipe there, as a user would by hand."""
 
-import difflib
 from pathlib import Path
 
 from convdepth.errors import ParameterError
 from convdepth.files import write_bytes
 from convdepth.params import read_params
+from convdepth.wording import suggest
 from pipelines.grid import PARAMS, Value, set_values
 
 
@@ -29,11 +29,9 @@ def apply_preset(name: str, folder: Path = Path()) -> dict[str, tuple[Value, Val
     params = read_params(path)
     if name not in params.presets:
         known = list(params.presets)
-        nearest = difflib.get_close_matches(name, known, n=1)
-        suggestion = f"; did you mean {nearest[0]}?" if nearest else ""
         raise ParameterError(
             f"{path}: presets.{name}: no such preset; there are {', '.join(known) or 'none'}"
-            f"{suggestion}"
+            f"{suggest(name, known)}"
         )
     changes = {
         f"train.{key}": (getattr(params.train, key), value)

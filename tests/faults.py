@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 
 import drawn
 import project as projects
+from conftest import TINY
 from convdepth.idx import FILE_NAMES
 from convdepth.mnist import MNIST
 from project import Project
@@ -31,13 +32,9 @@ EPOCHS = 3
 
 PARAMS = {"normalize.max_images": 600, "train.epochs": EPOCHS}
 
-NETWORKS = """architectures:
-  tiny:
-    block1:
-      conv1: {filters: 8, kernel_size: 5}
-      pool_size: 4
-      dropout: 0.2
-    head: {units: 32, dropout: 0.2}
+NETWORKS = (
+    TINY.lstrip()
+    + """\
   small:
     block1:
       conv1: {filters: 4, kernel_size: 3}
@@ -48,6 +45,7 @@ NETWORKS = """architectures:
       dropout: 0.2
     head: {units: 16}
 """
+)
 
 STAGES = ("download", "normalize", "validate", "train@tiny", "evaluate@tiny", "plot")
 """One of each kind."""

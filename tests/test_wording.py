@@ -1,6 +1,6 @@
 """Words for numbers of things."""
 
-from convdepth.wording import counted, name_first
+from convdepth.wording import counted, name_first, suggest
 
 
 def test_one_and_more() -> None:
@@ -11,3 +11,8 @@ def test_what_is_many_is_shortened() -> None:
     assert name_first(["a", "b"], 2) == "a, b"
     assert name_first(["a", "b", "c"], 2) == "a, b and 1 more"
     assert name_first([]) == ""
+
+
+def test_what_may_have_been_meant() -> None:
+    assert suggest("fats", ["fast", "tuned"]) == "; did you mean fast?"
+    assert suggest("something", ["fast", "tuned"]) == ""

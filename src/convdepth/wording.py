@@ -1,5 +1,6 @@
-"""Words for numbers of things."""
+"""Words for numbers of things, and for what may have been meant."""
 
+import difflib
 from collections.abc import Sequence
 
 
@@ -28,3 +29,17 @@ def name_first(names: Sequence[str], number: int = 4) -> str:
     """
     shown = ", ".join(names[:number])
     return f"{shown} and {len(names) - number} more" if len(names) > number else shown
+
+
+def suggest(wrong: str, known: Sequence[str]) -> str:
+    """Name what may have been meant.
+
+    Args:
+        wrong: What was written.
+        known: What there is.
+
+    Returns:
+        The end of a sentence, such as ``; did you mean fast?``; empty if nothing is like it.
+    """
+    nearest = difflib.get_close_matches(wrong, known, n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
