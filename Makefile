@@ -12,7 +12,7 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro fast ui deploy worker test test-real faults readme bench fast-recipe time-to-accuracy lint lock
+.PHONY: help environment repro fast ui deploy worker test test-real faults readme bench bench-gpu fast-recipe time-to-accuracy lint lock
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ bench: $(INSTALLED)  ## Measure, for two hours, on a machine that does nothing e
 	python benchmarks/growth.py
 	python benchmarks/checkpoint_cost.py
 	python benchmarks/flow_overhead.py
+
+bench-gpu: $(INSTALLED)  ## Measure on a GPU, and write benchmarks/
+	python benchmarks/gpu_speed.py
 
 fast-recipe: $(INSTALLED)  ## Measure which recipe is fast, by held-out images, and write benchmarks/
 	python benchmarks/fast_recipe.py

@@ -67,22 +67,28 @@ def run_arm(arm: Arm) -> Sample:
         group = pieces[start : start + arm.jobs]
         with ExitStack() as stack:
             processes = [
-                stack.enter_context(_started(arm.commands[piece], arm.environment))
+                stack.enter_context(started(arm.commands[piece], arm.environment))
                 for piece in group
             ]
             for process in processes:
-                _read_line(process)  # it says that it is ready
+                read_line(process)  # it says that it is ready
             for process in processes:
-                _write_line(process, "go")
+                write_line(process, "go")
             for piece, process in zip(group, processes, strict=True):
-                sample[piece] = json.loads(_read_line(process))
+                sample[piece] = json.loads(read_line(process))
     return sample
 
 
 @contextmanager
-def _started(
+def started(
     command: Sequence[str | Path], environment: Mapping[str, str]
 ) -> Iterator["subprocess.Popen[str]"]:
+    """Start an arm, which will say ``ready``; at the end of the block it is stopped.
+
+    Args:
+        command: What to run, in the folder of the arms.
+        environment: Variables beside those of this process.
+    """
     with subprocess.Popen(
         command,
         cwd=ARMS,
@@ -98,12 +104,18 @@ def _started(
             process.kill()
 
 
-def _write_line(process: "subprocess.Popen[str]", line: str) -> None:
+def write_line(process: "subprocess.Popen[str]", line: str) -> None:
+    """Tell an arm what to do: ``go`` or ``once``, see `arms/protocol.py`."""
     if process.stdin is not None:
         print(line, file=process.stdin, flush=True)
 
 
-def _read_line(process: "subprocess.Popen[str]") -> str:
+def read_line(process: "subprocess.Popen[str]") -> str:
+    """Wait for what an arm says next.
+
+    Raises:
+        SystemExit: It has ended.
+    """
     line = process.stdout.readline() if process.stdout is not None else ""
     if not line:
         words = " ".join(map(str, process.args)) if isinstance(process.args, list) else ""

@@ -36,12 +36,16 @@ ARMS = {NOTEBOOK: "float32", OURS: "float32", MIXED: "bfloat16", FAST: "fast"}
 
 def main() -> None:
     """Train what is not trained yet, and write the results."""
-    recorded = _recorded()
-    fast = dict(read_params(PARAMS).presets["fast"])
-    recipes = {"float32": {}, "bfloat16": {"precision": "mixed_bfloat16"}, "fast": fast}
+    params, recorded = read_params(PARAMS), _recorded()
+    recipes: Mapping[str, Mapping[str, Any]] = {
+        "float32": {},
+        "bfloat16": {"precision": "mixed_bfloat16"},
+        "fast": params.presets["fast"],
+    }
+    costliest_first = sorted(recorded, key=lambda name: -params.architectures[name].flop)
     trainings = {
         (recipe, name, seed): Training(name, {**changes, "seed": seed})
-        for (recipe, changes), name, seed in product(recipes.items(), recorded, SEEDS)
+        for seed, (recipe, changes), name in product(SEEDS, recipes.items(), costliest_first)
     }
     reached = run_trainings(trainings.values(), FOLDER / "results" / "accuracy_trainings.json")
     accuracies = {

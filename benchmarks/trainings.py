@@ -41,7 +41,7 @@ def run_trainings(trainings: Iterable[Training], store: Path) -> dict[str, list[
     """Run those trainings that are not in the store yet, and keep each in it when it has ended.
 
     Args:
-        trainings: What to run; the costliest network first, so that none runs alone at the end.
+        trainings: What to run, in this order.
         store: The JSON file of what was run before.
 
     Returns:
@@ -50,7 +50,6 @@ def run_trainings(trainings: Iterable[Training], store: Path) -> dict[str, list[
     known: dict[str, list[float]] = json.loads(store.read_text()) if store.exists() else {}
     params = read_params(PARAMS)
     waiting = [training for training in trainings if training.key not in known]
-    waiting.sort(key=lambda training: -params.architectures[training.name].flop)
     jobs = max(1, (os.cpu_count() or 1) // params.train.threads)
     with ThreadPoolExecutor(jobs) as pool:
         for training, accuracies in zip(waiting, pool.map(_run, waiting), strict=True):

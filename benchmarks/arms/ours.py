@@ -3,13 +3,15 @@
 import argparse
 import dataclasses
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from protocol import serve
 
+import convdepth.train
 from convdepth.params import read_params
 from convdepth.progress import TrainingProgress
-from convdepth.runtime import configure
+from convdepth.runtime import configure, tf
 from convdepth.train import build_trainer, train_epoch
 from convdepth.training_data import read_training_data
 
@@ -24,6 +26,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--normalized", type=Path, required=True)
     parser.add_argument("--images", type=int, required=True)
+    parser.add_argument("--steps", type=int, help="batches of one call")
+    parser.add_argument("--any-order", action="store_true", help="of sums: not deterministic")
+    parser.add_argument("--xla", action="store_true", help="with --any-order")
     arguments = parser.parse_args()
     params = read_params(arguments.params)
     changes = dict(params.presets[arguments.preset]) if arguments.preset else {}
@@ -31,13 +36,21 @@ def main() -> None:
         if (value := getattr(arguments, key)) is not None:
             changes[key] = value
     recipe = params.train.model_copy(update=changes)
-    configure(recipe.threads)
+    if arguments.steps:
+        convdepth.train.STEPS_PER_EXECUTION = arguments.steps
+    if arguments.any_order:
+        with mock.patch.object(tf.config.experimental, "enable_op_determinism"):
+            configure(recipe.threads)
+    else:
+        configure(recipe.threads)
     data = read_training_data(arguments.normalized, recipe)
     data = data._replace(
         training=dataclasses.replace(data.training, rows=np.arange(arguments.images)),
         validation=dataclasses.replace(data.validation, rows=np.arange(arguments.images // 6)),
     )
     trainer = build_trainer(params.architectures[arguments.name], recipe, data)
+    if arguments.xla:
+        trainer.jit_compile = True  # Keras refuses where sums must have a fixed order
     epoch = 0
 
     def unit() -> int:

@@ -19,12 +19,14 @@ def main() -> None:
     parser.add_argument("--normalized", required=True)
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     arguments = parser.parse_args()
-    train = read(arguments.normalized, "train", arguments.images)
-    test = read(arguments.normalized, "test", arguments.images // 6)
-    network = build(arguments.layers).to(memory_format=torch.channels_last)
+    device, bfloat16 = arguments.device, arguments.precision == "bfloat16"
+    train = read(arguments.normalized, "train", arguments.images, device)
+    test = read(arguments.normalized, "test", arguments.images // 6, device)
+    network = build(arguments.layers).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001, eps=1e-7)
-    mixed = torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bfloat16")
+    mixed = torch.autocast(device, torch.bfloat16, enabled=bfloat16)
 
     def unit() -> int:
         fit(network, optimizer, mixed, *train)
@@ -35,12 +37,13 @@ def main() -> None:
     serve(unit)
 
 
-def read(folder: str, split: str, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def read(folder: str, split: str, count: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Read images, channels first in shape and last in memory, and labels."""
     images = np.load(f"{folder}/{split}_images.npy")[:count]
     labels = np.load(f"{folder}/{split}_labels.npy")[:count]
-    tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
-    return tensor.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels).long()
+    tensor = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+    labels_there = torch.from_numpy(labels).long().to(device)
+    return tensor.contiguous(memory_format=torch.channels_last), labels_there
 
 
 def build(entries: list[dict]) -> nn.Sequential:
@@ -75,16 +78,17 @@ def fit(
 ) -> None:
     """Train one epoch in a new order; the loss and the accuracy are kept, as Keras keeps them."""
     network.train()
-    loss_sum, correct = 0.0, 0
-    for rows in torch.randperm(len(images)).split(BATCH_SIZE):
+    sums = torch.zeros(2, device=images.device)  # read at the end: a GPU need not wait before
+    for rows in torch.randperm(len(images), device=images.device).split(BATCH_SIZE):
         optimizer.zero_grad()
         with mixed:
             logits = network(images[rows])
             loss = nn.functional.cross_entropy(logits.float(), labels[rows])
         loss.backward()
         optimizer.step()
-        loss_sum += loss.item() * len(rows)
-        correct += int((logits.argmax(1) == labels[rows]).sum())
+        sums[0] += loss.detach() * len(rows)
+        sums[1] += (logits.argmax(1) == labels[rows]).sum()
+    sums.tolist()
 
 
 @torch.no_grad()
