@@ -40,7 +40,7 @@ def main() -> None:
     recipes: Mapping[str, Mapping[str, Any]] = {
         "float32": {},
         "bfloat16": {"precision": "mixed_bfloat16"},
-        "fast": params.presets["fast"],
+        "fast": dict(params.presets["fast"]),
     }
     costliest_first = sorted(recorded, key=lambda name: -params.architectures[name].flop)
     trainings = {

@@ -25,7 +25,10 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from pipelines.markdown import markdown_table
+from convdepth.comparison import compare, read_state
+from convdepth.comparison_report import to_markdown
+from convdepth.errors import ConvdepthError
+from convdepth.markdown import markdown_table
 from pipelines.regressions import read_metrics as read_values
 
 FIGURE_PIXELS = 1200
@@ -66,6 +69,10 @@ def publish_metrics(folder: Path = Path()) -> None:
         difference = diff_metrics(folder) or "As in the last commit."
         create_markdown_artifact(
             difference, key="metrics-diff", description="dvc metrics diff, against the last commit"
+        )
+    with best_effort("comparison"):
+        create_markdown_artifact(
+            compare_with_commit(folder), key="comparison", description="convdepth compare HEAD"
         )
 
 
@@ -120,6 +127,24 @@ def diff_metrics(folder: Path = Path()) -> str:
         return ""
     table = diff_table(changes, "Metric", precision=DEFAULT_PRECISION, round_digits=True)
     return markdown_table(table.keys(), [[*map(str, row)] for row in table], words=2)
+
+
+def compare_with_commit(folder: Path = Path()) -> str:
+    """Tell for each network whether its answers differ from those of the last commit.
+
+    Args:
+        folder: The root of the project.
+
+    Returns:
+        A table in Markdown, as `convdepth compare HEAD` gives it; or why there is none.
+    """
+    with Repo(str(folder)) as repo:
+        cache = Path(repo.cache.local_cache_dir)
+    try:
+        states = read_state("HEAD", cache, folder), read_state(None, cache, folder)
+        return to_markdown(compare(*states))
+    except ConvdepthError as error:  # as before the first commit with results
+        return f"Not compared: {error}"
 
 
 def _data_url(path: Path) -> str:

@@ -11,8 +11,8 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from convdepth.errors import ConvdepthError, DataError
+from convdepth.markdown import markdown_table
 from convdepth.params import Tolerance
-from pipelines.markdown import markdown_table
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """Values by dotted metric, as `dvc metrics diff` has them, by the stem of the metrics file."""

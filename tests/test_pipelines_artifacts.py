@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pipelines.artifacts import diff_metrics
+from pipelines.artifacts import compare_with_commit, diff_metrics
 from project import Project
 
 # DVC 3.67 builds its graph with a call that its library pygtrie will drop.
@@ -24,3 +24,29 @@ def test_the_difference_is_that_of_dvc(project: Project) -> None:
 
     assert cells(diff_metrics(project.folder)) == cells(said)
     assert ["one.json", "accuracy", "0.5", "0.75", "0.25"] in cells(said)
+
+
+GRAPH = """
+stages:
+  evaluate:
+    foreach: [one]
+    do:
+      cmd: cp ${item}.txt ${item}.csv
+      deps: ["${item}.txt"]
+      outs: ["${item}.csv"]
+"""
+
+
+def test_the_comparison_is_that_with_the_last_commit(project: Project) -> None:
+    assert "is not in commit" in compare_with_commit(project.folder)  # nothing was run yet
+    (project.folder / "dvc.yaml").write_text(GRAPH)
+    answers = project.folder / "one.txt"
+    answers.write_text("index,label,predicted,loss\n0,1,1,0.5\n1,2,2,0.5\n2,3,3,0.5\n")
+    project.repro()
+    project.commit("Results")
+    assert "| one | 100.00 | 100.00 | 0 | 0 | 0 |  | the same" in compare_with_commit(
+        project.folder
+    )
+    answers.write_text(answers.read_text().replace("2,2,", "2,5,"))
+    project.repro()
+    assert "| 1 | 0 | 1 | no evidence of a difference" in compare_with_commit(project.folder)

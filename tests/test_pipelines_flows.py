@@ -62,6 +62,7 @@ def test_the_whole_graph_runs_side_by_side_and_then_not_again(project: Project) 
     shown = artifacts(state)
     assert json.loads(shown["metrics"])[0] == {"metrics": "one", "accuracy": 0.5, "loss": 1.5}
     assert "accuracy" in shown["metrics-diff"]
+    assert shown["comparison"].startswith("Not compared: dvc.lock: is not in commit")
     assert shown["figure-depth"].startswith("![depth](data:image/png;base64,")
     assert shown["progress"] == 100.0
     again = flows.pipeline(jobs=2, return_state=True)

@@ -7,7 +7,7 @@ when their command runs.
 
 import os
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -221,6 +221,30 @@ def summary(name: Name, params: Params = PARAMS) -> None:
     from convdepth.summary import print_summary
 
     print_summary(name, read_architecture(name, params))
+
+
+@app.command(rich_help_panel=QUESTIONS)
+def compare(
+    before: Annotated[
+        str, typer.Argument(metavar="REV", help="A commit as git names it, such as HEAD~1.")
+    ],
+    after: Annotated[
+        str | None, typer.Argument(metavar="[REV]", help="Another one; by default the workspace.")
+    ] = None,
+    style: Annotated[
+        Literal["table", "markdown", "json"],
+        typer.Option("--format", help="table is for a terminal."),
+    ] = "table",
+) -> None:
+    """Say of each network whether its answers differ between two commits beyond chance.
+
+    Accuracy before and after, the difference with its 95 % interval, the images that only one of
+    the two has right, and the p of McNemar's exact test, corrected for several networks. It takes
+    what the networks answered from DVC's cache; nothing is computed anew.
+    """
+    from convdepth.comparison_report import print_comparison
+
+    print_comparison(before, after, style)
 
 
 @app.command(rich_help_panel=QUESTIONS)

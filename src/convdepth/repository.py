@@ -102,11 +102,12 @@ def trained_networks(project: Path = Path()) -> list[str]:
     return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
 
 
-def recorded_outputs(project: Path = Path()) -> list[Output]:
+def recorded_outputs(project: Path = Path(), commit: str | None = None) -> list[Output]:
     """List all outputs that ``dvc.lock`` records.
 
     Args:
         project: The root of the project.
+        commit: Of which the lock is read; None for the one that lies there.
 
     Returns:
         They, stage by stage.
@@ -115,12 +116,37 @@ def recorded_outputs(project: Path = Path()) -> list[Output]:
         DataError: There is no lock, or it is none, or an entry is not of a kind that DVC writes
             here: a path that leaves the project, or another digest than MD5.
     """
-    lock, is_uncached = project / LOCK, _find_uncached(project / GRAPH)
+    lock = project / LOCK
+    is_uncached = _find_uncached(_read_stages(project / GRAPH, commit))
     return [
         _read_output(lock, stage, out, is_uncached)
-        for stage, entry in _read_stages(lock).items()
+        for stage, entry in _read_stages(lock, commit).items()
         for out in _read_outs(lock, stage, entry)
     ]
+
+
+def find_commit(revision: str, project: Path = Path()) -> str:
+    """Find the commit that a user means.
+
+    Args:
+        revision: As git takes it, such as ``HEAD~1``, a branch, a tag, or some digits.
+        project: The root of the project.
+
+    Returns:
+        The 40 digits of the commit.
+
+    Raises:
+        ParameterError: There is none of that name.
+    """
+    # Behind `--end-of-options`, a name that begins with a dash is a name.
+    name = f"{revision}^{{commit}}"
+    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", name, project=project)
+    if not found:
+        raise ParameterError(
+            f"{revision}: there is no such commit here. Expected a name that git knows, such as "
+            f"HEAD, HEAD~1, a branch or a tag; `git log --oneline` lists commits."
+        )
+    return found.decode().split()[-1]
 
 
 def training_command(name: str, project: Path = Path()) -> list[str]:
@@ -352,9 +378,10 @@ def _split_training(file: Path, name: str, command: object) -> list[str]:
     return words
 
 
-def _read_stages(file: Path) -> dict[str, Any]:
+def _read_stages(file: Path, commit: str | None = None) -> dict[str, Any]:
+    content = file if commit is None else _committed(file, commit)
     try:
-        return dict(YAML(typ="safe").load(file)["stages"])
+        return dict(YAML(typ="safe").load(content)["stages"])
     except OSError as error:
         raise DataError(
             f"{file}: cannot be read: {error.strerror}. Run in the project's folder, "
@@ -363,6 +390,17 @@ def _read_stages(file: Path) -> dict[str, Any]:
     except (YAMLError, KeyError, TypeError, ValueError) as error:
         kind = "lock" if file.name == LOCK.name else "pipeline"
         raise DataError(f"{file}: is no DVC {kind}: {error}. Run `git checkout {file}`.") from error
+
+
+def _committed(file: Path, commit: str) -> str:
+    """Give the content of a file in a commit."""
+    content = _git("cat-file", "blob", f"{commit}:./{file.name}", project=file.parent)
+    if content is None:
+        raise DataError(
+            f"{file.name}: is not in commit {commit[:12]}. Name a commit in which the project has "
+            f"results; `git log -- {file.name}` lists them."
+        )
+    return content.decode("utf-8", errors="replace")
 
 
 def _read_outs(lock: Path, stage: str, entry: object) -> list[Any]:
@@ -394,14 +432,14 @@ def _read_output(
     return Output(stage, path, str(md5), cached=not is_uncached(stage, path))
 
 
-def _find_uncached(graph: Path) -> Callable[[str, str], bool]:
+def _find_uncached(graph: dict[str, Any]) -> Callable[[str, str], bool]:
     """Find in ``dvc.yaml`` what DVC keeps no copy of, which ``dvc.lock`` does not say.
 
     What a template such as ``${key}`` stands for does not matter: it may be anything.
     """
     patterns = {
         name: list(_uncached_patterns(body.get("do", body)))
-        for name, body in _read_stages(graph).items()
+        for name, body in graph.items()
         if isinstance(body, dict)
     }
 

@@ -1,4 +1,4 @@
-"""Tables in Markdown, for Prefect's page and for commit messages."""
+"""Tables in Markdown, for Prefect's page, for commit messages, and for the README."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,6 +1,6 @@
 """Tables in Markdown."""
 
-from pipelines.markdown import markdown_table
+from convdepth.markdown import markdown_table
 
 
 def test_words_stand_left_and_numbers_right() -> None:

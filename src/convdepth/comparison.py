@@ -1,0 +1,173 @@
+"""Two states of the project, network by network: do their answers differ beyond chance?
+
+A state is a commit, or the workspace. What each network answered to each test image is among the
+results that DVC keeps, so that nothing has to be computed anew.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from convdepth.errors import DataError, IntegrityError
+from convdepth.repository import LOCK, Output, find_commit, object_path, recorded_outputs
+from convdepth.scores import score
+from convdepth.significance import LEVEL, Paired, holm, pair
+
+EVALUATION = "evaluate@"
+"""What the names of the stages that write predictions begin with; the network follows."""
+
+COLUMNS = ["index", "label", "predicted", "loss"]
+"""What a table of predictions has, at least."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What the networks answered at some time.
+
+    Attributes:
+        label: What the user called it.
+        commit: Its 40 digits; None for the workspace.
+        predictions: Of each network, the digest of its table, and the table; None in the place of
+            a table that is not on this machine.
+    """
+
+    label: str
+    commit: str | None
+    predictions: Mapping[str, tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One network in two states.
+
+    Attributes:
+        network: Its name.
+        verdict: In words, whether its answers differ.
+        paired: The counts; None where there is nothing to count.
+        p: That of the exact test, corrected for the number of networks that differ.
+    """
+
+    network: str
+    verdict: str
+    paired: Paired | None = None
+    p: float | None = None
+
+
+def read_state(revision: str | None, cache: Path, project: Path = Path()) -> State:
+    """Read what the networks answered at some time.
+
+    Args:
+        revision: A commit as git names it; None for the workspace.
+        cache: The folder of DVC's cache.
+        project: The root of the project.
+
+    Raises:
+        ParameterError: There is no such commit.
+        DataError: It has no ``dvc.lock``, or one that cannot be read.
+        IntegrityError: A table is damaged.
+    """
+    commit = None if revision is None else find_commit(revision, project)
+    outputs = {
+        output.stage.removeprefix(EVALUATION): output
+        for output in recorded_outputs(project, commit)
+        if output.stage.startswith(EVALUATION) and output.cached
+    }
+    tables = {name: (out.md5, _read(out, project, cache)) for name, out in outputs.items()}
+    return State(revision or "workspace", commit, tables)
+
+
+def compare(before: State, after: State) -> list[Change]:
+    """Compare two states.
+
+    Args:
+        before: The one.
+        after: The other.
+
+    Returns:
+        One change for each network, first those of ``before``, also where nothing has changed.
+
+    Raises:
+        DataError: A table is none of predictions.
+    """
+    names = dict.fromkeys([*before.predictions, *after.predictions])
+    changes = [_compare(name, before, after) for name in names]
+    differing = [change for change in changes if change.paired and change.paired.differing]
+    corrected = holm([change.paired.p for change in differing if change.paired])
+    judged = {
+        change.network: replace(change, p=p, verdict=f"{_judge(change.paired, p)}{change.verdict}")
+        for change, p in zip(differing, corrected, strict=True)
+        if change.paired
+    }
+    return [judged.get(change.network, change) for change in changes]
+
+
+def _read(output: Output, project: Path, cache: Path) -> bytes | None:
+    """Read the table from the workspace or from DVC's cache, if one of them has it."""
+    for path in (project / output.path, object_path(cache, output.md5)):
+        content = path.read_bytes() if path.is_file() else None
+        if content is not None and _md5(content) == output.md5:
+            return content
+    if content is not None:
+        raise IntegrityError(
+            f"{path}: is damaged: expected the MD5 {output.md5}, got {_md5(content)}. "
+            f"`convdepth verify` says what mends it."
+        )
+    return None
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _compare(name: str, before: State, after: State) -> Change:
+    """Compare one network; where answers differ, the verdict is what follows the judgement."""
+    if name not in before.predictions:
+        return Change(name, f"is not in {before.label}")
+    if name not in after.predictions:
+        return Change(name, f"is no longer in {after.label}")
+    (first_md5, first), (second_md5, second) = before.predictions[name], after.predictions[name]
+    if first is None or second is None:
+        if first_md5 == second_md5:
+            return Change(name, "the same answers")
+        return Change(name, _missing(before.label if first is None else after.label))
+    tables = [_parse(name, content) for content in (first, second)]
+    paired = pair(*tables)
+    if not paired.differing:
+        return Change(name, "the same answers", paired)
+    return Change(name, _collapses(*tables), paired)
+
+
+def _missing(label: str) -> str:
+    return (
+        f"unknown: its predictions in {label} are not in DVC's cache here; `dvc fetch "
+        f"--all-commits` gets them from a remote, or `dvc repro` in that commit"
+    )
+
+
+def _parse(name: str, content: bytes) -> pd.DataFrame:
+    try:
+        return pd.read_csv(io.BytesIO(content), usecols=COLUMNS)
+    except ValueError as error:
+        raise DataError(
+            f"{LOCK}: {EVALUATION}{name}: its table is none of predictions: {error}. "
+            f"Expected the columns {', '.join(COLUMNS)}."
+        ) from error
+
+
+def _collapses(before: pd.DataFrame, after: pd.DataFrame) -> str:
+    had, has = (score(table).status != "ok" for table in (before, after))
+    if had and has:
+        return ": it had learned nothing, and has not now"
+    if had:
+        return ": it had learned nothing, and now it has"
+    return ": it has learned nothing now" if has else ""
+
+
+def _judge(paired: Paired, p: float) -> str:
+    if p >= LEVEL:
+        return "no evidence of a difference"
+    return "improved" if paired.difference > 0 else "became worse"
