@@ -45,7 +45,10 @@ def main() -> None:
     costliest_first = sorted(recorded, key=lambda name: -params.architectures[name].flop)
     trainings = {
         (recipe, name, seed): Training(name, {**changes, "seed": seed})
-        for seed, (recipe, changes), name in product(SEEDS, recipes.items(), costliest_first)
+        # The quickest recipe first: an interrupted run has most of what it can have.
+        for (recipe, changes), seed, name in product(
+            reversed(recipes.items()), SEEDS, costliest_first
+        )
     }
     reached = run_trainings(trainings.values(), FOLDER / "results" / "accuracy_trainings.json")
     accuracies = {

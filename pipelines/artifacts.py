@@ -26,7 +26,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from convdepth.comparison import compare, read_state
-from convdepth.comparison_report import to_markdown
+from convdepth.comparison_report import CHANGES, to_markdown
 from convdepth.errors import ConvdepthError
 from convdepth.markdown import markdown_table
 from pipelines.regressions import read_metrics as read_values
@@ -142,7 +142,7 @@ def compare_with_commit(folder: Path = Path()) -> str:
         cache = Path(repo.cache.local_cache_dir)
     try:
         states = read_state("HEAD", cache, folder), read_state(None, cache, folder)
-        return to_markdown(compare(*states))
+        return to_markdown(compare(*states), CHANGES)
     except ConvdepthError as error:  # as before the first commit with results
         return f"Not compared: {error}"
 

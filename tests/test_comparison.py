@@ -8,8 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convdepth.comparison import State, compare, read_state
-from convdepth.comparison_report import describe, print_comparison, show_p, to_markdown
+from convdepth.comparison import State, compare, compare_networks, read_state
+from convdepth.comparison_report import (
+    CHANGES,
+    describe,
+    print_comparison,
+    print_ranking,
+    show_p,
+    to_markdown,
+)
 from convdepth.errors import DataError, IntegrityError, ParameterError
 from convdepth.repository import cache_folder, object_path, recorded_outputs
 from project import Project
@@ -107,8 +114,8 @@ def test_the_numbers(project: Project) -> None:
     assert result["after"]["commit"] == project.run("git", "rev-parse", "HEAD").strip()
     two = result["networks"]["two"]
     # Wrong before: images 0 to 11; after: 4 to 13.
-    assert (two["images"], two["lost"], two["gained"]) == (IMAGES, 2, 4)
-    assert (two["before_accuracy"], two["after_accuracy"]) == (0.97, 0.975)
+    assert (two["images"], two["only_first"], two["only_second"]) == (IMAGES, 2, 4)
+    assert (two["first_accuracy"], two["second_accuracy"]) == (0.97, 0.975)
     assert two["difference"] == 0.005
     assert two["low"] < 0 < two["high"]
     # Twice (1 + 6 + 15) of 64; the second largest of two, so it stays.
@@ -202,7 +209,39 @@ def test_what_is_printed(project: Project, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_what_did_not_change_needs_no_statistics(project: Project) -> None:
-    assert "McNemar" not in to_markdown(compare(*states(project, "HEAD", None)))
+    assert "McNemar" not in to_markdown(compare(*states(project, "HEAD", None)), CHANGES)
+
+
+def test_each_pair_of_networks(project: Project) -> None:
+    first, second = (compare_networks(state) for state in states(project, "HEAD~1", "HEAD"))
+    found = {each.network: each for each in first}
+    assert {name: each.verdict for name, each in found.items()} == {
+        "one / two": "two is better",
+        "one / three": "three is better",
+        "two / three": "three is better",  # two is wrong about images 0 to 11, three about 0 to 4
+    }
+    pair = found["two / three"].paired
+    assert pair is not None
+    assert (pair.only_first, pair.only_second) == (0, 7)
+    # 2 / 2 ** 7 = 0.0156 alone; of three p, it is the largest, and stays.
+    assert found["two / three"].p == pytest.approx(2 / 2**7)
+    # Now one is wrong about images 0 to 7, and two about 4 to 13.
+    assert second[0].verdict == "no evidence of a difference"
+
+
+def test_pairs_need_all_answers(project: Project) -> None:
+    shutil.rmtree(project.folder / ".dvc" / "cache")
+    with pytest.raises(DataError, match="one: unknown: its predictions in HEAD~1"):
+        compare_networks(states(project, "HEAD~1", None)[0])
+
+
+def test_what_is_printed_of_pairs(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    print_ranking(None, "table", project.folder)
+    assert "one / two" in capsys.readouterr().out
+    print_ranking("HEAD", "json", project.folder)
+    assert json.loads(capsys.readouterr().out)["pairs"]["one / two"]["images"] == IMAGES
+    print_ranking(None, "markdown", project.folder)
+    assert capsys.readouterr().out.startswith("| pair | first | second |")
 
 
 @pytest.mark.parametrize(("p", "shown"), [(0.0, "<1e-300"), (0.6875, "0.69"), (1.2e-9, "1.2e-09")])

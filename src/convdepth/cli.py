@@ -40,6 +40,11 @@ Normalized = Annotated[
 Model = Annotated[Path, typer.Option(help="The trained network (.keras).", metavar="FILE")]
 Notebook = Annotated[Path, typer.Option(help="What the notebook recorded (.json).", metavar="FILE")]
 
+Style = Annotated[
+    Literal["table", "markdown", "json"],
+    typer.Option("--format", help="table is for a terminal."),
+]
+
 PARAMS = Path("params.yaml")
 
 
@@ -231,10 +236,7 @@ def compare(
     after: Annotated[
         str | None, typer.Argument(metavar="[REV]", help="Another one; by default the workspace.")
     ] = None,
-    style: Annotated[
-        Literal["table", "markdown", "json"],
-        typer.Option("--format", help="table is for a terminal."),
-    ] = "table",
+    style: Style = "table",
 ) -> None:
     """Say of each network whether its answers differ between two commits beyond chance.
 
@@ -245,6 +247,22 @@ def compare(
     from convdepth.comparison_report import print_comparison
 
     print_comparison(before, after, style)
+
+
+@app.command(rich_help_panel=QUESTIONS)
+def rank(
+    revision: Annotated[
+        str | None, typer.Argument(metavar="[REV]", help="A commit; by default the workspace.")
+    ] = None,
+    style: Style = "table",
+) -> None:
+    """Say of each pair of networks whether one is better beyond chance.
+
+    As `compare`, with the two networks of a pair in the place of the two commits.
+    """
+    from convdepth.comparison_report import print_ranking
+
+    print_ranking(revision, style)
 
 
 @app.command(rich_help_panel=QUESTIONS)

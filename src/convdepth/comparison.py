@@ -6,6 +6,7 @@ results that DVC keeps, so that nothing has to be computed anew.
 
 import hashlib
 import io
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from convdepth.significance import LEVEL, Paired, holm, pair
 
 EVALUATION = "evaluate@"
 """What the names of the stages that write predictions begin with; the network follows."""
+
+NO_EVIDENCE = "no evidence of a difference"
 
 COLUMNS = ["index", "label", "predicted", "loss"]
 """What a table of predictions has, at least."""
@@ -105,6 +108,39 @@ def compare(before: State, after: State) -> list[Change]:
     return [judged.get(change.network, change) for change in changes]
 
 
+def compare_networks(state: State) -> list[Change]:
+    """Compare each network with each other one.
+
+    Args:
+        state: Has what they answered.
+
+    Returns:
+        One change for each pair, from the network that is first in ``state`` to the other one,
+        called such as ``cnn1 / cnn3``; p is corrected for the number of pairs.
+
+    Raises:
+        DataError: A table is none of predictions, or is not on this machine.
+    """
+    tables = {}
+    for name, (_, content) in state.predictions.items():
+        if content is None:
+            raise DataError(f"{name}: {_missing(state.label)}")
+        tables[name] = _parse(name, content)
+    pairs = list(itertools.combinations(tables, 2))
+    paired = [pair(tables[first], tables[second]) for first, second in pairs]
+    corrected = holm([each.p for each in paired])
+    return [
+        Change(f"{first} / {second}", _rank(first, second, each, p), each, p)
+        for (first, second), each, p in zip(pairs, paired, corrected, strict=True)
+    ]
+
+
+def _rank(first: str, second: str, paired: Paired, p: float) -> str:
+    if p >= LEVEL:
+        return NO_EVIDENCE
+    return f"{second if paired.difference > 0 else first} is better"
+
+
 def _read(output: Output, project: Path, cache: Path) -> bytes | None:
     """Read the table from the workspace or from DVC's cache, if one of them has it."""
     for path in (project / output.path, object_path(cache, output.md5)):
@@ -169,5 +205,5 @@ def _collapses(before: pd.DataFrame, after: pd.DataFrame) -> str:
 
 def _judge(paired: Paired, p: float) -> str:
     if p >= LEVEL:
-        return "no evidence of a difference"
+        return NO_EVIDENCE
     return "improved" if paired.difference > 0 else "became worse"

@@ -1,25 +1,46 @@
-"""`convdepth compare`: what it shows on a terminal, in Markdown, and as JSON."""
+"""`convdepth compare` and `rank`: what they show on a terminal, in Markdown, and as JSON."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from convdepth.comparison import Change, State, compare, read_state
+from convdepth.comparison import Change, State, compare, compare_networks, read_state
 from convdepth.markdown import markdown_table
 from convdepth.repository import cache_folder
 from convdepth.significance import LEVEL, Paired
 
-HEADER = ("network", "before", "after", "difference", "lost", "gained", "p", "verdict")
 
-EXPLANATION = (
-    "Accuracies in percent, differences in points with their 95 % interval (Bonett and Price); "
-    "lost and gained: images that only the network before, or only that after, has right; p: exact "
-    f"McNemar test, corrected for several networks (Holm), below {LEVEL} evidence of a difference. "
-    "These are single trainings: with another seed, each of them comes out a little different."
+class Wording(NamedTuple):
+    """How a kind of comparison is shown.
+
+    Attributes:
+        header: The columns of its table.
+        explanation: What they mean.
+    """
+
+    header: Sequence[str]
+    explanation: str
+
+
+METHODS = (
+    "Accuracies in percent, differences in points with their 95 % interval (Bonett and Price); p "
+    f"of the exact McNemar test, corrected for several (Holm), below {LEVEL} is evidence. These "
+    "are single trainings: with another seed, each network comes out a little different."
+)
+
+CHANGES = Wording(
+    ("network", "before", "after", "difference", "lost", "gained", "p", "verdict"),
+    f"{METHODS} Lost and gained: images that only the network before, or after, has right.",
+)
+
+PAIRS = Wording(
+    ("pair", "first", "second", "difference", "only first", "only second", "p", "verdict"),
+    f"{METHODS} Only first, only second: images that only this one of the two has right.",
 )
 
 
@@ -46,9 +67,35 @@ def print_comparison(
     if style == "json":
         print(json.dumps(describe(*states, changes), indent=2, sort_keys=True))
     elif style == "markdown":
-        print(to_markdown(changes))
+        print(to_markdown(changes, CHANGES))
     else:
-        _print_table(changes, f"{states[0].label} -> {states[1].label}")
+        _print_table(changes, f"{states[0].label} -> {states[1].label}", CHANGES)
+
+
+def print_ranking(revision: str | None, style: str = "table", project: Path = Path()) -> None:
+    """Compare the networks of one state with each other, and print what was found.
+
+    Args:
+        revision: A commit as git names it; None for the workspace.
+        style: ``table`` for the terminal, ``markdown`` or ``json``.
+        project: The root of the project.
+
+    Raises:
+        ParameterError: There is no such commit.
+        DataError: It has no ``dvc.lock``, or what a network answered is not on this machine.
+        IntegrityError: A table of predictions is damaged.
+        MachineError: DVC failed.
+    """
+    state = read_state(revision, cache_folder(project), project)
+    changes = compare_networks(state)
+    if style == "json":
+        pairs = {change.network: _describe(change) for change in changes}
+        commit = {"revision": state.label, "commit": state.commit}
+        print(json.dumps({**commit, "level": LEVEL, "pairs": pairs}, indent=2, sort_keys=True))
+    elif style == "markdown":
+        print(to_markdown(changes, PAIRS))
+    else:
+        _print_table(changes, state.label, PAIRS)
 
 
 def describe(before: State, after: State, changes: Sequence[Change]) -> dict[str, object]:
@@ -61,8 +108,9 @@ def describe(before: State, after: State, changes: Sequence[Change]) -> dict[str
 
     Returns:
         Of both states revision and commit; level; and for each network verdict, images,
-        before_accuracy, after_accuracy, difference, low and high (all -1 to 1), lost and gained
-        (images), p and corrected_p. What is unknown is None.
+        first_accuracy and second_accuracy (that is before and after), difference, low and high
+        (all -1 to 1), only_first and only_second (images), p and corrected_p. What cannot be
+        known is not there.
     """
     return {
         "before": {"revision": before.label, "commit": before.commit},
@@ -72,14 +120,15 @@ def describe(before: State, after: State, changes: Sequence[Change]) -> dict[str
     }
 
 
-def to_markdown(changes: Sequence[Change]) -> str:
+def to_markdown(changes: Sequence[Change], wording: Wording) -> str:
     """Write a comparison as a table in Markdown, and what it means.
 
     Args:
-        changes: What `compare` gave.
+        changes: What `compare` or `compare_networks` gave.
+        wording: How it is shown: `CHANGES` or `PAIRS`.
     """
-    table = markdown_table(HEADER, map(_cells, changes), words=1)
-    return f"{table}\n\n{EXPLANATION}" if _have_p(changes) else table
+    table = markdown_table(wording.header, map(_cells, changes), words=1)
+    return f"{table}\n\n{wording.explanation}" if _have_p(changes) else table
 
 
 def _cells(change: Change) -> list[str]:
@@ -115,39 +164,42 @@ def show_p(p: float) -> str:
 
 
 def _describe(change: Change) -> dict[str, object]:
-    entry: dict[str, object] = {"verdict": change.verdict, "corrected_p": _rounded(change.p)}
-    paired = change.paired
-    if paired is None:
+    entry: dict[str, object] = {"verdict": change.verdict}
+    if change.p is not None:
+        entry["corrected_p"] = _rounded(change.p)
+    if (paired := change.paired) is None:
         return entry
     low, high = paired.interval
     return entry | {
         "images": paired.images,
-        "before_accuracy": round(paired.first_accuracy, 6),
-        "after_accuracy": round(paired.second_accuracy, 6),
+        "first_accuracy": round(paired.first_accuracy, 6),
+        "second_accuracy": round(paired.second_accuracy, 6),
         "difference": round(paired.difference, 6),
         "low": round(low, 6),
         "high": round(high, 6),
-        "lost": paired.only_first,
-        "gained": paired.only_second,
+        "only_first": paired.only_first,
+        "only_second": paired.only_second,
         "p": _rounded(paired.p),
     }
 
 
-def _rounded(p: float | None) -> float | None:
-    return None if p is None else float(f"{p:.6g}")
+def _rounded(p: float) -> float:
+    return float(f"{p:.6g}")
 
 
-def _print_table(changes: Sequence[Change], title: str) -> None:
+def _print_table(changes: Sequence[Change], title: str, wording: Wording) -> None:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for name in HEADER:
-        is_words = name in (HEADER[0], HEADER[-1])
-        table.add_column(name, justify="left" if is_words else "right", overflow="fold")
+    name, *numbers, verdict = wording.header
+    table.add_column(name, no_wrap=True)
+    for number in numbers:
+        table.add_column(number, justify="right", overflow="fold")
+    table.add_column(verdict, overflow="fold")
     for change in changes:
         table.add_row(*_cells(change))
     console = Console()
     console.print(table)
     if _have_p(changes):
-        console.print(EXPLANATION, style="dim", highlight=False)
+        console.print(wording.explanation, style="dim", highlight=False)
 
 
 def _have_p(changes: Sequence[Change]) -> bool:
