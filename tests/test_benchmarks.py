@@ -73,6 +73,16 @@ def test_epochs_are_counted_until_the_accuracy_is_reached() -> None:
     assert module.epochs_to(0.96, [0.8, 0.9]) is None
     assert module._median([3, None, 5]) == 4
     assert module._median([3, None, None]) is None  # most never reach it
+    assert module._cell([3, None, 5], [0.98, 0.97, 0.99]) == "4 (2 of 3), ends at 98.00 ± 1.00 %"
+    assert module._cell([None], [0.98]) == "not (0 of 1), ends at 98.00 %"
+    assert module._cell([], []) == "not trained yet"
+
+
+def test_an_epoch_of_the_preset_is_one_of_the_arm_that_stands_for_it() -> None:
+    params, module = read_params(PROJECT / "params.yaml"), load("time_to_accuracy")
+    fast = dict(params.presets["fast"])
+    assert fast["batch_size"] == params.train.batch_size
+    assert (module.LIKE_FAST, fast["precision"]) == (module.MIXED, "mixed_bfloat16")
 
 
 def test_the_arithmetic_of_a_trained_image() -> None:
