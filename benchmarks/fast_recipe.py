@@ -46,9 +46,8 @@ POINTS: Mapping[tuple[int, int, float], Sequence[str]] = {
 NOTEBOOK: Mapping[str, Any] = {"precision": "mixed_bfloat16"}
 """The notebook's recipe in the same precision, for what it reaches on the held-out images."""
 
-
 SETTINGS = ("epochs", "batch_size", "learning_rate")
-NOTEBOOKS = ("the notebook: 12", "128", "0.001")
+NOTEBOOK_SETTINGS = ("the notebook: 12", "128", "0.001")
 
 
 def main() -> None:
@@ -86,7 +85,9 @@ def table(result: Mapping[str, Any]) -> list[str]:
     for row in result["rows"]:
         recipe = row["recipe"]
         settings = [f"{recipe[key]}" for key in SETTINGS if key in recipe]
-        rows.append(f"| {' | '.join([*(settings or NOTEBOOKS), *_cells(row['accuracies'])])} |")
+        rows.append(
+            f"| {' | '.join([*(settings or NOTEBOOK_SETTINGS), *_cells(row['accuracies'])])} |"
+        )
     seeds = f"Accuracy on {HELD_OUT:,} held-out training images; seeds: {len(SEEDS)}."
     return [*rows, "", seeds]
 

@@ -20,20 +20,14 @@ from contextlib import ExitStack
 from typing import Any
 
 from environments import python_of
-from interleaving import Arm, Sample, compare, read_line, started, write_line
+from interleaving import Arm, Sample, compare, read_line, show_ratio, started, write_line
 from networks import NORMALIZED, PARAMS, describe_layers
 from reporting import describe_machine, record
+from training_speed import MIXED, NOTEBOOK, OURS, TORCH, TORCH_MIXED, TWIN
 
 from convdepth.devices import choose_gpus
 from convdepth.images import SPLIT_SIZES
 from convdepth.params import Params, read_params
-
-NOTEBOOK, OURS, TWIN, MIXED = (
-    "the notebook's code",
-    "ours, float32",
-    "ours, float32, again",
-    "ours, bfloat16",
-)
 
 CHOICES = {
     "bfloat16, sums in any order": ["--any-order"],
@@ -89,8 +83,8 @@ def _arms(params: Params) -> list[Arm]:
         ours(TWIN, "float32"),
         ours(MIXED, "mixed_bfloat16"),
         *(ours(name, "mixed_bfloat16", *more) for name, more in CHOICES.items()),
-        plain("PyTorch, float32", torch),
-        plain("PyTorch, bfloat16", torch, "--precision", "bfloat16"),
+        plain(TORCH, torch),
+        plain(TORCH_MIXED, torch, "--precision", "bfloat16"),
     ]
 
 
@@ -182,11 +176,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
     for arm, seconds in result["job_seconds"].items():
         epochs = result["epoch_seconds"].get(arm, {})
         cells = [f"{epochs[name]:.2f} s" if epochs else "" for name in names]
-        ratio = result["times_as_fast"][arm]
-        shown = f"{ratio['median']:.2f}"
-        if "low" in ratio:
-            shown += f" ({ratio['low']:.2f} to {ratio['high']:.2f})"
-        rows.append(f"| {arm} | {' | '.join(cells)} | {seconds:.1f} s | {shown} |")
+        ratio = show_ratio(result["times_as_fast"][arm])
+        rows.append(f"| {arm} | {' | '.join(cells)} | {seconds:.1f} s | {ratio} |")
     machine = result["machine"]
     failed = f" Did not start: {', '.join(result['failed'])}." if result["failed"] else ""
     where = f"{machine['gpu']}, {machine['cores']} cores, {machine['cpu']}"

@@ -142,3 +142,10 @@ def compare(base: Sequence[float], other: Sequence[float]) -> dict[str, Any]:
         ).confidence_interval
         result |= {"low": round(float(interval.low), 3), "high": round(float(interval.high), 3)}
     return result
+
+
+def show_ratio(ratio: Mapping[str, float]) -> str:
+    """Write what `compare` gave, with its interval where there is one."""
+    if "low" not in ratio:
+        return f"{ratio['median']:.2f}"
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"

@@ -125,7 +125,9 @@ def table(result: Mapping[str, Any]) -> list[str]:
     lines += ["| | seconds for all three | times as fast |", "|---|--:|--:|"]
     base = result["seconds"][NOTEBOOK]
     for arm, seconds in result["seconds"].items():
-        shown = f"{seconds:.0f} s" if seconds else "not reached"
+        is_trained = all(result["epochs"][ARMS[arm]].values())
+        missing = "not reached" if is_trained else "not trained yet"
+        shown = f"{seconds:.0f} s" if seconds else missing
         ratio = f"{base / seconds:.1f}" if base and seconds else ""
         lines.append(f"| {arm} | {shown} | {ratio} |")
     return lines

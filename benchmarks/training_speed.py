@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from environments import python_of
-from interleaving import Arm, Sample, compare, measure
+from interleaving import Arm, Sample, compare, measure, show_ratio
 from networks import NORMALIZED, PARAMS, PROJECT, describe_layers, training_flop
 from reporting import describe_machine, record, write_section
 
@@ -211,13 +211,13 @@ def table(result: Mapping[str, Any]) -> list[str]:
     for arm, epochs in result["epoch_seconds"].items():
         cells = [f"{epochs[name]:.1f} s" for name in names]
         cells.append(f"{result['job_seconds'][arm]:.0f} s")
-        cells.append(_ratio(result["times_as_fast"][arm]))
+        cells.append(show_ratio(result["times_as_fast"][arm]))
         cells.append(f"{result['peak_gigabytes'][arm]:.2f} GB")
         rows.append(f"| {arm} | {' | '.join(cells)} |")
     machine, peak = result["machine"], result["peak_gflops"]
     shares = ", ".join(f"{arm} {share:.0%}" for arm, share in result["share_of_peak"].items())
     torch = ", ".join(
-        f"{_ratio(ratio)} ({arm})" for arm, ratio in result["against_pytorch"].items()
+        f"{show_ratio(ratio)} ({arm})" for arm, ratio in result["against_pytorch"].items()
     )
     return [
         *rows,
@@ -236,15 +236,9 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     """Give the lines for the front page."""
     rows = ["| | an epoch of all four networks | times as fast |", "|---|--:|--:|"]
     for arm, seconds in result["job_seconds"].items():
-        rows.append(f"| {arm} | {seconds:.0f} s | {_ratio(result['times_as_fast'][arm])} |")
+        rows.append(f"| {arm} | {seconds:.0f} s | {show_ratio(result['times_as_fast'][arm])} |")
     machine = result["machine"]
     return [*rows, "", f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds."]
-
-
-def _ratio(ratio: Mapping[str, float]) -> str:
-    if "low" not in ratio:
-        return f"{ratio['median']:.2f}"
-    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ A state is a commit, or the workspace. What each network answered to each test i
 results that DVC keeps, so that nothing has to be computed anew.
 """
 
-import hashlib
 import io
 import itertools
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from convdepth.digests import md5_of
 from convdepth.errors import DataError, IntegrityError
 from convdepth.repository import LOCK, Output, find_commit, object_path, recorded_outputs
 from convdepth.scores import score
@@ -98,12 +98,13 @@ def compare(before: State, after: State) -> list[Change]:
     """
     names = dict.fromkeys([*before.predictions, *after.predictions])
     changes = [_compare(name, before, after) for name in names]
-    differing = [change for change in changes if change.paired and change.paired.differing]
-    corrected = holm([change.paired.p for change in differing if change.paired])
+    differing = [
+        (change, change.paired) for change in changes if change.paired and change.paired.differing
+    ]
+    corrected = holm([paired.p for _, paired in differing])
     judged = {
-        change.network: replace(change, p=p, verdict=f"{_judge(change.paired, p)}{change.verdict}")
-        for change, p in zip(differing, corrected, strict=True)
-        if change.paired
+        change.network: replace(change, p=p, verdict=f"{_judge(paired, p)}{change.verdict}")
+        for (change, paired), p in zip(differing, corrected, strict=True)
     }
     return [judged.get(change.network, change) for change in changes]
 
@@ -145,18 +146,14 @@ def _read(output: Output, project: Path, cache: Path) -> bytes | None:
     """Read the table from the workspace or from DVC's cache, if one of them has it."""
     for path in (project / output.path, object_path(cache, output.md5)):
         content = path.read_bytes() if path.is_file() else None
-        if content is not None and _md5(content) == output.md5:
+        if content is not None and md5_of(content) == output.md5:
             return content
     if content is not None:
         raise IntegrityError(
-            f"{path}: is damaged: expected the MD5 {output.md5}, got {_md5(content)}. "
+            f"{path}: is damaged: expected the MD5 {output.md5}, got {md5_of(content)}. "
             f"`convdepth verify` says what mends it."
         )
     return None
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _compare(name: str, before: State, after: State) -> Change:

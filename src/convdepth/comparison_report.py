@@ -1,7 +1,7 @@
 """`convdepth compare` and `rank`: what they show on a terminal, in Markdown, and as JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,12 +64,8 @@ def print_comparison(
     cache = cache_folder(project)
     states = read_state(before, cache, project), read_state(after, cache, project)
     changes = compare(*states)
-    if style == "json":
-        print(json.dumps(describe(*states, changes), indent=2, sort_keys=True))
-    elif style == "markdown":
-        print(to_markdown(changes, CHANGES))
-    else:
-        _print_table(changes, f"{states[0].label} -> {states[1].label}", CHANGES)
+    title = f"{states[0].label} -> {states[1].label}"
+    _print(style, changes, describe(*states, changes), title, CHANGES)
 
 
 def print_ranking(revision: str | None, style: str = "table", project: Path = Path()) -> None:
@@ -88,14 +84,9 @@ def print_ranking(revision: str | None, style: str = "table", project: Path = Pa
     """
     state = read_state(revision, cache_folder(project), project)
     changes = compare_networks(state)
-    if style == "json":
-        pairs = {change.network: _describe(change) for change in changes}
-        commit = {"revision": state.label, "commit": state.commit}
-        print(json.dumps({**commit, "level": LEVEL, "pairs": pairs}, indent=2, sort_keys=True))
-    elif style == "markdown":
-        print(to_markdown(changes, PAIRS))
-    else:
-        _print_table(changes, state.label, PAIRS)
+    pairs = {change.network: _describe(change) for change in changes}
+    result = {**_name(state), "level": LEVEL, "pairs": pairs}
+    _print(style, changes, result, state.label, PAIRS)
 
 
 def describe(before: State, after: State, changes: Sequence[Change]) -> dict[str, object]:
@@ -113,8 +104,8 @@ def describe(before: State, after: State, changes: Sequence[Change]) -> dict[str
         known is not there.
     """
     return {
-        "before": {"revision": before.label, "commit": before.commit},
-        "after": {"revision": after.label, "commit": after.commit},
+        "before": _name(before),
+        "after": _name(after),
         "level": LEVEL,
         "networks": {change.network: _describe(change) for change in changes},
     }
@@ -129,6 +120,10 @@ def to_markdown(changes: Sequence[Change], wording: Wording) -> str:
     """
     table = markdown_table(wording.header, map(_cells, changes), words=1)
     return f"{table}\n\n{wording.explanation}" if _have_p(changes) else table
+
+
+def _name(state: State) -> dict[str, str | None]:
+    return {"revision": state.label, "commit": state.commit}
 
 
 def _cells(change: Change) -> list[str]:
@@ -185,6 +180,21 @@ def _describe(change: Change) -> dict[str, object]:
 
 def _rounded(p: float) -> float:
     return float(f"{p:.6g}")
+
+
+def _print(
+    style: str,
+    changes: Sequence[Change],
+    result: Mapping[str, object],
+    title: str,
+    wording: Wording,
+) -> None:
+    if style == "json":
+        print(json.dumps(result, indent=2, sort_keys=True))
+    elif style == "markdown":
+        print(to_markdown(changes, wording))
+    else:
+        _print_table(changes, title, wording)
 
 
 def _print_table(changes: Sequence[Change], title: str, wording: Wording) -> None:

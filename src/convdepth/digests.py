@@ -53,6 +53,15 @@ def hash_files(paths: Iterable[Path]) -> dict[Path, Content]:
         return dict(zip(unique, pool.map(_hash_file, unique), strict=True))
 
 
+def md5_of(content: bytes) -> str:
+    """Compute the digest that DVC gives to a file.
+
+    Args:
+        content: Its bytes.
+    """
+    return _md5(content).hexdigest()
+
+
 def folder_md5(files: Mapping[str, str]) -> str:
     """Compute the digest that DVC gives to a folder.
 
@@ -62,7 +71,7 @@ def folder_md5(files: Mapping[str, str]) -> str:
     Returns:
         The MD5 of the list of them, with ``.dir`` behind it.
     """
-    return _md5(_folder_list(files)).hexdigest() + FOLDER_SUFFIX
+    return md5_of(_folder_list(files)) + FOLDER_SUFFIX
 
 
 def _folder_list(files: Mapping[str, str]) -> bytes:

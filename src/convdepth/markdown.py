@@ -1,4 +1,4 @@
-"""Tables in Markdown, for Prefect's page, for commit messages, and for the README."""
+"""Tables in Markdown, for Prefect's page, for commit messages, and for `convdepth compare`."""
 
 from collections.abc import Iterable, Sequence
 

@@ -4,7 +4,6 @@ The one module that speaks to them, for the commands about history, cache and he
 stage. Both are asked in child processes: importing DVC takes a second, and ours is no part of it.
 """
 
-import hashlib
 import re
 import shlex
 import subprocess
@@ -17,7 +16,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from convdepth.digests import FOLDER_SUFFIX, folder_md5
+from convdepth.digests import FOLDER_SUFFIX, folder_md5, md5_of
 from convdepth.errors import DataError, MachineError, ParameterError
 
 LOCK = Path("dvc.lock")
@@ -146,7 +145,7 @@ def find_commit(revision: str, project: Path = Path()) -> str:
             f"{revision}: there is no such commit here. Expected a name that git knows, such as "
             f"HEAD, HEAD~1, a branch or a tag; `git log --oneline` lists commits."
         )
-    return found.decode().split()[-1]
+    return found.decode().split()[-1]  # some versions of git repeat the option before it
 
 
 def training_command(name: str, project: Path = Path()) -> list[str]:
@@ -324,7 +323,7 @@ def committed_md5(output: Output, project: Path = Path()) -> str | None:
     digests = {}
     for name in names:
         content = _git("cat-file", "blob", f"HEAD:./{name}", project=project) or b""
-        digests[name] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        digests[name] = md5_of(content)
     if not output.is_folder:
         return digests.get(output.path)
     within = {str(PurePosixPath(name).relative_to(output.path)): digests[name] for name in names}
