@@ -12,7 +12,7 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro fast ui deploy worker test test-real faults readme bench bench-gpu fast-recipe time-to-accuracy lint lock
+.PHONY: help environment repro fast studies ui deploy worker test test-real faults readme bench bench-gpu fast-recipe time-to-accuracy lint lock
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ repro: $(INSTALLED)  ## Run the whole pipeline: only what has changed (JOBS=N: h
 
 fast: $(INSTALLED)  ## The same with the preset `fast` of params.yaml
 	python -m pipelines pipeline --preset fast $(if $(JOBS),--jobs $(JOBS))
+
+studies: $(INSTALLED)  ## Run the studies, for hours: several seeds of each network (JOBS=N)
+	python -m pipelines studies $(if $(JOBS),--jobs $(JOBS))
 
 ui: $(INSTALLED)  ## Start a Prefect server that stays, and say where its page is
 	python -m pipelines ui

@@ -26,7 +26,7 @@ from convdepth.params import Train, read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import configure
 from convdepth.train import build_trainer, train_epoch
-from convdepth.training_state import build_optimizer, state_arrays
+from convdepth.training_state import build_state, state_arrays
 
 BATCHES = 40
 
@@ -53,7 +53,7 @@ def _measure(
 ) -> dict[str, list[float]]:
     data = made_up_data(BATCHES * recipe.batch_size)
     trainer = build_trainer(architecture, recipe, data)
-    build_optimizer(trainer)
+    build_state(trainer)
     epochs_per_round = SPLIT_SIZES["train"] / len(data.training.rows)
     kept = Checkpoints(folder, {"measured": True})
     history: list[dict[str, float]] = []

@@ -1,7 +1,8 @@
 """How long it takes to the accuracies that the notebook recorded: over an hour.
 
-Each network that learns is trained with several seeds by three recipes: the notebook's in float32
-and in bfloat16, and the preset `fast`. Told are the epochs until the test accuracy first reaches
+Each network that learns is trained with several seeds by three recipes: the notebook's in float32,
+whose trainings are those of the studies (``metrics/replicates``), in bfloat16, and the preset
+`fast`. Told are the epochs until the test accuracy first reaches
 what the notebook recorded, for how many seeds it does, and what the last epoch has. Seconds follow
 from those of an epoch in ``results/training_speed.json``, which were measured side by side: an
 epoch of the notebook's code has the same recipe as ours in float32, and so needs as many.
@@ -48,9 +49,8 @@ def main() -> None:
     arguments = parser.parse_args()
     params, recorded = read_params(PARAMS), _recorded()
     recipes: Mapping[str, Mapping[str, Any]] = {
-        "float32": {},
         "bfloat16": {"precision": "mixed_bfloat16"},
-        "fast": dict(params.presets["fast"]),
+        "fast": params.presets["fast"].model_dump(exclude_unset=True),
     }
     costliest_first = sorted(recorded, key=lambda name: -params.architectures[name].flop)
     trainings = {
@@ -61,17 +61,12 @@ def main() -> None:
         )
     }
     reached = run_trainings(() if arguments.no_training else trainings.values(), STORE)
-    accuracies = {
-        recipe: {
-            name: [
-                reached[key]
-                for seed in SEEDS
-                if (key := trainings[recipe, name, seed].key) in reached
-            ]
-            for name in recorded
+    accuracies = {"float32": {name: _replicates(name) for name in recorded}}
+    for recipe in recipes:
+        keys = {name: [trainings[recipe, name, seed].key for seed in SEEDS] for name in recorded}
+        accuracies[recipe] = {
+            name: [reached[key] for key in found if key in reached] for name, found in keys.items()
         }
-        for recipe in recipes
-    }
     result = {
         "machine": describe_machine(),
         "recorded": recorded,
@@ -88,6 +83,15 @@ def main() -> None:
         },
     }
     record("time_to_accuracy", {**result, "seconds": _seconds(result["epochs"])}, table)
+
+
+def _replicates(name: str) -> list[list[float]]:
+    """Read the test accuracy after each epoch from the studies, for each seed; none yet is none."""
+    path = PROJECT / "metrics" / "replicates" / f"{name}.json"
+    if not path.exists():
+        return []
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    return [run["curves"]["val_accuracy"] for run in runs if run["seed"] in SEEDS]
 
 
 def epochs_to(target: float, accuracies: Sequence[float]) -> int | None:

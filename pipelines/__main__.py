@@ -76,6 +76,16 @@ def plot_results(force: Force = False) -> None:
     _run("flows", "plot_results", force=force)
 
 
+@app.command(rich_help_panel=HERE)
+def studies(jobs: Jobs = None, force: Force = False) -> None:
+    """Run the studies of studies/dvc.yaml: hours of training, with several seeds of each network.
+
+    What they need of the pipeline, and has changed, is run before. Whatever is interrupted goes on
+    where it was.
+    """
+    _run("flows", "studies", jobs=jobs, force=force)
+
+
 @app.command(rich_help_panel=ELSEWHERE)
 def nightly(
     force: Force = False,

@@ -8,6 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Annotated, Any
 
+from dvc.dvcfile import PROJECT_FILE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
@@ -58,13 +59,19 @@ def state_of(work: Callable[[], str]) -> State[Any]:
         return Failed(message=str(error), data=error)
 
 
-def run_graph(select: Callable[[Graph], Graph], jobs: int | None, options: Options) -> str:
+def run_graph(
+    select: Callable[[Graph], Graph],
+    jobs: int | None,
+    options: Options,
+    file: str = PROJECT_FILE,
+) -> str:
     """Run stages of the project in a folder, and show in Prefect what came out.
 
     Args:
         select: Chooses from the whole graph.
         jobs: How many may run at once; by default as many as there are cores for their threads.
         options: How, and where.
+        file: The ``dvc.yaml`` whose graph it is, see `read_graph`.
 
     Returns:
         How many stages ran, were restored, or were unchanged.
@@ -74,7 +81,7 @@ def run_graph(select: Callable[[Graph], Graph], jobs: int | None, options: Optio
         ParameterError: DVC finds no project in the folder, or a parameter is wrong.
     """
     mend_locks(options.folder)
-    whole = read_graph(options.folder)
+    whole = read_graph(options.folder, file)
     before = locked_stages(options.folder)
     graph = select(whole)
     results = run_stages(graph, jobs or default_jobs(options.folder), options)

@@ -9,6 +9,9 @@ from pipelines.execution import Jobs, run_graph, state_of
 from pipelines.graph import Graph
 from pipelines.stages import Options
 
+STUDIES = "studies/dvc.yaml"
+"""The graph of the studies, which depends on that of the pipeline."""
+
 
 @flow(name="prepare-data")
 def prepare_data(force: bool = False) -> State[Any]:
@@ -62,6 +65,21 @@ def pipeline(jobs: Jobs | None = None, force: bool = False) -> State[Any]:
         Completed, or failed with the error.
     """
     return state_of(lambda: run_graph(lambda graph: graph, jobs, Options(force=force)))
+
+
+@flow(name="studies")
+def studies(jobs: Jobs | None = None, force: bool = False) -> State[Any]:
+    """Run the studies, and of the pipeline what they depend on and what has changed.
+
+    Args:
+        jobs: Stages at once; by default as many as there are cores for their threads.
+        force: Run the stages even if nothing has changed.
+
+    Returns:
+        Completed, or failed with the error.
+    """
+    options = Options(force=force)
+    return state_of(lambda: run_graph(lambda graph: graph, jobs, options, STUDIES))
 
 
 def _preparation(graph: Graph) -> Graph:

@@ -96,14 +96,14 @@ class Graph:
         return self.select(lambda stage: stage.name.endswith(f"@{key}"))
 
 
-def read_graph(folder: Path = Path()) -> Graph:
+def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
     """Read the graph that `dvc repro` would walk.
 
-    These are the stages of the folder's own ``dvc.yaml``, and what they depend on elsewhere in
-    the repository.
+    These are the stages of one ``dvc.yaml``, and what they depend on elsewhere in the repository.
 
     Args:
         folder: The root of the project.
+        file: The ``dvc.yaml``, from there; by default its own.
 
     Returns:
         The graph, its stages in the order in which `dvc repro` runs them.
@@ -115,7 +115,7 @@ def read_graph(folder: Path = Path()) -> Graph:
         with Repo(str(folder)) as repo:
             # The edges of DVC's graph point from a stage to what it depends on.
             graph = repo.index.graph
-            own = repo.stage.collect(str(folder / PROJECT_FILE))
+            own = repo.stage.collect(str(folder / file))
             planned = plan_repro(get_active_graph(graph), own)
             return Graph({_name(stage): _read_stage(graph, stage) for stage in planned})
     except DvcException as error:

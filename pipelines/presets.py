@@ -1,6 +1,8 @@
 """Put a preset of ``params.yaml`` in the place of the recipe there, as a user would by hand."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from convdepth.errors import ParameterError
 from convdepth.files import write_bytes
@@ -33,12 +35,30 @@ def apply_preset(name: str, folder: Path = Path()) -> dict[str, tuple[Value, Val
             f"{path}: presets.{name}: no such preset; there are {', '.join(known) or 'none'}"
             f"{suggest(name, known)}"
         )
+    former = flatten(params.train.model_dump())
+    # What a preset does not give stays as it is.
+    wanted = flatten(params.presets[name].model_dump(exclude_unset=True))
     changes = {
-        f"train.{key}": (getattr(params.train, key), value)
-        for key, value in params.presets[name]
-        if getattr(params.train, key) != value
+        f"train.{key}": (former[key], value)
+        for key, value in wanted.items()
+        if former[key] != value
     }
     if changes:
         new = {key: value for key, (_, value) in changes.items()}
         write_bytes(path, set_values(path.read_bytes().decode(), new).encode())
     return changes
+
+
+def flatten(section: Mapping[str, Any]) -> dict[str, Value]:
+    """Give the single values of a section by dotted key.
+
+    Args:
+        section: Values, and sections in it.
+    """
+    flat: dict[str, Value] = {}
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{below}": each for below, each in flatten(value).items()}
+        else:
+            flat[key] = value
+    return flat

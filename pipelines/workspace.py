@@ -22,45 +22,61 @@ from convdepth.errors import MachineError
 from convdepth.files import write_text
 from pipelines.git import git
 
-LOCK = Path("dvc.lock")
+LOCKS = (Path("dvc.lock"), Path("studies/dvc.lock"))
+"""What DVC records of the pipeline and of the studies; neither need be there."""
 
 logger = logging.getLogger(__name__)
 
 
 def locked_stages(folder: Path = Path()) -> list[str]:
-    """List the stages that ``dvc.lock`` has, in its order.
+    """List the stages that each ``dvc.lock`` has, in its order.
 
     Args:
         folder: The root of the project.
 
     Returns:
-        Their names; none if there is no such file yet.
+        Their names as `dvc repro` takes them; none where there is no such file yet.
     """
-    return list(_read_lock(folder, parse_yaml).get("stages", {}))
+    return [
+        f"{_prefix(lock)}{name}"
+        for lock in LOCKS
+        for name in _read_lock(folder / lock, parse_yaml).get("stages", {})
+    ]
 
 
 def order_lock(stages: Iterable[str], before: Iterable[str], folder: Path = Path()) -> None:
-    """Put the entries of ``dvc.lock`` into the order in which `dvc repro` would have written them.
+    """Put the entries of each ``dvc.lock`` into the order in which `dvc repro` writes them.
 
     DVC appends what is new when it ends, and of several stages at once each time another one
     ends first. An entry that was there before keeps its place.
 
     Args:
         stages: All stages, in the order in which `dvc repro` runs them.
-        before: The stages that the file had, in its order, when the run began.
+        before: What `locked_stages` gave when the run began.
         folder: The root of the project.
     """
+    wanted = [*before, *stages]
     with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
-        content = _read_lock(folder, parse_yaml_for_update)  # slower, and keeps comments
-        entries = content.get("stages", {})
-        order = [name for name in dict.fromkeys([*before, *stages, *entries]) if name in entries]
-        if order != list(entries):
-            content["stages"] = {name: entries[name] for name in order}
-            write_text(folder / LOCK, dumps_yaml(content))
+        for lock in LOCKS:
+            _order_entries(folder / lock, [name.removeprefix(_prefix(lock)) for name in wanted])
+
+
+def _order_entries(lock: Path, wanted: Iterable[str]) -> None:
+    content = _read_lock(lock, parse_yaml_for_update)  # slower, and keeps comments
+    entries = content.get("stages", {})
+    order = [name for name in dict.fromkeys([*wanted, *entries]) if name in entries]
+    if order != list(entries):
+        content["stages"] = {name: entries[name] for name in order}
+        write_text(lock, dumps_yaml(content))
+
+
+def _prefix(lock: Path) -> str:
+    """Give what stands before the names of a file's stages, as in ``studies/dvc.yaml:``."""
+    return "" if lock.parent == Path() else f"{lock.with_suffix('.yaml').as_posix()}:"
 
 
 def mend_locks(folder: Path = Path()) -> None:
-    """Mend the two files that DVC rewrites in place, and that stop every run if they are torn.
+    """Mend the files that DVC rewrites in place, and that stop every run if they are torn.
 
     A process that is killed can leave half of one. The list of busy files is deleted, since who
     was busy has ended. ``dvc.lock`` becomes that of the last commit, or is deleted if git has
@@ -70,10 +86,11 @@ def mend_locks(folder: Path = Path()) -> None:
         folder: The root of the project.
     """
     _mend_busy_files(folder)
-    if _is_torn(folder / LOCK):
+    if any(_is_torn(folder / lock) for lock in LOCKS):
         with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
-            if _is_torn(folder / LOCK):  # and not only just being written
-                _restore_lock(folder)
+            for lock in LOCKS:
+                if _is_torn(folder / lock):  # and not only just being written
+                    _restore_lock(folder, lock)
 
 
 def _mend_busy_files(folder: Path) -> None:
@@ -99,10 +116,10 @@ def _is_torn(lock: Path) -> bool:
     return False
 
 
-def _restore_lock(folder: Path) -> None:
-    path = folder / LOCK
+def _restore_lock(folder: Path, lock: Path) -> None:
+    path = folder / lock
     try:
-        write_text(path, git("show", f"HEAD:./{LOCK}", folder=folder) + "\n")
+        write_text(path, git("show", f"HEAD:./{lock}", folder=folder) + "\n")
         what = "took that of the last commit"
     except MachineError:  # it was never committed
         path.unlink()
@@ -110,8 +127,7 @@ def _restore_lock(folder: Path) -> None:
     logger.warning("%s was torn, by a process that was killed; %s", path, what)
 
 
-def _read_lock(folder: Path, parse: Callable[[str, Path], Any]) -> dict[str, Any]:
-    path = folder / LOCK
+def _read_lock(path: Path, parse: Callable[[str, Path], Any]) -> dict[str, Any]:
     if not path.exists():
         return {}
     return dict(parse(path.read_text(encoding="utf-8"), path))

@@ -80,7 +80,7 @@ def test_epochs_are_counted_until_the_accuracy_is_reached() -> None:
 
 def test_an_epoch_of_the_preset_is_one_of_the_arm_that_stands_for_it() -> None:
     params, module = read_params(PROJECT / "params.yaml"), load("time_to_accuracy")
-    fast = dict(params.presets["fast"])
+    fast = params.presets["fast"].model_dump()
     assert fast["batch_size"] == params.train.batch_size
     assert (module.LIKE_FAST, fast["precision"]) == (module.MIXED, "mixed_bfloat16")
 

@@ -1,7 +1,8 @@
-"""dvc.yaml: complete deps, and arguments that are the stages' own."""
+"""The two dvc.yaml: complete deps, and arguments that are the stages' own."""
 
 import ast
 import inspect
+import itertools
 import re
 from functools import cache
 from importlib import import_module
@@ -16,12 +17,14 @@ from convdepth import cli
 from convdepth.params import read_params
 
 SOURCES = PROJECT / "src" / "convdepth"
-DVC_YAML = YAML(typ="safe").load(PROJECT / "dvc.yaml")
+FILES = (PROJECT / "dvc.yaml", PROJECT / "studies" / "dvc.yaml")
 ARCHITECTURES = list(read_params(PROJECT / "params.yaml").architectures)
 
 
+@cache
 def stages() -> dict[str, dict[str, Any]]:
-    return {name: stage.get("do", stage) for name, stage in DVC_YAML["stages"].items()}
+    entries = [YAML(typ="safe").load(file)["stages"].items() for file in FILES]
+    return {name: stage.get("do", stage) for name, stage in itertools.chain(*entries)}
 
 
 @cache
@@ -70,7 +73,9 @@ def test_the_command_of_a_stage_has_its_own_name_and_all_arguments(stage: str) -
 @pytest.mark.parametrize("stage", stages())
 def test_the_command_line_passes_each_argument_of_a_stage(stage: str) -> None:
     offered = list(inspect.signature(getattr(cli, stage)).parameters)
-    assert offered == [*arguments(stage), "params"]
+    given = [*arguments(stage), "params", "studies"]
+    assert offered == given[: len(offered)]
+    assert "params" in offered
 
 
 def test_no_module_names_the_data() -> None:

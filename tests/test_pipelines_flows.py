@@ -122,6 +122,46 @@ def test_the_parts_are_flows_of_their_own(project: Project) -> None:
     assert flows.plot_results(force=True, return_state=True).message == "1 ran"
 
 
+STUDIES = """
+vars: ["../params.yaml:architectures"]
+stages:
+  study:
+    foreach: ${architectures}
+    do:
+      wdir: ..
+      cmd: sh work.sh study@${key} ${key}.study
+      deps: ["${key}.model"]
+      outs: ["${key}.study"]
+"""
+
+
+def add_studies(project: Project) -> None:
+    (project.folder / "studies").mkdir()
+    (project.folder / "studies" / "dvc.yaml").write_text(STUDIES)
+
+
+@pytest.mark.usefixtures("harness")
+def test_the_studies_run_what_they_need_and_the_pipeline_does_not_run_them(
+    project: Project, tmp_path: Path
+) -> None:
+    add_studies(project)
+    plain = toy.create(tmp_path / "plain", tmp_path)
+    add_studies(plain)
+    plain.run("dvc", "repro", "studies/dvc.yaml")
+    assert flows.studies(jobs=2, return_state=True).message == "6 ran"
+    log = toy.log(project)
+    assert log.index("end train@one") < log.index("begin study@one")
+    assert "begin plot" not in log
+    assert "begin evaluate@one" not in log
+    locks = [
+        [(each.folder / name).read_bytes() for name in ("dvc.lock", "studies/dvc.lock")]
+        for each in (project, plain)
+    ]
+    assert locks[0] == locks[1]
+    assert flows.pipeline(jobs=2, return_state=True).message == "4 unchanged, 3 ran"
+    assert flows.studies(jobs=2, return_state=True).message == "6 unchanged"
+
+
 @pytest.mark.usefixtures("harness", "project")
 def test_an_unknown_architecture_fails_the_flow() -> None:
     state = flows.train_architecture("three", return_state=True)

@@ -83,5 +83,19 @@ def test_a_torn_dvc_lock_that_git_does_not_have_is_deleted_and_nothing_runs_agai
     assert project.repro() == []  # all of it is restored
 
 
+def test_a_torn_lock_of_the_studies_is_mended_too(project: Project) -> None:
+    studies = project.folder / "studies"
+    studies.mkdir()
+    (studies / "dvc.yaml").write_text("stages: {study: {cmd: echo 1 > two, outs: [two]}}\n")
+    project.run("dvc", "repro", "studies/dvc.yaml")
+    project.commit("Results")
+    lock = studies / "dvc.lock"
+    whole = lock.read_bytes()
+    lock.write_bytes(whole[:40])
+    mend_locks(project.folder)
+    assert lock.read_bytes() == whole
+    assert locked_stages(project.folder) == ["studies/dvc.yaml:study"]
+
+
 def test_a_project_in_which_nothing_ran_needs_no_mending(project: Project) -> None:
     mend_locks(project.folder)

@@ -12,16 +12,18 @@ import pytest
 
 from convdepth import train as train_module
 from convdepth.archive import load_weights
-from convdepth.dropout import SixteenBitDropout
 from convdepth.errors import DataError, MachineError, ParameterError, TrainingError
 from convdepth.images import read_split
 from convdepth.network import build_network
 from convdepth.params import read_architecture, read_params
+from convdepth.runtime import keras
 from convdepth.train import (
+    build_trainer,
     learning_rate,
     main,
-    seed_dropout,
+    seed_random_layers,
 )
+from convdepth.training_data import read_training_data
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -110,7 +112,16 @@ def test_how_many_batches_are_one_call_changes_no_byte(
         ("schedule: constant", "schedule: one_cycle"),
         ("precision: float32", "precision: mixed_bfloat16"),
         ("dropout: 0.2}", "dropout: 0.3}"),
+        ("dropout: 0.2}", "dropout: 0}"),
         ("validation_images: 0", "validation_images: 100"),
+        ("weight_decay: 0 ", "weight_decay: 0.1 "),
+        ("label_smoothing: 0 ", "label_smoothing: 0.1 "),
+        ("shift: 0,", "shift: 0.1,"),
+        ("rotation: 0,", "rotation: 0.05,"),
+        ("zoom: 0}", "zoom: 0.1}"),
+        ("  tiny:\n", "  tiny:\n    dropout_scale: 0.5\n"),
+        ("  tiny:\n", "  tiny:\n    dropout_scale: 0\n"),
+        ("pool_size: 4\n", "pool_size: 4\n      batch_normalization: true\n"),
     ],
 )
 def test_each_parameter_of_the_recipe_matters(
@@ -155,29 +166,60 @@ def test_an_epoch_depends_on_the_seed_and_its_number_alone(
     tiny_params: Path, normalized: Path
 ) -> None:
     recipe = read_params(tiny_params).train
-    network = build_network(
-        read_architecture("tiny", tiny_params), seed=1, dropout=SixteenBitDropout
-    )
-    images, _ = read_split(normalized, "train")
+    trainer = build_tiny_trainer(tiny_params, normalized)
 
     def masked(epoch: int) -> np.ndarray:
-        seed_dropout(network, recipe.seed, epoch)
-        return np.asarray(network(images[:5], training=True))
+        seed_random_layers(trainer, recipe.seed, epoch)
+        return np.asarray(trainer(np.arange(5), training=True))
 
     first = masked(1)
     assert not np.array_equal(masked(2), first)
     np.testing.assert_array_equal(masked(1), first)
 
 
-def test_dropout_layers_have_different_masks(tiny_params: Path) -> None:
-    network = build_network(read_architecture("tiny", tiny_params))
-    seed_dropout(network, 1, 1)
-    states = [
-        tuple(np.asarray(layer.seed_generator.state))
-        for layer in network.layers
-        if layer.name.endswith("dropout")
-    ]
-    assert len(set(states)) == len(states) == 2
+def test_no_two_layers_draw_the_same(tiny_params: Path, normalized: Path) -> None:
+    change(tiny_params, AUGMENTATION[0], AUGMENTATION[1])
+    trainer = build_tiny_trainer(tiny_params, normalized)
+    seed_random_layers(trainer, 1, 1)
+    layers = [*trainer.layers, *trainer.layers[-1].layers]
+    generators = [getattr(layer, "generator", None) for layer in layers]
+    generators += [getattr(layer, "seed_generator", None) for layer in layers]
+    states = [tuple(np.asarray(each.state)) for each in generators if each is not None]
+    assert len(set(states)) == len(states) == 5  # two dropouts, three augmentations
+
+
+def build_tiny_trainer(params: Path, normalized: Path) -> keras.Sequential:
+    recipe = read_params(params).train
+    return build_trainer(
+        read_architecture("tiny", params), recipe, read_training_data(normalized, recipe)
+    )
+
+
+AUGMENTATION = ("{shift: 0, rotation: 0, zoom: 0}", "{shift: 0.1, rotation: 0.03, zoom: 0.1}")
+
+
+def test_augmentation_is_in_training_only(tiny_params: Path, normalized: Path) -> None:
+    change(tiny_params, AUGMENTATION[0], AUGMENTATION[1])
+    trainer = build_tiny_trainer(tiny_params, normalized)
+    rows = np.arange(20)
+    images, _ = read_split(normalized, "test")
+    network = trainer.layers[-1]
+    np.testing.assert_array_equal(
+        trainer.predict(rows, verbose=0), network.predict(images[:20], verbose=0)
+    )
+
+
+def test_an_image_is_moved_no_further_than_was_said(tiny_params: Path, normalized: Path) -> None:
+    change(tiny_params, AUGMENTATION[0], "{shift: 0.1, rotation: 0, zoom: 0}")
+    take, shift, _ = build_tiny_trainer(tiny_params, normalized).layers
+    white = np.ones((500, 28, 28, 1), np.float32)
+    moved = np.asarray(shift(white, training=True))
+    assert take.name == "rows"
+    np.testing.assert_allclose(moved[:, 3:-3, 3:-3], 1, atol=1e-5)  # 2.8 pixels at most
+    assert moved[:, 0].min() == moved[:, :, 0].min() == 0  # and background comes in
+    means = moved.mean(axis=(1, 2, 3))
+    assert 0.81 <= means.min() < 0.87  # (25.2 / 28) ** 2 = 0.81 in the corner
+    assert means.max() > 0.98
 
 
 def test_one_line_per_epoch_for_the_log(

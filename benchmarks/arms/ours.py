@@ -31,7 +31,9 @@ def main() -> None:
     parser.add_argument("--xla", action="store_true", help="with --any-order")
     arguments = parser.parse_args()
     params = read_params(arguments.params)
-    changes = dict(params.presets[arguments.preset]) if arguments.preset else {}
+    changes = (
+        params.presets[arguments.preset].model_dump(exclude_unset=True) if arguments.preset else {}
+    )
     for key in ("precision", "threads"):
         if (value := getattr(arguments, key)) is not None:
             changes[key] = value

@@ -2,7 +2,8 @@
 
 An architecture is a chain of *blocks* and a *head*. A block is a few convolutions with ReLU, one
 max pooling and, where it is given, one dropout; the head is a dense layer with ReLU, its dropout,
-and the ten-way softmax that MNIST fixes. Keys are Keras's argument names.
+and the ten-way softmax that MNIST fixes. Keys are Keras's argument names. What the notebook does
+not have, batch normalization and a common scale of all dropouts, is off unless it is given.
 
 Walking an architecture gives one `Layer` for each Keras layer, with its output shape, its number
 of parameters and its cost. The walk is also the check that an image is large enough for each
@@ -13,7 +14,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -44,6 +45,8 @@ class Block(Strict):
     convolutions: dict[str, Convolution]
     pool_size: int = Field(ge=1)
     dropout: Rate | None = None
+    batch_normalization: bool = False
+    """Whether each convolution is followed by one, before its ReLU (Ioffe and Szegedy 2015)."""
 
     @property
     def pools(self) -> bool:
@@ -68,15 +71,29 @@ class Architecture(Strict):
 
     blocks: dict[str, Block]
     head: Head
+    dropout_scale: float = Field(default=1.0, ge=0)
+    """What each dropout rate of the network is multiplied with: 0 turns all of them off."""
 
     @model_validator(mode="before")
     @classmethod
     def _gather_blocks(cls, entry: Any) -> Any:
         return _gather(entry, "blocks")
 
+    @model_validator(mode="after")
+    def _require_rates(self) -> Self:
+        rates = [block.dropout for block in self.blocks.values()]
+        highest = max(rate or 0 for rate in (*rates, self.head.dropout))
+        if highest * self.dropout_scale >= 1:
+            raise _error_below(
+                "dropout_scale",
+                f"expected less than {1 / highest:.6g}, since the highest dropout is {highest} and "
+                f"their product must stay below 1, got {self.dropout_scale}",
+            )
+        return self
+
     @property
     def num_parameters(self) -> int:
-        """The number of trainable parameters; these networks have no other."""
+        """The number of trainable parameters: the means of batch normalization are none."""
         return sum(layer.num_parameters for layer in walk(self))
 
     @property
@@ -99,7 +116,8 @@ class Layer:
         output_shape: Shape of its output for one image.
         num_parameters: Trainable parameters, biases included.
         flop: Floating point operations of the forward pass for one image, a multiplication and an
-            addition counted as two; biases, activations and comparisons are left out.
+            addition counted as two; biases, normalizations, activations and comparisons are left
+            out.
     """
 
     name: str
@@ -140,8 +158,12 @@ def _walk(architecture: Architecture) -> Iterator[Layer]:
 
 def _walk_block(name: str, block: Block, shape: tuple[int, ...]) -> Iterator[Layer]:
     for conv_name, convolution in block.convolutions.items():
-        yield (layer := _convolve(name, conv_name, convolution, shape))
+        bias = not block.batch_normalization
+        yield (layer := _convolve(name, conv_name, convolution, shape, bias))
         shape = layer.output_shape
+        if block.batch_normalization:
+            yield Layer(f"{layer.name}_normalization", "BatchNormalization", shape, 2 * shape[-1])
+            yield Layer(f"{layer.name}_relu", "ReLU", shape)
     if block.pools:
         yield (layer := _pool(name, block.pool_size, shape))
         shape = layer.output_shape
@@ -149,7 +171,9 @@ def _walk_block(name: str, block: Block, shape: tuple[int, ...]) -> Iterator[Lay
         yield Layer(f"{name}_dropout", "Dropout", shape)
 
 
-def _convolve(block: str, name: str, convolution: Convolution, shape: tuple[int, ...]) -> Layer:
+def _convolve(
+    block: str, name: str, convolution: Convolution, shape: tuple[int, ...], bias: bool
+) -> Layer:
     height, width, channels = shape
     size, filters = convolution.kernel_size, convolution.filters
     if convolution.padding == "valid":
@@ -157,7 +181,8 @@ def _convolve(block: str, name: str, convolution: Convolution, shape: tuple[int,
         height, width = height - size + 1, width - size + 1
     weights = size * size * channels * filters
     flop = 2 * weights * height * width
-    return Layer(f"{block}_{name}", "Conv2D", (height, width, filters), weights + filters, flop)
+    parameters = weights + (filters if bias else 0)
+    return Layer(f"{block}_{name}", "Conv2D", (height, width, filters), parameters, flop)
 
 
 def _pool(block: str, size: int, shape: tuple[int, ...]) -> Layer:

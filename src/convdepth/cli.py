@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 STAGES = "Stages, as dvc.yaml calls them"
+STUDIES = "Stages of studies/dvc.yaml"
 QUESTIONS = "Questions"
 HEALTH = "Health"
 
@@ -46,6 +47,7 @@ Style = Annotated[
 ]
 
 PARAMS = Path("params.yaml")
+STUDY_PARAMS = Path("studies/params.yaml")
 
 
 @app.command(rich_help_panel=STAGES)
@@ -213,6 +215,124 @@ def plot(
         tables=tables,
         params=params,
     )
+
+
+@app.command(rich_help_panel=STUDIES)
+def replicate(
+    name: Name,
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many, that of the recipe included.")
+    ],
+    normalized: Normalized,
+    model: Model,
+    history: Annotated[
+        Path, typer.Option(help="Loss and accuracy per epoch (.csv).", metavar="FILE")
+    ],
+    summary: Annotated[
+        Path, typer.Option(help="All runs, and what they say, to write (.json).", metavar="FILE")
+    ],
+    answers: Annotated[
+        Path, typer.Option(help="Each run's answers, to write (.csv).", metavar="FILE")
+    ],
+    checkpoints: Annotated[
+        Path,
+        typer.Option(help="Folder for what an interrupted stage goes on from.", metavar="FOLDER"),
+    ],
+    params: Params = PARAMS,
+) -> None:
+    """Train one network with several seeds, and say how much they differ.
+
+    The first seed is that of params.yaml: its run is the trained network that is there already.
+    The others follow it by one each, and differ from it in nothing else. A stage that is
+    interrupted goes on after its last whole epoch when it is started again.
+    """
+    _check(params, name)
+    _hold(f"replicate@{name}", summary, answers)
+    from convdepth.devices import take_slot
+
+    slot = take_slot(name)
+
+    from convdepth.replicate import main  # TensorFlow, once it is decided what it may compute on
+    from convdepth.runtime import gpus
+
+    if slot is not None:
+        slot.confirm(gpus())
+    main(
+        name=name,
+        seeds=seeds,
+        normalized=normalized,
+        model=model,
+        history=history,
+        summary=summary,
+        answers=answers,
+        checkpoints=checkpoints,
+        params=params,
+    )
+
+
+@app.command(rich_help_panel=STUDIES)
+def collapse(
+    name: Name,
+    normalized: Normalized,
+    summary: Annotated[
+        Path, typer.Option(help="What became of each scale, to write (.json).", metavar="FILE")
+    ],
+    checkpoints: Annotated[
+        Path,
+        typer.Option(help="Folder for what an interrupted stage goes on from.", metavar="FOLDER"),
+    ],
+    params: Params = PARAMS,
+    studies: Annotated[
+        Path, typer.Option(help="The file with the studies' parameters.", metavar="FILE")
+    ] = STUDY_PARAMS,
+) -> None:
+    """Scale the dropouts of one network, and say from which scale on it learns nothing.
+
+    Before the training of each scale and seed it is measured how much of the image gets through
+    the fresh network, and on how much of the way to go masks and batches agree.
+    """
+    _check(params, name)
+    _hold(f"collapse@{name}", summary)
+    from convdepth.study_params import read_study_params
+
+    read_study_params(studies)
+    from convdepth.devices import take_slot
+
+    slot = take_slot(name)
+
+    from convdepth.collapse import main  # TensorFlow, once it is decided what it may compute on
+    from convdepth.runtime import gpus
+
+    if slot is not None:
+        slot.confirm(gpus())
+    main(
+        name=name,
+        normalized=normalized,
+        summary=summary,
+        checkpoints=checkpoints,
+        params=params,
+        studies=studies,
+    )
+
+
+@app.command(rich_help_panel=STUDIES)
+def contrast(
+    replicates: Annotated[
+        Path, typer.Option(help="Folder of each network's answers.", metavar="FOLDER")
+    ],
+    summary: Annotated[Path, typer.Option(help="What differs, to write (.json).", metavar="FILE")],
+    params: Params = PARAMS,
+) -> None:
+    """Say which networks differ when each is trained with several seeds.
+
+    The mean difference of each pair with its interval over seeds and images, and McNemar's exact
+    test of the first seed's answers, corrected for several pairs.
+    """
+    _check(params)
+    _hold("contrast", summary)
+    from convdepth.contrast import main
+
+    main(replicates=replicates, summary=summary, params=params)
 
 
 @app.command(rich_help_panel=QUESTIONS)

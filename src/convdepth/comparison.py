@@ -16,12 +16,10 @@ from convdepth.digests import md5_of
 from convdepth.errors import DataError, IntegrityError
 from convdepth.repository import LOCK, Output, find_commit, object_path, recorded_outputs
 from convdepth.scores import score
-from convdepth.significance import LEVEL, Paired, holm, pair
+from convdepth.significance import LEVEL, NO_EVIDENCE, Paired, holm, pair
 
 EVALUATION = "evaluate@"
 """What the names of the stages that write predictions begin with; the network follows."""
-
-NO_EVIDENCE = "no evidence of a difference"
 
 COLUMNS = ["index", "label", "predicted", "loss"]
 """What a table of predictions has, at least."""

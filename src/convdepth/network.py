@@ -1,8 +1,11 @@
 """From an `Architecture` to a Keras model; the only code that builds layers."""
 
+import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from convdepth.architecture import Architecture, Block
+from convdepth.architecture import Architecture, Block, Convolution, Head
 from convdepth.images import IMAGE_SHAPE, NUM_CLASSES
 from convdepth.runtime import keras
 
@@ -29,49 +32,77 @@ def build_network(
         float32.
     """
     keras.utils.set_random_seed(seed)
+    build = _Builder(precision, dropout, architecture.dropout_scale)
+    blocks = (build.block(name, block) for name, block in architecture.blocks.items())
     return keras.Sequential(
         [
             keras.Input(IMAGE_SHAPE, name="images"),
-            *_block_layers(architecture, precision, dropout),
-            *_head_layers(architecture, precision, dropout),
+            *itertools.chain.from_iterable(blocks),
+            *build.head(architecture.head),
         ],
         # Keras would number what has no name, and so put into the archive what was built before.
         name="network",
     )
 
 
-def _block_layers(
-    architecture: Architecture, precision: str, dropout: type[keras.layers.Dropout]
-) -> Iterator[keras.Layer]:
-    for name, block in architecture.blocks.items():
-        yield from _layers_of_block(name, block, precision, dropout)
+@dataclass(frozen=True)
+class _Builder:
+    """Builds layers with what all of a network have in common.
 
+    Attributes:
+        precision: Their dtype policy.
+        dropout_class: The class of the dropout layers.
+        dropout_scale: What each dropout rate is multiplied with.
+    """
 
-def _layers_of_block(
-    name: str, block: Block, precision: str, dropout: type[keras.layers.Dropout]
-) -> Iterator[keras.Layer]:
-    for conv_name, convolution in block.convolutions.items():
-        yield keras.layers.Conv2D(
+    precision: str
+    dropout_class: type[keras.layers.Dropout]
+    dropout_scale: float
+
+    def block(self, name: str, block: Block) -> Iterator[keras.Layer]:
+        for conv_name, convolution in block.convolutions.items():
+            full_name = f"{name}_{conv_name}"
+            if block.batch_normalization:
+                yield from self.normalized_convolution(full_name, convolution)
+            else:
+                yield self.convolution(full_name, convolution, activation="relu")
+        if block.pools:
+            yield keras.layers.MaxPooling2D(
+                block.pool_size, dtype=self.precision, name=f"{name}_pool"
+            )
+        yield from self.dropout(name, block.dropout)
+
+    def normalized_convolution(self, name: str, convolution: Convolution) -> Iterator[keras.Layer]:
+        yield self.convolution(name, convolution, use_bias=False)  # the normalization has one
+        yield keras.layers.BatchNormalization(dtype=self.precision, name=f"{name}_normalization")
+        yield keras.layers.ReLU(dtype=self.precision, name=f"{name}_relu")
+
+    def convolution(self, name: str, convolution: Convolution, **further: Any) -> keras.Layer:
+        return keras.layers.Conv2D(
             convolution.filters,
             convolution.kernel_size,
             padding=convolution.padding,
-            activation="relu",
-            dtype=precision,
-            name=f"{name}_{conv_name}",
+            dtype=self.precision,
+            name=name,
+            **further,
         )
-    if block.pools:
-        yield keras.layers.MaxPooling2D(block.pool_size, dtype=precision, name=f"{name}_pool")
-    if block.dropout is not None:
-        yield dropout(block.dropout, dtype=precision, name=f"{name}_dropout")
 
+    def dropout(self, name: str, rate: float | None) -> Iterator[keras.Layer]:
+        if rate is not None:
+            yield self.dropout_class(
+                rate * self.dropout_scale, dtype=self.precision, name=f"{name}_dropout"
+            )
 
-def _head_layers(
-    architecture: Architecture, precision: str, dropout: type[keras.layers.Dropout]
-) -> Iterator[keras.Layer]:
-    head = architecture.head
-    yield keras.layers.Flatten(dtype=precision, name="flatten")
-    yield keras.layers.Dense(head.units, activation="relu", dtype=precision, name="head_dense")
-    if head.dropout is not None:
-        yield dropout(head.dropout, dtype=precision, name="head_dropout")
-    # bfloat16 has three digits: too few for probabilities whose logarithm is the loss.
-    yield keras.layers.Dense(NUM_CLASSES, activation="softmax", dtype="float32", name="softmax")
+    def head(self, head: Head) -> Iterator[keras.Layer]:
+        yield keras.layers.Flatten(dtype=self.precision, name="flatten")
+        yield keras.layers.Dense(
+            head.units, activation="relu", dtype=self.precision, name="head_dense"
+        )
+        yield from self.dropout("head", head.dropout)
+        yield self.softmax()
+
+    def softmax(self) -> keras.Layer:
+        # bfloat16 has three digits: too few for probabilities whose logarithm is the loss.
+        return keras.layers.Dense(
+            NUM_CLASSES, activation="softmax", dtype="float32", name="softmax"
+        )

@@ -5,11 +5,12 @@ under two seconds, and before TensorFlow is imported.
 """
 
 import difflib
+import math
 import re
 import reprlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -48,6 +49,10 @@ Requirement = Annotated[
     ),
 ]
 Positive = Annotated[float, Field(gt=0)]
+
+
+File = TypeVar("File", bound=Strict)
+"""All that a YAML file holds."""
 
 
 class Source(Strict):
@@ -93,6 +98,17 @@ class Validate(Strict):
     standard_errors: Positive
 
 
+class Augmentation(Strict):
+    """How far a training image is moved at random, each time that it is shown; 0 is not at all."""
+
+    shift: float = Field(default=0.0, ge=0, le=1)
+    """In both directions, as a share of the image's side."""
+    rotation: float = Field(default=0.0, ge=0, le=0.5)
+    """To both sides, as a share of a whole turn."""
+    zoom: float = Field(default=0.0, ge=0, lt=1)
+    """Smaller and larger, as a share of the image's side."""
+
+
 class Recipe(Strict):
     """How a network is trained, whatever the machine and the question."""
 
@@ -103,6 +119,19 @@ class Recipe(Strict):
     warmup: float = Field(ge=0, lt=1)
     """The share of all steps in which a ``one_cycle`` rises."""
     precision: Literal["float32", "mixed_bfloat16"]
+    weight_decay: float = Field(default=0.0, ge=0)
+    """The share of each weight, times the learning rate, that a step takes off; not of biases."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """The share of the loss that is the same for all ten digits."""
+    augmentation: Augmentation = Augmentation()
+
+    def batches(self, images: int) -> int:
+        """Give the number of batches of one epoch, the last of which may be smaller.
+
+        Args:
+            images: How many it trains on.
+        """
+        return math.ceil(images / self.batch_size)
 
 
 class Train(Recipe):
@@ -197,17 +226,33 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         The parameters, immutable.
 
     Raises:
+        ParameterError: As `read_file`, or there are too few images for what is held out.
+    """
+    params = read_file(path, Params)
+    _require_images_to_train_on(path, params)
+    return params
+
+
+def read_file(path: Path, kind: type[File]) -> File:
+    """Read and check a YAML file.
+
+    Args:
+        path: The file.
+        kind: What it must be.
+
+    Returns:
+        Its values, immutable.
+
+    Raises:
         ParameterError: The file is missing or is no YAML, or values in it are wrong. The message
             has one line for each mistake: the dotted key, what is expected, and what was found.
     """
     entries = _read_yaml(path)
     try:
-        params = Params.model_validate(entries)
+        return kind.model_validate(entries)
     except ValidationError as error:
-        lines = [f"{path}: {_explain(detail)}" for detail in error.errors()]
+        lines = [f"{path}: {_explain(detail, kind)}" for detail in error.errors()]
         raise ParameterError("\n".join(lines)) from None
-    _require_images_to_train_on(path, params)
-    return params
 
 
 def read_architecture(name: str, path: Path = Path("params.yaml")) -> Architecture:
@@ -271,13 +316,13 @@ def _require_images_to_train_on(path: Path, params: Params) -> None:
         )
 
 
-def _explain(detail: ErrorDetails) -> str:
+def _explain(detail: ErrorDetails, file: type[Strict]) -> str:
     """Say one mistake in one line: the dotted key, what is expected, and what was found."""
     key = _dotted_key(detail["loc"])
     found = _show(detail["input"])
     match detail["type"]:
         case "extra_forbidden":
-            return f"{key}: unknown key, set to {found}; {_known_keys(detail['loc'])}"
+            return f"{key}: unknown key, set to {found}; {_known_keys(detail['loc'], file)}"
         case "missing":
             return f"{key}: expected a value, got none; add this key"
         case "key_below":
@@ -299,19 +344,19 @@ def _dotted_key(location: tuple[int | str, ...]) -> str:
     return ".".join(parts).removesuffix(".[key]")
 
 
-def _known_keys(location: tuple[int | str, ...]) -> str:
+def _known_keys(location: tuple[int | str, ...], file: type[Strict]) -> str:
     """Say which keys the section of an unknown key has, and which of them is the nearest."""
     *above, wrong = location
     number = "".join(re.findall(r"\d+$", str(wrong))) or "1"  # blok2 was meant to be block2
     known = [
         f"{GATHERED[name]}{number}" if name in GATHERED else name
-        for name in _fields(_section(above))
+        for name in _fields(_section(above, file))
     ]
     return f"known here: {', '.join(known)}{_suggest(str(wrong), known)}"
 
 
-def _section(location: Sequence[int | str]) -> type[Strict]:
-    section: type[Strict] = Params
+def _section(location: Sequence[int | str], file: type[Strict]) -> type[Strict]:
+    section = file
     for part in location:
         if field := _fields(section).get(str(part)):
             section = next(_models(field.annotation))

@@ -5,6 +5,7 @@ them before the settings that TensorFlow reads while it is imported.
 """
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -44,6 +45,9 @@ def _held_stderr() -> Iterator[None]:
 with _held_stderr():
     import keras
     import tensorflow as tf
+
+# It warns of functions that are traced anew, which several trainings in one process must be.
+tf.get_logger().setLevel(logging.ERROR)
 
 __all__ = [
     "EVALUATION_BATCH_SIZE",

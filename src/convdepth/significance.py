@@ -16,6 +16,8 @@ from convdepth.errors import DataError
 LEVEL = 0.05
 """Below this corrected p there is evidence of a difference."""
 
+NO_EVIDENCE = "no evidence of a difference"
+
 
 @dataclass(frozen=True)
 class Paired:

@@ -1,13 +1,13 @@
 """The stage `train`: fit one network by the recipe, and keep its weights and its history.
 
 Each epoch is one call of `fit`, on images in an order that follows from (seed, epoch), with
-dropout masks that follow from (seed, epoch, layer). So an epoch depends on nothing but the
-parameters, and the weights and the optimizer's state that the epoch before it left. These are
-kept after each epoch: a training that was interrupted goes on from there, and ends with the same
-bytes.
+dropout masks and augmentations that follow from (seed, epoch, layer). So an epoch depends on
+nothing but the parameters, and the weights and the optimizer's state that the epoch before it
+left. These are kept after each epoch: a training that was interrupted goes on from there, and ends
+with the same bytes.
 """
 
-import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pandas as pd
 
 from convdepth.architecture import Architecture
 from convdepth.archive import save_network
+from convdepth.augmentation import augmentation_layers
 from convdepth.checkpoints import Checkpoints, State
 from convdepth.dropout import SixteenBitDropout
 from convdepth.files import write_csv
@@ -28,13 +29,16 @@ from convdepth.progress import TrainingProgress
 from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
 from convdepth.training_data import TakeRows, TrainingData, batches, read_training_data
 from convdepth.training_errors import CheckedLoss, explained_errors
-from convdepth.training_state import build_optimizer, restore, state_arrays
+from convdepth.training_state import build_state, restore, state_arrays
 
 STEPS_PER_EXECUTION = 10
 """Batches that TensorFlow trains on its own; a signal waits for them, for half a second or so."""
 
 HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy")
 """What is kept of each epoch: means over the images, as Keras names them."""
+
+Epoch = dict[str, float]
+"""The number of an epoch, and what is kept of it."""
 
 
 def main(
@@ -68,25 +72,74 @@ def main(
     configure(recipe.threads)
     if advice := advise_precision(recipe.precision):
         print(f"{name}  {advice}", flush=True)
-    trainer = build_trainer(architecture, recipe, data)
     numeric_class = describe_numeric_class(recipe.threads, recipe.precision)
-    data_files, code_files = array_paths(normalized), source_files(Path(__file__))
-    kept = Checkpoints(
-        checkpoints, describe_training(architecture, recipe, data_files, code_files, numeric_class)
-    )
-    epochs = resume(name, trainer, kept)
-    images = len(data.training.rows)
-    with TrainingProgress(name, recipe.epochs, images, done=len(epochs)) as progress:
-        for epoch in range(len(epochs) + 1, recipe.epochs + 1):
-            epochs.append(train_epoch(trainer, recipe, epoch, data, progress))
-            kept.save(State(state_arrays(trainer), epochs))
-    save_network(without_optimizer(trainer, architecture), model)
-    write_csv(history, pd.DataFrame(epochs, columns=["epoch", *HISTORY]))
+    kept = checkpoints_of(architecture, recipe, normalized, numeric_class, checkpoints)
+    network, epochs = fit(name, architecture, recipe, data, kept)
+    save_network(network, model)
+    write_csv(history, epochs)
     write_record(model, numeric_class)
     kept.clear()
 
 
-def resume(name: str, trainer: keras.Model, checkpoints: Checkpoints) -> list[dict[str, float]]:
+def checkpoints_of(
+    architecture: Architecture,
+    recipe: Train,
+    normalized: Path,
+    numeric_class: Mapping[str, Any],
+    folder: Path,
+) -> Checkpoints:
+    """Find the checkpoints of a training by all that its result depends on.
+
+    Args:
+        architecture: What is trained.
+        recipe: How.
+        normalized: The folder of the normalized arrays.
+        numeric_class: On what, from `describe_numeric_class`.
+        folder: Holds the checkpoints of this network, also those of other trainings.
+    """
+    data, code = array_paths(normalized), source_files(Path(__file__))
+    return Checkpoints(folder, describe_training(architecture, recipe, data, code, numeric_class))
+
+
+def fit(
+    name: str,
+    architecture: Architecture,
+    recipe: Train,
+    data: TrainingData,
+    kept: Checkpoints,
+    is_enough: Callable[[Epoch], bool] = lambda _epoch: False,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Train a network, or go on with a training that was interrupted.
+
+    Args:
+        name: What the progress is told of.
+        architecture: What to train.
+        recipe: How.
+        data: What to train on, and to compute the ``val_`` values on.
+        kept: The checkpoints of this training; they stay when it has ended, too.
+        is_enough: Is asked after each epoch whether to end before all are done. Where it looks at
+            the ``val_`` values, these must not be of the test set.
+
+    Returns:
+        The network, in float32 and without an optimizer; and its history, one row per epoch:
+        epoch, loss (nats), accuracy (0 to 1), val_loss, val_accuracy.
+
+    Raises:
+        TrainingError: The loss is not a finite number.
+        MachineError: A checkpoint cannot be written, or the memory is not enough.
+    """
+    trainer = build_trainer(architecture, recipe, data)
+    epochs = resume(name, trainer, kept)
+    images = len(data.training.rows)
+    with TrainingProgress(name, recipe.epochs, images, done=len(epochs)) as progress:
+        while len(epochs) < recipe.epochs and not (epochs and is_enough(epochs[-1])):
+            epochs.append(train_epoch(trainer, recipe, len(epochs) + 1, data, progress))
+            kept.save(State(state_arrays(trainer), epochs))
+    history = pd.DataFrame(epochs, columns=["epoch", *HISTORY])
+    return without_optimizer(trainer, architecture), history
+
+
+def resume(name: str, trainer: keras.Model, checkpoints: Checkpoints) -> list[Epoch]:
     """Bring a network to the state in which an interrupted training left it, and say so.
 
     Args:
@@ -97,7 +150,7 @@ def resume(name: str, trainer: keras.Model, checkpoints: Checkpoints) -> list[di
     Returns:
         The history of the epochs that are done.
     """
-    build_optimizer(trainer)
+    build_state(trainer)
     state, unused = checkpoints.restore(state_arrays(trainer))
     for line in unused:
         print(f"{name}  {line}", flush=True)
@@ -123,11 +176,14 @@ def build_trainer(
         the network, with fresh weights, and nothing else in it has any.
     """
     network = build_network(architecture, recipe.precision, recipe.seed, SixteenBitDropout)
-    trainer = keras.Sequential([keras.Input((), dtype="int64"), TakeRows(data), network])
-    optimizer = keras.optimizers.Adam(learning_rate(recipe, len(data.training.rows)))
+    augmentation = augmentation_layers(recipe.augmentation)
+    trainer = keras.Sequential(
+        [keras.Input((), dtype="int64"), TakeRows(data), *augmentation, network]
+    )
+    optimizer = build_optimizer(recipe, len(data.training.rows))
     trainer.compile(
         optimizer=optimizer,
-        loss=CheckedLoss(optimizer),
+        loss=CheckedLoss(optimizer, recipe.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
         # On a CPU, XLA's convolutions take ten times as long as oneDNN's; on a GPU, Keras turns
@@ -135,6 +191,22 @@ def build_trainer(
         jit_compile=False,
     )
     return trainer
+
+
+def build_optimizer(recipe: Train, images: int) -> keras.optimizers.Adam:
+    """Build the notebook's optimizer, Adam with Keras's defaults, and with what the recipe adds.
+
+    Args:
+        recipe: Gives the learning rate and the weight decay, which is taken off the weights
+            themselves, and not added to the loss (Loshchilov and Hutter 2019, arXiv:1711.05101).
+        images: How many an epoch trains on.
+    """
+    optimizer = keras.optimizers.Adam(
+        learning_rate(recipe, images), weight_decay=recipe.weight_decay or None
+    )
+    if recipe.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return optimizer
 
 
 def learning_rate(
@@ -155,7 +227,7 @@ def learning_rate(
     """
     if recipe.schedule == "constant":
         return recipe.learning_rate
-    steps = recipe.epochs * math.ceil(images / recipe.batch_size)
+    steps = recipe.epochs * recipe.batches(images)
     rising = int(recipe.warmup * steps) if recipe.schedule == "one_cycle" else 0
     return keras.optimizers.schedules.CosineDecay(
         0.0 if rising else recipe.learning_rate,
@@ -171,7 +243,7 @@ def train_epoch(
     epoch: int,
     data: TrainingData,
     progress: TrainingProgress,
-) -> dict[str, float]:
+) -> Epoch:
     """Train for one epoch.
 
     Args:
@@ -188,7 +260,7 @@ def train_epoch(
         TrainingError: The loss is not a finite number.
         MachineError: The memory is not enough.
     """
-    seed_dropout(trainer.layers[-1], recipe.seed, epoch)
+    seed_random_layers(trainer, recipe.seed, epoch)
     order = np.random.default_rng([recipe.seed, epoch]).permutation(data.training.rows)
     with explained_errors(progress.name, trainer, recipe, epoch, len(order)):
         history = trainer.fit(
@@ -203,18 +275,23 @@ def train_epoch(
     return {"epoch": epoch, **logs}
 
 
-def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
-    """Set each dropout layer's random state, so that its masks follow from the arguments alone.
+def seed_random_layers(trainer: keras.Sequential, seed: int, epoch: int) -> None:
+    """Set the random state of each layer, so that what it draws follows from the arguments alone.
 
     Args:
-        network: From `build_network`, whose layers are set.
+        trainer: From `build_trainer`; its dropouts and augmentations are set.
         seed: The training's seed.
         epoch: Counted from 1.
     """
+    *before, network = trainer.layers
     dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
-    for number, layer in enumerate(dropouts):
-        state = np.random.SeedSequence([seed, epoch, number]).generate_state(2)
-        layer.seed_generator.state.assign(state)
+    # A dropout of rate 0 draws nothing, and has no generator.
+    generators = [getattr(layer, "seed_generator", None) for layer in dropouts]
+    generators += [layer.generator for layer in before if hasattr(layer, "generator")]
+    for number, generator in enumerate(generators):
+        if generator is not None:
+            state = np.random.SeedSequence([seed, epoch, number]).generate_state(2)
+            generator.state.assign(state)
 
 
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types

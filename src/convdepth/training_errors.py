@@ -1,11 +1,11 @@
 """What can go wrong within an epoch, and how it is told: no loss, or no memory."""
 
 import contextlib
-import math
 import re
 from collections.abc import Iterator
 
 from convdepth.errors import MachineError, TrainingError
+from convdepth.images import NUM_CLASSES
 from convdepth.params import Train
 from convdepth.runtime import gpus, keras, tf
 
@@ -13,13 +13,15 @@ from convdepth.runtime import gpus, keras, tf
 class CheckedLoss:
     """The notebook's categorical cross-entropy, without its one-hot labels, and always a number."""
 
-    def __init__(self, optimizer: keras.Optimizer) -> None:
+    def __init__(self, optimizer: keras.Optimizer, label_smoothing: float = 0.0) -> None:
         """Set up.
 
         Args:
             optimizer: Counts the batches that are done.
+            label_smoothing: The share of the loss that is the same for all classes (Szegedy et al.
+                2016, arXiv:1512.00567); the notebook has none.
         """
-        self.optimizer = optimizer
+        self.optimizer, self.label_smoothing = optimizer, label_smoothing
         self.done = tf.Variable(0, dtype=tf.int64, trainable=False)
         """Batches that were done before the one whose loss was computed last.
 
@@ -39,10 +41,19 @@ class CheckedLoss:
         Raises:
             tf.errors.InvalidArgumentError: One is no finite number; `explained_errors` says where.
         """
-        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        losses = self._losses(labels, probabilities)
         done = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
         with tf.control_dependencies([self.done.assign(done)]):
             return tf.debugging.check_numerics(losses, "the loss")
+
+    def _losses(self, labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        if not self.label_smoothing:
+            return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        # Keras has made floating point numbers of them.
+        one_hot = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), NUM_CLASSES)
+        return keras.losses.categorical_crossentropy(
+            one_hot, probabilities, label_smoothing=self.label_smoothing
+        )
 
 
 @contextlib.contextmanager
@@ -68,7 +79,7 @@ def explained_errors(
         found = re.search(r"the loss : Tensor had (\S+)", error.message)
         if not found:
             raise
-        last = math.ceil(images / recipe.batch_size)
+        last = recipe.batches(images)
         batch = 1 + int(trainer.loss.done) - (epoch - 1) * last
         place = f"batch {batch} of {last}" if batch <= last else "the validation after it"
         raise TrainingError(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from convdepth.runtime import keras
 
 
-def build_optimizer(network: keras.Model) -> None:
+def build_state(network: keras.Model) -> None:
     """Give the optimizer its variables now, and not when the first batch comes.
 
     Args:

@@ -1,0 +1,133 @@
+"""The stage `contrast`: which networks differ, when each was trained with several seeds.
+
+Another seed could have turned a difference of single trainings around, so what counts is the mean
+over the seeds, with an interval over seeds and images. The exact test of the first seed's answers
+stands beside it: that is what one training of each would have said.
+"""
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convdepth.bootstrap import mean_interval
+from convdepth.errors import DataError
+from convdepth.files import write_json
+from convdepth.params import read_params
+from convdepth.replicates import read_answers, rightness
+from convdepth.significance import LEVEL, NO_EVIDENCE, Paired, holm, pair
+
+
+def main(replicates: Path, summary: Path, params: Path = Path("params.yaml")) -> None:
+    """Compare each network with each other one; write and print what was found.
+
+    Args:
+        replicates: The folder of what each network answered, from the stage `replicate`.
+        summary: The JSON file to write, see `contrast`.
+        params: The parameters, which say which networks there are.
+
+    Raises:
+        ParameterError: A parameter is wrong.
+        DataError: What a network answered is missing or damaged, or the seeds or the images of two
+            networks differ.
+        MachineError: The file cannot be written.
+    """
+    names = read_params(params).architectures
+    result = contrast({name: read_answers(replicates / f"{name}.csv") for name in names})
+    write_json(summary, result)
+    for name, entry in result["pairs"].items():
+        print(
+            f"{name}: {entry['difference']:+.4f} ({entry['low']:+.4f} to {entry['high']:+.4f}) "
+            f"over {result['seeds']} seeds: {entry['verdict']}",
+            flush=True,
+        )
+
+
+def contrast(answers: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Compare each network with each other one.
+
+    Args:
+        answers: Of each network, from `replicates.read_answers`.
+
+    Returns:
+        ``seeds`` (how many), ``level`` (of the verdicts' intervals), and ``pairs``: for each,
+        called such as ``cnn1 / cnn3``, the mean difference of accuracy (the second less the first,
+        -1 to 1), its 95 % interval ``low`` to ``high`` over seeds and images, its standard
+        deviation over the seeds (None for one seed), the verdict, and the ``first_seed`` by
+        itself: images that only one of the two has right, McNemar's p, and p corrected for several
+        pairs.
+
+    Raises:
+        DataError: Two networks have other seeds or other images.
+    """
+    _require_alike(answers)
+    pairs = list(itertools.combinations(answers, 2))
+    # So that all verdicts together are wrong by chance no more often than one may be (Bonferroni).
+    level = 1 - LEVEL / max(1, len(pairs))
+    tests = [_first_seed(answers[first], answers[second]) for first, second in pairs]
+    corrected = holm([test.p for test in tests])
+    return {
+        "seeds": len(next(iter(answers.values())).columns) - 1,
+        "level": round(level, 6),
+        "pairs": {
+            f"{first} / {second}": _over_seeds(first, second, answers, level)
+            | {"first_seed": _describe(test, p)}
+            for (first, second), test, p in zip(pairs, tests, corrected, strict=True)
+        },
+    }
+
+
+def _require_alike(answers: Mapping[str, pd.DataFrame]) -> None:
+    (first, expected), *others = answers.items()
+    for name, table in others:
+        if list(table.columns) != list(expected.columns):
+            raise DataError(
+                f"{first} has {', '.join(expected.columns[1:])}, and {name} has "
+                f"{', '.join(table.columns[1:])}: expected the same seeds. `dvc repro "
+                "studies/dvc.yaml` trains what is missing."
+            )
+        if not table["label"].equals(expected["label"]):
+            raise DataError(
+                f"{first} and {name} answered different images, so they cannot be compared. `dvc "
+                "repro studies/dvc.yaml` writes their answers again."
+            )
+
+
+def _over_seeds(
+    first: str, second: str, answers: Mapping[str, pd.DataFrame], level: float
+) -> dict[str, Any]:
+    better = rightness(answers[second]).astype(np.int8) - rightness(answers[first])
+    by_seed = better.mean(axis=1)
+    low, high = mean_interval(better)
+    surely_low, surely_high = mean_interval(better, level)
+    verdict = NO_EVIDENCE
+    if surely_low > 0 or surely_high < 0:
+        verdict = f"{second if surely_low > 0 else first} is better"
+    return {
+        "difference": round(float(by_seed.mean()), 6),
+        "low": round(low, 6),
+        "high": round(high, 6),
+        "standard_deviation": round(float(by_seed.std(ddof=1)), 6) if len(by_seed) > 1 else None,
+        "verdict": verdict,
+    }
+
+
+def _first_seed(first: pd.DataFrame, second: pd.DataFrame) -> Paired:
+    tables = (
+        pd.DataFrame({"index": table.index, "label": table["label"], "predicted": table.iloc[:, 1]})
+        for table in (first, second)
+    )
+    return pair(*tables)
+
+
+def _describe(test: Paired, corrected: float) -> dict[str, Any]:
+    return {
+        "difference": round(test.difference, 6),
+        "only_first": test.only_first,
+        "only_second": test.only_second,
+        "p": float(f"{test.p:.6g}"),
+        "corrected_p": float(f"{corrected:.6g}"),
+    }

@@ -1,0 +1,78 @@
+"""Networks compared over their seeds, against cases that are clear."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from convdepth.contrast import contrast, main
+from convdepth.errors import DataError
+from convdepth.files import write_csv
+from convdepth.significance import NO_EVIDENCE, mcnemar
+
+LABELS = np.arange(2000) % 10
+
+
+def answers(*accuracies: float, generator: int = 0) -> pd.DataFrame:
+    """Answers of which a share is right, on other images for each seed."""
+    draw = np.random.default_rng(generator).permuted
+    columns = {}
+    for seed, accuracy in enumerate(accuracies, start=1):
+        right = draw(np.arange(2000) < accuracy * 2000)
+        columns[f"seed_{seed}"] = np.where(right, LABELS, (LABELS + 1) % 10)
+    return pd.DataFrame({"label": LABELS, **columns})
+
+
+def test_a_clear_difference_is_told_with_its_size() -> None:
+    result = contrast({"a": answers(0.8, 0.81, 0.79), "b": answers(0.9, 0.9, 0.9, generator=1)})
+    entry = result["pairs"]["a / b"]
+    assert entry["difference"] == pytest.approx(0.1, abs=1e-6)
+    assert entry["low"] < 0.1 < entry["high"]
+    assert entry["verdict"] == "b is better"
+    assert entry["standard_deviation"] == pytest.approx(0.01, abs=1e-6)
+    assert (result["seeds"], result["level"]) == (3, 0.95)
+
+
+def test_a_lucky_first_seed_is_no_evidence() -> None:
+    lucky = {"a": answers(0.85, 0.9, 0.95), "b": answers(0.95, 0.9, 0.85, generator=1)}
+    entry = contrast(lucky)["pairs"]["a / b"]
+    assert entry["first_seed"]["corrected_p"] < 1e-6
+    assert entry["verdict"] == NO_EVIDENCE
+
+
+def test_the_first_seed_is_tested_exactly_and_corrected_for_all_pairs() -> None:
+    tables = {"a": answers(0.9), "b": answers(0.9, generator=1), "c": answers(0.5, generator=2)}
+    pairs = contrast(tables)["pairs"]
+    assert list(pairs) == ["a / b", "a / c", "b / c"]
+    first = pairs["a / c"]["first_seed"]
+    p = mcnemar(first["only_first"], first["only_second"])
+    assert first["p"] == pytest.approx(p, rel=1e-5)
+    assert first["corrected_p"] == pytest.approx(3 * first["p"], rel=1e-5) or (
+        first["corrected_p"] == pytest.approx(2 * first["p"], rel=1e-5)
+    )
+    assert pairs["a / c"]["verdict"] == "a is better"
+
+
+def test_several_pairs_need_a_surer_interval_each() -> None:
+    tables = {name: answers(0.9, generator=number) for number, name in enumerate("abcd")}
+    assert contrast(tables)["level"] == pytest.approx(1 - 0.05 / 6, abs=1e-6)
+
+
+def test_a_single_network_has_no_pair() -> None:
+    assert contrast({"a": answers(0.9)})["pairs"] == {}
+
+
+def test_other_seeds_and_other_images_are_refused() -> None:
+    with pytest.raises(DataError, match=r"a has seed_1, seed_2, and b has seed_1: .* same seeds"):
+        contrast({"a": answers(0.9, 0.9), "b": answers(0.9)})
+    with pytest.raises(DataError, match="different images"):
+        contrast({"a": answers(0.9), "b": answers(0.9).assign(label=1)})
+
+
+def test_the_networks_are_those_of_the_parameters(tiny_params: Path, tmp_path: Path) -> None:
+    write_csv(tmp_path / "tiny.csv", answers(0.9, 0.8))
+    write_csv(tmp_path / "former.csv", answers(0.9))
+    main(tmp_path, tmp_path / "contrasts.json", tiny_params)
+    assert json.loads((tmp_path / "contrasts.json").read_text())["seeds"] == 2

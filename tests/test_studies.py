@@ -1,0 +1,77 @@
+"""The studies through DVC, with tiny networks: whole, apart from the pipeline, and cached."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from faults import Finished
+from project import Project, stages_run
+
+STUDIES = "studies/dvc.yaml"
+NAMES = ("tiny", "small")
+
+
+@pytest.fixture(scope="module")
+def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The finished project, and in it the studies with two seeds, committed."""
+    project = finished.copy(tmp_path_factory.mktemp("studied") / "work space" / "convdepth")
+    set_seeds(project, 2)
+    ran = stages_run(project.run("dvc", "repro", STUDIES))
+    assert sorted(ran) == sorted(
+        [f"{STUDIES}:contrast", *(f"{STUDIES}:replicate@{name}" for name in NAMES)]
+    )
+    project.commit("Studies")
+    return project
+
+
+def set_seeds(project: Project, seeds: int) -> None:
+    path = project.folder / "studies" / "params.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    changed = [f"  seeds: {seeds}\n" if line.startswith("  seeds:") else line for line in lines]
+    path.write_text("".join(changed), encoding="utf-8")
+
+
+def test_the_pipeline_leaves_them_alone(studied: Project) -> None:
+    assert studied.repro() == []
+    assert "replicate" not in studied.run("dvc", "repro", "--dry", "--force")
+
+
+def test_a_second_run_runs_nothing_and_git_is_clean(studied: Project) -> None:
+    assert stages_run(studied.run("dvc", "repro", STUDIES)) == []
+    assert studied.run("git", "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_run_is_that_of_the_pipeline(studied: Project, name: str) -> None:
+    folder = studied.folder
+    metrics = json.loads((folder / f"metrics/{name}.json").read_text())
+    summary = json.loads((folder / f"metrics/replicates/{name}.json").read_text())
+    answers = pd.read_csv(folder / f"metrics/replicates/{name}.csv")
+    predictions = pd.read_csv(folder / f"data/predictions/{name}.csv")
+    assert [run["seed"] for run in summary["runs"]] == [1, 2]
+    assert summary["runs"][0]["accuracy"] == metrics["accuracy"]
+    assert summary["runs"][0]["loss"] == metrics["loss"]
+    assert answers["seed_1"].equals(predictions["predicted"])
+    assert not answers["seed_2"].equals(predictions["predicted"])
+
+
+def test_the_contrast_is_of_all_networks(studied: Project) -> None:
+    found = json.loads((studied.folder / "metrics/studies/contrasts.json").read_text())
+    assert list(found["pairs"]) == ["tiny / small"]
+
+
+def test_a_changed_network_runs_its_own_study_alone(studied: Project, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    project = studied.copy(tmp_path / "copy" / "convdepth")
+    project.environment = studied.environment | {"PYTHONPATH": str(project.folder / "src")}
+    project.edit_params({"architectures.small.head.units": 8})
+    planned = stages_run(project.run("dvc", "repro", "--dry", "train@small"))
+    assert planned == ["train@small"]
+    ran = stages_run(project.run("dvc", "repro", STUDIES))
+    assert set(ran) == {
+        "train@small",
+        f"{STUDIES}:replicate@small",
+        f"{STUDIES}:contrast",
+    }

@@ -1,0 +1,47 @@
+"""The parameters of the studies: those of the project are right, and mistakes are told."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import PROJECT
+from convdepth.errors import ParameterError
+from convdepth.study_params import read_study_params
+
+TEXT = (PROJECT / "studies" / "params.yaml").read_text(encoding="utf-8")
+
+
+def test_the_project_s_own_are_right() -> None:
+    params = read_study_params(PROJECT / "studies" / "params.yaml")
+    assert params.replicates.seeds >= 5
+    assert 1 in params.collapse.scales
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seeds: 5", "seeds: 0", r"replicates\.seeds: expected at least 1, got 0"),
+        ("seeds: 5", "seds: 5", r"replicates\.seeds: expected a value, got none"),
+        (
+            "seeds: 5",
+            "seds: 5",
+            r"replicates\.seds: unknown key, .* known here: seeds; did you mean seeds",
+        ),
+        ("learned: 0.9", "learned: 1.5", r"collapse\.learned: expected less than 1\.0, got 1\.5"),
+        ("scales: [0, ", "scales: [-1, ", r"collapse\.scales\.0: .*, got -1"),
+        ("replicates:", "replicates", "is not valid YAML"),
+    ],
+)
+def test_a_mistake_is_told_with_its_key_and_what_was_found(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    assert old in TEXT
+    path.write_text(TEXT.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ParameterError, match=said):
+        read_study_params(path)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"params\.yaml: cannot be read: No such file"):
+        read_study_params(tmp_path / "params.yaml")
