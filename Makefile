@@ -12,7 +12,7 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro fast studies ui deploy worker test test-real faults readme bench bench-gpu fast-recipe time-to-accuracy lint lock
+.PHONY: help environment repro fast studies ui deploy worker test test-real test-browser faults compare readme bench bench-gpu fast-recipe time-to-accuracy lint lock
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,8 +43,14 @@ test: $(INSTALLED)  ## Run the tests; none needs the network
 test-real: $(INSTALLED)  ## Download the real MNIST and train on some of it
 	pytest -m real
 
+test-browser: $(INSTALLED)  ## Open the report in a real Chromium (on Debian: apt-get install chromium)
+	pytest -m browser
+
 faults: $(INSTALLED)  ## Break everything on purpose, for half an hour, and write what survived into benchmarks/
 	pytest -m faults --faults=full --numprocesses 2 --dist worksteal
+
+compare: $(INSTALLED)  ## Say whether the last commit changed what the networks answer, beyond chance
+	convdepth compare HEAD~1 HEAD
 
 readme: $(INSTALLED)  ## Write the results into the tables of the README
 	convdepth readme README.md --metrics metrics --notebook data/notebook.json

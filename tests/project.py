@@ -62,10 +62,10 @@ class Project:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", message)
 
-    def edit_params(self, changes: Mapping[str, Any]) -> None:
-        """Set values in params.yaml by dotted key; comments and order stay."""
+    def edit_params(self, changes: Mapping[str, Any], file: str = "params.yaml") -> None:
+        """Set values in a file of parameters by dotted key; comments and order stay."""
         yaml = YAML()
-        path = self.folder / "params.yaml"
+        path = self.folder / file
         entries = yaml.load(path)
         for key, value in changes.items():
             *sections, last = key.split(".")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth import collapse as collapse_module
@@ -14,23 +15,26 @@ from convdepth.errors import ParameterError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-STUDY = """
-replicates: {seeds: 2}
-collapse:
-  scales: [4.5, 0, 6]
-  seeds: 2
-  epochs: 3
-  learned: 0.95
-  validation_images: 200
-  signal_images: 30
-  masks: 5
-"""
+STUDY = {
+    "scales": [4.5, 0, 6],
+    "seeds": 2,
+    "epochs": 3,
+    "learned": 0.95,
+    "validation_share": 0.1,
+    "signal_images": 30,
+    "masks": 5,
+}
 
 
 @pytest.fixture
 def studies(tmp_path: Path) -> Path:
-    path = tmp_path / "studies.yaml"
-    path.write_text(STUDY)
+    return write_study(tmp_path / "studies.yaml", STUDY)
+
+
+def write_study(path: Path, study: dict[str, Any]) -> Path:
+    yaml = YAML(typ="safe")
+    entries = yaml.load(PROJECT / "studies" / "params.yaml")
+    yaml.dump(entries | {"collapse": study}, path)
     return path
 
 
@@ -107,7 +111,7 @@ def test_a_wrong_study_is_refused_before_anything_is_trained(
     params: Path, studies: Path, normalized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(train_module, "train_epoch")
-    studies.write_text(STUDY.replace("masks: 5", "masks: 1"))
+    write_study(studies, STUDY | {"masks": 1})
     with pytest.raises(ParameterError, match=r"collapse\.masks"):
         run(params, studies, normalized, tmp_path)
 

@@ -11,26 +11,34 @@ from project import Project, stages_run
 
 STUDIES = "studies/dvc.yaml"
 NAMES = ("tiny", "small")
+EACH = ("replicate", "collapse", "tune")
 
 
 @pytest.fixture(scope="module")
 def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The finished project, and in it the studies with two seeds, committed."""
     project = finished.copy(tmp_path_factory.mktemp("studied") / "work space" / "convdepth")
-    set_seeds(project, 2)
+    project.edit_params(SMALL, "studies/params.yaml")
     ran = stages_run(project.run("dvc", "repro", STUDIES))
     assert sorted(ran) == sorted(
-        [f"{STUDIES}:contrast", *(f"{STUDIES}:replicate@{name}" for name in NAMES)]
+        [f"{STUDIES}:{stage}" for stage in ("contrast", "examine")]
+        + [f"{STUDIES}:{stage}@{name}" for stage in EACH for name in NAMES]
     )
     project.commit("Studies")
     return project
 
 
-def set_seeds(project: Project, seeds: int) -> None:
-    path = project.folder / "studies" / "params.yaml"
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    changed = [f"  seeds: {seeds}\n" if line.startswith("  seeds:") else line for line in lines]
-    path.write_text("".join(changed), encoding="utf-8")
+SMALL = {
+    "replicates.seeds": 2,
+    "collapse.scales": [0, 1],
+    "collapse.seeds": 2,
+    "collapse.epochs": 1,
+    "collapse.signal_images": 20,
+    "collapse.masks": 3,
+    "tuning.trials": 2,
+    "tuning.startup_trials": 1,
+    "tuning.epochs": 1,
+}
 
 
 def test_the_pipeline_leaves_them_alone(studied: Project) -> None:
@@ -57,9 +65,12 @@ def test_the_first_run_is_that_of_the_pipeline(studied: Project, name: str) -> N
     assert not answers["seed_2"].equals(predictions["predicted"])
 
 
-def test_the_contrast_is_of_all_networks(studied: Project) -> None:
+def test_each_study_is_of_all_networks(studied: Project) -> None:
     found = json.loads((studied.folder / "metrics/studies/contrasts.json").read_text())
     assert list(found["pairs"]) == ["tiny / small"]
+    for stage in ("collapse", "tuning"):
+        folder = studied.folder / "metrics" / "studies" / stage
+        assert {path.stem for path in folder.glob("*.json")} == set(NAMES)
 
 
 def test_a_changed_network_runs_its_own_study_alone(studied: Project, tmp_path: Path) -> None:
@@ -71,7 +82,7 @@ def test_a_changed_network_runs_its_own_study_alone(studied: Project, tmp_path: 
     assert planned == ["train@small"]
     ran = stages_run(project.run("dvc", "repro", STUDIES))
     assert set(ran) == {
-        "train@small",
-        f"{STUDIES}:replicate@small",
-        f"{STUDIES}:contrast",
+        *("train@small", "evaluate@small"),
+        *(f"{STUDIES}:{stage}@small" for stage in EACH),
+        *(f"{STUDIES}:{stage}" for stage in ("contrast", "examine")),
     }

@@ -6,7 +6,7 @@ import pytest
 
 from conftest import PROJECT
 from convdepth.errors import ParameterError
-from convdepth.study_params import read_study_params
+from convdepth.study_params import held_out, read_study_params
 
 TEXT = (PROJECT / "studies" / "params.yaml").read_text(encoding="utf-8")
 
@@ -45,3 +45,9 @@ def test_a_mistake_is_told_with_its_key_and_what_was_found(
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"params\.yaml: cannot be read: No such file"):
         read_study_params(tmp_path / "params.yaml")
+
+
+def test_a_share_is_at_least_one_image_of_each_class() -> None:
+    assert held_out(0.1, 60_000) == 6000
+    assert held_out(0.1, 600) == 60
+    assert held_out(0.001, 600) == 10

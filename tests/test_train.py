@@ -322,6 +322,37 @@ def test_two_interruptions_are_as_good_as_none(
     assert [path.read_bytes() for path in resumed] == [path.read_bytes() for path in whole]
 
 
+def test_with_all_that_the_notebook_does_not_have_it_is_the_same(
+    four_epochs: Path, normalized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(four_epochs, *AUGMENTATION)
+    change(four_epochs, "weight_decay: 0 ", "weight_decay: 0.05 ")
+    change(four_epochs, "label_smoothing: 0 ", "label_smoothing: 0.1 ")
+    change(four_epochs, "pool_size: 4\n", "pool_size: 4\n      batch_normalization: true\n")
+    whole = train(four_epochs, normalized, tmp_path / "whole")
+    interrupt_after(monkeypatch, 2, four_epochs, normalized, tmp_path / "resumed")
+    resumed = train(four_epochs, normalized, tmp_path / "resumed")
+    assert [path.read_bytes() for path in resumed] == [path.read_bytes() for path in whole]
+    network = build_network(read_architecture("tiny", four_epochs))
+    load_weights(network, resumed[0])
+    moved = network.get_layer("block1_conv1_normalization").moving_variance
+    assert not np.allclose(moved, 1)  # what the network has seen of the data is kept
+
+
+def test_weight_decay_is_of_weights_and_not_of_biases(tiny_params: Path, normalized: Path) -> None:
+    change(tiny_params, "weight_decay: 0 ", "weight_decay: 0.5 ")
+    change(tiny_params, "pool_size: 4\n", "pool_size: 4\n      batch_normalization: true\n")
+    trainer = build_tiny_trainer(tiny_params, normalized)
+    optimizer, network = trainer.optimizer, trainer.layers[-1]
+    optimizer.build(trainer.trainable_variables)
+    for weight in network.trainable_weights:
+        weight.assign(np.ones(weight.shape))
+    optimizer.apply([np.zeros(weight.shape, np.float32) for weight in network.trainable_weights])
+    decayed = {weight.path.split("/")[-1]: float(np.min(weight)) for weight in network.weights}
+    assert decayed["kernel"] == pytest.approx(1 - 0.5 * 0.001)
+    assert decayed["bias"] == decayed["gamma"] == decayed["beta"] == 1
+
+
 def test_with_other_parameters_it_starts_anew_and_says_why(
     four_epochs: Path,
     normalized: Path,

@@ -11,7 +11,7 @@ from convdepth.progress import TrainingProgress
 from convdepth.runtime import keras, tf
 from convdepth.train import build_trainer, train_epoch
 from convdepth.training_data import Subset, TrainingData
-from convdepth.training_errors import explained_errors
+from convdepth.training_errors import CheckedLoss, explained_errors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -91,3 +91,15 @@ def test_memory_that_is_exhausted_is_told_with_the_batch_size_to_try(tiny_params
 def test_another_error_stays_what_it_is(tiny_params: Path) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
         explain(tiny_params, tf.errors.InvalidArgumentError(None, None, "indices out of range"))
+
+
+def test_label_smoothing_is_a_share_that_is_the_same_for_all_digits() -> None:
+    optimizer = keras.optimizers.Adam()
+    probabilities = np.full((2, 10), 0.05, np.float32)
+    probabilities[0, 3] = probabilities[1, 7] = 0.55
+    labels = tf.constant([[3.0], [3.0]])  # as Keras hands them on
+    right, wrong = np.asarray(CheckedLoss(optimizer, 0.2)(labels, probabilities))
+    # 0.8 of the loss of the label, and 0.02 of that of each digit.
+    everything = -(9 * np.log(0.05) + np.log(0.55)) / 10
+    assert right == pytest.approx(0.8 * -np.log(0.55) + 0.2 * everything, rel=1e-5)
+    assert wrong == pytest.approx(0.8 * -np.log(0.05) + 0.2 * everything, rel=1e-5)

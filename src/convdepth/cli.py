@@ -6,6 +6,7 @@ when their command runs.
 """
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -39,6 +40,11 @@ Normalized = Annotated[
     Path, typer.Option(help="Folder of the normalized arrays (.npy).", metavar="FOLDER")
 ]
 Model = Annotated[Path, typer.Option(help="The trained network (.keras).", metavar="FILE")]
+Summary = Annotated[Path, typer.Option(help="What comes out, to write (.json).", metavar="FILE")]
+Checkpoints = Annotated[
+    Path, typer.Option(help="Folder for what an interrupted stage goes on from.", metavar="FOLDER")
+]
+Studies = Annotated[Path, typer.Option(help="The studies' parameters.", metavar="FILE")]
 Notebook = Annotated[Path, typer.Option(help="What the notebook recorded (.json).", metavar="FILE")]
 
 Style = Annotated[
@@ -108,13 +114,7 @@ def train(
     history: Annotated[
         Path, typer.Option(help="Loss and accuracy per epoch, to write (.csv).", metavar="FILE")
     ],
-    checkpoints: Annotated[
-        Path,
-        typer.Option(
-            help="Folder for what an interrupted training of this network goes on from.",
-            metavar="FOLDER",
-        ),
-    ],
+    checkpoints: Checkpoints,
     params: Params = PARAMS,
 ) -> None:
     """Train one network by the recipe in params.yaml.
@@ -129,15 +129,9 @@ def train(
     """
     _check(params, name)
     _hold(f"train@{name}", model, history)
-    from convdepth.devices import take_slot
-
-    slot = take_slot(name)
-
-    from convdepth.runtime import gpus  # TensorFlow, once it is decided what it may compute on
+    _take_device(name)
     from convdepth.train import main
 
-    if slot is not None:
-        slot.confirm(gpus())
     main(
         name=name,
         normalized=normalized,
@@ -228,16 +222,11 @@ def replicate(
     history: Annotated[
         Path, typer.Option(help="Loss and accuracy per epoch (.csv).", metavar="FILE")
     ],
-    summary: Annotated[
-        Path, typer.Option(help="All runs, and what they say, to write (.json).", metavar="FILE")
-    ],
+    summary: Summary,
     answers: Annotated[
         Path, typer.Option(help="Each run's answers, to write (.csv).", metavar="FILE")
     ],
-    checkpoints: Annotated[
-        Path,
-        typer.Option(help="Folder for what an interrupted stage goes on from.", metavar="FOLDER"),
-    ],
+    checkpoints: Checkpoints,
     params: Params = PARAMS,
 ) -> None:
     """Train one network with several seeds, and say how much they differ.
@@ -248,15 +237,9 @@ def replicate(
     """
     _check(params, name)
     _hold(f"replicate@{name}", summary, answers)
-    from convdepth.devices import take_slot
+    _take_device(name)
+    from convdepth.replicate import main
 
-    slot = take_slot(name)
-
-    from convdepth.replicate import main  # TensorFlow, once it is decided what it may compute on
-    from convdepth.runtime import gpus
-
-    if slot is not None:
-        slot.confirm(gpus())
     main(
         name=name,
         seeds=seeds,
@@ -274,45 +257,34 @@ def replicate(
 def collapse(
     name: Name,
     normalized: Normalized,
-    summary: Annotated[
-        Path, typer.Option(help="What became of each scale, to write (.json).", metavar="FILE")
-    ],
-    checkpoints: Annotated[
-        Path,
-        typer.Option(help="Folder for what an interrupted stage goes on from.", metavar="FOLDER"),
-    ],
+    summary: Summary,
+    checkpoints: Checkpoints,
     params: Params = PARAMS,
-    studies: Annotated[
-        Path, typer.Option(help="The file with the studies' parameters.", metavar="FILE")
-    ] = STUDY_PARAMS,
+    studies: Studies = STUDY_PARAMS,
 ) -> None:
     """Scale the dropouts of one network, and say from which scale on it learns nothing.
 
     Before the training of each scale and seed it is measured how much of the image gets through
     the fresh network, and on how much of the way to go masks and batches agree.
     """
-    _check(params, name)
-    _hold(f"collapse@{name}", summary)
-    from convdepth.study_params import read_study_params
+    _study("collapse", name, normalized, summary, checkpoints, params, studies)
 
-    read_study_params(studies)
-    from convdepth.devices import take_slot
 
-    slot = take_slot(name)
+@app.command(rich_help_panel=STUDIES)
+def tune(
+    name: Name,
+    normalized: Normalized,
+    summary: Summary,
+    checkpoints: Checkpoints,
+    params: Params = PARAMS,
+    studies: Studies = STUDY_PARAMS,
+) -> None:
+    """Search for settings with which one network does better on held-out images.
 
-    from convdepth.collapse import main  # TensorFlow, once it is decided what it may compute on
-    from convdepth.runtime import gpus
-
-    if slot is not None:
-        slot.confirm(gpus())
-    main(
-        name=name,
-        normalized=normalized,
-        summary=summary,
-        checkpoints=checkpoints,
-        params=params,
-        studies=studies,
-    )
+    What may be varied, and for how long, is in the section `tuning` of the studies' parameters.
+    The test set is not looked at. A search that is interrupted goes on after its last whole trial.
+    """
+    _study("tune", name, normalized, summary, checkpoints, params, studies)
 
 
 @app.command(rich_help_panel=STUDIES)
@@ -320,7 +292,7 @@ def contrast(
     replicates: Annotated[
         Path, typer.Option(help="Folder of each network's answers.", metavar="FOLDER")
     ],
-    summary: Annotated[Path, typer.Option(help="What differs, to write (.json).", metavar="FILE")],
+    summary: Summary,
     params: Params = PARAMS,
 ) -> None:
     """Say which networks differ when each is trained with several seeds.
@@ -333,6 +305,35 @@ def contrast(
     from convdepth.contrast import main
 
     main(replicates=replicates, summary=summary, params=params)
+
+
+@app.command(rich_help_panel=STUDIES)
+def examine(
+    normalized: Normalized,
+    models: Annotated[Path, typer.Option(help="Folder of the models.", metavar="FOLDER")],
+    predictions: Annotated[Path, typer.Option(help="Folder of the predictions.", metavar="FOLDER")],
+    reading: Annotated[Path, typer.Option(help="What is found, to write (.json).", metavar="FILE")],
+    pictures: Annotated[
+        Path, typer.Option(help="Folder for the pictures, to write (.png).", metavar="FOLDER")
+    ],
+    params: Params = PARAMS,
+) -> None:
+    """Look into the trained networks, and at what they get wrong.
+
+    Calibration, agreement, the images on which all fail, first-layer kernels, and Grad-CAM.
+    """
+    _check(params)
+    _hold("examine", reading, pictures)
+    from convdepth.examine import main
+
+    main(
+        normalized=normalized,
+        models=models,
+        predictions=predictions,
+        reading=reading,
+        pictures=pictures,
+        params=params,
+    )
 
 
 @app.command(rich_help_panel=QUESTIONS)
@@ -533,6 +534,44 @@ def _hold(stage: str, *outputs: Path) -> None:
     from convdepth.locks import hold_outputs
 
     hold_outputs(os.environ.get(STAGE_VARIABLE, stage), outputs)
+
+
+def _study(
+    stage: str,
+    name: str,
+    normalized: Path,
+    summary: Path,
+    checkpoints: Path,
+    params: Path,
+    studies: Path,
+) -> None:
+    """Run a study of one network by the parameters of the studies."""
+    from convdepth.study_params import read_study_params
+
+    _check(params, name)
+    read_study_params(studies)
+    _hold(f"{stage}@{name}", summary)
+    _take_device(name)
+    import_module(f"convdepth.{stage}").main(
+        name=name,
+        normalized=normalized,
+        summary=summary,
+        checkpoints=checkpoints,
+        params=params,
+        studies=studies,
+    )
+
+
+def _take_device(name: str) -> None:
+    """Wait for a place on a GPU, where there is one, and import TensorFlow, which sees no other."""
+    from convdepth.devices import take_slot
+
+    slot = take_slot(name)
+
+    from convdepth.runtime import gpus  # it is decided now what TensorFlow may compute on
+
+    if slot is not None:
+        slot.confirm(gpus())
 
 
 def run() -> NoReturn:

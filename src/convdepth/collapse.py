@@ -16,14 +16,16 @@ from typing import Any
 from convdepth.architecture import Architecture
 from convdepth.checkpoints import Checkpoints
 from convdepth.dropout import SixteenBitDropout
+from convdepth.dropout_rates import dropout_rates, may_scale
 from convdepth.files import write_json
+from convdepth.images import read_split
 from convdepth.network import build_network
 from convdepth.numeric_class import describe_numeric_class
 from convdepth.params import Train, find_architecture, read_params
 from convdepth.runtime import configure, keras
 from convdepth.scores import prior_loss
 from convdepth.signal_flow import gradients, signal_shares
-from convdepth.study_params import Collapse, read_study_params
+from convdepth.study_params import Collapse, held_out, read_study_params
 from convdepth.train import checkpoints_of, fit
 from convdepth.training_data import Subset, TrainingData, read_training_data
 
@@ -80,15 +82,9 @@ def main(
 
 def _scale(architecture: Architecture, study: Collapse) -> Iterator[Architecture]:
     """Give the network with each scale that leaves all rates below 1."""
-    highest = max(_rates(architecture), default=0.0)
     for scale in sorted(study.scales):
-        if scale * highest < 1:
+        if may_scale(architecture, scale):
             yield architecture.model_copy(update={"dropout_scale": scale})
-
-
-def _rates(architecture: Architecture) -> list[float]:
-    rates = [block.dropout for block in architecture.blocks.values()]
-    return [rate for rate in (*rates, architecture.head.dropout) if rate is not None]
 
 
 def _measure_scale(
@@ -101,13 +97,14 @@ def _measure_scale(
     kept: list[Checkpoints],
 ) -> dict[str, Any]:
     scale = architecture.dropout_scale
+    _, labels = read_split(normalized, "train")
     runs = []
     for number in range(study.seeds):
         seeded = recipe.model_copy(
             update={
                 "seed": recipe.seed + number,
                 "epochs": study.epochs,
-                "validation_images": study.validation_images,
+                "validation_images": held_out(study.validation_share, len(labels)),
             }
         )
         data = read_training_data(normalized, seeded)
@@ -121,7 +118,7 @@ def _measure_scale(
         keras.backend.clear_session()  # else the graphs of all trials stay in memory
     return {
         "scale": scale,
-        "keep_share": _rounded(math.prod(1 - scale * rate for rate in _rates(architecture))),
+        "keep_share": _rounded(math.prod(1 - scale * rate for rate in dropout_rates(architecture))),
         "learned": sum(run["epochs_to_learn"] is not None for run in runs),
         "runs": runs,
         "signal": {

@@ -198,14 +198,21 @@ def _print(
 
 
 def _print_table(changes: Sequence[Change], title: str, wording: Wording) -> None:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
     name, *numbers, verdict = wording.header
     table.add_column(name, no_wrap=True)
     for number in numbers:
-        table.add_column(number, justify="right", overflow="fold")
-    table.add_column(verdict, overflow="fold")
+        # Where the terminal is narrow, lines break between words, and not within.
+        table.add_column("\n".join(number.split()), justify="right", no_wrap=True)
+    table.add_column(verdict, overflow="fold", min_width=len("difference"))
     for change in changes:
-        table.add_row(*_cells(change))
+        table.add_row(*(cell.replace(" (", "\n").removesuffix(")") for cell in _cells(change)))
     console = Console()
     console.print(table)
     if _have_p(changes):

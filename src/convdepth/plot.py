@@ -19,7 +19,7 @@ from convdepth.images import NUM_CLASSES, Images, Labels, read_split
 from convdepth.network import build_network
 from convdepth.notebook import Record, read_notebook
 from convdepth.params import Params, read_params
-from convdepth.runtime import configure
+from convdepth.runtime import configure, keras
 from convdepth.scores import confusion_matrix, score
 
 HISTORY_COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
@@ -258,7 +258,11 @@ def _require_file(path: Path, command: str) -> None:
 def _read_kernels(architecture: Architecture, path: Path) -> dict[str, Kernel]:
     network = build_network(architecture)
     load_weights(network, path)
-    return {layer.name: layer.get_weights()[0] for layer in network.layers if layer.weights}
+    return {layer.name: layer.get_weights()[0] for layer in network.layers if _has_kernel(layer)}
+
+
+def _has_kernel(layer: keras.Layer) -> bool:
+    return hasattr(layer, "kernel")  # a normalization has weights, too
 
 
 def _recorded(record: Record | None) -> Recorded | None:

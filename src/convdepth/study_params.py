@@ -1,14 +1,16 @@
 """The one reader of ``studies/params.yaml``: what the studies vary, beside ``params.yaml``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from convdepth.architecture import Strict
+from convdepth.images import NUM_CLASSES
 from convdepth.params import read_file
 
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Replicates(Strict):
@@ -27,12 +29,59 @@ class Collapse(Strict):
     """How many a network has to learn anything in."""
     learned: float = Field(gt=0, lt=1)
     """It has, once the loss on held-out images is below this share of the class prior's."""
-    validation_images: int = Field(ge=10)
-    """Training images that are held out to see that."""
+    validation_share: Share
+    """Of the training images, which is held out to see that."""
     signal_images: int = Field(ge=2)
     """On how many images signals and gradients are measured, before any training."""
     masks: int = Field(ge=2)
     """How many dropout masks they are measured with."""
+
+
+class Range(Strict):
+    """Numbers from ``low`` to ``high``, both included."""
+
+    low: float = Field(ge=0)
+    high: float
+    log: bool = False
+    """Whether a factor counts, and not a difference; ``low`` is then above 0."""
+
+    @model_validator(mode="after")
+    def _require_order(self) -> Self:
+        if self.high <= self.low:
+            raise ValueError(f"expected high above low, got {self.low} to {self.high}")
+        if self.log and self.low == 0:
+            raise ValueError("expected low above 0, since log is true, got 0")
+        return self
+
+
+class Space(Strict):
+    """What the tuning of a network chooses from: ranges, and lists of which one is taken."""
+
+    learning_rate: Range
+    schedule: list[Literal["constant", "cosine", "one_cycle"]] = Field(min_length=1)
+    weight_decay: Range
+    label_smoothing: Range
+    shift: Range
+    rotation: Range
+    zoom: Range
+    dropout_scale: Range
+    """Of all dropouts of a network; never so high that one of them reaches 1."""
+    batch_normalization: list[bool] = Field(min_length=1)
+    """In all blocks of a network, or in none."""
+
+
+class Tuning(Strict):
+    """The search for better settings, with the same budget for each network."""
+
+    trials: Count
+    startup_trials: Count
+    """How many of them are drawn at random, before what was found decides."""
+    epochs: Count
+    """Of one trial; one that is worse than most were at the same time ends before."""
+    validation_share: Share
+    """Of the training images, which is held out, and alone decides."""
+    precision: Literal["float32", "mixed_bfloat16"]
+    space: Space
 
 
 class StudyParams(Strict):
@@ -40,6 +89,20 @@ class StudyParams(Strict):
 
     replicates: Replicates
     collapse: Collapse
+    tuning: Tuning
+
+
+def held_out(share: float, images: int) -> int:
+    """Count the images that a share is.
+
+    Args:
+        share: Of all, above 0 and below 1.
+        images: How many there are.
+
+    Returns:
+        The nearest number, but enough for one of each class.
+    """
+    return max(NUM_CLASSES, round(share * images))
 
 
 def read_study_params(path: Path) -> StudyParams:

@@ -1,0 +1,189 @@
+"""The stage `tune`: search for settings with which a network does better on held-out images.
+
+Optuna's tree-structured Parzen estimator proposes (Bergstra et al. 2011), and a trial that is worse
+than the median of the others was at the same epoch ends early. The test set is not looked at.
+
+What a trial proposes follows from the trials before it, and these from their bytes. So an
+interrupted search is simply made again: each trial that had ended is read, and not trained.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from convdepth.architecture import Architecture
+from convdepth.dropout_rates import dropout_rates, may_scale
+from convdepth.errors import ParameterError
+from convdepth.files import write_json
+from convdepth.images import read_split
+from convdepth.numeric_class import describe_numeric_class
+from convdepth.params import Train, find_architecture, read_params
+from convdepth.runtime import configure, keras
+from convdepth.study_params import Tuning, held_out, read_study_params
+from convdepth.train import Epoch, checkpoints_of, fit
+from convdepth.training_data import read_training_data
+from convdepth.tuning import Settings, apply, settings_of, suggest
+
+GRACE = 2
+"""Epochs in which no trial is ended."""
+
+RECORD = "finished.json"
+"""What became of a trial, in a folder of its own, until the whole search has ended."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What all trials of a search have in common."""
+
+    name: str
+    architecture: Architecture
+    recipe: Train
+    tuning: Tuning
+    normalized: Path
+    folder: Path
+
+
+def main(
+    name: str,
+    normalized: Path,
+    summary: Path,
+    checkpoints: Path,
+    params: Path = Path("params.yaml"),
+    studies: Path = Path("studies/params.yaml"),
+) -> None:
+    """Tune the architecture ``name``; write all trials, and the best of them.
+
+    Args:
+        name: A key of ``architectures`` in the parameters.
+        normalized: The folder of the normalized arrays.
+        summary: The JSON file to write: ``trials`` in order, each with its settings, the held-out
+            accuracy after each epoch, and whether it was ended early; ``notebook``, which is the
+            first of them; and ``best``, with its number and settings.
+        checkpoints: The folder for what an interrupted search goes on from.
+        params: The parameters.
+        studies: Those of the studies.
+
+    Raises:
+        ParameterError: A parameter is wrong, or there is no such architecture.
+        DataError: The arrays are missing or damaged.
+        TrainingError: The loss is not a finite number; nothing is written then.
+        MachineError: A file cannot be written, or the memory is not enough.
+    """
+    parameters, tuning = read_params(params), read_study_params(studies).tuning
+    architecture = find_architecture(name, parameters, params)
+    highest = tuning.space.dropout_scale.high
+    if not may_scale(architecture, highest):
+        raise ParameterError(
+            f"{studies}: tuning.space.dropout_scale.high: expected less than "
+            f"{1 / max(dropout_rates(architecture)):.4g}, since all dropouts of {name} must stay "
+            f"below 1, got {highest}"
+        )
+    _, labels = read_split(normalized, "train")
+    recipe = parameters.train.model_copy(
+        update={
+            "epochs": tuning.epochs,
+            "precision": tuning.precision,
+            "validation_images": held_out(tuning.validation_share, len(labels)),
+        }
+    )
+    configure(recipe.threads)
+    search = Search(name, architecture, recipe, tuning, normalized, checkpoints)
+    result = _search(search)
+    write_json(summary, result)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    best = result["best"]
+    print(
+        f"{name}: {best['accuracy']:.4f} of the held-out images with the settings of trial "
+        f"{best['trial']}, {result['notebook']['accuracy']:.4f} with those it had",
+        flush=True,
+    )
+
+
+def _search(search: Search) -> dict[str, Any]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    tuning = search.tuning
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(
+            seed=search.recipe.seed, n_startup_trials=tuning.startup_trials
+        ),
+        pruner=optuna.pruners.MedianPruner(
+            n_startup_trials=tuning.startup_trials, n_warmup_steps=GRACE
+        ),
+    )
+    study.enqueue_trial(dict(settings_of(search.architecture, search.recipe)))
+    study.optimize(lambda trial: _try(search, trial), n_trials=tuning.trials)
+    trials = [_describe(trial) for trial in study.trials]
+    # Of equals the first: max takes it.
+    finished = [each for each in trials if not each["ended_early"]]
+    best = max(finished, key=lambda each: float(each["accuracy"]))
+    return {"trials": trials, "best": best, "notebook": trials[0]}
+
+
+def _try(search: Search, trial: optuna.trial.Trial) -> float:
+    """Train with what is proposed, and tell the search of each epoch."""
+    settings = suggest(trial, search.tuning.space)
+    accuracies = _train(search, trial, settings)
+    trial.set_user_attr("settings", dict(settings))
+    trial.set_user_attr("accuracies", accuracies)
+    if len(accuracies) < search.tuning.epochs:
+        raise optuna.TrialPruned
+    return accuracies[-1]
+
+
+def _train(search: Search, trial: optuna.trial.Trial, settings: Settings) -> list[float]:
+    """Train a trial, or read what became of it before the search was interrupted."""
+    architecture, recipe = apply(settings, search.architecture, search.recipe)
+    numeric_class = describe_numeric_class(recipe.threads, recipe.precision)
+    own = search.folder / f"trial-{trial.number}"
+    kept = checkpoints_of(architecture, recipe, search.normalized, numeric_class, own)
+    if (known := _read(own / RECORD, kept.fingerprint)) is not None:
+        for number, accuracy in enumerate(known, start=1):
+            trial.report(accuracy, number)
+        return known
+    # Whether a trial ends early depends on all of its epochs, so none is taken from before.
+    kept.clear()
+    title = f"{search.name} trial {trial.number}"
+    print(f"{title}  {json.dumps(dict(settings))}", flush=True)
+    data = read_training_data(search.normalized, recipe)
+    _, history = fit(title, architecture, recipe, data, kept, _pruning(trial, recipe.epochs))
+    keras.backend.clear_session()  # else the graphs of all trials stay in memory
+    accuracies: list[float] = history["val_accuracy"].round(6).tolist()
+    write_json(own / RECORD, {"fingerprint": kept.fingerprint, "accuracies": accuracies})
+    kept.clear()
+    return accuracies
+
+
+def _pruning(trial: optuna.trial.Trial, epochs: int) -> Callable[[Epoch], bool]:
+    def is_hopeless(epoch: Epoch) -> bool:
+        number = int(epoch["epoch"])
+        trial.report(round(float(epoch["val_accuracy"]), 6), number)
+        return number < epochs and trial.should_prune()
+
+    return is_hopeless
+
+
+def _read(path: Path, fingerprint: Mapping[str, Any]) -> list[float] | None:
+    """Read the accuracies of a trial that had ended, if it was the same one."""
+    try:
+        record = json.loads(path.read_bytes())
+        is_same = record["fingerprint"] == fingerprint
+        return [float(each) for each in record["accuracies"]] if is_same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _describe(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    accuracies = trial.user_attrs["accuracies"]
+    return {
+        "trial": trial.number,
+        "settings": trial.user_attrs["settings"],
+        "accuracies": accuracies,
+        "accuracy": accuracies[-1],
+        "ended_early": trial.state == optuna.trial.TrialState.PRUNED,
+    }

@@ -1,0 +1,105 @@
+"""The stage `examine`: what is found in made-up networks, and the pictures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convdepth.archive import save_network
+from convdepth.errors import DataError, IntegrityError
+from convdepth.evaluate import predict
+from convdepth.examine import LISTED, main
+from convdepth.files import write_csv
+from convdepth.images import read_split
+from convdepth.network import build_network
+from convdepth.params import read_params
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SECOND = """  other:
+    block1:
+      conv1: {filters: 20, kernel_size: 3}
+      pool_size: 4
+      batch_normalization: true
+    head: {units: 16}
+"""
+
+
+@pytest.fixture
+def folder(tiny_params: Path, normalized: Path, tmp_path: Path) -> Path:
+    """Two networks and their predictions; of the first most answers are right."""
+    tiny_params.write_text(tiny_params.read_text() + SECOND)
+    images, labels = read_split(normalized, "test")
+    for name, architecture in read_params(tiny_params).architectures.items():
+        network = build_network(architecture, seed=3)
+        save_network(network, tmp_path / "models" / f"{name}.keras")
+        table = predict(network, images, labels)
+        if name == "tiny":
+            table["predicted"] = np.where(np.arange(len(labels)) % 50, labels, 9 - labels)
+        write_csv(tmp_path / "predictions" / f"{name}.csv", table)
+    return tmp_path
+
+
+def examine(params: Path, normalized: Path, folder: Path) -> dict[str, Any]:
+    main(
+        normalized=normalized,
+        models=folder / "models",
+        predictions=folder / "predictions",
+        reading=folder / "reading.json",
+        pictures=folder / "pictures",
+        params=params,
+    )
+    found: dict[str, Any] = json.loads((folder / "reading.json").read_text())
+    return found
+
+
+def test_what_is_found(tiny_params: Path, normalized: Path, folder: Path) -> None:
+    found = examine(tiny_params, normalized, folder)
+    assert list(found["networks"]) == ["other", "tiny"]
+    tiny = found["networks"]["tiny"]
+    assert (tiny["status"], tiny["accuracy"]) == ("ok", 0.98)
+    assert tiny["parameters"] == read_params(tiny_params).architectures["tiny"].num_parameters
+    assert sum(entry["images"] for entry in tiny["reliability"]) == 2000
+    assert list(found["agreement"]) == ["tiny / other"]
+    assert len(found["hardest"]) == LISTED
+
+
+def test_who_has_learned_nothing_does_not_say_what_is_hard(
+    tiny_params: Path, normalized: Path, folder: Path
+) -> None:
+    found = examine(tiny_params, normalized, folder)
+    assert found["networks"]["other"]["status"] != "ok"
+    assert found["all_fail"] == {"images": 40, "networks": ["tiny"]}
+    assert {tuple(entry["answers"]) for entry in found["hardest"]} == {("tiny",)}
+
+
+def test_the_pictures_are_the_same_twice(tiny_params: Path, normalized: Path, folder: Path) -> None:
+    def pictures() -> dict[str, bytes]:
+        examine(tiny_params, normalized, folder)
+        return {path.name: path.read_bytes() for path in (folder / "pictures").glob("*")}
+
+    first = pictures()
+    assert sorted(first) == ["grad_cam.png", "kernels.png"]
+    assert pictures() == first
+    for name in first:
+        with Image.open(folder / "pictures" / name) as picture:
+            assert min(picture.size) > 200
+
+
+def test_where_no_network_has_learned_anything_there_is_nothing_to_examine(
+    tiny_params: Path, normalized: Path, folder: Path
+) -> None:
+    (folder / "predictions" / "tiny.csv").write_bytes(
+        (folder / "predictions" / "other.csv").read_bytes()
+    )
+    with pytest.raises(DataError, match="none of tiny, other has learned anything"):
+        examine(tiny_params, normalized, folder)
+
+
+def test_a_missing_model_is_told(tiny_params: Path, normalized: Path, folder: Path) -> None:
+    (folder / "models" / "other.keras").unlink()
+    with pytest.raises(IntegrityError, match=r"other\.keras"):
+        examine(tiny_params, normalized, folder)
