@@ -51,7 +51,8 @@ def arguments(stage: str) -> list[str]:
 
 @pytest.mark.parametrize("stage", stages())
 def test_deps_are_exactly_the_imported_modules(stage: str) -> None:
-    deps = {Path(dep).stem for dep in stages()[stage]["deps"] if dep.startswith("src/")}
+    sources = [Path(dep) for dep in stages()[stage]["deps"] if dep.startswith("src/")]
+    deps = {path.stem for path in sources if path.suffix == ".py"}
     assert deps == imported_modules(stage)
 
 
@@ -59,7 +60,17 @@ def test_deps_are_exactly_the_imported_modules(stage: str) -> None:
 def test_deps_are_sorted_and_exist(stage: str) -> None:
     deps = stages()[stage]["deps"]
     assert deps == sorted(deps)
-    assert all((PROJECT / dep).is_file() for dep in deps if dep.startswith("src/"))
+    assert all((PROJECT / dep).exists() for dep in deps if dep.startswith("src/"))
+
+
+def test_who_reads_templates_depends_on_them() -> None:
+    reading = {
+        path.stem
+        for path in SOURCES.glob("*.py")
+        if "TEMPLATES = " in path.read_text(encoding="utf-8")
+    }
+    assert reading == {"report"}
+    assert "src/convdepth/templates" in stages()["report"]["deps"]
 
 
 @pytest.mark.parametrize("stage", stages())

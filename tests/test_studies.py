@@ -21,7 +21,7 @@ def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Pro
     project.edit_params(SMALL, "studies/params.yaml")
     ran = stages_run(project.run("dvc", "repro", STUDIES))
     assert sorted(ran) == sorted(
-        [f"{STUDIES}:{stage}" for stage in ("contrast", "examine")]
+        [f"{STUDIES}:{stage}" for stage in ("contrast", "examine", "report")]
         + [f"{STUDIES}:{stage}@{name}" for stage in EACH for name in NAMES]
     )
     project.commit("Studies")
@@ -84,5 +84,5 @@ def test_a_changed_network_runs_its_own_study_alone(studied: Project, tmp_path: 
     assert set(ran) == {
         *("train@small", "evaluate@small"),
         *(f"{STUDIES}:{stage}@small" for stage in EACH),
-        *(f"{STUDIES}:{stage}" for stage in ("contrast", "examine")),
+        *(f"{STUDIES}:{stage}" for stage in ("contrast", "examine", "report")),
     }

@@ -336,6 +336,62 @@ def examine(
     )
 
 
+@app.command(rich_help_panel=STUDIES)
+def report(
+    validation: Annotated[
+        Path, typer.Option(help="What was found in the data (.json).", metavar="FILE")
+    ],
+    histories: Annotated[Path, typer.Option(help="Folder of the histories.", metavar="FOLDER")],
+    models: Annotated[Path, typer.Option(help="Folder of the models.", metavar="FOLDER")],
+    predictions: Annotated[Path, typer.Option(help="Folder of the predictions.", metavar="FOLDER")],
+    normalized: Normalized,
+    figures: Annotated[Path, typer.Option(help="Folder of the figures.", metavar="FOLDER")],
+    notebook: Notebook,
+    replicates: Annotated[
+        Path, typer.Option(help="Folder of the runs with several seeds.", metavar="FOLDER")
+    ],
+    contrasts: Annotated[
+        Path, typer.Option(help="How the networks differ (.json).", metavar="FILE")
+    ],
+    collapse: Annotated[
+        Path, typer.Option(help="Folder of the trials with scaled dropouts.", metavar="FOLDER")
+    ],
+    reading: Annotated[
+        Path, typer.Option(help="What was found in the networks (.json).", metavar="FILE")
+    ],
+    pictures: Annotated[
+        Path, typer.Option(help="Folder of the pictures of the networks.", metavar="FOLDER")
+    ],
+    page: Annotated[Path, typer.Option(help="The page to write (.html).", metavar="FILE")],
+    params: Params = PARAMS,
+) -> None:
+    """Put all results on one page, which needs nothing but a browser.
+
+    Tables that sort, charts with values, the notebook beside each result, and how to get them
+    again. Each conclusion on it is made from the data.
+    """
+    _check(params)
+    _hold("report", page)
+    from convdepth.report import main
+
+    main(
+        validation=validation,
+        histories=histories,
+        models=models,
+        predictions=predictions,
+        normalized=normalized,
+        figures=figures,
+        notebook=notebook,
+        replicates=replicates,
+        contrasts=contrasts,
+        collapse=collapse,
+        reading=reading,
+        pictures=pictures,
+        page=page,
+        params=params,
+    )
+
+
 @app.command(rich_help_panel=QUESTIONS)
 def summary(name: Name, params: Params = PARAMS) -> None:
     """Show the layers of a network: output shapes, parameters, and FLOP per image.

@@ -1,0 +1,477 @@
+"""All that the report shows, read and checked: what is missing or damaged is named."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from convdepth.architecture import Architecture
+from convdepth.errors import DataError
+from convdepth.images import Images, Labels, read_split
+from convdepth.notebook import Loss, Record, Share, read_notebook
+from convdepth.params import Params, read_params
+from convdepth.scores import Score, Status, confusion_matrix, score
+
+PREDICTION_COLUMNS = ["index", "label", "predicted", "probability", "loss"]
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+STUDIES = "dvc repro studies/dvc.yaml"
+NUMERIC_CLASS = ".numeric_class.json"
+"""How the record beside a model ends; `numeric_class`, which writes it, imports TensorFlow."""
+
+PICTURES = {"figures": ("confusion",), "pictures": ("kernels", "grad_cam")}
+"""Which pictures of others the report shows, by the folder that they are in."""
+
+
+class Result(BaseModel):
+    """A part of a result file; what it has beside these entries is not the report's business."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class Spread(Result):
+    """A mean over seeds with its 95 % interval over seeds and images."""
+
+    mean: float
+    standard_deviation: float | None
+    low: float
+    high: float
+
+
+class Bin(Result):
+    """A range of probabilities: their mean, and the share that is right, both 0 to 1."""
+
+    images: int
+    probability: Share
+    accuracy: Share
+
+
+class Curves(Result):
+    """One value per epoch: losses in nats, accuracies from 0 to 1."""
+
+    loss: list[Loss] = Field(min_length=1)
+    accuracy: list[Share] = Field(min_length=1)
+    val_loss: list[Loss] = Field(min_length=1)
+    val_accuracy: list[Share] = Field(min_length=1)
+
+
+class SeedRun(Result):
+    """One training of several."""
+
+    seed: int
+    accuracy: Share
+    loss: Loss
+    status: Status
+    curves: Curves
+
+
+class Replicates(Result):
+    """``replicates/<name>.json``, see `replicates.summarize`."""
+
+    runs: list[SeedRun] = Field(min_length=1)
+    collapsed: int
+    near_chance: int
+    accuracy: Spread
+    loss: Spread
+
+    @property
+    def count(self) -> int:
+        """How many trainings there are."""
+        return len(self.runs)
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether each training has learned something."""
+        return not self.collapsed and not self.near_chance
+
+
+class FirstSeed(Result):
+    """What one training of each would have said of a pair."""
+
+    only_first: int
+    only_second: int
+    p: Share
+    corrected_p: Share
+
+
+class Pair(Result):
+    """How two networks differ: the accuracy of the second less that of the first, -1 to 1."""
+
+    difference: float
+    low: float
+    high: float
+    standard_deviation: float | None
+    verdict: str
+    first_seed: FirstSeed
+
+
+class Contrasts(Result):
+    """What the stage `contrast` wrote."""
+
+    seeds: int
+    level: Share
+    pairs: dict[str, Pair]
+
+
+class Trial(Result):
+    """One training with scaled dropouts: losses in nats, signal and agreement from 0 to 1."""
+
+    seed: int
+    prior_loss: Loss
+    loss: list[Loss] = Field(min_length=1)
+    epochs_to_learn: int | None
+    signal: dict[str, Share]
+    gradient_norm: dict[str, float]
+    agreement: dict[str, Share]
+
+
+class Point(Result):
+    """All trainings of one network at one scale of its dropouts."""
+
+    scale: float
+    keep_share: Share
+    learned: int
+    runs: list[Trial] = Field(min_length=1)
+    signal: dict[str, Share]
+
+
+class Collapse(Result):
+    """What the stage `collapse` wrote of one network."""
+
+    points: list[Point] = Field(min_length=1)
+    learned: Share
+    epochs: int
+
+    def at(self, scale: float) -> Point:
+        """Give the point whose scale is nearest to this one."""
+        return min(self.points, key=lambda point: abs(point.scale - scale))
+
+
+class NetworkReading(Result):
+    """How sure one network is, and how often it is right."""
+
+    calibration_error: Share
+    reliability: list[Bin] = Field(min_length=1)
+
+
+class Hard(Result):
+    """An image that networks get wrong; the answers of those that have learned."""
+
+    index: int
+    label: int
+    answers: dict[str, int]
+    failing: int
+    loss: Loss
+
+
+class AllFail(Result):
+    """On how many images all networks fail that have learned."""
+
+    images: int
+    networks: list[str]
+
+
+class Reading(Result):
+    """What the stage `examine` wrote."""
+
+    networks: dict[str, NetworkReading]
+    agreement: dict[str, Share]
+    hardest: list[Hard]
+    all_fail: AllFail
+
+
+class Rule(Result):
+    """One rule for the data, and what was found: a number, or how many rows break it."""
+
+    rule: str
+    table: str
+    observed: float | None = None
+    num_broken: int | None = None
+
+
+class Validation(Result):
+    """What the stage `validate` wrote."""
+
+    images: dict[str, int]
+    num_rules: int
+    success: bool
+    rules: list[Rule]
+
+
+class NumericClass(Result):
+    """What the bits of a model depend on beside parameters, data and code."""
+
+    tensorflow: str
+    keras: str
+    device: str
+    threads: int
+    precision: str
+    onednn: bool
+    deterministic: bool
+
+
+@dataclass(frozen=True)
+class Network:
+    """All results of one network.
+
+    Attributes:
+        name: As in the parameters.
+        place: Its place there, from 0, which gives its color.
+        architecture: What it was built from.
+        score: Of the pipeline's run.
+        replicates: Of several seeds.
+        is_first_seed: Whether the first of these is the pipeline's run, epoch by epoch.
+        confusion: ``(10, 10)``: images by label and by answer, of the pipeline's run.
+        collapse: Of the trainings with scaled dropouts.
+        reading: Its calibration.
+        record: What the notebook recorded; none for a network that it does not have.
+        numeric_class: Of its training; none where the model came from a cache.
+        model_md5: Of the model's file.
+    """
+
+    name: str
+    place: int
+    architecture: Architecture
+    score: Score
+    replicates: Replicates
+    is_first_seed: bool
+    confusion: NDArray[np.int64]
+    collapse: Collapse
+    reading: NetworkReading
+    record: Record | None
+    numeric_class: NumericClass | None
+    model_md5: str
+
+    @property
+    def num_blocks(self) -> int:
+        """The depth."""
+        return len(self.architecture.blocks)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that the report is made from.
+
+    Attributes:
+        networks: In the order of the parameters.
+        contrasts: Each network against each other one.
+        reading: What they answer to the same images.
+        validation: The rules for the data.
+        validation_images: Training images that were held out; with 0 the ``val_`` curves are of
+            the test images.
+        hardest: ``(n, 28, 28)``, float32, 0.0 to 1.0: the images of ``reading.hardest``.
+        pictures: PNG files by name, see `PICTURES`.
+    """
+
+    networks: list[Network]
+    contrasts: Contrasts
+    reading: Reading
+    validation: Validation
+    validation_images: int
+    hardest: NDArray[np.float32]
+    pictures: dict[str, bytes]
+
+    @property
+    def num_images(self) -> int:
+        """How many test images there are."""
+        return self.networks[0].score.images
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where everything is read from, see `report.main`."""
+
+    validation: Path
+    histories: Path
+    models: Path
+    predictions: Path
+    normalized: Path
+    figures: Path
+    notebook: Path
+    replicates: Path
+    contrasts: Path
+    collapse: Path
+    reading: Path
+    pictures: Path
+    params: Path
+
+
+def read_results(sources: Sources) -> Results:
+    """Read and check all inputs.
+
+    Args:
+        sources: Where they are.
+
+    Returns:
+        The results of the networks in the parameters, whatever else lies in the folders.
+
+    Raises:
+        ParameterError: A parameter is wrong.
+        DataError: A file is missing or damaged, or does not belong to the others.
+    """
+    parameters = read_params(sources.params)
+    images, labels = read_split(sources.normalized, "test")
+    reading = _read(sources.reading, Reading, STUDIES)
+    _require_networks(sources.reading, reading, parameters)
+    contrasts = _read(sources.contrasts, Contrasts, STUDIES)
+    _require_pairs(sources.contrasts, contrasts, parameters)
+    records = read_notebook(sources.notebook)
+    networks = [
+        _read_network(name, place, parameters, sources, labels, reading, records)
+        for place, name in enumerate(parameters.architectures)
+    ]
+    _require_seeds(sources.contrasts, contrasts, networks)
+    return Results(
+        networks=networks,
+        contrasts=contrasts,
+        reading=reading,
+        validation=_read(sources.validation, Validation, "dvc repro validate"),
+        validation_images=parameters.train.validation_images,
+        hardest=_take_hardest(sources.reading, reading, images),
+        pictures=_read_pictures(sources),
+    )
+
+
+def _read_network(
+    name: str,
+    place: int,
+    parameters: Params,
+    sources: Sources,
+    labels: Labels,
+    reading: Reading,
+    records: Mapping[str, Record],
+) -> Network:
+    replicates = _read(sources.replicates / f"{name}.json", Replicates, STUDIES)
+    history = _read_table(sources.histories / f"{name}.csv", list(CURVES), f"train@{name}")
+    answers = _read_answers(sources.predictions / f"{name}.csv", labels, name)
+    return Network(
+        name=name,
+        place=place,
+        architecture=parameters.architectures[name],
+        score=score(answers),
+        replicates=replicates,
+        is_first_seed=_is_run(history, replicates.runs[0]),
+        confusion=confusion_matrix(answers),
+        collapse=_read(sources.collapse / f"{name}.json", Collapse, STUDIES),
+        reading=reading.networks[name],
+        record=records.get(name),
+        numeric_class=_read_numeric_class(sources.models / f"{name}{NUMERIC_CLASS}"),
+        model_md5=_digest(sources.models / f"{name}.keras", f"dvc repro train@{name}"),
+    )
+
+
+_Kind = TypeVar("_Kind", bound=Result)
+
+
+def _read(path: Path, kind: type[_Kind], command: str) -> _Kind:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        reason = str(error.strerror)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = ": ".join(
+            part for part in (".".join(map(str, first["loc"])), first["msg"]) if part
+        )
+    raise DataError(f"{path}: cannot be read: {reason}. `{command}` writes it.")
+
+
+def _read_bytes(path: Path, command: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}. `{command}` writes it."
+        ) from error
+
+
+def _read_table(path: Path, columns: list[str], stage: str) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)[columns]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{path}: expected the columns {', '.join(columns)}: {error}. `dvc repro {stage}` "
+            "writes it."
+        ) from error
+
+
+def _read_answers(path: Path, labels: Labels, name: str) -> pd.DataFrame:
+    """Read the answers, and see that they are to all test images."""
+    table = _read_table(path, PREDICTION_COLUMNS, f"evaluate@{name}")
+    if table["label"].tolist() != labels.tolist():
+        raise DataError(
+            f"{path}: expected the labels of the {len(labels)} test images in their order, got "
+            f"{len(table)} rows with others. Run `dvc repro evaluate@{name}`."
+        )
+    return table
+
+
+def _is_run(history: pd.DataFrame, run: SeedRun) -> bool:
+    curves: dict[str, Any] = run.curves.model_dump()
+    return all(history[name].round(6).tolist() == curves[name] for name in CURVES)
+
+
+def _read_numeric_class(path: Path) -> NumericClass | None:
+    """Read the record beside a model; DVC does not keep it, so it may not be there."""
+    return _read(path, NumericClass, "dvc repro --force train") if path.exists() else None
+
+
+def _digest(path: Path, command: str) -> str:
+    """Give the MD5 by which DVC calls a file."""
+    return hashlib.md5(_read_bytes(path, command), usedforsecurity=False).hexdigest()
+
+
+def _require_networks(path: Path, reading: Reading, parameters: Params) -> None:
+    for name in parameters.architectures:
+        if name not in reading.networks:
+            raise DataError(
+                f"{path}: expected an entry for {name}, got {', '.join(reading.networks)}. "
+                f"`{STUDIES}` writes it."
+            )
+
+
+def _require_pairs(path: Path, contrasts: Contrasts, parameters: Params) -> None:
+    names = list(parameters.architectures)
+    for number, second in enumerate(names):
+        for first in names[:number]:
+            if f"{first} / {second}" not in contrasts.pairs:
+                raise DataError(
+                    f"{path}: expected the pair {first} / {second}, got "
+                    f"{', '.join(contrasts.pairs) or 'none'}. `{STUDIES}` writes it."
+                )
+
+
+def _require_seeds(path: Path, contrasts: Contrasts, networks: Sequence[Network]) -> None:
+    for network in networks:
+        if network.replicates.count != contrasts.seeds:
+            raise DataError(
+                f"{path}: is of {contrasts.seeds} seeds, and {network.name} has "
+                f"{network.replicates.count}. `{STUDIES}` writes it again."
+            )
+
+
+def _take_hardest(path: Path, reading: Reading, images: Images) -> NDArray[np.float32]:
+    places = [hard.index for hard in reading.hardest]
+    if any(not 0 <= place < len(images) for place in places):
+        raise DataError(
+            f"{path}: hardest: expected images from 0 to {len(images) - 1}, got {max(places)}. "
+            f"`{STUDIES}` writes it."
+        )
+    return np.asarray(images[places, :, :, 0], np.float32)
+
+
+def _read_pictures(sources: Sources) -> dict[str, bytes]:
+    folders = {
+        "figures": (sources.figures, "dvc repro plot"),
+        "pictures": (sources.pictures, STUDIES),
+    }
+    return {
+        name: _read_bytes(folders[kind][0] / f"{name}.png", folders[kind][1])
+        for kind, names in PICTURES.items()
+        for name in names
+    }

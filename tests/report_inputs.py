@@ -1,0 +1,266 @@
+"""Made-up results of any networks, in the files that the stage `report` reads."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from convdepth.agreement import agreement, count_failures, find_hardest
+from convdepth.architecture import Architecture
+from convdepth.calibration import calibration_error, reliability
+from convdepth.contrast import contrast
+from convdepth.images import NUM_CLASSES, Labels, read_split
+from convdepth.params import read_params
+from convdepth.replicates import Run, summarize, tabulate_answers
+from convdepth.scores import score
+
+PRIOR = 2.301
+NUMERIC_CLASS = {
+    "tensorflow": "2.21.0",
+    "keras": "3.15.1",
+    "device": "Made-up CPU",
+    "threads": 1,
+    "precision": "float32",
+    "onednn": True,
+    "deterministic": True,
+    "model_sha256": "0" * 64,
+}
+VALIDATION = {
+    "images": {"raw": 70_000, "normalized": 2_000},
+    "num_rules": 2,
+    "success": True,
+    "rules": [
+        {"rule": "there are 70,000 images", "table": "raw_images", "observed": 70_000},
+        {"rule": "each image has a label", "table": "raw_images", "num_broken": 0},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where everything lies below one folder."""
+
+    folder: Path
+    normalized: Path
+    params: Path
+
+    def arguments(self) -> dict[str, Path]:
+        """Give the arguments of `report.main`."""
+        below = {
+            "validation": "validation.json",
+            "histories": "histories",
+            "models": "models",
+            "predictions": "predictions",
+            "figures": "figures",
+            "notebook": "notebook.json",
+            "replicates": "replicates",
+            "contrasts": "contrasts.json",
+            "collapse": "collapse",
+            "reading": "reading.json",
+            "pictures": "pictures",
+            "page": "report/index.html",
+        }
+        paths = {name: self.folder / place for name, place in below.items()}
+        return paths | {"normalized": self.normalized, "params": self.params}
+
+
+def write_inputs(
+    folder: Path,
+    normalized: Path,
+    params: Path,
+    errors: Mapping[str, float | None],
+    seeds: int = 3,
+    epochs: int = 4,
+    records: Mapping[str, tuple[float, float]] | None = None,
+) -> Inputs:
+    """Write made-up results.
+
+    Args:
+        folder: Where to write.
+        normalized: The arrays.
+        params: The parameters.
+        errors: For each network the share of images that it gets wrong; None has collapsed.
+        seeds: How many there are of each.
+        epochs: Of each training.
+        records: What the notebook recorded and claims, by network.
+    """
+    inputs = Inputs(folder, normalized, params)
+    paths = inputs.arguments()
+    architectures = read_params(params).architectures
+    _, labels = read_split(normalized, "test")
+    runs = {
+        name: [make_run(labels, errors[name], seed, epochs) for seed in range(1, seeds + 1)]
+        for name in architectures
+    }
+    for name, architecture in architectures.items():
+        write_network(paths, name, architecture, runs[name], learns=errors[name] is not None)
+    write_shared(paths, architectures, runs, records or {})
+    return inputs
+
+
+def make_run(labels: Labels, error: float | None, seed: int, epochs: int) -> Run:
+    generator = np.random.default_rng(seed if error is None else round(1e6 * error) + seed)
+    predicted = labels.astype(np.int64)
+    probability = np.clip(1 - generator.exponential(0.01, len(labels)), 0.2, 1)
+    if error is None:
+        predicted, probability = np.ones_like(predicted), np.full(len(labels), 0.1124)
+    else:
+        # The last images are hard for all of them, the rest is each one's own.
+        shared = np.arange(len(labels)) >= len(labels) * (1 - error / 2)
+        wrong = shared | (generator.random(len(labels)) < error * generator.uniform(0.4, 0.6))
+        predicted = np.where(wrong, (predicted + 1) % NUM_CLASSES, predicted)
+        probability = np.where(wrong, generator.uniform(0.4, 1, len(labels)), probability)
+    table = {"index": np.arange(len(labels)), "label": labels, "predicted": predicted}
+    loss = PRIOR if error is None else np.where(predicted == labels, 0.01, 2.5)
+    frame = pd.DataFrame(table | {"probability": probability.round(6), "loss": loss})
+    return Run(seed, make_history(frame, error, epochs, generator), frame)
+
+
+def make_history(
+    predictions: pd.DataFrame, error: float | None, epochs: int, generator: np.random.Generator
+) -> pd.DataFrame:
+    accuracy = float((predictions["label"] == predictions["predicted"]).mean())
+    loss = float(predictions["loss"].mean())
+    rows = []
+    for epoch in range(1, epochs + 1):
+        left = 0.0 if error is None else 4 ** (1 - epoch / epochs) - 1
+        shake = 0.0 if error is None or epoch == epochs else generator.uniform(0, 0.1)
+        rest = (1 - accuracy) * (1 + left + shake)
+        rows.append(
+            [epoch, 2 * loss * (1 + left), 1 - min(0.9, 2 * rest), loss * (1 + left), 1 - rest]
+        )
+    names = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    return pd.DataFrame(rows, columns=names).round(6)
+
+
+def write_network(
+    paths: Mapping[str, Path],
+    name: str,
+    architecture: Architecture,
+    runs: list[Run],
+    *,
+    learns: bool,
+) -> None:
+    first = runs[0]
+    write_table(paths["histories"] / f"{name}.csv", first.history)
+    write_table(paths["predictions"] / f"{name}.csv", first.predictions)
+    write_json(paths["replicates"] / f"{name}.json", summarize(runs))
+    write_json(paths["collapse"] / f"{name}.json", make_collapse(architecture, learns=learns))
+    write_json(paths["models"] / f"{name}.numeric_class.json", NUMERIC_CLASS)
+    (paths["models"] / f"{name}.keras").write_bytes(name.encode())
+
+
+def write_shared(
+    paths: Mapping[str, Path],
+    architectures: Mapping[str, Architecture],
+    runs: Mapping[str, list[Run]],
+    records: Mapping[str, tuple[float, float]],
+) -> None:
+    write_json(
+        paths["contrasts"], contrast({name: tabulate_answers(each) for name, each in runs.items()})
+    )
+    write_json(
+        paths["reading"], make_reading({name: each[0].predictions for name, each in runs.items()})
+    )
+    write_json(paths["validation"], VALIDATION)
+    write_json(
+        paths["notebook"],
+        {
+            name: make_record(architectures[name].num_parameters, *both)
+            for name, both in records.items()
+        },
+    )
+    for folder, name in (
+        ("figures", "confusion"),
+        ("pictures", "kernels"),
+        ("pictures", "grad_cam"),
+    ):
+        write_picture(paths[folder] / f"{name}.png")
+
+
+def make_reading(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    learned = {name: table for name, table in tables.items() if score(table).status == "ok"}
+    failing = count_failures(learned)["failing"] if learned else pd.Series([], dtype=int)
+    return {
+        "networks": {
+            name: {
+                "calibration_error": calibration_error(table),
+                "reliability": reliability(table),
+                "status": score(table).status,
+            }
+            for name, table in tables.items()
+        },
+        "agreement": agreement(tables),
+        "hardest": find_hardest(learned, 16) if learned else [],
+        "all_fail": {"images": int((failing == len(learned)).sum()), "networks": list(learned)},
+    }
+
+
+def make_record(parameters: int, recorded: float, claimed: float) -> dict[str, Any]:
+    epoch = {"epoch": 1, "loss": 0.4, "accuracy": 0.9, "val_loss": 0.2, "val_accuracy": 0.95}
+    return {
+        "parameters": parameters,
+        "test_accuracy": recorded,
+        "test_loss": 0.03,
+        "claimed_accuracy": claimed,
+        "claimed_loss": 0.02,
+        "epochs": [epoch],
+    }
+
+
+def make_collapse(architecture: Architecture, *, learns: bool) -> dict[str, Any]:
+    """Give a study in which a network that does not learn does so from scale 0.75 on."""
+    blocks = list(architecture.blocks)
+    points = []
+    for scale in (0.0, 0.5, 0.75, 1.0):
+        learned = learns or scale < 0.75
+        share = 0.5**scale if learned else 0.001
+        runs = [
+            {
+                "seed": seed,
+                "prior_loss": PRIOR,
+                "loss": [1.2] if learned else [2.302, PRIOR, PRIOR + 0.0001 * seed],
+                "accuracy": [0.7] if learned else [0.11] * 3,
+                "epochs_to_learn": 1 if learned else None,
+                "signal": {
+                    place: share ** (1 + 0.1 * number)
+                    for number, place in enumerate([*blocks, "head_dense"])
+                },
+                "gradient_norm": {block: 0.3 / (1 + number) for number, block in enumerate(blocks)},
+                "agreement": dict.fromkeys(blocks, 0.2 * share),
+            }
+            for seed in (1, 2)
+        ]
+        points.append(
+            {
+                "scale": scale,
+                "keep_share": round(0.5**scale, 6),
+                "learned": 2 if learned else 0,
+                "runs": runs,
+                "signal": runs[0]["signal"],
+            }
+        )
+    return {"points": points, "learned": 0.9, "epochs": 3}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, float_format="%.6f")
+
+
+def write_picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    Image.new("RGB", (600, 200), "lightgray").save(content, "PNG")
+    path.write_bytes(content.getvalue())

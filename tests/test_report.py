@@ -1,0 +1,350 @@
+"""The stage `report`: what it reads and refuses, and the page that it writes."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from convdepth import figures, report
+from convdepth.errors import DataError
+from convdepth.report_axes import accuracy_axis, error_share, logarithmic_axis
+from convdepth.report_charts import NETWORK_COLORS
+from report_inputs import Inputs, write_inputs, write_json
+
+SECOND = """
+  cnn9:
+    block1:
+      conv1: {filters: 4, kernel_size: 3}
+      pool_size: 4
+    block2:
+      conv1: {filters: 4, kernel_size: 3}
+      pool_size: 2
+    head: {units: 8}
+"""
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, tiny_params: Path, normalized: Path) -> Inputs:
+    """Results of `tiny`, which learned and is in the notebook, and `cnn9`, which collapsed."""
+    tiny_params.write_text(tiny_params.read_text() + SECOND)
+    errors = {"tiny": 0.02, "cnn9": None}
+    records = {"tiny": (0.98, 0.99)}
+    return write_inputs(tmp_path, normalized, tiny_params, errors, records=records)
+
+
+def build(inputs: Inputs) -> str:
+    report.main(**inputs.arguments())
+    return inputs.arguments()["page"].read_text(encoding="utf-8")
+
+
+def visible_text(page: str) -> str:
+    """What a reader sees, without styles and scripts, in one line."""
+    without = re.sub(r"<(style|script)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", without))
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("&#34;", '"').replace("&#39;", "'")
+
+
+class Outline(HTMLParser):
+    """Collects what an assistive technology goes by."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.headings: list[int] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.landmarks: list[str] = []
+        self.unnamed: list[str] = []
+        self.outside: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag in ("header", "nav", "main", "footer"):
+            self.landmarks.append(tag)
+        if found.get("id"):
+            self.ids.append(str(found["id"]))
+        self.references += str(found.get("aria-labelledby") or "").split()
+        if str(found.get("href")).startswith("#"):
+            self.references.append(str(found["href"])[1:])
+        named = found.get("alt") if tag == "img" else found.get("aria-label")
+        if (tag == "img" or found.get("role") == "img") and not named:
+            self.unnamed.append(str(attrs))
+        source = found.get("src") or (found.get("href") if tag == "link" else "")
+        if source and not source.startswith(("#", "data:")):
+            self.outside.append(source)
+
+
+def test_a_second_run_changes_no_byte(inputs: Inputs, capsys: pytest.CaptureFixture[str]) -> None:
+    first = build(inputs)
+    assert build(inputs) == first
+    page = inputs.arguments()["page"]
+    assert capsys.readouterr().out == f"report: {page}\n" * 2
+    assert [path.name for path in page.parent.iterdir()] == ["index.html"]
+
+
+def test_the_page_does_not_say_where_it_was_made(inputs: Inputs) -> None:
+    assert str(inputs.folder) not in build(inputs)
+
+
+def test_the_page_is_whole_and_structured(inputs: Inputs) -> None:
+    page = build(inputs)
+    assert page.startswith('<!DOCTYPE html>\n<html lang="en">')
+    outline = Outline(page)
+    assert outline.headings.count(1) == 1
+    steps = np.diff(outline.headings)
+    assert outline.headings[0] == 1
+    assert steps.max() == 1
+    assert sorted(outline.landmarks) == ["footer", "header", "main", "nav"]
+    assert len(set(outline.ids)) == len(outline.ids)
+    assert set(outline.references) <= set(outline.ids)
+    assert outline.unnamed == []
+    assert outline.outside == []
+
+
+def test_each_chart_has_its_numbers_in_a_table(inputs: Inputs) -> None:
+    exhibits = re.split(r'<div class="exhibit"', build(inputs))[1:]
+    drawn = [each for each in exhibits if 'class="chart"' in each]
+    assert len(drawn) == 7
+    for each in drawn:
+        assert re.search(r"<details>.*<table", each, re.DOTALL)
+
+
+def test_the_answer_is_that_of_the_data(inputs: Inputs) -> None:
+    text = visible_text(build(inputs))
+    assert "tiny has the highest mean accuracy" in text
+    assert 'cnn9 collapsed with 3 of 3 seeds: the pipeline\'s run answers "1" to 100.00 %' in text
+    assert "Its closing text claims 99.00 % for tiny; its own recorded outputs say 98.00 %" in text
+    assert "All 2 rules hold, for 70,000 raw and 2,000 normalized images." in text
+
+
+def test_other_data_give_another_answer(inputs: Inputs, tmp_path: Path) -> None:
+    other = write_inputs(
+        tmp_path / "other", inputs.normalized, inputs.params, {"tiny": 0.05, "cnn9": 0.01}
+    )
+    text = visible_text(build(other))
+    assert "More depth helps here: the deeper network is better in the only pair." in text
+    assert "cnn9 has the highest mean accuracy" in text
+    assert "None: each network learned with each of its 3 seeds." in text
+    assert "The notebook has none of these networks." in text
+
+
+def test_everything_may_have_collapsed(inputs: Inputs, tmp_path: Path) -> None:
+    errors = {"tiny": None, "cnn9": None}
+    other = write_inputs(tmp_path / "other", inputs.normalized, inputs.params, errors)
+    text = visible_text(build(other))
+    assert "No network learned with every seed." in text
+    assert "No effect of depth can be seen" in text
+
+
+def test_one_network_and_one_seed_are_enough(
+    tmp_path: Path, tiny_params: Path, normalized: Path
+) -> None:
+    single = write_inputs(tmp_path, normalized, tiny_params, {"tiny": 0.02}, seeds=1, epochs=1)
+    text = visible_text(build(single))
+    assert "There are no two networks of different depth" in text
+    assert "One network" in text
+
+
+def test_networks_are_those_of_the_parameters_in_their_order(inputs: Inputs) -> None:
+    (inputs.folder / "replicates" / "stale.json").write_text("{}")
+    page = build(inputs)
+    table = page[page.index('<table id="table-results"') :]
+    rows = re.findall(r'<th scope="row" data-key="([^"]+)"', table[: table.index("</table>")])
+    assert rows == ["tiny", "cnn9"]
+    assert "stale" not in visible_text(page)
+
+
+def test_charts_hold_the_accuracies(inputs: Inputs) -> None:
+    page = build(inputs)
+    found = re.search(r'id="chart-data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    charts = json.loads(found[1])["charts"]
+    traces = charts["curves-val-accuracy"]["data"]
+    mean = traces[-2]
+    assert mean["meta"] == "tiny"
+    replicates = json.loads((inputs.folder / "replicates" / "tiny.json").read_text())
+    last = [run["curves"]["val_accuracy"][-1] for run in replicates["runs"]]
+    assert mean["hovertext"][-1].endswith(f"epoch 4: {100 * np.mean(last):.2f} %")
+    assert mean["y"][-1] == pytest.approx(1 - np.mean(last))
+
+
+def test_the_hardest_images_are_shown_with_all_answers(inputs: Inputs) -> None:
+    text = visible_text(build(inputs))
+    hardest = json.loads((inputs.folder / "reading.json").read_text())["hardest"]
+    assert len(hardest) == 16
+    first = hardest[0]
+    assert f"label {first['label']} image {first['index']}" in text
+    assert f"tiny: {first['answers']['tiny']} ✗ wrong" in text
+
+
+def test_models_are_found_by_the_digest_of_their_files(inputs: Inputs) -> None:
+    (inputs.folder / "models" / "tiny.keras").write_bytes(b"a model")
+    digest = hashlib.md5(b"a model").hexdigest()
+    assert f"git log -S{digest} -- dvc.lock" in build(inputs)
+
+
+def test_a_model_from_a_cache_has_no_numeric_class(inputs: Inputs) -> None:
+    assert "Made-up CPU" in visible_text(build(inputs))
+    for name in ("tiny", "cnn9"):
+        (inputs.folder / "models" / f"{name}.numeric_class.json").unlink()
+    text = visible_text(build(inputs))
+    assert "Made-up CPU" not in text
+    assert "not kept on this machine" in text
+
+
+def test_a_name_cannot_break_out_of_the_page(
+    inputs: Inputs,
+) -> None:
+    summary = inputs.folder / "validation.json"
+    content = json.loads(summary.read_text())
+    content["rules"][0]["rule"] = "</script><script>alert(1)</script>"
+    write_json(summary, content)
+    page = build(inputs)
+    assert "<script>alert(1)" not in page
+    assert "&lt;/script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("validation.json", "dvc repro validate"),
+        ("histories/tiny.csv", "dvc repro train@tiny"),
+        ("models/tiny.keras", "dvc repro train@tiny"),
+        ("predictions/tiny.csv", "dvc repro evaluate@tiny"),
+        ("figures/confusion.png", "dvc repro plot"),
+        ("notebook.json", "git checkout"),
+        ("replicates/tiny.json", "dvc repro studies/dvc.yaml"),
+        ("contrasts.json", "dvc repro studies/dvc.yaml"),
+        ("collapse/tiny.json", "dvc repro studies/dvc.yaml"),
+        ("reading.json", "dvc repro studies/dvc.yaml"),
+        ("pictures/kernels.png", "dvc repro studies/dvc.yaml"),
+    ],
+)
+def test_a_missing_file_is_named_with_what_makes_it(
+    file: str, command: str, inputs: Inputs
+) -> None:
+    (inputs.folder / file).unlink()
+    with pytest.raises(DataError) as caught:
+        build(inputs)
+    assert str(inputs.folder / file) in str(caught.value)
+    assert command in str(caught.value)
+    assert not inputs.arguments()["page"].exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"accuracy": 2}', "\xff"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "validation.json",
+        "replicates/tiny.json",
+        "contrasts.json",
+        "collapse/tiny.json",
+        "reading.json",
+        "models/tiny.numeric_class.json",
+    ],
+)
+def test_a_damaged_file_is_named(file: str, content: str, inputs: Inputs) -> None:
+    (inputs.folder / file).write_text(content, encoding="latin-1")
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        build(inputs)
+    assert str(inputs.folder / file) in str(caught.value)
+
+
+def forget_network(content: dict[str, dict[str, object]]) -> None:
+    del content["networks"]["cnn9"]
+
+
+def forget_pair(content: dict[str, dict[str, object]]) -> None:
+    content["pairs"].clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "forget", "message"),
+    [
+        ("reading.json", forget_network, r"expected an entry for cnn9, got tiny"),
+        ("contrasts.json", forget_pair, r"expected the pair tiny / cnn9, got none"),
+    ],
+)
+def test_what_a_new_network_lacks_is_named(
+    file: str,
+    forget: Callable[[dict[str, dict[str, object]]], None],
+    message: str,
+    inputs: Inputs,
+) -> None:
+    path = inputs.folder / file
+    content = json.loads(path.read_text())
+    forget(content)
+    write_json(path, content)
+    with pytest.raises(DataError, match=message):
+        build(inputs)
+
+
+def test_contrasts_of_other_seeds_are_refused(inputs: Inputs) -> None:
+    path = inputs.folder / "contrasts.json"
+    write_json(path, json.loads(path.read_text()) | {"seeds": 5})
+    with pytest.raises(DataError, match=r"is of 5 seeds, and tiny has 3"):
+        build(inputs)
+
+
+def test_answers_to_other_images_are_refused(inputs: Inputs) -> None:
+    path = inputs.folder / "predictions" / "tiny.csv"
+    pd.read_csv(path).iloc[::-1].to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"labels of the 2000 test images.*evaluate@tiny"):
+        build(inputs)
+
+
+def test_a_training_that_is_not_the_first_seed_is_said_to_be_another(inputs: Inputs) -> None:
+    assert "run of each network is the first of its seeds" in visible_text(build(inputs))
+    path = inputs.folder / "histories" / "cnn9.csv"
+    table = pd.read_csv(path)
+    table.loc[0, "loss"] += 0.001
+    table.to_csv(path, index=False)
+    assert "The first seed of cnn9 is not the pipeline's run" in visible_text(build(inputs))
+
+
+def test_a_hard_image_that_does_not_exist_is_refused(inputs: Inputs) -> None:
+    path = inputs.folder / "reading.json"
+    content = json.loads(path.read_text())
+    content["hardest"][0]["index"] = 2000
+    write_json(path, content)
+    with pytest.raises(DataError, match=r"images from 0 to 1999, got 2000"):
+        build(inputs)
+
+
+def test_the_colors_are_those_of_the_other_figures() -> None:
+    assert tuple(NETWORK_COLORS) == figures.COLORS
+
+
+def test_an_axis_of_accuracies_has_round_marks() -> None:
+    assert error_share(1.0, 10_000) == 0.00005
+    whole = accuracy_axis([0.8865, 0.008], is_vertical=False)
+    assert whole["ticktext"][0] == "10"
+    assert whole["ticktext"][-1] == "99"
+    near = accuracy_axis([0.0081, 0.0125], is_vertical=False)
+    assert near["ticktext"] == ["99.2", "99", "98.8", "98.6"]
+    crowded = accuracy_axis([0.0062, 0.0150], is_vertical=False)
+    assert "" not in accuracy_axis([0.0062, 0.0150], is_vertical=True)["ticktext"]
+    assert crowded["ticktext"] == ["99.4", "99.2", "99", "", "98.6", "", "98.2"]
+
+
+def test_an_axis_within_one_power_of_ten_has_marks() -> None:
+    assert logarithmic_axis([24e6, 35e6])["ticktext"] == ["25M", "30M", "35M", "40M"]
+    assert logarithmic_axis([0.02, 2.3])["ticktext"] == [
+        "0.02",
+        "0.05",
+        "0.1",
+        "0.2",
+        "0.5",
+        "1",
+        "2",
+    ]
+    assert logarithmic_axis([1e-5, 1])["exponentformat"] == "power"
+    assert logarithmic_axis([0.0])["type"] == "log"
