@@ -96,7 +96,11 @@ def create(folder: Path, home: Path, params: Mapping[str, Any]) -> Project:
         check=True,
     ).stdout
     for name in filter(None, listed.split("\0")):
-        if name != "dvc.lock" and not name.startswith("metrics/") and (PROJECT / name).exists():
+        if (
+            Path(name).name != "dvc.lock"
+            and not name.startswith("metrics/")
+            and (PROJECT / name).exists()
+        ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, folder / name)
     project = Project(folder, home)

@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_git_is_clean_and_dvc_up_to_date_after_a_run(finished: Project) -> None:
     assert finished.run("git", "status", "--porcelain") == ""
-    assert "up to date" in finished.run("dvc", "status")
+    assert "up to date" in finished.run("dvc", "status", "dvc.yaml")
 
 
 def test_dvc_leaves_no_file_of_its_own_among_the_data(finished: Project) -> None:

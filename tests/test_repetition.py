@@ -71,7 +71,7 @@ def test_two_trainings_are_equal(
 
 
 DICE = """
-    layer = trainer.layers[-1].get_layer("head_dense")
+    layer = network.get_layer("head_dense")
     noise = abs(hash("dice")) % 1000 * 1e-3
     layer.set_weights([weights + noise for weights in layer.get_weights()])
 """
@@ -87,7 +87,7 @@ def test_the_first_layer_that_differs_is_named(
         PROJECT / "src" / "convdepth", code, ignore=shutil.ignore_patterns("__pycache__")
     )
     train = (code / "train.py").read_text()
-    end = "    save_network(without_optimizer"
+    end = "    save_network(network, model)"
     assert end in train
     (code / "train.py").write_text(train.replace(end, f"{DICE}{end}"))
     with pytest.raises(IntegrityError, match="tiny: equal parameters, data and software gave othe"):
