@@ -45,6 +45,10 @@ Checkpoints = Annotated[
     Path, typer.Option(help="Folder for what an interrupted stage goes on from.", metavar="FOLDER")
 ]
 Studies = Annotated[Path, typer.Option(help="The studies' parameters.", metavar="FILE")]
+History = Annotated[Path, typer.Option(help="Loss and accuracy per epoch (.csv).", metavar="FILE")]
+Models = Annotated[Path, typer.Option(help="Folder of the models.", metavar="FOLDER")]
+Histories = Annotated[Path, typer.Option(help="Folder of the histories.", metavar="FOLDER")]
+Predictions = Annotated[Path, typer.Option(help="Folder of the predictions.", metavar="FOLDER")]
 Notebook = Annotated[Path, typer.Option(help="What the notebook recorded (.json).", metavar="FILE")]
 
 Style = Annotated[
@@ -147,9 +151,7 @@ def evaluate(
     name: Name,
     normalized: Normalized,
     model: Model,
-    history: Annotated[
-        Path, typer.Option(help="Loss and accuracy per epoch (.csv).", metavar="FILE")
-    ],
+    history: History,
     notebook: Notebook,
     metrics: Annotated[Path, typer.Option(help="Metrics to write (.json).", metavar="FILE")],
     predictions: Annotated[
@@ -181,9 +183,9 @@ def evaluate(
 @app.command(rich_help_panel=STAGES)
 def plot(
     normalized: Normalized,
-    models: Annotated[Path, typer.Option(help="Folder of the models.", metavar="FOLDER")],
-    histories: Annotated[Path, typer.Option(help="Folder of the histories.", metavar="FOLDER")],
-    predictions: Annotated[Path, typer.Option(help="Folder of the predictions.", metavar="FOLDER")],
+    models: Models,
+    histories: Histories,
+    predictions: Predictions,
     notebook: Notebook,
     figures: Annotated[
         Path, typer.Option(help="Folder for the figures, to write (.png).", metavar="FOLDER")
@@ -219,9 +221,7 @@ def replicate(
     ],
     normalized: Normalized,
     model: Model,
-    history: Annotated[
-        Path, typer.Option(help="Loss and accuracy per epoch (.csv).", metavar="FILE")
-    ],
+    history: History,
     summary: Summary,
     answers: Annotated[
         Path, typer.Option(help="Each run's answers, to write (.csv).", metavar="FILE")
@@ -310,8 +310,8 @@ def contrast(
 @app.command(rich_help_panel=STUDIES)
 def examine(
     normalized: Normalized,
-    models: Annotated[Path, typer.Option(help="Folder of the models.", metavar="FOLDER")],
-    predictions: Annotated[Path, typer.Option(help="Folder of the predictions.", metavar="FOLDER")],
+    models: Models,
+    predictions: Predictions,
     reading: Annotated[Path, typer.Option(help="What is found, to write (.json).", metavar="FILE")],
     pictures: Annotated[
         Path, typer.Option(help="Folder for the pictures, to write (.png).", metavar="FOLDER")
@@ -341,9 +341,9 @@ def report(
     validation: Annotated[
         Path, typer.Option(help="What was found in the data (.json).", metavar="FILE")
     ],
-    histories: Annotated[Path, typer.Option(help="Folder of the histories.", metavar="FOLDER")],
-    models: Annotated[Path, typer.Option(help="Folder of the models.", metavar="FOLDER")],
-    predictions: Annotated[Path, typer.Option(help="Folder of the predictions.", metavar="FOLDER")],
+    histories: Histories,
+    models: Models,
+    predictions: Predictions,
     normalized: Normalized,
     figures: Annotated[Path, typer.Option(help="Folder of the figures.", metavar="FOLDER")],
     notebook: Notebook,

@@ -54,9 +54,9 @@ def main(
     Args:
         name: A key of ``architectures`` in the parameters.
         normalized: The folder of the normalized arrays.
-        summary: The JSON file to write: ``keep_share`` (the product of what each dropout keeps),
-            ``prior_loss`` (nats), and for each scale its rates' product, its runs, and of the
-            signal and the gradients the medians over the seeds.
+        summary: The JSON file to write: ``learned`` and ``epochs`` of the study, and ``points``:
+            for each scale the share that all dropouts together keep, how many of its runs
+            learned, the runs, and the medians of their signals.
         checkpoints: The folder for what an interrupted stage goes on from.
         params: The parameters.
         studies: Those of the studies.

@@ -1,6 +1,5 @@
 """All that the report shows, read and checked: what is missing or damaged is named."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from convdepth.architecture import Architecture
+from convdepth.digests import md5_of
 from convdepth.errors import DataError
 from convdepth.images import Images, Labels, read_split
 from convdepth.notebook import Loss, Record, Share, read_notebook
@@ -361,7 +361,7 @@ def _read_network(
         reading=reading.networks[name],
         record=records.get(name),
         numeric_class=_read_numeric_class(sources.models / f"{name}{NUMERIC_CLASS}"),
-        model_md5=_digest(sources.models / f"{name}.keras", f"dvc repro train@{name}"),
+        model_md5=md5_of(_read_bytes(sources.models / f"{name}.keras", f"dvc repro train@{name}")),
     )
 
 
@@ -419,11 +419,6 @@ def _is_run(history: pd.DataFrame, run: SeedRun) -> bool:
 def _read_numeric_class(path: Path) -> NumericClass | None:
     """Read the record beside a model; DVC does not keep it, so it may not be there."""
     return _read(path, NumericClass, "dvc repro --force train") if path.exists() else None
-
-
-def _digest(path: Path, command: str) -> str:
-    """Give the MD5 by which DVC calls a file."""
-    return hashlib.md5(_read_bytes(path, command), usedforsecurity=False).hexdigest()
 
 
 def _require_networks(path: Path, reading: Reading, parameters: Params) -> None:
