@@ -1,8 +1,9 @@
 """How fast the four networks are trained on a GPU, and what each choice costs there.
 
-An epoch takes a second or so, and a start ten times as long; so all arms are started first, and
-stay. Then one after the other trains each network for an epoch, in random order, round by round;
-and ours all four networks at once, as several trainings share a GPU (``CONVDEPTH_SLOTS_PER_GPU``).
+A start takes longer than an epoch; so all arms are started first, and stay. Then one after the
+other trains each network, in random order, round by round; and ours all four networks at once, as
+several trainings share a GPU (``CONVDEPTH_SLOTS_PER_GPU``). The notebook's code does a whole epoch,
+for the reason that `training_speed` gives, and all others some images, from which follows an epoch.
 
 Writes ``benchmarks/results/gpu_speed.json``, and the table in ``benchmarks/README.md``. It needs a
 GPU, and the data: run ``make repro`` first.
@@ -23,17 +24,16 @@ from environments import python_of
 from interleaving import Arm, Sample, compare, read_line, show_ratio, started, write_line
 from networks import NORMALIZED, PARAMS, describe_layers
 from reporting import describe_machine, record
-from training_speed import MIXED, NOTEBOOK, OURS, TORCH, TORCH_MIXED, TWIN
+from training_speed import MIXED, NOTEBOOK, OURS, TORCH, TWIN, WHOLE_EPOCH
 
 from convdepth.devices import choose_gpus
-from convdepth.images import SPLIT_SIZES
 from convdepth.params import Params, read_params
 
 CHOICES = {
-    "bfloat16, sums in any order": ["--any-order"],
-    "bfloat16, 1 batch per call": ["--steps", "1"],
-    "bfloat16, 50 batches per call": ["--steps", "50"],
-    "bfloat16, XLA, sums in any order": ["--any-order", "--xla"],
+    "ours, float32, sums in any order": ["--any-order"],
+    "ours, float32, 50 batches per call": ["--steps", "50"],
+    "ours, float32, XLA, sums in any order": ["--any-order", "--xla"],
+    "ours, float32, XLA, pooling as a maximum of slices": ["--xla"],
 }
 """What else ours could do, each with the arguments of the arm."""
 
@@ -47,44 +47,50 @@ def main() -> None:
     """Measure, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=7, help="how often each arm runs")
+    parser.add_argument("--images", type=int, default=WHOLE_EPOCH, help="of one unit of work")
     parser.add_argument("--minutes", type=float, default=60, help="after which no round starts")
     arguments = parser.parse_args()
     gpus = choose_gpus(require=True).gpus
-    arms = _arms(read_params(PARAMS))
+    arms = _arms(read_params(PARAMS), arguments.images)
     with ExitStack() as stack:
         processes = _start(arms, stack)
         rounds = _measure(processes, arguments.rounds, arguments.minutes)
     machine = {"gpu": ", ".join(gpu.label for gpu in gpus), **describe_machine()}
     failed = [arm.name for arm in arms if arm.name not in processes]
     names = [arm.name for arm in arms if arm.name in processes]
-    result = {"machine": machine, "failed": failed, "rounds": rounds, **_summarize(names, rounds)}
+    result = {
+        "machine": machine,
+        "images": arguments.images,
+        "failed": failed,
+        "rounds": rounds,
+        **_summarize(names, rounds),
+    }
     record("gpu_speed", result, table)
 
 
-def _arms(params: Params) -> list[Arm]:
+def _arms(params: Params, images: int) -> list[Arm]:
     names = sorted(params.architectures, key=lambda name: -params.architectures[name].flop)
-    given = ["--normalized", NORMALIZED, "--images", str(SPLIT_SIZES["train"])]
+    given = ["--normalized", NORMALIZED, "--images", str(images)]
+    whole = ["--normalized", NORMALIZED, "--images", str(WHOLE_EPOCH)]
     layers = {name: describe_layers(params.architectures[name]) for name in names}
     # The arms share the GPU: none may take all of its memory.
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
-    def plain(name: str, start: Sequence[Any], *more: str) -> Arm:
-        commands = {key: [*start, "--layers", layers[key], *given, *more] for key in names}
+    def plain(name: str, start: Sequence[Any], work: Sequence[Any]) -> Arm:
+        commands = {key: [*start, "--layers", layers[key], *work] for key in names}
         return Arm(name, commands, environment={**quiet, "KERAS_BACKEND": "tensorflow"})
 
     def ours(name: str, precision: str, *more: str) -> Arm:
         start = [sys.executable, "ours.py", "--params", PARAMS, *given, "--precision", precision]
         return Arm(name, {key: [*start, "--name", key, *more] for key in names}, environment=quiet)
 
-    torch = [python_of("pytorch"), "pytorch.py", "--device", "cuda"]
     return [
-        plain(NOTEBOOK, [sys.executable, "keras_plain.py"]),
+        plain(NOTEBOOK, [sys.executable, "keras_plain.py"], whole),
         ours(OURS, "float32"),
         ours(TWIN, "float32"),
         ours(MIXED, "mixed_bfloat16"),
-        *(ours(name, "mixed_bfloat16", *more) for name, more in CHOICES.items()),
-        plain(TORCH, torch),
-        plain(TORCH_MIXED, torch, "--precision", "bfloat16"),
+        *(ours(name, "float32", *more) for name, more in CHOICES.items()),
+        plain(TORCH, [python_of("pytorch"), "pytorch.py", "--device", "cuda"], given),
     ]
 
 
@@ -128,6 +134,7 @@ def _measure(processes: Processes, rounds: int, minutes: float) -> list[dict[str
 
 
 def _run(processes: Mapping[str, "subprocess.Popen[str]"]) -> Sample:
+    """Let each train at the same time as the others."""
     for process in processes.values():
         write_line(process, "once")
     return {name: json.loads(read_line(process)) for name, process in processes.items()}
@@ -138,12 +145,16 @@ def at_once(arm: str) -> str:
     return f"{arm}, all at once"
 
 
+def _epoch(sample: Mapping[str, float]) -> float:
+    return sample["seconds"] / sample["amount"] * WHOLE_EPOCH
+
+
 def _one_after_the_other(sample: Sample) -> float:
-    return sum(each["seconds"] for each in sample.values())
+    return sum(map(_epoch, sample.values()))
 
 
 def _longest(sample: Sample) -> float:
-    return max(each["seconds"] for each in sample.values())
+    return max(map(_epoch, sample.values()))
 
 
 def _summarize(arms: Sequence[str], rounds: Sequence[Mapping[str, Sample]]) -> dict[str, Any]:
@@ -156,7 +167,7 @@ def _summarize(arms: Sequence[str], rounds: Sequence[Mapping[str, Sample]]) -> d
     return {
         "epoch_seconds": {
             arm: {
-                name: round(statistics.median(each[arm][name]["seconds"] for each in rounds), 2)
+                name: round(statistics.median(_epoch(each[arm][name]) for each in rounds), 2)
                 for name in sorted(rounds[0][arm])
             }
             for arm in arms
@@ -181,7 +192,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
     machine = result["machine"]
     failed = f" Did not start: {', '.join(result['failed'])}." if result["failed"] else ""
     where = f"{machine['gpu']}, {machine['cores']} cores, {machine['cpu']}"
-    return [*rows, "", f"{where}; {len(result['rounds'])} rounds.{failed}"]
+    amount = f"{len(result['rounds'])} rounds of {result['images']:,} images"
+    return [*rows, "", f"{where}; {amount}.{failed}"]
 
 
 if __name__ == "__main__":

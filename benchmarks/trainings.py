@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,9 @@ def run_trainings(trainings: Iterable[Training], store: Path) -> dict[str, list[
     waiting = [training for training in trainings if training.key not in known]
     jobs = max(1, (os.cpu_count() or 1) // params.train.threads)
     with ThreadPoolExecutor(jobs) as pool:
-        for training, accuracies in zip(waiting, pool.map(_run, waiting), strict=True):
+        running = {pool.submit(_run, training): training for training in waiting}
+        for done in as_completed(running):
+            training, accuracies = running[done], done.result()
             known[training.key] = accuracies
             store.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
             print(f"{training.key}: {' '.join(f'{each:.4f}' for each in accuracies)}", flush=True)

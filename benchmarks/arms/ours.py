@@ -2,6 +2,9 @@
 
 import argparse
 import dataclasses
+import functools
+from contextlib import AbstractContextManager, nullcontext
+from itertools import product
 from pathlib import Path
 from unittest import mock
 
@@ -9,11 +12,11 @@ import numpy as np
 from protocol import serve
 
 import convdepth.train
-from convdepth.params import read_params
+from convdepth.params import Train, read_params
 from convdepth.progress import TrainingProgress
-from convdepth.runtime import configure, tf
+from convdepth.runtime import configure, keras, tf
 from convdepth.train import build_trainer, train_epoch
-from convdepth.training_data import read_training_data
+from convdepth.training_data import TrainingData, read_training_data
 
 
 def main() -> None:
@@ -28,7 +31,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--steps", type=int, help="batches of one call")
     parser.add_argument("--any-order", action="store_true", help="of sums: not deterministic")
-    parser.add_argument("--xla", action="store_true", help="with --any-order")
+    parser.add_argument("--xla", action="store_true", help="on a GPU")
     arguments = parser.parse_args()
     params = read_params(arguments.params)
     changes = (
@@ -50,9 +53,18 @@ def main() -> None:
         training=dataclasses.replace(data.training, rows=np.arange(arguments.images)),
         validation=dataclasses.replace(data.validation, rows=np.arange(arguments.images // 6)),
     )
-    trainer = build_trainer(params.architectures[arguments.name], recipe, data)
-    if arguments.xla:
-        trainer.jit_compile = True  # Keras refuses where sums must have a fixed order
+    with pooled_by_slices() if arguments.xla and not arguments.any_order else nullcontext():
+        trainer = build_trainer(params.architectures[arguments.name], recipe, data)
+        if arguments.xla:
+            # Keras refuses its own property where sums must have a fixed order.
+            trainer._jit_compile = True
+        serve_epochs(trainer, recipe, data, arguments)
+
+
+def serve_epochs(
+    trainer: keras.Model, recipe: Train, data: TrainingData, arguments: argparse.Namespace
+) -> None:
+    """Train an epoch by each call."""
     epoch = 0
 
     def unit() -> int:
@@ -60,10 +72,25 @@ def main() -> None:
         epoch += 1
         with TrainingProgress(arguments.name, epoch, arguments.images, done=epoch - 1) as progress:
             train_epoch(trainer, recipe, epoch, data, progress)
-        return arguments.images
+        return int(arguments.images)
 
     unit()
     serve(unit)
+
+
+def pooled_by_slices() -> AbstractContextManager[object]:
+    """Make poolings such that XLA has a gradient for them whose sums have a fixed order."""
+
+    def call(layer: keras.layers.MaxPooling2D, images: tf.Tensor) -> tf.Tensor:
+        size = layer.pool_size[0]
+        height, width = (side // size * size for side in images.shape[1:3])
+        slices = [
+            images[:, row:height:size, column:width:size]
+            for row, column in product(range(size), repeat=2)
+        ]
+        return functools.reduce(tf.maximum, slices)
+
+    return mock.patch.object(keras.layers.MaxPooling2D, "call", call)
 
 
 if __name__ == "__main__":
