@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convdepth.contrast import contrast, main
+from convdepth.contrast import contrast, gains, main
 from convdepth.errors import DataError
-from convdepth.files import write_csv
+from convdepth.files import write_csv, write_json
 from convdepth.significance import NO_EVIDENCE, mcnemar
+from convdepth.tuned import SUMMARY, read_tuned_answers
 
 LABELS = np.arange(2000) % 10
 
@@ -74,5 +75,55 @@ def test_other_seeds_and_other_images_are_refused() -> None:
 def test_the_networks_are_those_of_the_parameters(tiny_params: Path, tmp_path: Path) -> None:
     write_csv(tmp_path / "tiny.csv", answers(0.9, 0.8))
     write_csv(tmp_path / "former.csv", answers(0.9))
-    main(tmp_path, tmp_path / "contrasts.json", tiny_params)
-    assert json.loads((tmp_path / "contrasts.json").read_text())["seeds"] == 2
+    write_json(tmp_path / "tuned" / SUMMARY, {"networks": {}})
+    main(tmp_path, tmp_path / "tuned", tmp_path / "contrasts.json", tiny_params)
+    found = json.loads((tmp_path / "contrasts.json").read_text())
+    assert found["seeds"] == 2
+    assert found["tuned"] == {"seeds": 0, "level": 0.95, "pairs": {}}
+    assert found["gains"] == {"level": 0.95, "networks": {}}
+
+
+def test_what_tuning_gains_is_told_network_by_network() -> None:
+    before = {"a": answers(0.8, 0.81, 0.79), "b": answers(0.9, 0.8, 0.85, generator=1)}
+    after = {"a": answers(0.9, 0.9, 0.9, generator=2), "b": answers(0.85, 0.85, 0.85, generator=3)}
+    found = gains(before, after)
+    assert found["level"] == pytest.approx(1 - 0.05 / 2)
+    assert found["networks"]["a"]["difference"] == pytest.approx(0.1, abs=1e-6)
+    assert found["networks"]["a"]["verdict"] == "tuned is better"
+    assert found["networks"]["b"]["verdict"] == NO_EVIDENCE
+    worse = gains(after, {"a": before["a"]})["networks"]
+    assert list(worse) == ["a"]
+    assert worse["a"]["verdict"] == "the recipe is better"
+
+
+def test_a_tuned_network_has_the_seeds_that_it_had_before() -> None:
+    with pytest.raises(DataError, match=r"a has seed_1, and a tuned has seed_1, seed_2: "):
+        gains({"a": answers(0.9)}, {"a": answers(0.9, 0.9)})
+
+
+def test_tuned_networks_are_compared_too(tiny_params: Path, tmp_path: Path) -> None:
+    write_csv(tmp_path / "tiny.csv", answers(0.9, 0.8))
+    write_csv(tmp_path / "tuned" / "tiny.csv", answers(0.99, 0.99, generator=1))
+    write_json(tmp_path / "tuned" / SUMMARY, {"networks": {"tiny": {"more": 1}}})
+    main(tmp_path, tmp_path / "tuned", tmp_path / "contrasts.json", tiny_params)
+    found = json.loads((tmp_path / "contrasts.json").read_text())
+    assert found["tuned"]["seeds"] == 2
+    assert found["gains"]["networks"]["tiny"]["difference"] == pytest.approx(0.14)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, r"summary\.json: cannot be read: No such file"),
+        ("{", r"summary\.json: Invalid JSON"),
+        ('{"networks": {"huge": {}}}', r"expected networks of tiny, got huge\. .* writes it again"),
+        ('{"networks": {"tiny": {}}}', r"tiny\.csv: cannot be read"),
+    ],
+)
+def test_tuned_networks_that_cannot_be_read_are_told(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / SUMMARY).write_text(content)
+    with pytest.raises(DataError, match=said):
+        read_tuned_answers(tmp_path, ["tiny"])

@@ -20,7 +20,7 @@ def draw(seed: int) -> optuna.trial.Trial:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_what_is_suggested_is_in_the_space(seed: int) -> None:
-    settings = suggest(draw(seed), SPACE)
+    settings = suggest(draw(seed), SPACE).model_dump()
     assert set(settings) == set(Space.model_fields)
     for key, choices in SPACE:
         if isinstance(choices, Range):
@@ -40,7 +40,7 @@ def test_settings_come_back_from_where_they_were_put() -> None:
 def test_the_notebook_has_none_of_what_it_does_not_have() -> None:
     settings = settings_of(ARCHITECTURE, PARAMS.train)
     assert apply(settings, ARCHITECTURE, PARAMS.train) == (ARCHITECTURE, PARAMS.train)
-    assert settings == {
+    assert settings.model_dump() == {
         "learning_rate": 0.001,
         "schedule": "constant",
         "weight_decay": 0,
@@ -55,7 +55,7 @@ def test_the_notebook_has_none_of_what_it_does_not_have() -> None:
 
 def test_the_notebook_s_settings_are_in_the_space_too() -> None:
     for architecture in PARAMS.architectures.values():
-        for key, value in settings_of(architecture, PARAMS.train).items():
+        for key, value in settings_of(architecture, PARAMS.train):
             choices = getattr(SPACE, key)
             if isinstance(choices, Range):
                 assert choices.low <= value <= choices.high

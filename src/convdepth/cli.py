@@ -288,23 +288,52 @@ def tune(
 
 
 @app.command(rich_help_panel=STUDIES)
+def confirm(
+    normalized: Normalized,
+    tuned: Annotated[
+        Path, typer.Option(help="Folder for what comes out, to write.", metavar="FOLDER")
+    ],
+    checkpoints: Checkpoints,
+    params: Params = PARAMS,
+    studies: Studies = STUDY_PARAMS,
+) -> None:
+    """Train the tuned networks with several seeds, and look at the test set once.
+
+    Their settings are those of the section `tuned` of the studies' parameters. A stage that is
+    interrupted goes on after its last whole epoch.
+    """
+    from convdepth.study_params import read_study_params
+
+    _check(params)
+    read_study_params(studies)
+    _hold("confirm", tuned)
+    _take_device("the tuned networks")
+    from convdepth.confirm import main
+
+    main(
+        normalized=normalized, tuned=tuned, checkpoints=checkpoints, params=params, studies=studies
+    )
+
+
+@app.command(rich_help_panel=STUDIES)
 def contrast(
     replicates: Annotated[
         Path, typer.Option(help="Folder of each network's answers.", metavar="FOLDER")
     ],
+    tuned: Annotated[Path, typer.Option(help="Folder of each tuned network's.", metavar="FOLDER")],
     summary: Summary,
     params: Params = PARAMS,
 ) -> None:
     """Say which networks differ when each is trained with several seeds.
 
     The mean difference of each pair with its interval over seeds and images, and McNemar's exact
-    test of the first seed's answers, corrected for several pairs.
+    test of the first seed's answers, corrected for several pairs. Tuned networks, too.
     """
     _check(params)
     _hold("contrast", summary)
     from convdepth.contrast import main
 
-    main(replicates=replicates, summary=summary, params=params)
+    main(replicates=replicates, tuned=tuned, summary=summary, params=params)
 
 
 @app.command(rich_help_panel=STUDIES)

@@ -2,7 +2,8 @@
 
 Another seed could have turned a difference of single trainings around, so what counts is the mean
 over the seeds, with an interval over seeds and images. The exact test of the first seed's answers
-stands beside it: that is what one training of each would have said.
+stands beside it: that is what one training of each would have said. The tuned networks are compared
+in the same way, with each other, and each with what it was before.
 """
 
 import itertools
@@ -19,14 +20,17 @@ from convdepth.files import write_json
 from convdepth.params import read_params
 from convdepth.replicates import read_answers, rightness
 from convdepth.significance import LEVEL, NO_EVIDENCE, Paired, holm, pair
+from convdepth.tuned import read_tuned_answers
 
 
-def main(replicates: Path, summary: Path, params: Path = Path("params.yaml")) -> None:
+def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("params.yaml")) -> None:
     """Compare each network with each other one; write and print what was found.
 
     Args:
         replicates: The folder of what each network answered, from the stage `replicate`.
-        summary: The JSON file to write, see `contrast`.
+        tuned: The folder of what each tuned network answered, from the stage `confirm`.
+        summary: The JSON file to write: what `contrast` gives; ``tuned``, the same of the tuned
+            networks; and ``gains``, see `gains`.
         params: The parameters, which say which networks there are.
 
     Raises:
@@ -36,12 +40,20 @@ def main(replicates: Path, summary: Path, params: Path = Path("params.yaml")) ->
         MachineError: The file cannot be written.
     """
     names = read_params(params).architectures
-    result = contrast({name: read_answers(replicates / f"{name}.csv") for name in names})
+    answers = {name: read_answers(replicates / f"{name}.csv") for name in names}
+    settled = read_tuned_answers(tuned, names)
+    result = contrast(answers) | {"tuned": contrast(settled), "gains": gains(answers, settled)}
     write_json(summary, result)
-    for name, entry in result["pairs"].items():
+    _tell("", result["pairs"], result["seeds"])
+    _tell("tuned ", result["tuned"]["pairs"], result["seeds"])
+    _tell("tuning of ", result["gains"]["networks"], result["seeds"])
+
+
+def _tell(what: str, entries: Mapping[str, Mapping[str, Any]], seeds: int) -> None:
+    for name, entry in entries.items():
         print(
-            f"{name}: {entry['difference']:+.4f} ({entry['low']:+.4f} to {entry['high']:+.4f}) "
-            f"over {result['seeds']} seeds: {entry['verdict']}",
+            f"{what}{name}: {entry['difference']:+.4f} ({entry['low']:+.4f} to "
+            f"{entry['high']:+.4f}) over {seeds} seeds: {entry['verdict']}",
             flush=True,
         )
 
@@ -50,7 +62,7 @@ def contrast(answers: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """Compare each network with each other one.
 
     Args:
-        answers: Of each network, from `replicates.read_answers`.
+        answers: Of each network, from `replicates.read_answers`; there may be none.
 
     Returns:
         ``seeds`` (how many), ``level`` (of the verdicts' intervals), and ``pairs``: for each,
@@ -70,7 +82,7 @@ def contrast(answers: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     tests = [_first_seed(answers[first], answers[second]) for first, second in pairs]
     corrected = holm([test.p for test in tests])
     return {
-        "seeds": len(next(iter(answers.values())).columns) - 1,
+        "seeds": max((len(table.columns) - 1 for table in answers.values()), default=0),
         "level": round(level, 6),
         "pairs": {
             f"{first} / {second}": _over_seeds(first, second, answers, level)
@@ -80,9 +92,32 @@ def contrast(answers: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     }
 
 
+def gains(before: Mapping[str, pd.DataFrame], after: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Compare each tuned network with what it was before, seed by seed.
+
+    Args:
+        before: Of each network, from `replicates.read_answers`.
+        after: Of each network that was tuned.
+
+    Returns:
+        ``level`` (of the verdicts' intervals), and ``networks``: for each that was tuned the
+        difference of accuracy (tuned less before, -1 to 1), ``low``, ``high``, standard deviation
+        and verdict, as `contrast` gives them.
+
+    Raises:
+        DataError: Other seeds or other images were answered after than before.
+    """
+    level = 1 - LEVEL / max(1, len(after))
+    networks = {}
+    for name in after:
+        both = {"the recipe": before[name], "tuned": after[name]}
+        _require_alike({name: before[name], f"{name} tuned": after[name]})
+        networks[name] = _over_seeds("the recipe", "tuned", both, level)
+    return {"level": round(level, 6), "networks": networks}
+
+
 def _require_alike(answers: Mapping[str, pd.DataFrame]) -> None:
-    (first, expected), *others = answers.items()
-    for name, table in others:
+    for (first, expected), (name, table) in itertools.pairwise(answers.items()):
         if list(table.columns) != list(expected.columns):
             raise DataError(
                 f"{first} has {', '.join(expected.columns[1:])}, and {name} has "

@@ -7,10 +7,12 @@ from pydantic import Field, model_validator
 
 from convdepth.architecture import Strict
 from convdepth.images import NUM_CLASSES
-from convdepth.params import read_file
+from convdepth.params import Augmentation, read_file
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Precision = Literal["float32", "mixed_bfloat16"]
+Schedule = Literal["constant", "cosine", "one_cycle"]
 
 
 class Replicates(Strict):
@@ -58,7 +60,7 @@ class Space(Strict):
     """What the tuning of a network chooses from: ranges, and lists of which one is taken."""
 
     learning_rate: Range
-    schedule: list[Literal["constant", "cosine", "one_cycle"]] = Field(min_length=1)
+    schedule: list[Schedule] = Field(min_length=1)
     weight_decay: Range
     label_smoothing: Range
     shift: Range
@@ -80,8 +82,29 @@ class Tuning(Strict):
     """Of one trial; one that is worse than most were at the same time ends before."""
     validation_share: Share
     """Of the training images, which is held out, and alone decides."""
-    precision: Literal["float32", "mixed_bfloat16"]
+    precision: Precision
     space: Space
+
+
+class Settings(Augmentation):
+    """What a tuning varies, settled: a value for each key of `Space`."""
+
+    learning_rate: float = Field(gt=0)
+    schedule: Schedule
+    weight_decay: float = Field(ge=0)
+    label_smoothing: float = Field(ge=0, lt=1)
+    dropout_scale: float = Field(ge=0)
+    batch_normalization: bool
+
+
+class Tuned(Strict):
+    """What was settled by a tuning, before the test set was looked at."""
+
+    epochs: Count
+    """Of each training, now with all training images."""
+    precision: Precision
+    settings: dict[str, Settings]
+    """By network; one that is not named here was not tuned."""
 
 
 class StudyParams(Strict):
@@ -90,6 +113,7 @@ class StudyParams(Strict):
     replicates: Replicates
     collapse: Collapse
     tuning: Tuning
+    tuned: Tuned
 
 
 def held_out(share: float, images: int) -> int:

@@ -24,10 +24,10 @@ from convdepth.images import read_split
 from convdepth.numeric_class import describe_numeric_class
 from convdepth.params import Train, find_architecture, read_params
 from convdepth.runtime import configure, keras
-from convdepth.study_params import Tuning, held_out, read_study_params
+from convdepth.study_params import Settings, Tuning, held_out, read_study_params
 from convdepth.train import Epoch, checkpoints_of, fit
 from convdepth.training_data import read_training_data
-from convdepth.tuning import Settings, apply, settings_of, suggest
+from convdepth.tuning import apply, settings_of, suggest
 
 GRACE = 2
 """Epochs in which no trial is ended."""
@@ -116,7 +116,7 @@ def _search(search: Search) -> dict[str, Any]:
             n_startup_trials=tuning.startup_trials, n_warmup_steps=GRACE
         ),
     )
-    study.enqueue_trial(dict(settings_of(search.architecture, search.recipe)))
+    study.enqueue_trial(settings_of(search.architecture, search.recipe).model_dump())
     study.optimize(lambda trial: _try(search, trial), n_trials=tuning.trials)
     trials = [_describe(trial) for trial in study.trials]
     # Of equals the first: max takes it.
@@ -129,7 +129,7 @@ def _try(search: Search, trial: optuna.trial.Trial) -> float:
     """Train with what is proposed, and tell the search of each epoch."""
     settings = suggest(trial, search.tuning.space)
     accuracies = _train(search, trial, settings)
-    trial.set_user_attr("settings", dict(settings))
+    trial.set_user_attr("settings", settings.model_dump())
     trial.set_user_attr("accuracies", accuracies)
     if len(accuracies) < search.tuning.epochs:
         raise optuna.TrialPruned
@@ -149,7 +149,7 @@ def _train(search: Search, trial: optuna.trial.Trial, settings: Settings) -> lis
     # Whether a trial ends early depends on all of its epochs, so none is taken from before.
     kept.clear()
     title = f"{search.name} trial {trial.number}"
-    print(f"{title}  {json.dumps(dict(settings))}", flush=True)
+    print(f"{title}  {json.dumps(settings.model_dump())}", flush=True)
     data = read_training_data(search.normalized, recipe)
     _, history = fit(title, architecture, recipe, data, kept, _pruning(trial, recipe.epochs))
     keras.backend.clear_session()  # else the graphs of all trials stay in memory

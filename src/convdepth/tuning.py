@@ -1,16 +1,13 @@
 """Settings that a tuning tries: what they change, and how they are chosen."""
 
-from collections.abc import Mapping
-from typing import Any
-
-import optuna
+from typing import TYPE_CHECKING, Any
 
 from convdepth.architecture import Architecture
 from convdepth.params import Augmentation, Train
-from convdepth.study_params import Range, Space
+from convdepth.study_params import Range, Settings, Space
 
-Settings = Mapping[str, Any]
-"""A value for each key of `study_params.Space`."""
+if TYPE_CHECKING:  # who only applies settings needs no search
+    import optuna
 
 RECIPE = ("learning_rate", "schedule", "weight_decay", "label_smoothing")
 """Those that are keys of ``train`` as they are."""
@@ -19,7 +16,7 @@ AUGMENTATION = ("shift", "rotation", "zoom")
 """Those that are keys of ``train.augmentation``."""
 
 
-def suggest(trial: optuna.trial.Trial, space: Space) -> Settings:
+def suggest(trial: "optuna.trial.Trial", space: Space) -> Settings:
     """Choose settings.
 
     Args:
@@ -36,7 +33,7 @@ def suggest(trial: optuna.trial.Trial, space: Space) -> Settings:
             settings[key] = float(f"{value:.4g}")
         else:
             settings[key] = trial.suggest_categorical(key, choices)
-    return settings
+    return Settings(**settings)
 
 
 def settings_of(architecture: Architecture, recipe: Train) -> Settings:
@@ -47,12 +44,12 @@ def settings_of(architecture: Architecture, recipe: Train) -> Settings:
         recipe: Gives all others.
     """
     normalized = [block.batch_normalization for block in architecture.blocks.values()]
-    return {
+    return Settings(
         **{key: getattr(recipe, key) for key in RECIPE},
         **{key: getattr(recipe.augmentation, key) for key in AUGMENTATION},
-        "dropout_scale": architecture.dropout_scale,
-        "batch_normalization": all(normalized),
-    }
+        dropout_scale=architecture.dropout_scale,
+        batch_normalization=all(normalized),
+    )
 
 
 def apply(
@@ -69,10 +66,10 @@ def apply(
         The changed ones; what settings do not name is as before.
     """
     blocks = {
-        name: block.model_copy(update={"batch_normalization": settings["batch_normalization"]})
+        name: block.model_copy(update={"batch_normalization": settings.batch_normalization})
         for name, block in architecture.blocks.items()
     }
-    changed = {"blocks": blocks, "dropout_scale": settings["dropout_scale"]}
-    augmentation = Augmentation(**{key: settings[key] for key in AUGMENTATION})
-    adapted = {key: settings[key] for key in RECIPE} | {"augmentation": augmentation}
+    changed = {"blocks": blocks, "dropout_scale": settings.dropout_scale}
+    augmentation = Augmentation(**{key: getattr(settings, key) for key in AUGMENTATION})
+    adapted = {key: getattr(settings, key) for key in RECIPE} | {"augmentation": augmentation}
     return architecture.model_copy(update=changed), recipe.model_copy(update=adapted)
