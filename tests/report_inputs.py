@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from PIL import Image
 from convdepth.agreement import agreement, count_failures, find_hardest
 from convdepth.architecture import Architecture
 from convdepth.calibration import calibration_error, reliability
-from convdepth.contrast import contrast
+from convdepth.contrast import contrast, gains
 from convdepth.images import NUM_CLASSES, Labels, read_split
 from convdepth.params import read_params
 from convdepth.replicates import Run, summarize, tabulate_answers
@@ -30,6 +30,17 @@ NUMERIC_CLASS = {
     "onednn": True,
     "deterministic": True,
     "model_sha256": "0" * 64,
+}
+SETTINGS = {
+    "learning_rate": 0.004,
+    "schedule": "one_cycle",
+    "weight_decay": 0.01,
+    "label_smoothing": 0.05,
+    "shift": 0.08,
+    "rotation": 0.0,
+    "zoom": 0.1,
+    "dropout_scale": 0.5,
+    "batch_normalization": True,
 }
 VALIDATION = {
     "images": {"raw": 70_000, "normalized": 2_000},
@@ -60,6 +71,7 @@ class Inputs:
             "figures": "figures",
             "notebook": "notebook.json",
             "replicates": "replicates",
+            "tuned": "tuned",
             "contrasts": "contrasts.json",
             "collapse": "collapse",
             "reading": "reading.json",
@@ -78,6 +90,7 @@ def write_inputs(
     seeds: int = 3,
     epochs: int = 4,
     records: Mapping[str, tuple[float, float]] | None = None,
+    tuned: Mapping[str, float | None] | None = None,
 ) -> Inputs:
     """Write made-up results.
 
@@ -89,6 +102,7 @@ def write_inputs(
         seeds: How many there are of each.
         epochs: Of each training.
         records: What the notebook recorded and claims, by network.
+        tuned: As `errors`, for the networks that were tuned.
     """
     inputs = Inputs(folder, normalized, params)
     paths = inputs.arguments()
@@ -100,7 +114,16 @@ def write_inputs(
     }
     for name, architecture in architectures.items():
         write_network(paths, name, architecture, runs[name], learns=errors[name] is not None)
+    settled = {
+        name: [make_run(labels, error, seed + 50, epochs) for seed in range(1, seeds + 1)]
+        for name, error in (tuned or {}).items()
+    }
+    settled = {
+        name: [replace(run, seed=number) for number, run in enumerate(each, start=1)]
+        for name, each in settled.items()
+    }
     write_shared(paths, architectures, runs, records or {})
+    write_tuned(paths, architectures, runs, settled)
     return inputs
 
 
@@ -163,9 +186,6 @@ def write_shared(
     records: Mapping[str, tuple[float, float]],
 ) -> None:
     write_json(
-        paths["contrasts"], contrast({name: tabulate_answers(each) for name, each in runs.items()})
-    )
-    write_json(
         paths["reading"], make_reading({name: each[0].predictions for name, each in runs.items()})
     )
     write_json(paths["validation"], VALIDATION)
@@ -182,6 +202,34 @@ def write_shared(
         ("pictures", "grad_cam"),
     ):
         write_picture(paths[folder] / f"{name}.png")
+
+
+def write_tuned(
+    paths: Mapping[str, Path],
+    architectures: Mapping[str, Architecture],
+    runs: Mapping[str, list[Run]],
+    tuned: Mapping[str, list[Run]],
+) -> None:
+    networks = {
+        name: {
+            "settings": SETTINGS,
+            "cost": {
+                "parameters": architectures[name].num_parameters,
+                "flop": architectures[name].flop,
+                "images": 24_000,
+            },
+            **summarize(each),
+        }
+        for name, each in tuned.items()
+    }
+    write_json(paths["tuned"] / "summary.json", {"networks": networks})
+    before, after = (
+        {name: tabulate_answers(each) for name, each in found.items()} for found in (runs, tuned)
+    )
+    write_json(
+        paths["contrasts"],
+        contrast(before) | {"tuned": contrast(after), "gains": gains(before, after)},
+    )
 
 
 def make_reading(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:

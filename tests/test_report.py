@@ -34,8 +34,8 @@ def inputs(tmp_path: Path, tiny_params: Path, normalized: Path) -> Inputs:
     """Results of `tiny`, which learned and is in the notebook, and `cnn9`, which collapsed."""
     tiny_params.write_text(tiny_params.read_text() + SECOND)
     errors = {"tiny": 0.02, "cnn9": None}
-    records = {"tiny": (0.98, 0.99)}
-    return write_inputs(tmp_path, normalized, tiny_params, errors, records=records)
+    records, tuned = {"tiny": (0.98, 0.99)}, {"tiny": 0.002}
+    return write_inputs(tmp_path, normalized, tiny_params, errors, records=records, tuned=tuned)
 
 
 def build(inputs: Inputs) -> str:
@@ -112,7 +112,7 @@ def test_the_page_is_whole_and_structured(inputs: Inputs) -> None:
 def test_each_chart_has_its_numbers_in_a_table(inputs: Inputs) -> None:
     exhibits = re.split(r'<div class="exhibit"', build(inputs))[1:]
     drawn = [each for each in exhibits if 'class="chart"' in each]
-    assert len(drawn) == 7
+    assert len(drawn) == 8
     for each in drawn:
         assert re.search(r"<details>.*<table", each, re.DOTALL)
 
@@ -123,6 +123,42 @@ def test_the_answer_is_that_of_the_data(inputs: Inputs) -> None:
     assert 'cnn9 collapsed with 3 of 3 seeds: the pipeline\'s run answers "1" to 100.00 %' in text
     assert "Its closing text claims 99.00 % for tiny; its own recorded outputs say 98.00 %" in text
     assert "All 2 rules hold, for 70,000 raw and 2,000 normalized images." in text
+
+
+def test_tuning_is_shown_with_its_settings_and_its_cost(inputs: Inputs) -> None:
+    page = build(inputs)
+    text = visible_text(page)
+    assert "Does tuning help? Tuning makes tiny better. Tuned, tiny has the highest mean" in text
+    assert "There are no two tuned networks of different depth" in text
+    settings = page[page.index('<table id="table-settings"') :]
+    row = visible_text(settings[: settings.index("</table>")])
+    assert "tiny 0.004 one cycle 0.01 0.05 0.08 0 0.1 0.5 yes" in row
+    costs = page[page.index('<table id="table-tuning-costs"') :]
+    assert visible_text(costs[: costs.index("</table>")]).split()[-1] == "24,000"
+    assert "cnn9" not in row
+
+
+def test_without_tuned_networks_the_page_says_so(inputs: Inputs, tmp_path: Path) -> None:
+    errors = {"tiny": 0.05, "cnn9": 0.01}
+    other = write_inputs(tmp_path / "other", inputs.normalized, inputs.params, errors)
+    page = build(other)
+    assert "Tuning was not tried: no network has settings" in visible_text(page)
+    assert "chart-tuning" not in page
+
+
+def test_a_tuned_network_that_failed_by_the_recipe_is_drawn_alone(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    errors, tuned = {"tiny": 0.05, "cnn9": None}, {"tiny": 0.02, "cnn9": 0.01}
+    other = write_inputs(tmp_path / "o", inputs.normalized, inputs.params, errors, tuned=tuned)
+    page = build(other)
+    found = re.search(r'id="chart-data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    traces = json.loads(found[1])["charts"]["tuning"]["data"]
+    assert [trace["meta"] for trace in traces] == ["tiny", "tiny", "cnn9"]
+    text = visible_text(page)
+    assert "cnn9 did not learn by the recipe" in text
+    assert "Among the tuned networks: more depth helps here" in text
 
 
 def test_other_data_give_another_answer(inputs: Inputs, tmp_path: Path) -> None:
@@ -222,6 +258,7 @@ def test_a_name_cannot_break_out_of_the_page(
         ("figures/confusion.png", "dvc repro plot"),
         ("notebook.json", "git checkout"),
         ("replicates/tiny.json", "dvc repro studies/dvc.yaml"),
+        ("tuned/summary.json", "dvc repro studies/dvc.yaml"),
         ("contrasts.json", "dvc repro studies/dvc.yaml"),
         ("collapse/tiny.json", "dvc repro studies/dvc.yaml"),
         ("reading.json", "dvc repro studies/dvc.yaml"),
@@ -245,6 +282,7 @@ def test_a_missing_file_is_named_with_what_makes_it(
     [
         "validation.json",
         "replicates/tiny.json",
+        "tuned/summary.json",
         "contrasts.json",
         "collapse/tiny.json",
         "reading.json",
@@ -262,6 +300,10 @@ def forget_network(content: dict[str, dict[str, object]]) -> None:
     del content["networks"]["cnn9"]
 
 
+def forget_gain(content: dict[str, dict[str, dict[str, object]]]) -> None:
+    content["gains"]["networks"].clear()
+
+
 def forget_pair(content: dict[str, dict[str, object]]) -> None:
     content["pairs"].clear()
 
@@ -271,6 +313,7 @@ def forget_pair(content: dict[str, dict[str, object]]) -> None:
     [
         ("reading.json", forget_network, r"expected an entry for cnn9, got tiny"),
         ("contrasts.json", forget_pair, r"expected the pair tiny / cnn9, got none"),
+        ("contrasts.json", forget_gain, r"expected gains of tiny, .*summary\.json has, got none"),
     ],
 )
 def test_what_a_new_network_lacks_is_named(

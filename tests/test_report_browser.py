@@ -67,7 +67,8 @@ def address(tmp_path_factory: pytest.TempPathFactory, normalized: Path) -> str:
     params = folder / "params.yaml"
     params.write_text(text[: text.index("# One entry is one network")] + TINY + NETWORKS)
     errors = {"tiny": 0.02, "cnn9": None, "flat": 0.03}
-    inputs = write_inputs(folder, normalized, params, errors, records={"tiny": (0.98, 0.99)})
+    records, tuned = {"tiny": (0.98, 0.99)}, {"tiny": 0.004, "cnn9": 0.005}
+    inputs = write_inputs(folder, normalized, params, errors, records=records, tuned=tuned)
     report.main(**inputs.arguments())
     return inputs.arguments()["page"].as_uri()
 
@@ -123,8 +124,8 @@ def theme_of(page: Page) -> dict[str, Any]:
 def test_all_charts_are_drawn(page: Page, address: str) -> None:
     open_page(page, address)
     charts = page.locator(".chart")
-    assert charts.count() == 13
-    for number in range(13):
+    assert charts.count() == 14
+    for number in range(14):
         box = charts.nth(number).locator("svg.main-svg").first.bounding_box()
         assert box
         assert min(box["width"], box["height"]) > 200

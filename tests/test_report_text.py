@@ -7,24 +7,35 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import PROJECT
 from convdepth import report_text as text
 from convdepth import report_text_reading as study
+from convdepth import report_text_tuning as tuning
 from convdepth.architecture import Architecture
 from convdepth.notebook import Record
+from convdepth.params import read_params
 from convdepth.report_data import (
+    AllContrasts,
     Collapse,
     Contrasts,
+    Gains,
     Network,
     NetworkReading,
     Reading,
     Replicates,
     Results,
+    TunedNetwork,
     Validation,
 )
 from convdepth.scores import Score
 from convdepth.significance import NO_EVIDENCE
 
 IMAGES = 10_000
+RECIPE = read_params(PROJECT / "params.yaml").train
+NOT_TUNED = {
+    "tuned": {"seeds": 0, "level": 0.95, "pairs": {}},
+    "gains": {"level": 0.95, "networks": {}},
+}
 
 
 def architecture(blocks: int, kernel_size: int = 3) -> Architecture:
@@ -81,6 +92,7 @@ def make_network(
                 "loss": spread,
             }
         ),
+        tuned=None,
         is_first_seed=True,
         confusion=np.diag([10] * 10),
         collapse=make_collapse({0: 2, 1: 2}),
@@ -162,10 +174,13 @@ def make_results(
     level = 1 - 0.05 / max(1, len(pairs))
     return Results(
         networks=list(networks),
-        contrasts=Contrasts.model_validate({"seeds": seeds, "level": level, "pairs": pairs}),
+        contrasts=AllContrasts.model_validate(
+            {"seeds": seeds, "level": level, "pairs": pairs, **NOT_TUNED}
+        ),
         reading=Reading.model_validate(defaults | reading),
         validation=make_validation(),
-        validation_images=0,
+        train_images=60_000,
+        recipe=RECIPE,
         hardest=np.zeros((0, 28, 28), np.float32),
         pictures={},
     )
@@ -617,4 +632,82 @@ def test_kernels_of_what_learned_nothing_are_said_to_be(shallow: Network, dead: 
     assert study.say_kernels(make_results([shallow, dead])) == (
         "The kernels of the first convolution of one and seven. seven learned nothing that shows "
         "in the answers."
+    )
+
+
+def tune(
+    results: Results,
+    accuracies: Mapping[str, float],
+    verdicts: Mapping[str, str],
+    winners: Mapping[str, str],
+    collapsed: int = 0,
+) -> Results:
+    """Give results in which networks are tuned, with these means and verdicts."""
+    networks = [
+        change(network, tuned=make_tuned(network, accuracies[network.name], collapsed))
+        if network.name in accuracies
+        else network
+        for network in results.networks
+    ]
+    tuned = make_results(
+        [network for network in networks if network.tuned], winners
+    ).contrasts.model_dump(include={"seeds", "level", "pairs"})
+    plain = {"difference": 0.01, "low": 0.0, "high": 0.02, "standard_deviation": 0.001}
+    gains = {name: plain | {"verdict": verdict} for name, verdict in verdicts.items()}
+    contrasts = results.contrasts.model_copy(
+        update={
+            "tuned": Contrasts.model_validate(tuned),
+            "gains": Gains.model_validate({"level": 0.95, "networks": gains}),
+        }
+    )
+    return replace(results, networks=networks, contrasts=contrasts)
+
+
+def make_tuned(network: Network, accuracy: float, collapsed: int) -> TunedNetwork:
+    spread = {"mean": accuracy, "standard_deviation": 0.001}
+    spread |= {"low": accuracy - 0.001, "high": accuracy + 0.001}
+    return TunedNetwork.model_validate(
+        network.replicates.model_dump()
+        | {"settings": {}, "cost": {"parameters": 1, "flop": 1, "images": 1}}
+        | {"accuracy": spread, "collapsed": collapsed}
+    )
+
+
+def test_tuning_is_told_by_its_verdicts() -> None:
+    names = ("a", "b", "c")
+    plain = make_results(
+        [make_network(name, place, place + 1, [0.99]) for place, name in enumerate(names)]
+    )
+    results = tune(
+        plain,
+        {"a": 0.995, "b": 0.991, "c": 0.98},
+        {"a": "tuned is better", "b": NO_EVIDENCE, "c": "the recipe is better"},
+        {"a / c": "a"},
+    )
+    assert tuning.say_tuning(results) == (
+        "Tuning makes a better; there is no evidence that tuning changes b; tuning makes c worse. "
+        "Tuned, a has the highest mean accuracy, 99.50 % (95 % interval 99.40 % to 99.60 %). All of them "
+        "learned with every seed."
+    )
+    assert tuning.say_tuned_depth(results) == (
+        "Among the tuned networks: more depth does not help here: the network with fewer blocks is "
+        "better in 1 of 3 pairs, the deeper network in none, and 2 without evidence of a "
+        "difference."
+    )
+
+
+def test_tuning_that_changes_nothing_is_told() -> None:
+    plain = make_results([make_network("a", 0, 1, [0.99]), make_network("b", 1, 2, [0.99])])
+    results = tune(plain, {"b": 0.99}, {"b": NO_EVIDENCE}, {}, collapsed=1)
+    assert tuning.say_tuning(results) == (
+        "There is no evidence that tuning changes b. Tuned, b has the highest mean accuracy, 99.00 % "
+        "(95 % interval 98.90 % to 99.10 %). Not every seed of b learned."
+    )
+    assert tuning.say_tuned_depth(results).startswith("There are no two tuned networks")
+
+
+def test_no_tuning_is_told() -> None:
+    results = make_results([make_network("a", 0, 1, [0.99])])
+    assert tuning.say_tuning(results) == (
+        "Tuning was not tried: no network has settings in studies/params.yaml."
     )

@@ -379,6 +379,7 @@ def report(
     replicates: Annotated[
         Path, typer.Option(help="Folder of the runs with several seeds.", metavar="FOLDER")
     ],
+    tuned: Annotated[Path, typer.Option(help="Folder of the tuned runs.", metavar="FOLDER")],
     contrasts: Annotated[
         Path, typer.Option(help="How the networks differ (.json).", metavar="FILE")
     ],
@@ -412,6 +413,7 @@ def report(
         figures=figures,
         notebook=notebook,
         replicates=replicates,
+        tuned=tuned,
         contrasts=contrasts,
         collapse=collapse,
         reading=reading,

@@ -23,6 +23,7 @@ def main(
     figures: Path,
     notebook: Path,
     replicates: Path,
+    tuned: Path,
     contrasts: Path,
     collapse: Path,
     reading: Path,
@@ -41,6 +42,7 @@ def main(
         figures: The folder of the pictures of the stage `plot`.
         notebook: The JSON file of what the notebook recorded.
         replicates: The folder of ``<name>.json`` from the stage `replicate`.
+        tuned: The folder of the stage `confirm`.
         contrasts: The JSON file from the stage `contrast`.
         collapse: The folder of ``<name>.json`` from the stage `collapse`.
         reading: The JSON file from the stage `examine`.
@@ -55,7 +57,7 @@ def main(
     """
     sources = Sources(
         validation, histories, models, predictions, normalized, figures, notebook, replicates,
-        contrasts, collapse, reading, pictures, params,
+        tuned, contrasts, collapse, reading, pictures, params,
     )  # fmt: skip
     write_text(page, render(read_results(sources)))
     print(f"report: {page}", flush=True)

@@ -20,7 +20,7 @@ from convdepth.report_axes import (
     log10,
     logarithmic_axis,
 )
-from convdepth.report_data import Curves, Network, Point, Results
+from convdepth.report_data import Curves, Network, Point, Replicates, Results
 from convdepth.report_text import learners, mean_curve, percent, short
 from convdepth.report_text_reading import HEAD, own_median
 
@@ -104,6 +104,44 @@ def draw_seeds(results: Results) -> list[Chart]:
             _draw_seeds(networks, whole=networks is not able),
         )
         for name, title, networks in charts
+    ]
+
+
+def draw_tuning(results: Results) -> list[Chart]:
+    """Draw the mean of each tuned network with its interval, and what it was by the recipe.
+
+    A network that did not learn by the recipe has its tuned mean alone, and the title says so.
+
+    Args:
+        results: Of all networks.
+
+    Returns:
+        One chart; none where no network was tuned.
+    """
+    tuned = [network for network in results.networks if network.tuned]
+    if not tuned:
+        return []
+    failed = [network for network in tuned if not network.replicates.has_learned]
+    figure = _figure("test accuracy (%)", "")
+    for row, network in enumerate(tuned):
+        if network.replicates.has_learned:
+            before = _mean_mark(network, network.replicates, row - 0.15)
+            before["marker"]["symbol"] = ["line-ns-open", f"{marker(network)}-open", "line-ns-open"]
+            figure.add_scatter(**before)
+        if network.tuned:
+            figure.add_scatter(**_mean_mark(network, network.tuned, row + 0.15, "tuned, "))
+    errors = [error for trace in figure.data for error in trace.x]
+    figure.update_xaxes(accuracy_axis(errors, is_vertical=False))
+    figure.update_yaxes(**_rows(tuned))
+    without = f"; {_named(failed)} did not learn by the recipe" if failed else ""
+    return [
+        Chart(
+            "tuning",
+            f"Means over the seeds (open: by the recipe, filled: tuned{without})",
+            f"Dot plot of the mean test accuracy with its 95 % interval, by the recipe and tuned, "
+            f"of {_named(tuned)}.",
+            figure,
+        )
     ]
 
 
@@ -343,23 +381,25 @@ def _draw_seeds(networks: Sequence[Network], whole: bool) -> go.Figure:
     errors: list[float] = []
     for row, network in enumerate(networks):
         found, images = network.replicates, network.score.images
-        low, middle, high = (
-            error_share(share, images)
-            for share in (found.accuracy.high, found.accuracy.mean, found.accuracy.low)
-        )
         seeds = [error_share(run.accuracy, images) for run in found.runs]
-        errors += [low, high, *seeds]
+        mean = _mean_mark(network, found, row - 0.12)
+        errors += [*mean["x"], *seeds]
         figure.add_scatter(**_dots(network), **_seed_dots(network, seeds, row))
-        figure.add_scatter(**_mean_mark(network, row, (low, middle, high)))
+        figure.add_scatter(**mean)
     axis = accuracy_axis([*errors, 0.9] if whole else errors, is_vertical=False)
     figure.update_xaxes(axis)
-    figure.update_yaxes(
-        tickvals=list(range(len(networks))),
-        ticktext=[network.name for network in networks],
-        range=[len(networks) - 0.4, -0.6],
-        showgrid=False,
-    )
+    figure.update_yaxes(**_rows(networks))
     return figure
+
+
+def _rows(networks: Sequence[Network]) -> dict[str, Any]:
+    """Give an axis with one row per network, the first at the top."""
+    return {
+        "tickvals": list(range(len(networks))),
+        "ticktext": [network.name for network in networks],
+        "range": [len(networks) - 0.4, -0.6],
+        "showgrid": False,
+    }
 
 
 def _seed_dots(network: Network, errors: Sequence[float], row: int) -> dict[str, Any]:
@@ -375,16 +415,15 @@ def _seed_dots(network: Network, errors: Sequence[float], row: int) -> dict[str,
     }
 
 
-def _mean_mark(network: Network, row: int, ends: tuple[float, float, float]) -> dict[str, Any]:
-    low, middle, high = ends
-    spread = network.replicates.accuracy
+def _mean_mark(network: Network, found: Replicates, row: float, what: str = "") -> dict[str, Any]:
+    spread, images = found.accuracy, network.score.images
     text = (
-        f"{network.name}, mean of {network.replicates.count}: {percent(spread.mean)}<br>"
+        f"{network.name}, {what}mean of {found.count}: {percent(spread.mean)}<br>"
         f"95 % interval {percent(spread.low)} to {percent(spread.high)}"
     )
     return _line(network) | {
-        "x": [high, middle, low],
-        "y": [row - 0.12] * 3,
+        "x": [error_share(share, images) for share in (spread.low, spread.mean, spread.high)],
+        "y": [row] * 3,
         "hovertext": [text] * 3,
         "line": {"color": color(network), "width": 3},
         "marker": {

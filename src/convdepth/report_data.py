@@ -15,7 +15,7 @@ from convdepth.digests import md5_of
 from convdepth.errors import DataError
 from convdepth.images import Images, Labels, read_split
 from convdepth.notebook import Loss, Record, Share, read_notebook
-from convdepth.params import Params, read_params
+from convdepth.params import Params, Train, read_params
 from convdepth.scores import Score, Status, confusion_matrix, score
 
 PREDICTION_COLUMNS = ["index", "label", "predicted", "probability", "loss"]
@@ -23,6 +23,9 @@ CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 STUDIES = "dvc repro studies/dvc.yaml"
 NUMERIC_CLASS = ".numeric_class.json"
 """How the record beside a model ends; `numeric_class`, which writes it, imports TensorFlow."""
+
+TUNED = "summary.json"
+"""The file of the stage `confirm` that has all but the answers; `confirm` imports TensorFlow."""
 
 PICTURES = {"figures": ("confusion",), "pictures": ("kernels", "grad_cam")}
 """Which pictures of others the report shows, by the folder that they are in."""
@@ -111,11 +114,56 @@ class Pair(Result):
 
 
 class Contrasts(Result):
-    """What the stage `contrast` wrote."""
+    """Each network against each other one."""
 
     seeds: int
     level: Share
     pairs: dict[str, Pair]
+
+
+class Gain(Result):
+    """What tuning changed: the accuracy after it less that before, -1 to 1."""
+
+    difference: float
+    low: float
+    high: float
+    standard_deviation: float | None
+    verdict: str
+
+
+class Gains(Result):
+    """What tuning changed, for each network that was tuned."""
+
+    level: Share
+    networks: dict[str, Gain]
+
+
+class AllContrasts(Contrasts):
+    """What the stage `contrast` wrote: by the recipe, tuned, and what tuning changed."""
+
+    tuned: Contrasts
+    gains: Gains
+
+
+class Cost(Result):
+    """What a tuned network costs: FLOP of one image's forward pass, and images trained on."""
+
+    parameters: int
+    flop: int
+    images: int
+
+
+class TunedNetwork(Replicates):
+    """One network with what a tuning settled, trained with several seeds."""
+
+    settings: dict[str, float | bool | str]
+    cost: Cost
+
+
+class TunedNetworks(Result):
+    """What the stage `confirm` wrote, for each network that was tuned."""
+
+    networks: dict[str, TunedNetwork]
 
 
 class Trial(Result):
@@ -225,6 +273,7 @@ class Network:
         architecture: What it was built from.
         score: Of the pipeline's run.
         replicates: Of several seeds.
+        tuned: Of several seeds, with what a tuning settled; none where nothing is.
         is_first_seed: Whether the first of these is the pipeline's run, epoch by epoch.
         confusion: ``(10, 10)``: images by label and by answer, of the pipeline's run.
         collapse: Of the trainings with scaled dropouts.
@@ -239,6 +288,7 @@ class Network:
     architecture: Architecture
     score: Score
     replicates: Replicates
+    tuned: TunedNetwork | None
     is_first_seed: bool
     confusion: NDArray[np.int64]
     collapse: Collapse
@@ -259,20 +309,21 @@ class Results:
 
     Attributes:
         networks: In the order of the parameters.
-        contrasts: Each network against each other one.
+        contrasts: Each network against each other one, and against itself when tuned.
         reading: What they answer to the same images.
         validation: The rules for the data.
-        validation_images: Training images that were held out; with 0 the ``val_`` curves are of
-            the test images.
+        train_images: How many training images there are.
+        recipe: That of the networks that are not tuned.
         hardest: ``(n, 28, 28)``, float32, 0.0 to 1.0: the images of ``reading.hardest``.
         pictures: PNG files by name, see `PICTURES`.
     """
 
     networks: list[Network]
-    contrasts: Contrasts
+    contrasts: AllContrasts
     reading: Reading
     validation: Validation
-    validation_images: int
+    train_images: int
+    recipe: Train
     hardest: NDArray[np.float32]
     pictures: dict[str, bytes]
 
@@ -294,6 +345,7 @@ class Sources:
     figures: Path
     notebook: Path
     replicates: Path
+    tuned: Path
     contrasts: Path
     collapse: Path
     reading: Path
@@ -318,11 +370,13 @@ def read_results(sources: Sources) -> Results:
     images, labels = read_split(sources.normalized, "test")
     reading = _read(sources.reading, Reading, STUDIES)
     _require_networks(sources.reading, reading, parameters)
-    contrasts = _read(sources.contrasts, Contrasts, STUDIES)
-    _require_pairs(sources.contrasts, contrasts, parameters)
+    contrasts = _read(sources.contrasts, AllContrasts, STUDIES)
+    _require_pairs(sources.contrasts, contrasts.pairs, list(parameters.architectures))
+    tuned = _read(sources.tuned / TUNED, TunedNetworks, STUDIES).networks
+    _require_tuned(sources, contrasts, tuned)
     records = read_notebook(sources.notebook)
     networks = [
-        _read_network(name, place, parameters, sources, labels, reading, records)
+        _read_network(name, place, parameters, sources, labels, reading, records, tuned)
         for place, name in enumerate(parameters.architectures)
     ]
     _require_seeds(sources.contrasts, contrasts, networks)
@@ -331,7 +385,8 @@ def read_results(sources: Sources) -> Results:
         contrasts=contrasts,
         reading=reading,
         validation=_read(sources.validation, Validation, "dvc repro validate"),
-        validation_images=parameters.train.validation_images,
+        train_images=len(read_split(sources.normalized, "train")[1]),
+        recipe=parameters.train,
         hardest=_take_hardest(sources.reading, reading, images),
         pictures=_read_pictures(sources),
     )
@@ -345,6 +400,7 @@ def _read_network(
     labels: Labels,
     reading: Reading,
     records: Mapping[str, Record],
+    tuned: Mapping[str, TunedNetwork],
 ) -> Network:
     replicates = _read(sources.replicates / f"{name}.json", Replicates, STUDIES)
     history = _read_table(sources.histories / f"{name}.csv", list(CURVES), f"train@{name}")
@@ -355,6 +411,7 @@ def _read_network(
         architecture=parameters.architectures[name],
         score=score(answers),
         replicates=replicates,
+        tuned=tuned.get(name),
         is_first_seed=_is_run(history, replicates.runs[0]),
         confusion=confusion_matrix(answers),
         collapse=_read(sources.collapse / f"{name}.json", Collapse, STUDIES),
@@ -430,15 +487,28 @@ def _require_networks(path: Path, reading: Reading, parameters: Params) -> None:
             )
 
 
-def _require_pairs(path: Path, contrasts: Contrasts, parameters: Params) -> None:
-    names = list(parameters.architectures)
+def _require_pairs(path: Path, pairs: Mapping[str, Pair], names: Sequence[str]) -> None:
     for number, second in enumerate(names):
         for first in names[:number]:
-            if f"{first} / {second}" not in contrasts.pairs:
+            if f"{first} / {second}" not in pairs:
                 raise DataError(
                     f"{path}: expected the pair {first} / {second}, got "
-                    f"{', '.join(contrasts.pairs) or 'none'}. `{STUDIES}` writes it."
+                    f"{', '.join(pairs) or 'none'}. `{STUDIES}` writes it."
                 )
+
+
+def _require_tuned(
+    sources: Sources, contrasts: AllContrasts, tuned: Mapping[str, TunedNetwork]
+) -> None:
+    """See that the networks that were tuned are those that were compared."""
+    compared = list(contrasts.gains.networks)
+    if sorted(compared) != sorted(tuned):
+        raise DataError(
+            f"{sources.contrasts}: expected gains of {', '.join(sorted(tuned)) or 'none'}, which "
+            f"{sources.tuned / TUNED} has, got {', '.join(sorted(compared)) or 'none'}. "
+            f"`{STUDIES}` writes it again."
+        )
+    _require_pairs(sources.contrasts, contrasts.tuned.pairs, compared)
 
 
 def _require_seeds(path: Path, contrasts: Contrasts, networks: Sequence[Network]) -> None:

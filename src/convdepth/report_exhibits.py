@@ -13,6 +13,7 @@ from convdepth import report_charts as charts
 from convdepth import report_tables as tables
 from convdepth import report_text as text
 from convdepth import report_text_reading as study
+from convdepth import report_text_tuning as tuning
 from convdepth.report_charts import Chart
 from convdepth.report_data import Hard, Results
 from convdepth.report_tables import Table
@@ -90,6 +91,7 @@ def answer(results: Results) -> list[tuple[str, str]]:
         ("Does depth help?", f"{text.say_depth(results)} {text.say_best(results)}"),
         ("How sure is that?", text.say_certainty(results)),
         ("What collapsed?", f"{text.say_collapse(results)} {study.say_cause(results)}".strip()),
+        ("Does tuning help?", tuning.say_tuning(results)),
         ("What did the notebook say?", text.say_notebook(results)),
     ]
 
@@ -109,6 +111,7 @@ def gather_sections(results: Results) -> list[Section]:
         Section("pairs", "Pairs of networks", [_show_pairs(results)]),
         Section("curves", "Learning curves", [_show_curves(results)]),
         Section("collapse", "The collapse", _show_collapse(results)),
+        Section("tuning", "Tuning", _show_tuning(results)),
         Section("reading", "Reading the networks", _show_reading(results)),
         Section("data", "The data", [_show_data(results)]),
         Section("reproduce", "How to get these results again", [_show_models(results)]),
@@ -194,7 +197,7 @@ def _show_curves(results: Results) -> Exhibit:
     images = text.curve_images(results)
     selected = (
         "Nothing is selected by these curves."
-        if results.validation_images
+        if results.recipe.validation_images
         else "As in the notebook, they are of the test images; nothing is selected by them."
     )
     return Exhibit(
@@ -287,6 +290,46 @@ def _show_gradients(results: Results, basis: str) -> Exhibit:
             "that masks and batches have in common. A share of 0 stands at the lower edge."
         ),
     )
+
+
+def _show_tuning(results: Results) -> list[Exhibit]:
+    if not tuning.tuned_networks(results):
+        return [
+            Exhibit(
+                "tuning-none",
+                "Can the accuracies be increased?",
+                tuning.say_tuning(results),
+                "The notebook's last sentence says that tuning would do that. "
+                "`convdepth tune` searches for settings.",
+            )
+        ]
+    level = text.percent(results.contrasts.gains.level)
+    return [
+        Exhibit(
+            "tuning-gains",
+            "Each network, by the recipe and tuned",
+            tuning.say_tuning(results),
+            _seeds_and_images(results),
+            charts=charts.draw_tuning(results),
+            tables=[tables.tabulate_tuning(results)],
+            data=[tables.tabulate_settings(results), tables.tabulate_tuning_costs(results)],
+            note=(
+                "The notebook's last sentence says that tuning would increase the accuracies. The "
+                "settings were chosen by held-out training images alone, with the same budget for "
+                "each network, and then trained with, on all training images, with the seeds that "
+                "the recipe had. "
+                f"The verdict goes by the {level} interval over seeds and images (Bonferroni)."
+            ),
+        ),
+        Exhibit(
+            "tuning-depth",
+            "Does depth help when each network is tuned?",
+            tuning.say_tuned_depth(results),
+            _seeds_and_images(results),
+            tables=[tables.tabulate_tuned_pairs(results)],
+            note="Each network has settings of its own, so it is not the effect of depth alone.",
+        ),
+    ]
 
 
 def _show_reading(results: Results) -> list[Exhibit]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convdepth.report_data import Network, Results, Rule
+from convdepth.report_data import Network, Results, Rule, Spread
 from convdepth.report_text import mean_curve, multiple, percent, points, short, verdicts
 from convdepth.report_text_reading import HEAD, mean_probability, own_median
+from convdepth.report_text_tuning import tuned_networks, tuned_verdicts
 
 NONE = "\N{EN DASH}"
 """What stands where there is nothing."""
@@ -212,6 +213,86 @@ def tabulate_blocks(results: Results) -> Table:
     return Table("blocks", "Block by block, with the dropouts that a network has", columns, rows)
 
 
+def tabulate_tuning(results: Results) -> Table:
+    """Give one row per tuned network: how good it was and is, and whether that is a difference."""
+    columns = [
+        "network", "by the recipe: mean ± sd, 95 % interval", "tuned: mean ± sd, 95 % interval",
+        "gain (points)", "95 % interval of the gain", "verdict", "tuned seeds that collapsed",
+    ]  # fmt: skip
+    rows = []
+    for network, found in tuned_networks(results):
+        gain = results.contrasts.gains.networks[network.name]
+        rows.append(
+            [
+                _name(network),
+                _mean(network.replicates.accuracy),
+                _mean(found.accuracy),
+                _number(gain.difference, _signed(gain.difference)),
+                _number(gain.low, f"{_signed(gain.low)} to {_signed(gain.high)}"),
+                _word(gain.verdict),
+                _number(found.collapsed, f"{found.collapsed} of {found.count}"),
+            ]
+        )
+    return Table("tuning", "What tuning changed", columns, rows)
+
+
+def tabulate_settings(results: Results) -> Table:
+    """Give one row per tuned network: its settings."""
+    columns = {
+        "learning_rate": "learning rate",
+        "schedule": "schedule",
+        "weight_decay": "weight decay",
+        "label_smoothing": "label smoothing",
+        "shift": "shift",
+        "rotation": "rotation",
+        "zoom": "zoom",
+        "dropout_scale": "dropouts, times",
+        "batch_normalization": "batch normalization",
+    }
+    rows = [
+        [_name(network), *(_setting(found.settings.get(key)) for key in columns)]
+        for network, found in tuned_networks(results)
+    ]
+    return Table("settings", "What the tuning settled", ["network", *columns.values()], rows)
+
+
+def tabulate_tuning_costs(results: Results) -> Table:
+    """Give one row per tuned network: what it costs, and what it did by the recipe."""
+    columns = [
+        "network", "parameters", "parameters, tuned", "FLOP per image", "FLOP per image, tuned",
+        "images trained on", "images trained on, tuned",
+    ]  # fmt: skip
+    images = results.recipe.epochs * (results.train_images - results.recipe.validation_images)
+    rows = [
+        [
+            _name(network),
+            _number(network.architecture.num_parameters),
+            _number(found.cost.parameters),
+            _number(network.architecture.flop),
+            _number(found.cost.flop),
+            _number(images),
+            _number(found.cost.images),
+        ]
+        for network, found in tuned_networks(results)
+    ]
+    return Table("tuning-costs", "What each costs, by the recipe and tuned", columns, rows)
+
+
+def tabulate_tuned_pairs(results: Results) -> Table:
+    """Give one row per pair of tuned networks: the difference, and the verdict."""
+    rows = [
+        [
+            _word(f"{each.first.name} / {each.second.name}"),
+            _number(each.pair.difference, _signed(each.pair.difference)),
+            _number(each.pair.low, f"{_signed(each.pair.low)} to {_signed(each.pair.high)}"),
+            _word(each.pair.verdict),
+        ]
+        for each in tuned_verdicts(results)
+    ]
+    columns = ["pair", "difference (points)", "95 % interval", "verdict"]
+    return Table("tuned-pairs", "The second tuned network less the first", columns, rows)
+
+
 def tabulate_calibration(results: Results) -> Table:
     """Give one row per network: how sure it is, how often it is right, and the error of that."""
     columns = ["network", "mean probability", "accuracy", "expected calibration error"]
@@ -320,7 +401,6 @@ def tabulate_models(results: Results) -> Table:
 
 def _result_row(network: Network) -> list[Cell]:
     score, found, record = network.score, network.replicates, network.record
-    deviation = found.accuracy.standard_deviation
     return [
         _name(network),
         _number(network.num_blocks),
@@ -331,11 +411,7 @@ def _result_row(network: Network) -> list[Cell]:
             _span(score.accuracy_low, score.accuracy_high),
             score.accuracy,
         ),
-        Cell(
-            _with_deviation(found.accuracy.mean, deviation),
-            _span(found.accuracy.low, found.accuracy.high),
-            found.accuracy.mean,
-        ),
+        _mean(found.accuracy),
         _number(found.collapsed, f"{found.collapsed} of {found.count}"),
         _number(score.loss, f"{score.loss:.4f}"),
         _share(record.test_accuracy if record else None),
@@ -367,8 +443,22 @@ def _span(low: float, high: float) -> str:
     return f"{points(low)} to {percent(high)}"
 
 
-def _with_deviation(mean: float, deviation: float | None) -> str:
-    return percent(mean) if deviation is None else f"{points(mean)} ± {percent(deviation)}"
+def _mean(spread: Spread) -> Cell:
+    deviation = spread.standard_deviation
+    mean = (
+        percent(spread.mean)
+        if deviation is None
+        else f"{points(spread.mean)} ± {percent(deviation)}"
+    )
+    return Cell(mean, _span(spread.low, spread.high), spread.mean)
+
+
+def _setting(value: float | bool | str | None) -> Cell:
+    if isinstance(value, bool):
+        return _word("yes" if value else "no")
+    if isinstance(value, str):
+        return _word(value.replace("_", " "))
+    return _optional(value)
 
 
 def _optional(value: float | None) -> Cell:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from convdepth.report_data import Curves, Network, Pair, Results
+from convdepth.report_data import Curves, Network, Pair, Results, Spread
 from convdepth.significance import LEVEL, NO_EVIDENCE
 from convdepth.wording import counted
 
@@ -54,6 +54,11 @@ def short(value: float) -> str:
     return "0" if value == 0 else f"{value:.3g}"
 
 
+def with_interval(spread: Spread) -> str:
+    """Write a mean share with its interval, both in percent."""
+    return f"{percent(spread.mean)} (95 % interval {percent(spread.low)} to {percent(spread.high)})"
+
+
 def listed(names: Sequence[str]) -> str:
     """Name several things, such as ``a, b and c``."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
@@ -89,8 +94,7 @@ def say_depth(results: Results) -> str:
     pairs = [each for each in verdicts(results) if each.first.num_blocks != each.second.num_blocks]
     if not pairs:
         return "There are no two networks of different depth, so nothing is said about it."
-    sides = _count_sides(pairs)
-    text = f"{_depth_lead(sides)}: {_depth_counts(sides)}."
+    text = weigh_depth(pairs)
     able = _names(learners(results))
     rest = [each for each in pairs if {each.first.name, each.second.name} <= set(able)]
     if 0 < len(rest) < len(pairs):
@@ -101,18 +105,28 @@ def say_depth(results: Results) -> str:
     return text
 
 
+def weigh_depth(pairs: Sequence[Verdict]) -> str:
+    """Say what pairs of networks of different depth tell of it.
+
+    Args:
+        pairs: At least one.
+    """
+    sides = _count_sides(pairs)
+    return f"{_depth_lead(sides)}: {_depth_counts(sides)}."
+
+
 def say_best(results: Results) -> str:
     """Name the network with the highest mean, and the ones that it is better than."""
     if len(results.networks) == 1:
         (only,) = results.networks
-        return f"{only.name} is right on {_mean_accuracy(only)}."
+        return f"{only.name} is right on {with_interval(only.replicates.accuracy)}."
     best = max(results.networks, key=lambda network: network.replicates.accuracy.mean)
     others = [
         each for each in verdicts(results) if best.name in (each.first.name, each.second.name)
     ]
     beaten = [_other(each, best) for each in others if each.winner == best.name]
     equal = [_other(each, best) for each in others if each.winner is None]
-    text = f"{best.name} has the highest mean accuracy, {_mean_accuracy(best)}"
+    text = f"{best.name} has the highest mean accuracy, {with_interval(best.replicates.accuracy)}"
     if beaten:
         text += f", and is better than {listed(beaten)}"
     if equal:
@@ -266,8 +280,8 @@ def say_curves(results: Results) -> str:
 
 def curve_images(results: Results) -> str:
     """Name the images that the ``val_`` curves are of."""
-    if results.validation_images:
-        return f"{results.validation_images:,} held-out training images"
+    if results.recipe.validation_images:
+        return f"{results.recipe.validation_images:,} held-out training images"
     return f"{multiple(results.num_images, 'test image')}"
 
 
@@ -345,11 +359,6 @@ def _names(networks: Iterable[Network]) -> list[str]:
 
 def _other(verdict: Verdict, network: Network) -> str:
     return (verdict.second if verdict.first is network else verdict.first).name
-
-
-def _mean_accuracy(network: Network) -> str:
-    spread = network.replicates.accuracy
-    return f"{percent(spread.mean)} (95 % interval {percent(spread.low)} to {percent(spread.high)})"
 
 
 def _count_sides(pairs: Sequence[Verdict]) -> tuple[int, int, int]:

@@ -1,0 +1,62 @@
+"""What the report says about tuning: sentences that follow from the data, and turn with them."""
+
+from convdepth.report_data import Network, Results, TunedNetwork
+from convdepth.report_text import Verdict, listed, weigh_depth, with_interval
+from convdepth.significance import NO_EVIDENCE
+
+BETTER = "tuned is better"
+
+
+def tuned_networks(results: Results) -> list[tuple[Network, TunedNetwork]]:
+    """Give each network that was tuned, beside what it is now."""
+    return [(network, network.tuned) for network in results.networks if network.tuned]
+
+
+def tuned_verdicts(results: Results) -> list[Verdict]:
+    """Give the verdict about each pair of tuned networks, in the order of the parameters."""
+    networks = [network for network, _ in tuned_networks(results)]
+    pairs = results.contrasts.tuned.pairs
+    return [
+        Verdict(first, second, pairs[f"{first.name} / {second.name}"])
+        for place, first in enumerate(networks)
+        for second in networks[place + 1 :]
+    ]
+
+
+def say_tuning(results: Results) -> str:
+    """Say which networks tuning has made better, and how good the best of them is."""
+    tuned = tuned_networks(results)
+    if not tuned:
+        return "Tuning was not tried: no network has settings in studies/params.yaml."
+    gains = results.contrasts.gains.networks
+    better = [name for name, gain in gains.items() if gain.verdict == BETTER]
+    same = [name for name, gain in gains.items() if gain.verdict == NO_EVIDENCE]
+    worse = [name for name in gains if name not in better + same]
+    parts = [f"Tuning makes {listed(better)} better"] if better else []
+    parts += [f"there is no evidence that tuning changes {listed(same)}"] if same else []
+    parts += [f"tuning makes {listed(worse)} worse"] if worse else []
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}. {_say_best(tuned)} {_say_failed(tuned)}".rstrip()
+
+
+def say_tuned_depth(results: Results) -> str:
+    """Say what the tuned networks tell of depth."""
+    pairs = [
+        each for each in tuned_verdicts(results) if each.first.num_blocks != each.second.num_blocks
+    ]
+    if not pairs:
+        return "There are no two tuned networks of different depth, so nothing is said about it."
+    text = weigh_depth(pairs)
+    return f"Among the tuned networks: {text[0].lower()}{text[1:]}"
+
+
+def _say_best(tuned: list[tuple[Network, TunedNetwork]]) -> str:
+    best, found = max(tuned, key=lambda each: each[1].accuracy.mean)
+    return f"Tuned, {best.name} has the highest mean accuracy, {with_interval(found.accuracy)}."
+
+
+def _say_failed(tuned: list[tuple[Network, TunedNetwork]]) -> str:
+    failed = [network.name for network, found in tuned if not found.has_learned]
+    if not failed:
+        return "All of them learned with every seed." if len(tuned) > 1 else ""
+    return f"Not every seed of {listed(failed)} learned."
