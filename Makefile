@@ -12,7 +12,7 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro fast studies ui deploy worker test test-real test-browser faults compare readme bench bench-gpu fast-recipe time-to-accuracy lint lock
+.PHONY: help environment repro fast studies tune ui deploy worker test test-real test-browser faults compare readme bench bench-gpu fast-recipe time-to-accuracy lint lock
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ fast: $(INSTALLED)  ## The same with the preset `fast` of params.yaml
 
 studies: $(INSTALLED)  ## Run the studies, for hours: several seeds of each network (JOBS=N)
 	python -m pipelines studies $(if $(JOBS),--jobs $(JOBS))
+
+tune: $(INSTALLED)  ## Search for better settings of each network, for hours (JOBS=N)
+	python -m pipelines tune $(if $(JOBS),--jobs $(JOBS))
 
 ui: $(INSTALLED)  ## Start a Prefect server that stays, and say where its page is
 	python -m pipelines ui

@@ -86,6 +86,22 @@ def studies(jobs: Jobs = None, force: Force = False) -> None:
     _run("flows", "studies", jobs=jobs, force=force)
 
 
+@app.command(rich_help_panel=HERE)
+def tune(
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--architecture", metavar="NAME", help="Only this network; may be repeated."),
+    ] = None,
+    jobs: Jobs = None,
+) -> None:
+    """Search for better settings of each network, for hours, each with the same budget.
+
+    What may be varied is in `tuning` in studies/params.yaml. Held-out training images alone
+    decide. A search that is interrupted goes on after its last whole trial.
+    """
+    _run("search", "tune", names=names, jobs=jobs)
+
+
 @app.command(rich_help_panel=ELSEWHERE)
 def nightly(
     force: Force = False,

@@ -155,10 +155,35 @@ def run_dvc(
         StageError: It failed; the message has the name and the last lines of output.
         StageStoppedError: `processes` were stopped before it had finished.
     """
+    run_child(name, dvc_command(*arguments), processes, log, options, unimportant)
+
+
+def run_child(
+    name: str,
+    command: Sequence[str],
+    processes: Processes,
+    log: Callable[[str], None],
+    options: Options = DEFAULT,
+    unimportant: tuple[str, ...] = (),
+) -> None:
+    """Run a command in a child process, and tell why it failed.
+
+    Args:
+        name: What it works on, for the errors.
+        command: The program and its arguments.
+        processes: Starts the child, and can stop it.
+        log: Is called with each line of output.
+        options: Where, and with which variables.
+        unimportant: How lines begin that are left out.
+
+    Raises:
+        StageError: It failed; the message has the name and the last lines of output.
+        StageStoppedError: `processes` were stopped before it had finished.
+    """
     last: deque[str] = deque(maxlen=LAST_LINES)
     environment = stage_environment() | dict(options.variables)
     try:
-        with processes.start(dvc_command(*arguments), options.folder, environment) as process:
+        with processes.start(command, options.folder, environment) as process:
             for line in map(str.rstrip, process.stdout or ()):
                 if line and not line.startswith(unimportant):
                     last.append(line)

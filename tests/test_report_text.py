@@ -686,8 +686,8 @@ def test_tuning_is_told_by_its_verdicts() -> None:
     )
     assert tuning.say_tuning(results) == (
         "Tuning makes a better; there is no evidence that tuning changes b; tuning makes c worse. "
-        "Tuned, a has the highest mean accuracy, 99.50 % (95 % interval 99.40 % to 99.60 %). All of them "
-        "learned with every seed."
+        "Tuned, a has the highest mean accuracy, 99.50 % (95 % interval 99.40 % to 99.60 %). All "
+        "of them learned with every seed."
     )
     assert tuning.say_tuned_depth(results) == (
         "Among the tuned networks: more depth does not help here: the network with fewer blocks is "
@@ -700,8 +700,8 @@ def test_tuning_that_changes_nothing_is_told() -> None:
     plain = make_results([make_network("a", 0, 1, [0.99]), make_network("b", 1, 2, [0.99])])
     results = tune(plain, {"b": 0.99}, {"b": NO_EVIDENCE}, {}, collapsed=1)
     assert tuning.say_tuning(results) == (
-        "There is no evidence that tuning changes b. Tuned, b has the highest mean accuracy, 99.00 % "
-        "(95 % interval 98.90 % to 99.10 %). Not every seed of b learned."
+        "There is no evidence that tuning changes b. Tuned, b has the highest mean accuracy, "
+        "99.00 % (95 % interval 98.90 % to 99.10 %). Not every seed of b learned."
     )
     assert tuning.say_tuned_depth(results).startswith("There are no two tuned networks")
 
