@@ -14,6 +14,7 @@ from convdepth.figures import COLORS, Result
 from convdepth.images import NUM_CLASSES, Labels, read_split
 from convdepth.network import build_network
 from convdepth.params import read_params
+from convdepth.recorded import HISTORY_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -71,7 +72,7 @@ def folder(tmp_path: Path, tiny_params: Path, normalized: Path) -> Path:
 
 def make_history() -> pd.DataFrame:
     rows = [[1, 0.5, 0.85, 0.25, 0.93], [2, 0.25, 0.925, 1 / 8, 0.9654321]]
-    return pd.DataFrame(rows, columns=plot.HISTORY_COLUMNS)
+    return pd.DataFrame(rows, columns=HISTORY_COLUMNS)
 
 
 def mostly_right(labels: Labels) -> pd.DataFrame:

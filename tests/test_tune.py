@@ -23,8 +23,8 @@ TRIALS, EPOCHS = 6, 4
 def studies(tmp_path: Path) -> Path:
     text = (PROJECT / "studies" / "params.yaml").read_text(encoding="utf-8")
     for old, new in {
-        "trials: 20": f"trials: {TRIALS}",
-        "startup_trials: 6": "startup_trials: 2",
+        "trials: 12": f"trials: {TRIALS}",
+        "startup_trials: 4": "startup_trials: 2",
         "epochs: 8": f"epochs: {EPOCHS}",
         "precision: mixed_bfloat16": "precision: float32",
     }.items():

@@ -22,7 +22,7 @@ from convdepth.grad_cam import grad_cam
 from convdepth.images import Images, read_split
 from convdepth.network import build_network
 from convdepth.params import read_params
-from convdepth.plot import read_all_predictions
+from convdepth.recorded import read_predictions
 from convdepth.runtime import configure, keras
 from convdepth.scores import score
 
@@ -61,7 +61,7 @@ def main(
     parameters = read_params(params)
     architectures = parameters.architectures
     images, labels = read_split(normalized, "test")
-    tables = read_all_predictions(predictions, parameters, labels)
+    tables = {name: read_predictions(predictions, name, labels) for name in architectures}
     configure(parameters.train.threads)
     networks = {name: build_network(each) for name, each in architectures.items()}
     for name, network in networks.items():

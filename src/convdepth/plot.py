@@ -15,15 +15,13 @@ from convdepth.figures_curves import draw_learning_curves
 from convdepth.figures_depth import draw_accuracy_by_depth
 from convdepth.figures_weights import Kernel, draw_notebook_weights, draw_weights
 from convdepth.files import write_csv
-from convdepth.images import NUM_CLASSES, Images, Labels, read_split
+from convdepth.images import NUM_CLASSES, Images, read_split
 from convdepth.network import build_network
 from convdepth.notebook import Record, read_notebook
 from convdepth.params import Params, read_params
+from convdepth.recorded import read_history, read_predictions
 from convdepth.runtime import configure, keras
 from convdepth.scores import confusion_matrix, score
-
-HISTORY_COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
-PREDICTION_COLUMNS = ["index", "label", "predicted", "probability", "loss"]
 
 
 def main(
@@ -55,64 +53,17 @@ def main(
         MachineError: A file cannot be written.
     """
     parameters = read_params(params)
+    names = parameters.architectures
     images, labels = read_split(normalized, "test")
     results = gather_results(
         parameters,
-        answers=read_all_predictions(predictions, parameters, labels),
-        curves=read_all_histories(histories, parameters),
+        answers={name: read_predictions(predictions, name, labels) for name in names},
+        curves={name: read_history(histories, name) for name in names},
         records=read_notebook(notebook),
         kernels=read_all_kernels(models, parameters),
     )
     write_tables(tables, results)
     draw_all(figures, results, images, parameters)
-
-
-def read_all_predictions(
-    folder: Path, parameters: Params, labels: Labels
-) -> dict[str, pd.DataFrame]:
-    """Read each network's predictions, and see that they are for these test images.
-
-    Args:
-        folder: With ``<name>.csv`` for each network.
-        parameters: Give the names.
-        labels: ``(n,)``, uint8, 0 to 9, of the test images.
-
-    Returns:
-        By name, one row per test image: index, label, predicted, probability, loss.
-
-    Raises:
-        DataError: A file is missing, damaged, or has other labels.
-    """
-    tables = {}
-    for name in parameters.architectures:
-        path, command = folder / f"{name}.csv", f"dvc repro evaluate@{name}"
-        table = tables[name] = _read_csv(path, PREDICTION_COLUMNS, command)
-        if table["label"].tolist() != labels.tolist():
-            raise DataError(
-                f"{path}: expected the labels of the {len(labels)} test images in their order, "
-                f"got {len(table)} rows with others. Run `{command}`."
-            )
-    return tables
-
-
-def read_all_histories(folder: Path, parameters: Params) -> dict[str, pd.DataFrame]:
-    """Read what each network's training recorded.
-
-    Args:
-        folder: With ``<name>.csv`` for each network.
-        parameters: Give the names.
-
-    Returns:
-        By name, one row per epoch: epoch, loss and val_loss in nats, accuracy and val_accuracy
-        from 0 to 1.
-
-    Raises:
-        DataError: A file is missing or damaged.
-    """
-    return {
-        name: _read_csv(folder / f"{name}.csv", HISTORY_COLUMNS, f"dvc repro train@{name}")
-        for name in parameters.architectures
-    }
 
 
 def read_all_kernels(folder: Path, parameters: Params) -> dict[str, dict[str, Kernel]]:
@@ -150,8 +101,8 @@ def gather_results(
 
     Args:
         parameters: Give the networks, and their order, which gives the colours.
-        answers: Predictions by name, see `read_all_predictions`.
-        curves: Histories by name, see `read_all_histories`.
+        answers: Predictions by name, see `recorded.read_predictions`.
+        curves: Histories by name, see `recorded.read_history`.
         records: What the notebook recorded, by name; a network may be missing.
         kernels: Kernels by name and layer, see `read_all_kernels`.
 
@@ -238,16 +189,6 @@ def draw_all(folder: Path, results: list[Result], images: Images, parameters: Pa
         path = folder / f"{name}.png"
         write_figure(path, figure)
         print(f"plot: {path}", flush=True)
-
-
-def _read_csv(path: Path, columns: list[str], command: str) -> pd.DataFrame:
-    _require_file(path, command)
-    try:
-        return pd.read_csv(path)[columns]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{path}: expected the columns {', '.join(columns)}: {error}. Run `{command}`."
-        ) from error
 
 
 def _require_file(path: Path, command: str) -> None:

@@ -16,9 +16,9 @@ from convdepth.errors import DataError
 from convdepth.images import Images, Labels, read_split
 from convdepth.notebook import Loss, Record, Share, read_notebook
 from convdepth.params import Params, Train, read_params
+from convdepth.recorded import read_history, read_predictions
 from convdepth.scores import Score, Status, confusion_matrix, score
 
-PREDICTION_COLUMNS = ["index", "label", "predicted", "probability", "loss"]
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 STUDIES = "dvc repro studies/dvc.yaml"
 NUMERIC_CLASS = ".numeric_class.json"
@@ -403,8 +403,8 @@ def _read_network(
     tuned: Mapping[str, TunedNetwork],
 ) -> Network:
     replicates = _read(sources.replicates / f"{name}.json", Replicates, STUDIES)
-    history = _read_table(sources.histories / f"{name}.csv", list(CURVES), f"train@{name}")
-    answers = _read_answers(sources.predictions / f"{name}.csv", labels, name)
+    history = read_history(sources.histories, name)
+    answers = read_predictions(sources.predictions, name, labels)
     return Network(
         name=name,
         place=place,
@@ -445,27 +445,6 @@ def _read_bytes(path: Path, command: str) -> bytes:
         raise DataError(
             f"{path}: cannot be read: {error.strerror}. `{command}` writes it."
         ) from error
-
-
-def _read_table(path: Path, columns: list[str], stage: str) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)[columns]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{path}: expected the columns {', '.join(columns)}: {error}. `dvc repro {stage}` "
-            "writes it."
-        ) from error
-
-
-def _read_answers(path: Path, labels: Labels, name: str) -> pd.DataFrame:
-    """Read the answers, and see that they are to all test images."""
-    table = _read_table(path, PREDICTION_COLUMNS, f"evaluate@{name}")
-    if table["label"].tolist() != labels.tolist():
-        raise DataError(
-            f"{path}: expected the labels of the {len(labels)} test images in their order, got "
-            f"{len(table)} rows with others. Run `dvc repro evaluate@{name}`."
-        )
-    return table
 
 
 def _is_run(history: pd.DataFrame, run: SeedRun) -> bool:
