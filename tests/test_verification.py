@@ -13,6 +13,7 @@ from convdepth import verification
 from convdepth.digests import folder_md5, hash_files
 from convdepth.errors import DataError, IntegrityError
 from convdepth.repository import (
+    STUDIES,
     cache_folder,
     committed_md5,
     object_path,
@@ -49,6 +50,21 @@ stages:
     outs:
       - figures:
           cache: false
+"""
+
+
+STUDIES_YAML = """
+stages:
+  again:
+    foreach: {one: 1, two: 2}
+    do:
+      wdir: ..
+      cmd: mkdir -p again && cat models/${key}.keras > again/${key}.txt && cp seed.txt ${key}.page
+      deps: ["models/${key}.keras"]
+      outs:
+        - again/${key}.txt:
+            cache: false
+        - ${key}.page
 """
 
 
@@ -355,6 +371,45 @@ def test_a_list_of_files_that_leaves_its_folder_is_not_followed(project: Project
     lock.write_text(lock.read_text().replace(old, f"{md5}.dir"))
     (damage,) = verify(project.folder).damages
     assert "DVC's list of the files in raw is damaged" in damage.text
+
+
+def test_what_the_studies_made_is_verified_too(project: Project) -> None:
+    studies = project.folder / "studies"
+    studies.mkdir()
+    (studies / "dvc.yaml").write_text(STUDIES_YAML)
+    project.run("dvc", "repro", "studies/dvc.yaml")
+    report = verify(project.folder)
+    assert (report.damages, report.outputs) == ([], 10)
+    outputs = {each.path: each for each in recorded_outputs(project.folder, graph=STUDIES)}
+    assert {path: each.cached for path, each in outputs.items()} == {
+        "again/one.txt": False,
+        "again/two.txt": False,
+        "one.page": True,
+        "two.page": True,
+    }
+    let_dvc_look(project)
+    change_byte(project.folder / "two.page")
+    change_byte(project.folder / "again" / "one.txt")
+    texts = [damage.text for damage in verify(project.folder).damages]
+    assert texts == [
+        f"{path}: differs from what studies/dvc.lock records for studies/dvc.yaml:again@{key}: "
+        "damaged, or changed by hand"
+        for path, key in (("again/one.txt", "one"), ("two.page", "two"))
+    ]
+    follow(project)
+    for copy in copies(project):
+        copy.chmod(0o644)
+        copy.unlink()
+    (project.folder / "two.page").chmod(0o644)
+    change_byte(project.folder / "two.page")
+    assert "dvc repro --single-item studies/dvc.yaml:again@two" in str(verify(project.folder))
+    (studies / "dvc.lock").write_text(
+        (studies / "dvc.lock").read_text().replace("path: one.page", "path: ../one.page")
+    )
+    with pytest.raises(
+        DataError, match=r"expected a path within the project, got '\.\./one\.page'"
+    ):
+        verify(project.folder)
 
 
 def test_the_digest_of_a_folder_is_dvcs_own(project: Project) -> None:

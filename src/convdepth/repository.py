@@ -4,6 +4,7 @@ The one module that speaks to them, for the commands about history, cache and he
 stage. Both are asked in child processes: importing DVC takes a second, and ours is no part of it.
 """
 
+import posixpath
 import re
 import shlex
 import subprocess
@@ -25,16 +26,19 @@ LOCK = Path("dvc.lock")
 GRAPH = Path("dvc.yaml")
 """Where the stages are defined."""
 
+STUDIES = Path("studies/dvc.yaml")
+"""Where those of the studies are, on top of the first; its own ``dvc.lock`` is beside it."""
+
 _TEMPLATE = re.compile(r"\\\$\\\{.*?\\\}")
 """A ``${...}`` of dvc.yaml, after `re.escape`."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a stage, as ``dvc.lock`` records it.
+    """An output of a stage, as a ``dvc.lock`` records it.
 
     Attributes:
-        stage: The stage that has made it.
+        stage: The stage that has made it, as `dvc repro` takes it.
         path: Where it belongs, from the root of the project, with slashes.
         md5: Of the file; of a folder, that of the list of its files, with ``.dir`` behind it.
         cached: Whether DVC keeps a copy. What is small is in git instead.
@@ -49,6 +53,12 @@ class Output:
     def is_folder(self) -> bool:
         """Whether it was a folder."""
         return self.md5.endswith(FOLDER_SUFFIX)
+
+    @property
+    def lock(self) -> str:
+        """The ``dvc.lock`` that records it, from the root of the project."""
+        graph, _, _ = self.stage.rpartition(":")
+        return Path(graph).with_name(LOCK.name).as_posix() if graph else str(LOCK)
 
 
 @dataclass(frozen=True)
@@ -101,12 +111,15 @@ def trained_networks(project: Path = Path()) -> list[str]:
     return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
 
 
-def recorded_outputs(project: Path = Path(), commit: str | None = None) -> list[Output]:
-    """List all outputs that ``dvc.lock`` records.
+def recorded_outputs(
+    project: Path = Path(), commit: str | None = None, graph: Path = GRAPH
+) -> list[Output]:
+    """List all outputs that a ``dvc.lock`` records.
 
     Args:
         project: The root of the project.
         commit: Of which the lock is read; None for the one that lies there.
+        graph: The ``dvc.yaml`` beside the lock.
 
     Returns:
         They, stage by stage.
@@ -115,10 +128,11 @@ def recorded_outputs(project: Path = Path(), commit: str | None = None) -> list[
         DataError: There is no lock, or it is none, or an entry is not of a kind that DVC writes
             here: a path that leaves the project, or another digest than MD5.
     """
-    lock = project / LOCK
-    is_uncached = _find_uncached(_read_stages(project / GRAPH, commit))
+    lock, stages = project / graph.with_name(LOCK.name), _read_stages(project / graph, commit)
+    is_uncached, folders = _find_uncached(stages), _find_folders(graph, stages)
+    prefix = "" if graph == GRAPH else f"{graph.as_posix()}:"
     return [
-        _read_output(lock, stage, out, is_uncached)
+        _read_output(lock, f"{prefix}{stage}", out, folders(stage), is_uncached(stage))
         for stage, entry in _read_stages(lock, commit).items()
         for out in _read_outs(lock, stage, entry)
     ]
@@ -412,12 +426,28 @@ def _read_outs(lock: Path, stage: str, entry: object) -> list[Any]:
     return outs
 
 
+def _find_folders(graph: Path, stages: dict[str, Any]) -> Callable[[str], str]:
+    """Find for a stage the folder that its paths begin in, from the root of the project."""
+    folders = {
+        name: str(body.get("do", body).get("wdir", "."))
+        for name, body in stages.items()
+        if isinstance(body, dict)
+    }
+
+    def of_stage(stage: str) -> str:
+        folder = folders.get(stage.partition("@")[0], ".")
+        return posixpath.normpath(posixpath.join(graph.parent.as_posix(), folder))
+
+    return of_stage
+
+
 def _read_output(
-    lock: Path, stage: str, out: object, is_uncached: Callable[[str, str], bool]
+    lock: Path, stage: str, out: object, folder: str, is_uncached: Callable[[str], bool]
 ) -> Output:
     entry = out if isinstance(out, dict) else {}
     path, md5 = entry.get("path"), entry.get("md5")
-    if not (isinstance(path, str) and lies_within(path)):
+    place = posixpath.join(folder, path) if isinstance(path, str) and folder != "." else path
+    if not (isinstance(path, str) and isinstance(place, str) and lies_within(place)):
         raise DataError(
             f"{lock}: stages.{stage}.outs: expected a path within the project, got {path!r}. "
             f"Run `git checkout {lock}`."
@@ -428,11 +458,11 @@ def _read_output(
             f"{lock}: stages.{stage}.outs: {path}: expected `hash: md5` and 32 hexadecimal digits, "
             f"got {entry.get('hash')!r} and {md5!r}. Run `git checkout {lock}`."
         )
-    return Output(stage, path, str(md5), cached=not is_uncached(stage, path))
+    return Output(stage, place, str(md5), cached=not is_uncached(path))
 
 
-def _find_uncached(graph: dict[str, Any]) -> Callable[[str, str], bool]:
-    """Find in ``dvc.yaml`` what DVC keeps no copy of, which ``dvc.lock`` does not say.
+def _find_uncached(graph: dict[str, Any]) -> Callable[[str], Callable[[str], bool]]:
+    """Find for a stage in ``dvc.yaml`` what DVC keeps no copy of, which ``dvc.lock`` does not say.
 
     What a template such as ``${key}`` stands for does not matter: it may be anything.
     """
@@ -442,11 +472,11 @@ def _find_uncached(graph: dict[str, Any]) -> Callable[[str, str], bool]:
         if isinstance(body, dict)
     }
 
-    def is_uncached(stage: str, path: str) -> bool:
+    def of_stage(stage: str) -> Callable[[str], bool]:
         templates = patterns.get(stage.partition("@")[0], [])
-        return any(template.fullmatch(path) for template in templates)
+        return lambda path: any(template.fullmatch(path) for template in templates)
 
-    return is_uncached
+    return of_stage
 
 
 def _uncached_patterns(body: dict[str, Any]) -> Iterator[re.Pattern[str]]:

@@ -17,6 +17,7 @@ from convdepth.errors import IntegrityError, MachineError
 from convdepth.locks import held_outputs
 from convdepth.repository import (
     LOCK,
+    STUDIES,
     Output,
     cache_folder,
     committed_md5,
@@ -84,7 +85,7 @@ class _Pair(NamedTuple):
 
 
 def verify(project: Path = Path()) -> Report:
-    """Hash every output that ``dvc.lock`` records, and every copy of it that DVC keeps.
+    """Hash every output that a ``dvc.lock`` records, and every copy of it that DVC keeps.
 
     Args:
         project: The root of the project.
@@ -98,6 +99,8 @@ def verify(project: Path = Path()) -> Report:
     """
     project = project.absolute()
     outputs = recorded_outputs(project)
+    if (project / STUDIES).with_name(LOCK.name).exists():
+        outputs += recorded_outputs(project, graph=STUDIES)
     verification = _Verification(project, cache_folder(project))
     try:
         busy = held_outputs(project)
@@ -270,8 +273,8 @@ class _Verification:
         ignored = self._find_ignored(paths)
         for path in paths:
             if path not in ignored:
-                text = f"{self._show(path)}: is in {output.path}, but not in what {LOCK} records"
-                self._add(text, f"rm -rf {self._quote(path)}")
+                found = f"is in {output.path}, but not in what {output.lock} records"
+                self._add(f"{self._show(path)}: {found}", f"rm -rf {self._quote(path)}")
 
     def _make_again(self, output: Output, path: Path, copy: Path | None) -> tuple[str, str]:
         """Say how to get what is good in no place of this project, and what else helps."""
@@ -320,12 +323,14 @@ class _Verification:
 
 def _explain(output: Output, file: Content) -> str:
     if file.is_missing:
-        return f"is missing; {LOCK} records it as made by {output.stage}"
+        return f"is missing; {output.lock} records it as made by {output.stage}"
     return file.problem or _differs(output)
 
 
 def _differs(output: Output) -> str:
-    return f"differs from what {LOCK} records for {output.stage}: damaged, or changed by hand"
+    return (
+        f"differs from what {output.lock} records for {output.stage}: damaged, or changed by hand"
+    )
 
 
 def _digits(output: Output) -> str:
