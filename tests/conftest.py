@@ -54,6 +54,18 @@ def params_text() -> str:
     return (PROJECT / "params.yaml").read_text(encoding="utf-8")
 
 
+SECOND = """
+  cnn9:
+    block1:
+      conv1: {filters: 4, kernel_size: 3}
+      pool_size: 4
+    block2:
+      conv1: {filters: 4, kernel_size: 3}
+      pool_size: 2
+    head: {units: 8}
+"""
+"""A second network, deeper than `TINY`, to be put behind it."""
+
 TINY = """
 architectures:
   tiny:

@@ -12,6 +12,7 @@ from convdepth import collapse as collapse_module
 from convdepth import train as train_module
 from convdepth.collapse import main
 from convdepth.errors import ParameterError
+from epochs import counted_epochs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -82,29 +83,15 @@ def test_who_learns_stops_and_who_does_not_has_its_time(
 
 
 def test_an_interrupted_stage_goes_on_and_ends_with_the_same_bytes(
-    params: Path, studies: Path, normalized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    params: Path, studies: Path, normalized: Path, tmp_path: Path
 ) -> None:
     expected = run(params, studies, normalized, tmp_path / "whole")
-    trained = 0
-    whole = train_module.train_epoch
-
-    def third_is_the_last(*arguments: object) -> object:
-        nonlocal trained
-        trained += 1
-        if trained == 3:
-            raise KeyboardInterrupt
-        return whole(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train_module, "train_epoch", third_is_the_last)
-        with pytest.raises(KeyboardInterrupt):
-            run(params, studies, normalized, tmp_path / "torn")
-    trained = -100
-    with monkeypatch.context() as patch:
-        patch.setattr(train_module, "train_epoch", third_is_the_last)
+    with counted_epochs(interrupted=3), pytest.raises(KeyboardInterrupt):
+        run(params, studies, normalized, tmp_path / "torn")
+    with counted_epochs() as count:
         assert run(params, studies, normalized, tmp_path / "torn") == expected
     total = sum(len(each["loss"]) for point in expected["points"] for each in point["runs"])
-    assert trained + 100 == total - 2  # those before the interruption are not trained again
+    assert count.done == total - 2  # those before the interruption are not trained again
 
 
 def test_a_wrong_study_is_refused_before_anything_is_trained(

@@ -8,10 +8,10 @@ import pytest
 
 from conftest import PROJECT
 from convdepth import confirm as confirm_module
-from convdepth import train as train_module
 from convdepth.confirm import main
 from convdepth.errors import ParameterError
 from convdepth.tuned import SUMMARY, read_tuned_answers
+from epochs import counted_epochs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -83,24 +83,12 @@ def test_an_interrupted_stage_goes_on_where_it_was_and_ends_with_the_same_bytes(
     studies: Path,
     normalized: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     expected = confirm(tiny_params, studies, normalized, tmp_path / "whole")
     assert not list((tmp_path / "whole" / "checkpoints").glob("*/*/*"))  # nothing stays behind
-    whole, epochs = train_module.train_epoch, 0
-
-    def third_is_the_last(*arguments: object) -> object:
-        nonlocal epochs
-        epochs += 1
-        if epochs == 4:
-            raise KeyboardInterrupt
-        return whole(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train_module, "train_epoch", third_is_the_last)
-        with pytest.raises(KeyboardInterrupt):
-            confirm(tiny_params, studies, normalized, tmp_path / "torn")
+    with counted_epochs(interrupted=4), pytest.raises(KeyboardInterrupt):
+        confirm(tiny_params, studies, normalized, tmp_path / "torn")
     assert not (tmp_path / "torn" / "tuned").exists()
     capsys.readouterr()
     assert confirm(tiny_params, studies, normalized, tmp_path / "torn") == expected

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from conftest import SECOND
 from convdepth import plot
 from convdepth.archive import save_network
 from convdepth.errors import DataError, IntegrityError
@@ -28,16 +29,6 @@ FIGURES = [
     "weights",
     "weights_notebook_view",
 ]
-SECOND = """
-  cnn9:
-    block1:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 4
-    block2:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 2
-    head: {units: 8}
-"""
 
 
 def run(folder: Path, normalized: Path) -> None:

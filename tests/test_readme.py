@@ -9,7 +9,7 @@ import pytest
 from conftest import PROJECT
 from convdepth.errors import DataError
 from convdepth.params import read_params
-from convdepth.readme import results_table, update_readme
+from convdepth.readme import pairs_table, results_table, seeds_table, update_readme
 
 README = PROJECT / "README.md"
 METRICS = PROJECT / "metrics"
@@ -61,6 +61,24 @@ def test_a_network_beyond_the_notebook_has_a_row_too() -> None:
     }
     row = results_table({"cnn2": metrics}).splitlines()[-1]
     assert row == "| `cnn2` | 2 | 1,234 | **50.00 %** | 40.00 % to 60.00 % | - | ok |"
+
+
+def test_several_seeds_are_told_or_that_there_are_none() -> None:
+    accuracy = {"mean": 0.99206, "standard_deviation": 0.000472, "low": 0.99042, "high": 0.99362}
+    found = {"count": 5, "collapsed": 1, "accuracy": accuracy}
+    *_, first, second = seeds_table({"cnn1": found, "cnn9": {}}).splitlines()
+    assert first == "| `cnn1` | 5 | **99.21 %** | 0.05 % | 99.04 % to 99.36 % | 1 of 5 |"
+    assert second == "| `cnn9` | not run | - | - | - | - |"
+
+
+def test_pairs_are_told_that_were_compared() -> None:
+    entry = {"difference": -0.0029, "low": -0.005, "high": -0.0008, "verdict": "cnn1 is better"}
+    contrasts = {"pairs": {"cnn1 / cnn3": entry, "cnn1 / former": entry}}
+    table = pairs_table(contrasts, ["cnn1", "cnn3", "cnn5"])
+    assert table.splitlines()[2:] == [
+        "| `cnn1` / `cnn3` | -0.29 | -0.50 to -0.08 | cnn1 is better |"
+    ]
+    assert len(pairs_table({}, ["cnn1", "cnn3"]).splitlines()) == 2
 
 
 def test_a_readme_without_the_marks_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from convdepth.network import build_network
 from convdepth.params import read_architecture
 from convdepth.replicate import main
 from convdepth.replicates import read_answers
+from epochs import counted_epochs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,25 +91,12 @@ def test_an_interrupted_stage_goes_on_where_it_was_and_ends_with_the_same_bytes(
     tiny_params: Path,
     normalized: Path,
     folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     expected = replicate(tiny_params, normalized, folder)
     assert not list((folder / "replicates").glob("*/*"))  # nothing stays behind
-    epochs = 0
-    whole = train_module.train_epoch
-
-    def third_is_the_last(*arguments: object) -> object:
-        nonlocal epochs
-        epochs += 1
-        if epochs == 4:
-            raise KeyboardInterrupt
-        return whole(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train_module, "train_epoch", third_is_the_last)
-        with pytest.raises(KeyboardInterrupt):
-            replicate(tiny_params, normalized, folder)
+    with counted_epochs(interrupted=4), pytest.raises(KeyboardInterrupt):
+        replicate(tiny_params, normalized, folder)
     capsys.readouterr()
     assert replicate(tiny_params, normalized, folder) == expected
     lines = capsys.readouterr().out.splitlines()

@@ -11,22 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from conftest import SECOND
 from convdepth import figures, report
 from convdepth.errors import DataError
 from convdepth.report_axes import accuracy_axis, error_share, logarithmic_axis
 from convdepth.report_charts import NETWORK_COLORS
 from report_inputs import Inputs, write_inputs, write_json
-
-SECOND = """
-  cnn9:
-    block1:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 4
-    block2:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 2
-    head: {units: 8}
-"""
 
 
 @pytest.fixture

@@ -15,15 +15,7 @@ from report_inputs import write_inputs
 pytestmark = pytest.mark.browser
 
 THEMES = ("light", "dark")
-NETWORKS = """
-  cnn9:
-    block1:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 4
-    block2:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 2
-    head: {units: 8}
+THIRD = """
   flat:
     block1:
       conv1: {filters: 4, kernel_size: 5}
@@ -60,12 +52,12 @@ CONTRAST = """(element) => {
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, normalized: Path) -> str:
     """The page of three made-up networks, one of which has collapsed."""
-    from conftest import PROJECT, TINY
+    from conftest import PROJECT, SECOND, TINY
 
     folder = tmp_path_factory.mktemp("report")
     text = (PROJECT / "params.yaml").read_text(encoding="utf-8")
     params = folder / "params.yaml"
-    params.write_text(text[: text.index("# One entry is one network")] + TINY + NETWORKS)
+    params.write_text(text[: text.index("# One entry is one network")] + TINY + SECOND + THIRD)
     errors = {"tiny": 0.02, "cnn9": None, "flat": 0.03}
     records, tuned = {"tiny": (0.98, 0.99)}, {"tiny": 0.004, "cnn9": 0.005}
     inputs = write_inputs(folder, normalized, params, errors, records=records, tuned=tuned)

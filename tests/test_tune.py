@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from conftest import PROJECT
-from convdepth import train as train_module
 from convdepth import tune as tune_module
 from convdepth.errors import ParameterError
 from convdepth.images import SPLITS, array_paths, read_split, write_split
 from convdepth.tune import main
+from epochs import counted_epochs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -86,26 +86,15 @@ def test_an_interrupted_search_trains_no_whole_trial_again_and_ends_the_same(
     studies: Path,
     normalized: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected = tune(tiny_params, studies, normalized, tmp_path / "whole")
-    trained = 0
-    whole = train_module.train_epoch
-
-    def one_is_the_last(*arguments: object) -> object:
-        nonlocal trained
-        trained += 1
-        if trained == EPOCHS + 3:  # in the second trial
-            raise KeyboardInterrupt
-        return whole(*arguments)
-
-    monkeypatch.setattr(train_module, "train_epoch", one_is_the_last)
-    with pytest.raises(KeyboardInterrupt):
+    second_trial = EPOCHS + 3
+    with counted_epochs(interrupted=second_trial), pytest.raises(KeyboardInterrupt):
         tune(tiny_params, studies, normalized, tmp_path / "torn")
-    trained = -1000
-    assert tune(tiny_params, studies, normalized, tmp_path / "torn") == expected
+    with counted_epochs() as count:
+        assert tune(tiny_params, studies, normalized, tmp_path / "torn") == expected
     total = sum(len(trial["accuracies"]) for trial in expected["trials"])
-    assert trained + 1000 == total - EPOCHS
+    assert count.done == total - EPOCHS
 
 
 def test_the_test_set_has_no_say(

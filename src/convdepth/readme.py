@@ -1,7 +1,9 @@
 """The numbers in README.md, taken from the results and never typed."""
 
+import itertools
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ def update_readme(readme: Path, metrics: Path, notebook: Path, params: Path) -> 
 
     Args:
         readme: The Markdown file to change; all but the tables stays as it is.
-        metrics: The folder with one JSON file per network.
+        metrics: The folder with one JSON file per network, and with what the studies found.
         notebook: The JSON file of what the notebook recorded.
         params: The parameters; they give the networks and their order.
 
@@ -24,13 +26,19 @@ def update_readme(readme: Path, metrics: Path, notebook: Path, params: Path) -> 
         DataError: A file is missing or damaged, or the marks are not in the Markdown.
         MachineError: The Markdown cannot be written.
     """
-    records = read_notebook(notebook)
-    results = {
-        name: _read_metrics(metrics / f"{name}.json") for name in read_params(params).architectures
+    records, names = read_notebook(notebook), list(read_params(params).architectures)
+    results = {name: _read_metrics(metrics / f"{name}.json", "dvc repro") for name in names}
+    replicates = {name: _read_study(metrics / "replicates" / f"{name}.json") for name in names}
+    contrasts = _read_study(metrics / "studies" / "contrasts.json")
+    tables = {
+        "results": results_table(results),
+        "seeds": seeds_table(replicates),
+        "pairs": pairs_table(contrasts, names),
+        "claims": claims_table(records),
     }
     text = readme.read_text(encoding="utf-8")
-    text = _replace(readme, text, "results", results_table(results))
-    text = _replace(readme, text, "claims", claims_table(records))
+    for name, table in tables.items():
+        text = _replace(readme, text, name, table)
     write_text(readme, text)
 
 
@@ -61,6 +69,57 @@ def results_table(results: dict[str, dict[str, Any]]) -> str:
     return _table(header, rows)
 
 
+def seeds_table(replicates: Mapping[str, dict[str, Any]]) -> str:
+    """Make a Markdown table of what several seeds of each network say together.
+
+    Args:
+        replicates: From the stage `replicate`, by network, in order; empty for what has not run.
+
+    Returns:
+        One row per network; accuracies in percent.
+    """
+    header = ["network", "seeds", "mean test accuracy", "sd", "95 % interval", "collapsed"]
+    return _table(header, [_seeds_row(name, found) for name, found in replicates.items()])
+
+
+def _seeds_row(name: str, found: dict[str, Any]) -> list[str]:
+    if not found:
+        return [f"`{name}`", "not run", "-", "-", "-", "-"]
+    accuracy = found["accuracy"]
+    return [
+        f"`{name}`",
+        str(found["count"]),
+        f"**{_percent(accuracy['mean'])}**",
+        _percent(accuracy["standard_deviation"]),
+        f"{_percent(accuracy['low'])} to {_percent(accuracy['high'])}",
+        f"{found['collapsed']} of {found['count']}",
+    ]
+
+
+def pairs_table(contrasts: dict[str, Any], names: Sequence[str]) -> str:
+    """Make a Markdown table of which networks differ, over their seeds and the images.
+
+    Args:
+        contrasts: From the stage `contrast`; empty where it has not run.
+        names: The networks in order.
+
+    Returns:
+        One row per pair that was compared; differences in percentage points.
+    """
+    pairs: dict[str, Any] = contrasts.get("pairs", {})
+    rows = [
+        [
+            f"`{first}` / `{second}`",
+            _points(found["difference"]),
+            f"{_points(found['low'])} to {_points(found['high'])}",
+            found["verdict"],
+        ]
+        for first, second in itertools.combinations(names, 2)
+        if (found := pairs.get(f"{first} / {second}"))
+    ]
+    return _table(["pair", "second less first, points", "95 % interval", "verdict"], rows)
+
+
 def claims_table(records: dict[str, Record]) -> str:
     """Make a Markdown table of what the notebook's outputs and its closing text say.
 
@@ -84,11 +143,16 @@ def claims_table(records: dict[str, Record]) -> str:
     return _table(header, rows)
 
 
-def _read_metrics(path: Path) -> dict[str, Any]:
+def _read_study(path: Path) -> dict[str, Any]:
+    """Read a result of the studies; they take hours, and need not have run."""
+    return _read_metrics(path, "dvc repro studies/dvc.yaml") if path.exists() else {}
+
+
+def _read_metrics(path: Path, command: str) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}. Run `dvc repro`.") from error
+        raise DataError(f"{path}: cannot be read: {error}. Run `{command}`.") from error
 
 
 def _say(metrics: dict[str, Any]) -> str:
@@ -102,6 +166,10 @@ def _say(metrics: dict[str, Any]) -> str:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.2f}"
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
