@@ -21,10 +21,10 @@ from prefect.states import Completed
 from convdepth.params import find_architecture, read_params
 from pipelines.artifacts import best_effort
 from pipelines.execution import Jobs, default_jobs, run_tasks, state_of, summarize
+from pipelines.grid import PARAMS
 from pipelines.processes import Processes
 from pipelines.stages import STAGE_LOG, run_child
 
-PARAMS = Path("params.yaml")
 FOUND = Path("metrics/studies/tuning")
 """Where each search writes all of its trials, and the best of them."""
 

@@ -115,12 +115,11 @@ def write_inputs(
     for name, architecture in architectures.items():
         write_network(paths, name, architecture, runs[name], learns=errors[name] is not None)
     settled = {
-        name: [make_run(labels, error, seed + 50, epochs) for seed in range(1, seeds + 1)]
+        name: [
+            replace(make_run(labels, error, seed + 50, epochs), seed=seed)
+            for seed in range(1, seeds + 1)
+        ]
         for name, error in (tuned or {}).items()
-    }
-    settled = {
-        name: [replace(run, seed=number) for number, run in enumerate(each, start=1)]
-        for name, each in settled.items()
     }
     write_shared(paths, architectures, runs, records or {})
     write_tuned(paths, architectures, runs, settled)

@@ -12,8 +12,7 @@ from typing import Any
 
 from convdepth.architecture import Architecture
 from convdepth.checkpoints import Checkpoints
-from convdepth.dropout_rates import dropout_rates, may_scale
-from convdepth.errors import ParameterError
+from convdepth.dropout_rates import require_scale
 from convdepth.evaluate import predict
 from convdepth.files import write_csv, write_json
 from convdepth.images import read_split
@@ -86,19 +85,12 @@ def _plan(parameters: Params, study: StudyParams, params: Path, studies: Path) -
     plans = []
     for name, settings in tuned.settings.items():
         architecture = find_architecture(name, parameters, params)
-        _require_rates(f"{studies}: tuned.settings.{name}.dropout_scale", architecture, settings)
+        key = f"{studies}: tuned.settings.{name}.dropout_scale"
+        require_scale(key, name, architecture, settings.dropout_scale)
         recipe = parameters.train.model_copy(update=common)
         changed = apply(settings, architecture, recipe)
         plans.append(Plan(name, settings, *changed, range(seed, seed + study.replicates.seeds)))
     return plans
-
-
-def _require_rates(key: str, architecture: Architecture, settings: Settings) -> None:
-    if not may_scale(architecture, settings.dropout_scale):
-        raise ParameterError(
-            f"{key}: expected less than {1 / max(dropout_rates(architecture)):.4g}, since all "
-            f"dropouts must stay below 1, got {settings.dropout_scale}"
-        )
 
 
 def _train(plan: Plan, normalized: Path, folder: Path) -> Iterator[tuple[Run, Checkpoints]]:

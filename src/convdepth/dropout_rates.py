@@ -1,6 +1,7 @@
 """The dropout rates of an architecture, and how far they may be scaled."""
 
 from convdepth.architecture import Architecture
+from convdepth.errors import ParameterError
 
 
 def dropout_rates(architecture: Architecture) -> list[float]:
@@ -24,3 +25,22 @@ def may_scale(architecture: Architecture, scale: float) -> bool:
         scale: The factor, at least 0.
     """
     return scale * max(dropout_rates(architecture), default=0.0) < 1
+
+
+def require_scale(key: str, name: str, architecture: Architecture, scale: float) -> None:
+    """See that the rates of a network may be scaled so.
+
+    Args:
+        key: Where the scale stands, for the error.
+        name: The network, for the error, too.
+        architecture: What ``params.yaml`` says.
+        scale: The factor, at least 0.
+
+    Raises:
+        ParameterError: A rate would be 1 or more.
+    """
+    if not may_scale(architecture, scale):
+        raise ParameterError(
+            f"{key}: expected less than {1 / max(dropout_rates(architecture)):.4g}, since all "
+            f"dropouts of {name} must stay below 1, got {scale}"
+        )

@@ -102,14 +102,19 @@ class FirstSeed(Result):
     corrected_p: Share
 
 
-class Pair(Result):
-    """How two networks differ: the accuracy of the second less that of the first, -1 to 1."""
+class Difference(Result):
+    """The accuracy of the second of two less that of the first, -1 to 1."""
 
     difference: float
     low: float
     high: float
     standard_deviation: float | None
     verdict: str
+
+
+class Pair(Difference):
+    """How two networks differ."""
+
     first_seed: FirstSeed
 
 
@@ -121,21 +126,11 @@ class Contrasts(Result):
     pairs: dict[str, Pair]
 
 
-class Gain(Result):
-    """What tuning changed: the accuracy after it less that before, -1 to 1."""
-
-    difference: float
-    low: float
-    high: float
-    standard_deviation: float | None
-    verdict: str
-
-
 class Gains(Result):
-    """What tuning changed, for each network that was tuned."""
+    """What tuning changed: each tuned network less what it was before."""
 
     level: Share
-    networks: dict[str, Gain]
+    networks: dict[str, Difference]
 
 
 class AllContrasts(Contrasts):

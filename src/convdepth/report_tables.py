@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convdepth.report_data import Network, Results, Rule, Spread
+from convdepth.report_data import Difference, Network, Results, Rule, Spread
 from convdepth.report_text import mean_curve, multiple, percent, points, short, verdicts
 from convdepth.report_text_reading import HEAD, mean_probability, own_median
 from convdepth.report_text_tuning import tuned_networks, tuned_verdicts
@@ -104,8 +104,7 @@ def tabulate_pairs(results: Results) -> Table:
         rows.append(
             [
                 _word(f"{each.first.name} / {each.second.name}"),
-                _number(pair.difference, _signed(pair.difference)),
-                _number(pair.low, f"{_signed(pair.low)} to {_signed(pair.high)}"),
+                *_difference(pair),
                 _number(deviation, NONE if deviation is None else points(deviation)),
                 _word(pair.verdict),
                 _number(test.only_first),
@@ -227,8 +226,7 @@ def tabulate_tuning(results: Results) -> Table:
                 _name(network),
                 _mean(network.replicates.accuracy),
                 _mean(found.accuracy),
-                _number(gain.difference, _signed(gain.difference)),
-                _number(gain.low, f"{_signed(gain.low)} to {_signed(gain.high)}"),
+                *_difference(gain),
                 _word(gain.verdict),
                 _number(found.collapsed, f"{found.collapsed} of {found.count}"),
             ]
@@ -283,8 +281,7 @@ def tabulate_tuned_pairs(results: Results) -> Table:
     rows = [
         [
             _word(f"{each.first.name} / {each.second.name}"),
-            _number(each.pair.difference, _signed(each.pair.difference)),
-            _number(each.pair.low, f"{_signed(each.pair.low)} to {_signed(each.pair.high)}"),
+            *_difference(each.pair),
             _word(each.pair.verdict),
         ]
         for each in tuned_verdicts(results)
@@ -451,6 +448,14 @@ def _mean(spread: Spread) -> Cell:
         else f"{points(spread.mean)} ± {percent(deviation)}"
     )
     return Cell(mean, _span(spread.low, spread.high), spread.mean)
+
+
+def _difference(found: Difference) -> list[Cell]:
+    """Give a difference in points, and its interval."""
+    return [
+        _number(found.difference, _signed(found.difference)),
+        _number(found.low, f"{_signed(found.low)} to {_signed(found.high)}"),
+    ]
 
 
 def _setting(value: float | bool | str | None) -> Cell:

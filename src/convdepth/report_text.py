@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from convdepth.report_data import Curves, Network, Pair, Results, Spread
+from convdepth.report_data import Contrasts, Curves, Network, Pair, Results, Spread
 from convdepth.significance import LEVEL, NO_EVIDENCE
 from convdepth.wording import counted
 
@@ -76,12 +76,20 @@ def extremes(values: dict[str, float]) -> tuple[str, str]:
 
 def verdicts(results: Results) -> list[Verdict]:
     """Give the verdict about each pair of networks, in the order of the parameters."""
-    networks = results.networks
+    return pair_up(results.networks, results.contrasts)
+
+
+def pair_up(networks: Sequence[Network], contrasts: Contrasts) -> list[Verdict]:
+    """Give what was found about each pair of some networks, in their order."""
     return [
-        Verdict(first, second, results.contrasts.pairs[f"{first.name} / {second.name}"])
-        for place, first in enumerate(networks)
-        for second in networks[place + 1 :]
+        Verdict(first, second, contrasts.pairs[f"{first.name} / {second.name}"])
+        for first, second in itertools.combinations(networks, 2)
     ]
+
+
+def of_different_depth(pairs: Sequence[Verdict]) -> list[Verdict]:
+    """Give those pairs whose networks have another number of blocks."""
+    return [each for each in pairs if each.first.num_blocks != each.second.num_blocks]
 
 
 def learners(results: Results) -> list[Network]:
@@ -91,7 +99,7 @@ def learners(results: Results) -> list[Network]:
 
 def say_depth(results: Results) -> str:
     """Answer whether depth helps, from the pairs of networks of different depth."""
-    pairs = [each for each in verdicts(results) if each.first.num_blocks != each.second.num_blocks]
+    pairs = of_different_depth(verdicts(results))
     if not pairs:
         return "There are no two networks of different depth, so nothing is said about it."
     text = weigh_depth(pairs)

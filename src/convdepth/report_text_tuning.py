@@ -1,7 +1,14 @@
 """What the report says about tuning: sentences that follow from the data, and turn with them."""
 
 from convdepth.report_data import Network, Results, TunedNetwork
-from convdepth.report_text import Verdict, listed, weigh_depth, with_interval
+from convdepth.report_text import (
+    Verdict,
+    listed,
+    of_different_depth,
+    pair_up,
+    weigh_depth,
+    with_interval,
+)
 from convdepth.significance import NO_EVIDENCE
 
 BETTER = "tuned is better"
@@ -15,12 +22,7 @@ def tuned_networks(results: Results) -> list[tuple[Network, TunedNetwork]]:
 def tuned_verdicts(results: Results) -> list[Verdict]:
     """Give the verdict about each pair of tuned networks, in the order of the parameters."""
     networks = [network for network, _ in tuned_networks(results)]
-    pairs = results.contrasts.tuned.pairs
-    return [
-        Verdict(first, second, pairs[f"{first.name} / {second.name}"])
-        for place, first in enumerate(networks)
-        for second in networks[place + 1 :]
-    ]
+    return pair_up(networks, results.contrasts.tuned)
 
 
 def say_tuning(results: Results) -> str:
@@ -41,9 +43,7 @@ def say_tuning(results: Results) -> str:
 
 def say_tuned_depth(results: Results) -> str:
     """Say what the tuned networks tell of depth."""
-    pairs = [
-        each for each in tuned_verdicts(results) if each.first.num_blocks != each.second.num_blocks
-    ]
+    pairs = of_different_depth(tuned_verdicts(results))
     if not pairs:
         return "There are no two tuned networks of different depth, so nothing is said about it."
     text = weigh_depth(pairs)

@@ -17,8 +17,7 @@ from typing import Any
 import optuna
 
 from convdepth.architecture import Architecture
-from convdepth.dropout_rates import dropout_rates, may_scale
-from convdepth.errors import ParameterError
+from convdepth.dropout_rates import require_scale
 from convdepth.files import write_json
 from convdepth.images import read_split
 from convdepth.numeric_class import describe_numeric_class
@@ -76,13 +75,8 @@ def main(
     """
     parameters, tuning = read_params(params), read_study_params(studies).tuning
     architecture = find_architecture(name, parameters, params)
-    highest = tuning.space.dropout_scale.high
-    if not may_scale(architecture, highest):
-        raise ParameterError(
-            f"{studies}: tuning.space.dropout_scale.high: expected less than "
-            f"{1 / max(dropout_rates(architecture)):.4g}, since all dropouts of {name} must stay "
-            f"below 1, got {highest}"
-        )
+    key = f"{studies}: tuning.space.dropout_scale.high"
+    require_scale(key, name, architecture, tuning.space.dropout_scale.high)
     _, labels = read_split(normalized, "train")
     recipe = parameters.train.model_copy(
         update={
