@@ -114,6 +114,7 @@ def test_the_file_of_the_current_folder_is_the_default(
         ("train.schedule", "linear", "'constant', 'cosine' or 'one_cycle'", "'linear'"),
         ("train.warmup", "1.0", "less than 1.0", "1.0"),
         ("train.warmup", "-0.1", "at least 0.0", "-0.1"),
+        ("train.dropout_scale", "1.5", "at most 1.0", "1.5"),
         ("presets", "[]", "a mapping", "[]"),
         ("presets.fast.epochs", "0", "at least 1", "0"),
         ("train", "", "a mapping", "None"),
@@ -173,7 +174,8 @@ def test_a_wrong_value_is_named(
         (f"{BLOCK1}.con3", "conv3"),
         (f"{BLOCK1}.conv1.filter", "filters"),
         (f"{BLOCK1}.conv1.strides", None),
-        ("train.dropout", None),  # a known key, in the wrong place
+        ("train.dropout", "dropout_scale"),
+        ("train.units", None),  # a known key, in the wrong place
         ("train.blocks", None),
         (f"{BLOCK1}.blocks", None),
     ],

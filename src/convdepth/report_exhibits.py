@@ -228,6 +228,7 @@ def _show_collapse(results: Results) -> list[Exhibit]:
         _show_signal(results, fresh),
         _show_prior(results, trained),
         _show_gradients(results, fresh),
+        _show_living(results),
     ]
 
 
@@ -288,6 +289,21 @@ def _show_gradients(results: Results, basis: str) -> Exhibit:
         note=(
             "Agreement: of what the right labels add to the gradient, the share of the mean square "
             "that masks and batches have in common. A share of 0 stands at the lower edge."
+        ),
+    )
+
+
+def _show_living(results: Results) -> Exhibit:
+    return Exhibit(
+        "collapse-living",
+        "What is left of it",
+        study.say_living(results),
+        "The networks of the pipeline, after their training: one seed, without dropout.",
+        charts=charts.draw_living(results),
+        data=[tables.tabulate_living(results)],
+        note=(
+            "A channel of a layer with a ReLU lives if it is above zero somewhere in at least one "
+            "test image. A dead one stays dead, since no gradient comes back through it."
         ),
     )
 

@@ -110,7 +110,8 @@ def _search(search: Search) -> dict[str, Any]:
             n_startup_trials=tuning.startup_trials, n_warmup_steps=GRACE
         ),
     )
-    study.enqueue_trial(settings_of(search.architecture, search.recipe).model_dump())
+    for settings in (settings_of(search.architecture, search.recipe), *tuning.first):
+        study.enqueue_trial(settings.model_dump())
     study.optimize(lambda trial: _try(search, trial), n_trials=tuning.trials)
     trials = [_describe(trial) for trial in study.trials]
     # Of equals the first: max takes it.
