@@ -40,7 +40,6 @@ POINTS: Mapping[tuple[int, int, float, float], Sequence[str]] = {
     (8, 128, 0.002, 1): SLOWEST,
     (8, 128, 0.003, 1): NETWORKS,
     (8, 128, 0.005, 1): NETWORKS,
-    (2, 128, 0.003, 0.25): NETWORKS,
     (2, 128, 0.005, 0.25): NETWORKS,
     (3, 128, 0.003, 0.25): NETWORKS,
     (3, 128, 0.005, 0): NETWORKS,

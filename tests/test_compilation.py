@@ -88,11 +88,9 @@ def test_keras_does_not_turn_it_off(tiny_params: Path, normalized: Path) -> None
 
 
 @pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_a_compiled_training_has_equal_bytes_also_when_it_was_interrupted(
-    tiny_params: Path, normalized: Path, tmp_path: Path, precision: str
+    tiny_params: Path, normalized: Path, tmp_path: Path
 ) -> None:
-    change(tiny_params, "precision: float32", f"precision: {precision}")
     once = train(tiny_params, normalized, tmp_path / "once")
     with counted_epochs(interrupted=2), pytest.raises(KeyboardInterrupt):
         train(tiny_params, normalized, tmp_path / "torn")
@@ -114,7 +112,7 @@ def test_it_learns_what_it_learns_without(
 
 
 @pytest.mark.usefixtures("compiled", "spoiled")
-@pytest.mark.parametrize(("place", "batch"), [(0, 10), (1300, 20), (2999, 24)])
+@pytest.mark.parametrize(("place", "batch"), [(1300, 20), (2999, 24)])
 def test_a_loss_that_is_no_number_ends_it_within_a_call(
     tiny_params: Path, place: int, batch: int
 ) -> None:
