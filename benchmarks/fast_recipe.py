@@ -66,6 +66,7 @@ def main() -> None:
     candidates = [
         (
             {**FIXED, "epochs": epochs, "batch_size": size, "learning_rate": rate}
+            # A scale of 1 is no part of the keys of what was trained before there was one.
             | ({} if scale == 1 else {"dropout_scale": scale}),
             names,
         )
@@ -99,7 +100,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         settings = [f"{row['recipe'].get(key, other)}" for key, other in SETTINGS.items()]
         rows.append(f"| {' | '.join([*settings, *_cells(row['accuracies'])])} |")
     told = f"Accuracy on {HELD_OUT:,} held-out training images; seeds: {len(SEEDS)}."
-    return [*rows, "", f"{told} Dropouts: what each of a network is multiplied with."]
+    return [*rows, "", f"{told} Dropouts: the factor on every dropout rate."]
 
 
 def _cells(accuracies: Mapping[str, Sequence[float]]) -> list[str]:

@@ -252,8 +252,8 @@ def make_reading(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
 
 def make_layers(*, alive: bool) -> list[dict[str, Any]]:
     return [
-        {"layer": "block1_conv1", "channels": 32, "living": 31},
-        {"layer": "head_dense", "channels": 128, "living": 128 if alive else 0},
+        {"layer": "block1_conv1", "channels": 32, "active": 31},
+        {"layer": "head_dense", "channels": 128, "active": 128 if alive else 0},
     ]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convdepth.activity import living_channels
+from convdepth.activity import active_channels
 from convdepth.architecture import Architecture
 from convdepth.network import build_network
 
@@ -32,9 +32,9 @@ def test_a_channel_that_no_image_raises_above_zero_is_dead(normalized: bool) -> 
     head = network.get_layer("head_dense")
     head.kernel.assign(np.zeros(head.kernel.shape))
     head.bias.assign([1, 0, -1, 0, 1e-6])
-    assert living_channels(network, IMAGES) == [
-        {"layer": "block1_conv1", "channels": 6, "living": 4},
-        {"layer": "head_dense", "channels": 5, "living": 2},
+    assert active_channels(network, IMAGES) == [
+        {"layer": "block1_conv1", "channels": 6, "active": 4},
+        {"layer": "head_dense", "channels": 5, "active": 2},
     ]
 
 
@@ -45,4 +45,4 @@ def test_one_place_in_one_image_is_enough() -> None:
     first = network.layers[0]
     first.kernel.assign(np.ones(first.kernel.shape))
     first.bias.assign([-0.5, -2, 0, 0, 0, 0])  # one pixel makes a sum of 1
-    assert living_channels(network, images)[0]["living"] == 5
+    assert active_channels(network, images)[0]["active"] == 5

@@ -71,7 +71,7 @@ def test_what_is_found(tiny_params: Path, normalized: Path, folder: Path) -> Non
     }.items():
         layers = found["networks"][name]["layers"]
         assert {each["layer"]: each["channels"] for each in layers} == channels
-        assert all(0 < each["living"] <= each["channels"] for each in layers)
+        assert all(0 < each["active"] <= each["channels"] for each in layers)
     assert len(found["hardest"]) == LISTED
 
 

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from convdepth.errors import ParameterError
-from convdepth.params import read_architecture, read_params
+from convdepth.params import find_architecture, read_architecture, read_params
 
 PROJECT = Path(__file__).parent.parent
 HEAVY = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "pandas", "matplotlib")
@@ -499,6 +499,14 @@ def test_what_may_be_left_out(edit: Edit) -> None:
     assert without.blocks["block1"].convolutions["conv1"].padding == "valid"
     assert null == without
     assert zero.blocks["block1"].dropout == 0
+
+
+def test_the_dropout_scales_of_the_recipe_and_of_a_network_are_multiplied(edit: Edit) -> None:
+    path = edit({"train.dropout_scale": "0.5", "architectures.cnn3.dropout_scale": "0.5"})
+    params = read_params(path)
+    assert find_architecture("cnn3", params, path).dropout_scale == 0.25
+    assert find_architecture("cnn1", params, path).dropout_scale == 0.5
+    assert params.architectures["cnn1"].dropout_scale == 1
 
 
 def test_a_fifth_network_is_one_entry(edit: Edit) -> None:

@@ -39,6 +39,7 @@ def test_the_project_s_own_are_right() -> None:
             "[constant]",
             r"tuning: expected in first\[0\] a schedule that space allows, got one_cycle",
         ),
+        ("trials: 9", "trials: 2", r"tuning: expected at least 3 trials, .*, got 2"),
         ("replicates:", "replicates", "is not valid YAML"),
     ],
 )

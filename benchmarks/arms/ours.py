@@ -10,7 +10,7 @@ from protocol import serve
 
 import convdepth.train
 from convdepth.compilation import PLAIN
-from convdepth.params import Train, read_params
+from convdepth.params import Train, find_architecture, read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import configure, keras, tf
 from convdepth.train import build_trainer, train_epoch
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--steps", type=int, help="batches of one call")
     parser.add_argument("--any-order", action="store_true", help="of sums: not deterministic")
-    parser.add_argument("--no-xla", action="store_true", help="on a GPU, too")
+    parser.add_argument("--no-xla", action="store_true", help="off on a GPU as well")
     arguments = parser.parse_args()
     params = read_params(arguments.params)
     changes = (
@@ -52,8 +52,10 @@ def main() -> None:
         validation=dataclasses.replace(data.validation, rows=np.arange(arguments.images // 6)),
     )
     if arguments.no_xla:
-        convdepth.train.choose_kinds = lambda _recipe: PLAIN
-    trainer = build_trainer(params.architectures[arguments.name], recipe, data)
+        convdepth.train.choose_classes = lambda _recipe: PLAIN
+    params = params.model_copy(update={"train": recipe})
+    architecture = find_architecture(arguments.name, params, arguments.params)
+    trainer = build_trainer(architecture, recipe, data)
     serve_epochs(trainer, recipe, data, arguments)
 
 

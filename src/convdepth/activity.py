@@ -1,7 +1,7 @@
 """Which channels of a trained network answer to any image: those that answer to none are dead.
 
-A ReLU that is zero for every image tells nothing of any, and no gradient comes back through it. So
-a layer whose channels are all dead stays so, however long the training goes on.
+A ReLU that is zero for every image tells nothing of any, and for none of them a gradient comes back
+through it. Where all channels of a layer are so, nothing before it learns any more.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from convdepth.images import Images
 from convdepth.runtime import EVALUATION_BATCH_SIZE, keras
 
 
-def living_channels(network: keras.Sequential, images: Images) -> list[dict[str, Any]]:
+def active_channels(network: keras.Sequential, images: Images) -> list[dict[str, Any]]:
     """Count in each layer with a ReLU the channels that are above zero for some image.
 
     Args:
@@ -19,7 +19,7 @@ def living_channels(network: keras.Sequential, images: Images) -> list[dict[str,
 
     Returns:
         In order of the layers: ``layer`` (as in ``params.yaml``: ``block2_conv1``), ``channels``,
-        and ``living``, how many of these are above zero somewhere in at least one image.
+        and ``active``, how many of these are above zero somewhere in at least one image.
     """
     layers = [layer for layer in network.layers if _is_rectified(layer)]
     highest = [
@@ -33,7 +33,7 @@ def living_channels(network: keras.Sequential, images: Images) -> list[dict[str,
         {
             "layer": layer.name.removesuffix("_relu"),
             "channels": each.shape[-1],
-            "living": int((each > 0).any(axis=0).sum()),
+            "active": int((each > 0).any(axis=0).sum()),
         }
         for layer, each in zip(layers, values, strict=True)
     ]

@@ -230,12 +230,13 @@ def _differences(name: str, command: list[str], kept: Unfinished, project: Path)
 
     What only TensorFlow knows, such as the device, is not compared.
     """
-    params = read_params(path := project / "params.yaml")
+    file = project / "params.yaml"
+    params = read_params(file)
     known = {**_versions(), "threads": params.train.threads, "precision": params.train.precision}
     there = dict(kept.fingerprint)
     data = array_paths(project / (find_option(command, "--normalized") or ""))
     here = describe_training(
-        find_architecture(name, params, path),
+        find_architecture(name, params, file),
         params.train,
         [path for path in data if path.exists()],
         source_files(Path(__file__).with_name("train.py")),

@@ -56,18 +56,18 @@ class SlicedMaxPooling2D(keras.layers.MaxPooling2D):  # type: ignore[misc]  # Ke
         return functools.reduce(tf.maximum, slices)
 
 
-class Kinds(NamedTuple):
+class KerasClasses(NamedTuple):
     """Classes of Keras, or such that do the same in another way."""
 
     model: type[keras.Sequential]
     pooling: type[keras.layers.MaxPooling2D]
 
 
-PLAIN = Kinds(keras.Sequential, keras.layers.MaxPooling2D)
-COMPILED = Kinds(CompiledSequential, SlicedMaxPooling2D)
+PLAIN = KerasClasses(keras.Sequential, keras.layers.MaxPooling2D)
+COMPILED = KerasClasses(CompiledSequential, SlicedMaxPooling2D)
 
 
-def choose_kinds(recipe: Train) -> Kinds:
+def choose_classes(recipe: Train) -> KerasClasses:
     """Choose what a training is built from.
 
     Args:

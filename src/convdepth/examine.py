@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from convdepth.activity import living_channels
+from convdepth.activity import active_channels
 from convdepth.agreement import agreement, count_failures, find_hardest
 from convdepth.architecture import Architecture
 from convdepth.archive import load_weights
@@ -50,7 +50,7 @@ def main(
         models: The folder of the trained networks, ``<name>.keras``.
         predictions: The folder of the predictions for the test set, ``<name>.csv``.
         reading: The JSON file to write: what `examine` gives, and of each network its ``layers``,
-            see `living_channels`.
+            see `active_channels`.
         pictures: The folder to write ``kernels.png`` and ``grad_cam.png`` to.
         params: The parameters.
 
@@ -71,7 +71,7 @@ def main(
         load_weights(network, models / f"{name}.keras")
     found = examine(architectures, tables)
     for name, network in networks.items():
-        found["networks"][name]["layers"] = living_channels(network, images)
+        found["networks"][name]["layers"] = active_channels(network, images)
     write_json(reading, found)
     _draw(pictures, networks, images, found)
     hard = found["all_fail"]

@@ -17,7 +17,7 @@ from convdepth.network import build_network
 from convdepth.params import Train, find_architecture, read_params
 from convdepth.replicates import CURVES, Run, summarize, tabulate_answers
 from convdepth.runtime import configure
-from convdepth.seeds import answered, train_seeds
+from convdepth.seeds import answer_test_images, train_seeds
 
 
 def main(
@@ -84,4 +84,4 @@ def _first_run(
         raise DataError(
             f"{history}: is no history of a training: {error}. Run `dvc repro` to write it again."
         ) from error
-    return answered(network, architecture, recipe, curves, normalized)
+    return answer_test_images(network, architecture, recipe, curves, normalized)

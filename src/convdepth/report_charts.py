@@ -248,9 +248,9 @@ def draw_gradients(results: Results) -> list[Chart]:
     ]
 
 
-def draw_living(results: Results) -> list[Chart]:
+def draw_active(results: Results) -> list[Chart]:
     """Draw, layer by layer, the share of the channels that answer to any image."""
-    figure = _figure("layer", "channels that live")
+    figure = _figure("layer", "active channels")
     for network in results.networks:
         layers = network.reading.layers
         figure.add_scatter(
@@ -258,7 +258,7 @@ def draw_living(results: Results) -> list[Chart]:
             x=list(range(1, len(layers) + 1)),
             y=[each.share for each in layers],
             hovertext=[
-                f"{network.name}, {each.layer}<br>{each.living} of {each.channels} channels live"
+                f"{network.name}, {each.layer}<br>{each.active} of {each.channels} channels active"
                 for each in layers
             ],
         )
@@ -270,7 +270,7 @@ def draw_living(results: Results) -> list[Chart]:
         "Line chart of the share of the channels that are above zero for any test image, layer by "
         f"layer, of {_named(results.networks)}, after the training."
     )
-    return [Chart("collapse-living", "Channels that answer to any image", description, figure)]
+    return [Chart("collapse-dead", "Channels that answer to any image", description, figure)]
 
 
 def draw_reliability(results: Results) -> list[Chart]:

@@ -200,12 +200,12 @@ class Layer(Result):
 
     layer: str
     channels: int = Field(ge=1)
-    living: int = Field(ge=0)
+    active: int = Field(ge=0)
 
     @property
     def share(self) -> float:
-        """The share of the channels that live, 0 to 1."""
-        return self.living / self.channels
+        """The share of the active channels, 0 to 1."""
+        return self.active / self.channels
 
 
 class NetworkReading(Result):

@@ -228,7 +228,7 @@ def _show_collapse(results: Results) -> list[Exhibit]:
         _show_signal(results, fresh),
         _show_prior(results, trained),
         _show_gradients(results, fresh),
-        _show_living(results),
+        _show_dead(results),
     ]
 
 
@@ -241,8 +241,8 @@ def _show_learned(results: Results, basis: str) -> Exhibit:
         tables=[tables.tabulate_learned(results)],
         note=(
             "All dropout rates of a network were multiplied with the scale: with 0 there is no "
-            "dropout, with 1 there is what the network has. A scale that makes a rate of 1 or "
-            "more is left out."
+            "dropout, with 1 there are the rates as the parameters give them for each block. A "
+            "scale that makes a rate of 1 or more is left out."
         ),
     )
 
@@ -293,17 +293,18 @@ def _show_gradients(results: Results, basis: str) -> Exhibit:
     )
 
 
-def _show_living(results: Results) -> Exhibit:
+def _show_dead(results: Results) -> Exhibit:
     return Exhibit(
-        "collapse-living",
-        "What is left of it",
-        study.say_living(results),
+        "collapse-dead",
+        "Dead channels",
+        study.say_dead(results),
         "The networks of the pipeline, after their training: one seed, without dropout.",
-        charts=charts.draw_living(results),
-        data=[tables.tabulate_living(results)],
+        charts=charts.draw_active(results),
+        data=[tables.tabulate_active(results)],
         note=(
-            "A channel of a layer with a ReLU lives if it is above zero somewhere in at least one "
-            "test image. A dead one stays dead, since no gradient comes back through it."
+            "A channel of a layer with a ReLU is active if it is above zero somewhere in at least "
+            "one test image, and dead if in none: for these images no gradient comes back through "
+            "it."
         ),
     )
 

@@ -70,12 +70,12 @@ def say_loss(results: Results) -> str:
     return text + "."
 
 
-def say_living(results: Results) -> str:
-    """Say in which networks a whole layer is dead, and how much lives in the others."""
+def say_dead(results: Results) -> str:
+    """Say in which networks a whole layer is dead, and how much is active in the others."""
     whole = multiple(results.num_images, "test image")
     sentences, others = [], []
     for network in results.networks:
-        dead = [each.layer for each in network.reading.layers if not each.living]
+        dead = [each.layer for each in network.reading.layers if not each.active]
         if not dead:
             others.append(network)
             continue

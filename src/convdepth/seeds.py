@@ -52,11 +52,11 @@ def train_seeds(
         kept = checkpoints_of(architecture, seeded, normalized, numeric_class, own)
         data = read_training_data(normalized, seeded)
         network, history = fit(f"{title} seed {seed}", architecture, seeded, data, kept)
-        yield answered(network, architecture, seeded, history, normalized), kept
+        yield answer_test_images(network, architecture, seeded, history, normalized), kept
         keras.backend.clear_session()  # else the graphs of all seeds stay in memory
 
 
-def answered(
+def answer_test_images(
     network: keras.Model,
     architecture: Architecture,
     recipe: Train,
@@ -71,6 +71,9 @@ def answered(
         recipe: Gives its seed, and the precision to compute in.
         history: Of its training.
         normalized: The folder of the normalized arrays.
+
+    Returns:
+        The run, with an answer for each test image, see `evaluate.predict`.
 
     Raises:
         DataError: The arrays are missing or damaged.

@@ -100,6 +100,16 @@ class Tuning(Strict):
     space: Space
 
     @model_validator(mode="after")
+    def _require_trials_for_first(self) -> Self:
+        least = 1 + len(self.first)
+        if self.trials < least:
+            raise ValueError(
+                f"expected at least {least} trials, for the notebook's settings and those of "
+                f"first, got {self.trials}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _require_first_in_space(self) -> Self:
         for number, settings in enumerate(self.first):
             for key, choices in self.space:

@@ -18,7 +18,7 @@ from convdepth.architecture import Architecture
 from convdepth.archive import save_network
 from convdepth.augmentation import augmentation_layers
 from convdepth.checkpoints import Checkpoints, State
-from convdepth.compilation import choose_kinds
+from convdepth.compilation import choose_classes
 from convdepth.dropout import SixteenBitDropout
 from convdepth.files import write_csv
 from convdepth.fingerprint import describe_training, source_files
@@ -176,19 +176,21 @@ def build_trainer(
         A compiled model from rows ``(n,)``, int64, to probabilities ``(n, 10)``. Its last layer is
         the network, with fresh weights, and nothing else in it has any.
     """
-    kinds = choose_kinds(recipe)
+    classes = choose_classes(recipe)
     network = build_network(
-        architecture, recipe.precision, recipe.seed, SixteenBitDropout, kinds.pooling
+        architecture, recipe.precision, recipe.seed, SixteenBitDropout, classes.pooling
     )
     augmentation = augmentation_layers(recipe.augmentation)
-    trainer = kinds.model([keras.Input((), dtype="int64"), TakeRows(data), *augmentation, network])
+    trainer = classes.model(
+        [keras.Input((), dtype="int64"), TakeRows(data), *augmentation, network]
+    )
     optimizer = build_optimizer(recipe, len(data.training.rows))
     trainer.compile(
         optimizer=optimizer,
         loss=CheckedLoss(optimizer, recipe.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=False,  # by Keras's own choice; see `CompiledSequential`
+        jit_compile=False,  # no XLA; a `CompiledSequential` has it all the same
     )
     return trainer
 
@@ -311,7 +313,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         means = {name: float(value) for name, value in (logs or {}).items()}
         last = self.recipe.batches(self.progress.images)
         # Keras counts to the end of a call, also of one that has fewer batches than all others.
-        place = f"batch {min(batch + 1, last)} of {last} or shortly before"
+        first, end = batch + 2 - STEPS_PER_EXECUTION, min(batch + 1, last)
+        place = f"one of the batches {first} to {end} of {last}"
         require_finite(means["loss"], self.progress.name, self.epoch, place)
         done = min((batch + 1) * self.recipe.batch_size, self.progress.images)
         self.progress.batch_done(done, means)

@@ -1,6 +1,7 @@
 """The stage `tune`: search for settings with which a network does better on held-out images.
 
-Optuna's tree-structured Parzen estimator proposes (Bergstra et al. 2011), and a trial that is worse
+After the notebook's own settings, and those that the parameters give, Optuna's tree-structured
+Parzen estimator proposes (Bergstra et al. 2011), and a trial that is worse
 than the median of the others was at the same epoch ends early. The test set is not looked at.
 
 What a trial proposes follows from the trials before it, and these from their bytes. So an
