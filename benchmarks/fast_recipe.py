@@ -43,9 +43,7 @@ POINTS: Mapping[tuple[int, int, float, float], Sequence[str]] = {
     (2, 128, 0.005, 0.25): NETWORKS,
     (3, 128, 0.003, 0.25): NETWORKS,
     (3, 128, 0.005, 0): NETWORKS,
-    (3, 128, 0.005, 0.1): NETWORKS,
     (3, 128, 0.005, 0.25): NETWORKS,
-    (3, 128, 0.005, 0.5): NETWORKS,
 }
 """Epochs, batch size, learning rate and dropout scale of what was tried, for which networks."""
 
