@@ -22,7 +22,7 @@ from reporting import describe_machine, record
 from convdepth.architecture import Architecture
 from convdepth.checkpoints import Checkpoints, State
 from convdepth.images import SPLIT_SIZES
-from convdepth.params import Train, read_params
+from convdepth.params import Train, find_architecture, read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import configure
 from convdepth.train import build_trainer, train_epoch
@@ -41,8 +41,10 @@ def main() -> None:
     configure(params.train.threads)
     with tempfile.TemporaryDirectory(dir=PARAMS.parent) as folder:  # on the disk of the project
         seconds = {
-            name: _measure(architecture, params.train, Path(folder) / name, rounds)
-            for name, architecture in params.architectures.items()
+            name: _measure(
+                find_architecture(name, params, PARAMS), params.train, Path(folder) / name, rounds
+            )
+            for name in params.architectures
         }
     result = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds}
     record("checkpoint_cost", result, table)

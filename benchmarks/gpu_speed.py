@@ -30,10 +30,9 @@ from convdepth.devices import choose_gpus
 from convdepth.params import Params, read_params
 
 CHOICES = {
+    "ours, float32, without XLA": ["--no-xla"],
     "ours, float32, sums in any order": ["--any-order"],
     "ours, float32, 50 batches per call": ["--steps", "50"],
-    "ours, float32, XLA, sums in any order": ["--any-order", "--xla"],
-    "ours, float32, XLA, pooling as a maximum of slices": ["--xla"],
 }
 """What else ours could do, each with the arguments of the arm."""
 

@@ -19,7 +19,7 @@ from typing import Any
 from made_up import made_up_data
 from reporting import describe_machine, record
 
-from convdepth.params import read_params
+from convdepth.params import find_architecture, read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import configure, tf
 from convdepth.train import build_trainer, train_epoch
@@ -58,7 +58,7 @@ def _watch(name: str, precision: str, folder: str) -> None:
     configure(recipe.threads)
     count = STEPS * recipe.batch_size
     data = made_up_data(count)
-    trainer = build_trainer(params.architectures[name], recipe, data)
+    trainer = build_trainer(find_architecture(name, params, PARAMS), recipe, data)
     progress = TrainingProgress(name, 2, count)
     train_epoch(trainer, recipe, 1, data, progress)
     tf.profiler.experimental.start(folder)

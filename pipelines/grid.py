@@ -164,9 +164,15 @@ def set_values(text: str, changes: Changes) -> str:
         The changed text.
 
     Raises:
-        ParameterError: Such a value cannot be replaced by itself.
+        ParameterError: A key is not there, or its value cannot be replaced by itself.
     """
     nodes = dict(_values(YAML(typ="safe").compose(text)))
+    if missing := [key for key in changes if key not in nodes]:
+        raise ParameterError(
+            f"{PARAMS}: {', '.join(missing)}: expected to stand there, to be changed to "
+            f"{', '.join(str(changes[key]) for key in missing)}; add it with the value that it has "
+            "now, or without it write the new one"
+        )
     expected = YAML(typ="safe").load(text)
     changed = text
     # From the end of the file, since what is before keeps its place then.

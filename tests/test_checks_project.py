@@ -21,7 +21,7 @@ from convdepth.errors import DataError, ParameterError
 from convdepth.findings import Finding, Severity
 from convdepth.fingerprint import describe_training, source_files
 from convdepth.images import array_paths
-from convdepth.params import read_params
+from convdepth.params import find_architecture, read_params
 from holding import holding
 from project import Project
 from waiting import wait_until
@@ -149,9 +149,11 @@ def interrupted(folder: Path, normalized: Path) -> Path:
 
     from convdepth.numeric_class import describe_numeric_class
 
-    params = read_params(folder / "params.yaml")
+    path = folder / "params.yaml"
+    path.write_text(path.read_text().replace("dropout_scale: 1 ", "dropout_scale: 0.5 "))
+    params = read_params(path)
     depends_on = describe_training(
-        params.architectures["tiny"],
+        find_architecture("tiny", params, path),
         params.train,
         array_paths(normalized),
         source_files(PROJECT / "src" / "convdepth" / "train.py"),

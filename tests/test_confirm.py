@@ -93,7 +93,7 @@ def test_an_interrupted_stage_goes_on_where_it_was_and_ends_with_the_same_bytes(
     capsys.readouterr()
     assert confirm(tiny_params, studies, normalized, tmp_path / "torn") == expected
     lines = capsys.readouterr().out.splitlines()
-    assert "tiny tuned, seed 1  was interrupted, and goes on after epoch 2" in lines
+    assert "tiny tuned seed 1  was interrupted, and goes on after epoch 2" in lines
     assert sum("  epoch " in line for line in lines) == 1  # the one that was missing
 
 

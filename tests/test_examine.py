@@ -64,6 +64,14 @@ def test_what_is_found(tiny_params: Path, normalized: Path, folder: Path) -> Non
     assert tiny["parameters"] == read_params(tiny_params).architectures["tiny"].num_parameters
     assert sum(entry["images"] for entry in tiny["reliability"]) == 2000
     assert list(found["agreement"]) == ["tiny / other"]
+    # Batch normalization has its ReLU in a layer of its own.
+    for name, channels in {
+        "tiny": {"block1_conv1": 8, "head_dense": 32},
+        "other": {"block1_conv1": 20, "head_dense": 16},
+    }.items():
+        layers = found["networks"][name]["layers"]
+        assert {each["layer"]: each["channels"] for each in layers} == channels
+        assert all(0 < each["active"] <= each["channels"] for each in layers)
     assert len(found["hardest"]) == LISTED
 
 

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from convdepth.errors import ParameterError
-from convdepth.params import read_architecture, read_params
+from convdepth.params import find_architecture, read_architecture, read_params
 
 PROJECT = Path(__file__).parent.parent
 HEAVY = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "pandas", "matplotlib")
@@ -114,6 +114,7 @@ def test_the_file_of_the_current_folder_is_the_default(
         ("train.schedule", "linear", "'constant', 'cosine' or 'one_cycle'", "'linear'"),
         ("train.warmup", "1.0", "less than 1.0", "1.0"),
         ("train.warmup", "-0.1", "at least 0.0", "-0.1"),
+        ("train.dropout_scale", "1.5", "at most 1.0", "1.5"),
         ("presets", "[]", "a mapping", "[]"),
         ("presets.fast.epochs", "0", "at least 1", "0"),
         ("train", "", "a mapping", "None"),
@@ -173,7 +174,8 @@ def test_a_wrong_value_is_named(
         (f"{BLOCK1}.con3", "conv3"),
         (f"{BLOCK1}.conv1.filter", "filters"),
         (f"{BLOCK1}.conv1.strides", None),
-        ("train.dropout", None),  # a known key, in the wrong place
+        ("train.dropout", "dropout_scale"),
+        ("train.units", None),  # a known key, in the wrong place
         ("train.blocks", None),
         (f"{BLOCK1}.blocks", None),
     ],
@@ -497,6 +499,14 @@ def test_what_may_be_left_out(edit: Edit) -> None:
     assert without.blocks["block1"].convolutions["conv1"].padding == "valid"
     assert null == without
     assert zero.blocks["block1"].dropout == 0
+
+
+def test_the_dropout_scales_of_the_recipe_and_of_a_network_are_multiplied(edit: Edit) -> None:
+    path = edit({"train.dropout_scale": "0.5", "architectures.cnn3.dropout_scale": "0.5"})
+    params = read_params(path)
+    assert find_architecture("cnn3", params, path).dropout_scale == 0.25
+    assert find_architecture("cnn1", params, path).dropout_scale == 0.5
+    assert params.architectures["cnn1"].dropout_scale == 1
 
 
 def test_a_fifth_network_is_one_entry(edit: Edit) -> None:

@@ -44,3 +44,15 @@ def test_a_preset_that_is_not_there_is_named_with_those_that_are(folder: Path) -
     with pytest.raises(ParameterError, match=r"presets\.fats: no such preset; .* mean fast\?"):
         apply_preset("fats", folder)
     assert (folder / "params.yaml").read_bytes() == text
+
+
+def test_a_key_that_the_recipe_does_not_have_is_told(folder: Path) -> None:
+    path = folder / "params.yaml"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("  dropout_scale: 1 ")))
+    text = path.read_bytes()
+    assert read_params(path).train.dropout_scale == 1
+    said = r"train\.dropout_scale: expected to stand there, to be changed to 0\.25; add it"
+    with pytest.raises(ParameterError, match=said):
+        apply_preset("fast", folder)
+    assert path.read_bytes() == text

@@ -102,7 +102,7 @@ def test_the_page_is_whole_and_structured(inputs: Inputs) -> None:
 def test_each_chart_has_its_numbers_in_a_table(inputs: Inputs) -> None:
     exhibits = re.split(r'<div class="exhibit"', build(inputs))[1:]
     drawn = [each for each in exhibits if 'class="chart"' in each]
-    assert len(drawn) == 8
+    assert len(drawn) == 9
     for each in drawn:
         assert re.search(r"<details>.*<table", each, re.DOTALL)
 

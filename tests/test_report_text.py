@@ -100,6 +100,10 @@ def make_network(
             {
                 "calibration_error": 0.01,
                 "reliability": [{"images": 10, "probability": 0.9, "accuracy": 0.95}],
+                "layers": [
+                    {"layer": "block1_conv1", "channels": 32, "active": 24},
+                    {"layer": "head_dense", "channels": 128, "active": 128},
+                ],
             }
         ),
         record=None,
@@ -564,6 +568,24 @@ def test_gradients_are_named_from_least_to_most(shallow: Network, deep: Network)
     )
     assert study.say_gradients(make_results([shallow])) == (
         "Gradients of the first block agree by 0.125 in each network."
+    )
+
+
+def test_layers_that_are_dead_are_named(shallow: Network, deep: Network) -> None:
+    assert study.say_dead(make_results([shallow, deep])) == (
+        "In each layer of one and three, at least 75.00 % of the channels answer to some image."
+    )
+    layers = [layer.model_copy(update={"active": 0}) for layer in deep.reading.layers]
+    one = change(deep, reading=deep.reading.model_copy(update={"layers": layers[1:]}))
+    assert study.say_dead(make_results([one])) == (
+        "In three, head_dense is zero for each of 10,000 test images: what follows knows nothing "
+        "of the image, and no gradient comes back."
+    )
+    both = change(deep, reading=deep.reading.model_copy(update={"layers": layers}))
+    text = study.say_dead(make_results([shallow, both]))
+    assert text.startswith("In three, block1_conv1 and head_dense are zero for each of ")
+    assert text.endswith(
+        "In each layer of one, at least 75.00 % of the channels answer to some image."
     )
 
 

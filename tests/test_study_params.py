@@ -29,6 +29,17 @@ def test_the_project_s_own_are_right() -> None:
         ),
         ("learned: 0.9", "learned: 1.5", r"collapse\.learned: expected less than 1\.0, got 1\.5"),
         ("scales: [0, ", "scales: [-1, ", r"collapse\.scales\.0: .*, got -1"),
+        (
+            "schedule: one_cycle, weight_decay: 0.01",
+            "schedule: one_cycle, weight_decay: 0.5",
+            r"tuning: expected in first\[0\] a weight_decay that space allows, got 0\.5",
+        ),
+        (
+            "[constant, cosine, one_cycle]",
+            "[constant]",
+            r"tuning: expected in first\[0\] a schedule that space allows, got one_cycle",
+        ),
+        ("trials: 9", "trials: 2", r"tuning: expected at least 3 trials, .*, got 2"),
         ("replicates:", "replicates", "is not valid YAML"),
     ],
 )

@@ -119,6 +119,7 @@ def test_how_many_batches_are_one_call_changes_no_byte(
         ("shift: 0,", "shift: 0.1,"),
         ("rotation: 0,", "rotation: 0.05,"),
         ("zoom: 0}", "zoom: 0.1}"),
+        ("dropout_scale: 1 ", "dropout_scale: 0.5 "),
         ("  tiny:\n", "  tiny:\n    dropout_scale: 0.5\n"),
         ("  tiny:\n", "  tiny:\n    dropout_scale: 0\n"),
         ("pool_size: 4\n", "pool_size: 4\n      batch_normalization: true\n"),
@@ -135,6 +136,18 @@ def test_each_parameter_of_the_recipe_matters(
     change(tiny_params, old, new)
     model, _ = train(tiny_params, normalized, tmp_path / "changed")
     assert model.read_bytes() != trained[0].read_bytes()
+
+
+def test_the_dropout_scale_of_the_recipe_is_that_of_each_network(
+    tiny_params: Path, normalized: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_bytes(tiny_params.read_bytes())
+    change(own, "  tiny:\n", "  tiny:\n    dropout_scale: 0.5\n")
+    change(tiny_params, "dropout_scale: 1 ", "dropout_scale: 0.5 ")
+    of_all = train(tiny_params, normalized, tmp_path / "of all")
+    of_one = train(own, normalized, tmp_path / "of one")
+    assert [path.read_bytes() for path in of_all] == [path.read_bytes() for path in of_one]
 
 
 def rates(params: Path, schedule: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from conftest import PROJECT
 from convdepth import tune as tune_module
 from convdepth.errors import ParameterError
 from convdepth.images import SPLITS, array_paths, read_split, write_split
+from convdepth.study_params import read_study_params
 from convdepth.tune import main
 from epochs import counted_epochs
 
@@ -23,7 +24,7 @@ TRIALS, EPOCHS = 6, 4
 def studies(tmp_path: Path) -> Path:
     text = (PROJECT / "studies" / "params.yaml").read_text(encoding="utf-8")
     for old, new in {
-        "trials: 12": f"trials: {TRIALS}",
+        "trials: 9": f"trials: {TRIALS}",
         "startup_trials: 4": "startup_trials: 2",
         "epochs: 8": f"epochs: {EPOCHS}",
         "precision: mixed_bfloat16": "precision: float32",
@@ -56,6 +57,9 @@ def test_a_search_has_its_budget_and_names_the_best(
     assert found["notebook"] == found["trials"][0]
     assert found["notebook"]["settings"]["dropout_scale"] == 1
     assert found["notebook"]["settings"]["batch_normalization"] is False
+    given = [each.model_dump() for each in read_study_params(studies).tuning.first]
+    assert given
+    assert [each["settings"] for each in found["trials"][1 : 1 + len(given)]] == given
     whole = [trial for trial in found["trials"] if not trial["ended_early"]]
     assert all(len(trial["accuracies"]) == EPOCHS for trial in whole)
     assert found["best"]["accuracy"] == max(trial["accuracy"] for trial in whole)

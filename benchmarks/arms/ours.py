@@ -2,9 +2,6 @@
 
 import argparse
 import dataclasses
-import functools
-from contextlib import AbstractContextManager, nullcontext
-from itertools import product
 from pathlib import Path
 from unittest import mock
 
@@ -12,7 +9,8 @@ import numpy as np
 from protocol import serve
 
 import convdepth.train
-from convdepth.params import Train, read_params
+from convdepth.compilation import PLAIN
+from convdepth.params import Train, find_architecture, read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import configure, keras, tf
 from convdepth.train import build_trainer, train_epoch
@@ -31,7 +29,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--steps", type=int, help="batches of one call")
     parser.add_argument("--any-order", action="store_true", help="of sums: not deterministic")
-    parser.add_argument("--xla", action="store_true", help="on a GPU")
+    parser.add_argument("--no-xla", action="store_true", help="off on a GPU as well")
     arguments = parser.parse_args()
     params = read_params(arguments.params)
     changes = (
@@ -53,12 +51,12 @@ def main() -> None:
         training=dataclasses.replace(data.training, rows=np.arange(arguments.images)),
         validation=dataclasses.replace(data.validation, rows=np.arange(arguments.images // 6)),
     )
-    with pooled_by_slices() if arguments.xla and not arguments.any_order else nullcontext():
-        trainer = build_trainer(params.architectures[arguments.name], recipe, data)
-        if arguments.xla:
-            # Keras refuses its own property where sums must have a fixed order.
-            trainer._jit_compile = True
-        serve_epochs(trainer, recipe, data, arguments)
+    if arguments.no_xla:
+        convdepth.train.choose_classes = lambda _recipe: PLAIN
+    params = params.model_copy(update={"train": recipe})
+    architecture = find_architecture(arguments.name, params, arguments.params)
+    trainer = build_trainer(architecture, recipe, data)
+    serve_epochs(trainer, recipe, data, arguments)
 
 
 def serve_epochs(
@@ -76,21 +74,6 @@ def serve_epochs(
 
     unit()
     serve(unit)
-
-
-def pooled_by_slices() -> AbstractContextManager[object]:
-    """Make poolings such that XLA has a gradient for them whose sums have a fixed order."""
-
-    def call(layer: keras.layers.MaxPooling2D, images: tf.Tensor) -> tf.Tensor:
-        size = layer.pool_size[0]
-        height, width = (side // size * size for side in images.shape[1:3])
-        slices = [
-            images[:, row:height:size, column:width:size]
-            for row, column in product(range(size), repeat=2)
-        ]
-        return functools.reduce(tf.maximum, slices)
-
-    return mock.patch.object(keras.layers.MaxPooling2D, "call", call)
 
 
 if __name__ == "__main__":

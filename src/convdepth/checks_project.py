@@ -22,7 +22,7 @@ from convdepth.findings import Finding, fault, note, ok
 from convdepth.fingerprint import describe_training, differences, source_files
 from convdepth.images import array_paths
 from convdepth.locks import held_outputs
-from convdepth.params import read_params
+from convdepth.params import find_architecture, read_params
 from convdepth.process import STAGE_VARIABLE, find_dvc
 from convdepth.repository import (
     LOCK,
@@ -230,12 +230,13 @@ def _differences(name: str, command: list[str], kept: Unfinished, project: Path)
 
     What only TensorFlow knows, such as the device, is not compared.
     """
-    params = read_params(project / "params.yaml")
+    file = project / "params.yaml"
+    params = read_params(file)
     known = {**_versions(), "threads": params.train.threads, "precision": params.train.precision}
     there = dict(kept.fingerprint)
     data = array_paths(project / (find_option(command, "--normalized") or ""))
     here = describe_training(
-        params.architectures[name],
+        find_architecture(name, params, file),
         params.train,
         [path for path in data if path.exists()],
         source_files(Path(__file__).with_name("train.py")),

@@ -5,7 +5,6 @@ are trained on, too, now that nothing is left to choose. The seeds are those of 
 that the same seed with and without the settings can be set side by side.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,13 @@ from typing import Any
 from convdepth.architecture import Architecture
 from convdepth.checkpoints import Checkpoints
 from convdepth.dropout_rates import require_scale
-from convdepth.evaluate import predict
 from convdepth.files import write_csv, write_json
 from convdepth.images import read_split
-from convdepth.network import build_network
-from convdepth.numeric_class import describe_numeric_class
 from convdepth.params import Params, Train, find_architecture, read_params
 from convdepth.replicates import Run, summarize, tabulate_answers
-from convdepth.runtime import configure, keras
+from convdepth.runtime import configure
+from convdepth.seeds import train_seeds
 from convdepth.study_params import Settings, StudyParams, read_study_params
-from convdepth.train import checkpoints_of, fit
-from convdepth.training_data import read_training_data
 from convdepth.tuned import SUMMARY
 from convdepth.tuning import apply
 
@@ -66,7 +61,7 @@ def main(
     parameters = read_params(params)
     plans = _plan(parameters, read_study_params(studies), params, studies)
     configure(parameters.train.threads)
-    trained = [(plan, list(_train(plan, normalized, checkpoints))) for plan in plans]
+    trained = [(plan, _train(plan, normalized, checkpoints)) for plan in plans]
     networks = {}
     for plan, each in trained:
         runs = [run for run, _ in each]
@@ -93,20 +88,9 @@ def _plan(parameters: Params, study: StudyParams, params: Path, studies: Path) -
     return plans
 
 
-def _train(plan: Plan, normalized: Path, folder: Path) -> Iterator[tuple[Run, Checkpoints]]:
-    numeric_class = describe_numeric_class(plan.recipe.threads, plan.recipe.precision)
-    images, labels = read_split(normalized, "test")
-    for seed in plan.seeds:
-        recipe = plan.recipe.model_copy(update={"seed": seed})
-        own = folder / plan.name / f"seed-{seed}"
-        kept = checkpoints_of(plan.architecture, recipe, normalized, numeric_class, own)
-        data = read_training_data(normalized, recipe)
-        title = f"{plan.name} tuned, seed {seed}"
-        network, history = fit(title, plan.architecture, recipe, data, kept)
-        answering = build_network(plan.architecture, recipe.precision)
-        answering.set_weights(network.get_weights())
-        yield Run(seed, history, predict(answering, images, labels)), kept
-        keras.backend.clear_session()  # else the graphs of all trainings stay in memory
+def _train(plan: Plan, normalized: Path, folder: Path) -> list[tuple[Run, Checkpoints]]:
+    title, own = f"{plan.name} tuned", folder / plan.name
+    return list(train_seeds(title, plan.architecture, plan.recipe, plan.seeds, normalized, own))
 
 
 def _describe(plan: Plan, runs: list[Run], normalized: Path) -> dict[str, Any]:

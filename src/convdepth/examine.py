@@ -1,7 +1,8 @@
 """The stage `examine`: look into the trained networks, and at what they get wrong.
 
-Calibration, agreement, the hardest images, kernels, and where the networks look. A network that has
-learned nothing is left out where it would hide what is hard: it fails on all but one digit.
+Calibration, agreement, the hardest images, dead channels, kernels, and where the networks look. A
+network that has learned nothing is left out where it would hide what is hard: it fails on all but
+one digit.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from convdepth.activity import active_channels
 from convdepth.agreement import agreement, count_failures, find_hardest
 from convdepth.architecture import Architecture
 from convdepth.archive import load_weights
@@ -47,7 +49,8 @@ def main(
         normalized: The folder of the normalized arrays.
         models: The folder of the trained networks, ``<name>.keras``.
         predictions: The folder of the predictions for the test set, ``<name>.csv``.
-        reading: The JSON file to write, see `examine`.
+        reading: The JSON file to write: what `examine` gives, and of each network its ``layers``,
+            see `active_channels`.
         pictures: The folder to write ``kernels.png`` and ``grad_cam.png`` to.
         params: The parameters.
 
@@ -67,6 +70,8 @@ def main(
     for name, network in networks.items():
         load_weights(network, models / f"{name}.keras")
     found = examine(architectures, tables)
+    for name, network in networks.items():
+        found["networks"][name]["layers"] = active_channels(network, images)
     write_json(reading, found)
     _draw(pictures, networks, images, found)
     hard = found["all_fail"]

@@ -15,6 +15,7 @@ def build_network(
     precision: str = "float32",
     seed: int = 0,
     dropout: type[keras.layers.Dropout] = keras.layers.Dropout,
+    pooling: type[keras.layers.MaxPooling2D] = keras.layers.MaxPooling2D,
 ) -> keras.Sequential:
     """Build the network of an architecture, with fresh weights.
 
@@ -26,13 +27,14 @@ def build_network(
             weights and the softmax in float32.
         seed: Determines the weights, which Keras draws by Glorot's uniform rule.
         dropout: The class of the dropout layers.
+        pooling: The class of the pooling layers.
 
     Returns:
         A model from images ``(n, 28, 28, 1)``, float32, 0.0 to 1.0, to probabilities ``(n, 10)``,
         float32.
     """
     keras.utils.set_random_seed(seed)
-    build = _Builder(precision, dropout, architecture.dropout_scale)
+    build = _Builder(precision, dropout, pooling, architecture.dropout_scale)
     blocks = (build.block(name, block) for name, block in architecture.blocks.items())
     return keras.Sequential(
         [
@@ -52,11 +54,13 @@ class _Builder:
     Attributes:
         precision: Their dtype policy.
         dropout_class: The class of the dropout layers.
+        pooling_class: The class of the pooling layers.
         dropout_scale: What each dropout rate is multiplied with.
     """
 
     precision: str
     dropout_class: type[keras.layers.Dropout]
+    pooling_class: type[keras.layers.MaxPooling2D]
     dropout_scale: float
 
     def block(self, name: str, block: Block) -> Iterator[keras.Layer]:
@@ -67,9 +71,7 @@ class _Builder:
             else:
                 yield self.convolution(full_name, convolution, activation="relu")
         if block.pools:
-            yield keras.layers.MaxPooling2D(
-                block.pool_size, dtype=self.precision, name=f"{name}_pool"
-            )
+            yield self.pooling_class(block.pool_size, dtype=self.precision, name=f"{name}_pool")
         yield from self.dropout(name, block.dropout)
 
     def normalized_convolution(self, name: str, convolution: Convolution) -> Iterator[keras.Layer]:

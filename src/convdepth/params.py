@@ -49,6 +49,8 @@ Requirement = Annotated[
     ),
 ]
 Positive = Annotated[float, Field(gt=0)]
+Precision = Literal["float32", "mixed_bfloat16"]
+Schedule = Literal["constant", "cosine", "one_cycle"]
 
 
 File = TypeVar("File", bound=Strict)
@@ -115,15 +117,17 @@ class Recipe(Strict):
     epochs: int = Field(ge=1, le=10_000)
     batch_size: int = Field(ge=1, le=SPLIT_SIZES["train"])
     learning_rate: Positive
-    schedule: Literal["constant", "cosine", "one_cycle"]
+    schedule: Schedule
     warmup: float = Field(ge=0, lt=1)
     """The share of all steps in which a ``one_cycle`` rises."""
-    precision: Literal["float32", "mixed_bfloat16"]
+    precision: Precision
     weight_decay: float = Field(default=0.0, ge=0)
     """The share of each weight, times the learning rate, that a step takes off; not of biases."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """The share of the loss that is the same for all ten digits."""
     augmentation: Augmentation = Augmentation()
+    dropout_scale: float = Field(default=1.0, ge=0, le=1)
+    """What each dropout rate of all networks is multiplied with; see `find_architecture`."""
 
     def batches(self, images: int) -> int:
         """Give the number of batches of one epoch, the last of which may be smaller.
@@ -265,12 +269,15 @@ def read_architecture(name: str, path: Path = Path("params.yaml")) -> Architectu
 
 
 def find_architecture(name: str, params: Params, path: Path) -> Architecture:
-    """Take one architecture from the parameters.
+    """Take one architecture from the parameters, as the recipe trains it.
 
     Args:
         name: A key of ``architectures``.
         params: What `read_params` gave.
         path: The file that they are from, for the error.
+
+    Returns:
+        The architecture. Its ``dropout_scale`` has that of the recipe in it.
 
     Raises:
         ParameterError: There is no architecture of this name.
@@ -281,7 +288,9 @@ def find_architecture(name: str, params: Params, path: Path) -> Architecture:
             f"{path}: architectures.{name}: no such architecture; there are "
             f"{', '.join(architectures)}{_suggest(name, list(architectures))}"
         )
-    return architectures[name]
+    architecture = architectures[name]
+    scale = architecture.dropout_scale * params.train.dropout_scale
+    return architecture.model_copy(update={"dropout_scale": scale})
 
 
 def _read_yaml(path: Path) -> Any:

@@ -5,25 +5,19 @@ repeated. The others differ from it in nothing but their seed, and follow it by 
 last checkpoint stays until all of them are done, so an interrupted stage goes on where it was.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from convdepth.architecture import Architecture
 from convdepth.archive import load_weights
-from convdepth.checkpoints import Checkpoints
 from convdepth.errors import DataError
-from convdepth.evaluate import predict
 from convdepth.files import write_csv, write_json
-from convdepth.images import read_split
 from convdepth.network import build_network
-from convdepth.numeric_class import describe_numeric_class
 from convdepth.params import Train, find_architecture, read_params
 from convdepth.replicates import CURVES, Run, summarize, tabulate_answers
-from convdepth.runtime import configure, keras
-from convdepth.train import checkpoints_of, fit
-from convdepth.training_data import read_training_data
+from convdepth.runtime import configure
+from convdepth.seeds import answer_test_images, train_seeds
 
 
 def main(
@@ -61,7 +55,8 @@ def main(
     architecture, recipe = find_architecture(name, parameters, params), parameters.train
     configure(recipe.threads)
     runs, kept = [_first_run(architecture, recipe, normalized, model, history)], []
-    for run, own in _train_others(name, architecture, recipe, seeds, normalized, checkpoints):
+    others = range(recipe.seed + 1, recipe.seed + seeds)
+    for run, own in train_seeds(name, architecture, recipe, others, normalized, checkpoints):
         runs.append(run)
         kept.append(own)
     result = summarize(runs)
@@ -89,37 +84,4 @@ def _first_run(
         raise DataError(
             f"{history}: is no history of a training: {error}. Run `dvc repro` to write it again."
         ) from error
-    return _run(network, architecture, recipe, curves, normalized)
-
-
-def _train_others(
-    name: str,
-    architecture: Architecture,
-    recipe: Train,
-    seeds: int,
-    normalized: Path,
-    folder: Path,
-) -> Iterator[tuple[Run, Checkpoints]]:
-    numeric_class = describe_numeric_class(recipe.threads, recipe.precision)
-    for number in range(1, seeds):
-        seeded = recipe.model_copy(update={"seed": recipe.seed + number})
-        own = folder / f"seed-{seeded.seed}"
-        kept = checkpoints_of(architecture, seeded, normalized, numeric_class, own)
-        data = read_training_data(normalized, seeded)
-        network, history = fit(f"{name} seed {seeded.seed}", architecture, seeded, data, kept)
-        yield _run(network, architecture, seeded, history, normalized), kept
-        keras.backend.clear_session()  # else the graphs of all seeds stay in memory
-
-
-def _run(
-    network: keras.Model,
-    architecture: Architecture,
-    recipe: Train,
-    history: pd.DataFrame,
-    normalized: Path,
-) -> Run:
-    """Let a network answer the test images, in the precision that the recipe has."""
-    images, labels = read_split(normalized, "test")
-    answering = build_network(architecture, recipe.precision)
-    answering.set_weights(network.get_weights())
-    return Run(recipe.seed, history, predict(answering, images, labels))
+    return answer_test_images(network, architecture, recipe, curves, normalized)

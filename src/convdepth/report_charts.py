@@ -248,6 +248,31 @@ def draw_gradients(results: Results) -> list[Chart]:
     ]
 
 
+def draw_active(results: Results) -> list[Chart]:
+    """Draw, layer by layer, the share of the channels that answer to any image."""
+    figure = _figure("layer", "active channels")
+    for network in results.networks:
+        layers = network.reading.layers
+        figure.add_scatter(
+            **_line(network),
+            x=list(range(1, len(layers) + 1)),
+            y=[each.share for each in layers],
+            hovertext=[
+                f"{network.name}, {each.layer}<br>{each.active} of {each.channels} channels active"
+                for each in layers
+            ],
+        )
+    marks = [0, 0.2, 0.4, 0.6, 0.8, 1]
+    figure.update_yaxes(
+        tickvals=marks, ticktext=[f"{mark:.0%}" for mark in marks], range=[-0.04, 1.04]
+    )
+    description = (
+        "Line chart of the share of the channels that are above zero for any test image, layer by "
+        f"layer, of {_named(results.networks)}, after the training."
+    )
+    return [Chart("collapse-dead", "Channels that answer to any image", description, figure)]
+
+
 def draw_reliability(results: Results) -> list[Chart]:
     """Draw how often each network is right, against how sure it is."""
     figure = _figure("mean probability", "share that is right")

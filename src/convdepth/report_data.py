@@ -15,7 +15,7 @@ from convdepth.digests import md5_of
 from convdepth.errors import DataError
 from convdepth.images import Images, Labels, read_split
 from convdepth.notebook import Loss, Record, Share, read_notebook
-from convdepth.params import Params, Train, read_params
+from convdepth.params import Params, Train, find_architecture, read_params
 from convdepth.recorded import read_history, read_predictions
 from convdepth.scores import Score, Status, confusion_matrix, score
 
@@ -195,11 +195,25 @@ class Collapse(Result):
         return min(self.points, key=lambda point: abs(point.scale - scale))
 
 
+class Layer(Result):
+    """One layer with a ReLU: how many of its channels are above zero for any test image."""
+
+    layer: str
+    channels: int = Field(ge=1)
+    active: int = Field(ge=0)
+
+    @property
+    def share(self) -> float:
+        """The share of the active channels, 0 to 1."""
+        return self.active / self.channels
+
+
 class NetworkReading(Result):
-    """How sure one network is, and how often it is right."""
+    """How sure one network is, how often it is right, and what in it answers to images."""
 
     calibration_error: Share
     reliability: list[Bin] = Field(min_length=1)
+    layers: list[Layer] = Field(min_length=1)
 
 
 class Hard(Result):
@@ -403,7 +417,7 @@ def _read_network(
     return Network(
         name=name,
         place=place,
-        architecture=parameters.architectures[name],
+        architecture=find_architecture(name, parameters, sources.params),
         score=score(answers),
         replicates=replicates,
         tuned=tuned.get(name),

@@ -228,6 +228,7 @@ def _show_collapse(results: Results) -> list[Exhibit]:
         _show_signal(results, fresh),
         _show_prior(results, trained),
         _show_gradients(results, fresh),
+        _show_dead(results),
     ]
 
 
@@ -240,8 +241,8 @@ def _show_learned(results: Results, basis: str) -> Exhibit:
         tables=[tables.tabulate_learned(results)],
         note=(
             "All dropout rates of a network were multiplied with the scale: with 0 there is no "
-            "dropout, with 1 there is what the network has. A scale that makes a rate of 1 or "
-            "more is left out."
+            "dropout, with 1 there are the rates as the parameters give them for each block. A "
+            "scale that makes a rate of 1 or more is left out."
         ),
     )
 
@@ -288,6 +289,22 @@ def _show_gradients(results: Results, basis: str) -> Exhibit:
         note=(
             "Agreement: of what the right labels add to the gradient, the share of the mean square "
             "that masks and batches have in common. A share of 0 stands at the lower edge."
+        ),
+    )
+
+
+def _show_dead(results: Results) -> Exhibit:
+    return Exhibit(
+        "collapse-dead",
+        "Dead channels",
+        study.say_dead(results),
+        "The networks of the pipeline, after their training: one seed, without dropout.",
+        charts=charts.draw_active(results),
+        data=[tables.tabulate_active(results)],
+        note=(
+            "A channel of a layer with a ReLU is active if it is above zero somewhere in at least "
+            "one test image, and dead if in none: for these images no gradient comes back through "
+            "it."
         ),
     )
 

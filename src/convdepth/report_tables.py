@@ -212,6 +212,22 @@ def tabulate_blocks(results: Results) -> Table:
     return Table("blocks", "Block by block, with the dropouts that a network has", columns, rows)
 
 
+def tabulate_active(results: Results) -> Table:
+    """Give one row per network and layer: how many channels there are, and how many are active."""
+    rows = [
+        [
+            _name(network),
+            _word(each.layer),
+            _number(each.channels),
+            _number(each.active),
+        ]
+        for network in results.networks
+        for each in network.reading.layers
+    ]
+    columns = ["network", "layer", "channels", "that answer to some image"]
+    return Table("active", "Layer by layer, after the training", columns, rows)
+
+
 def tabulate_tuning(results: Results) -> Table:
     """Give one row per tuned network: how good it was and is, and whether that is a difference."""
     columns = [

@@ -70,6 +70,30 @@ def say_loss(results: Results) -> str:
     return text + "."
 
 
+def say_dead(results: Results) -> str:
+    """Say in which networks a whole layer is dead, and how much is active in the others."""
+    whole = multiple(results.num_images, "test image")
+    sentences, others = [], []
+    for network in results.networks:
+        dead = [each.layer for each in network.reading.layers if not each.active]
+        if not dead:
+            others.append(network)
+            continue
+        verb = "are" if len(dead) > 1 else "is"
+        sentences.append(
+            f"In {network.name}, {listed(dead)} {verb} zero for each of {whole}: what follows "
+            "knows nothing of the image, and no gradient comes back."
+        )
+    if others:
+        share = min(each.share for network in others for each in network.reading.layers)
+        names = listed([network.name for network in others])
+        sentences.append(
+            f"In each layer of {names}, at least {percent(share)} of the channels answer to some "
+            "image."
+        )
+    return " ".join(sentences)
+
+
 def say_gradients(results: Results) -> str:
     """Say how far the first block's gradients agree on the labels, at each network's own scale."""
     agreements = {each.name: own_median(each, "agreement")["block1"] for each in results.networks}

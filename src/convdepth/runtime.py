@@ -16,7 +16,12 @@ ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
 os.environ[ONEDNN_VARIABLE] = "1"  # changes bits; the default depends on the build
-for _variable in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE"):
+for _variable in (
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "TF_XLA_FLAGS",
+):
     os.environ.pop(_variable, None)  # a user's choice of instructions changes bits, too
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # real errors are raised, not only logged
 

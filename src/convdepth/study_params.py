@@ -1,18 +1,16 @@
 """The one reader of ``studies/params.yaml``: what the studies vary, beside ``params.yaml``."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from convdepth.architecture import Strict
 from convdepth.images import NUM_CLASSES
-from convdepth.params import Augmentation, read_file
+from convdepth.params import Augmentation, Precision, Schedule, read_file
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Precision = Literal["float32", "mixed_bfloat16"]
-Schedule = Literal["constant", "cosine", "one_cycle"]
 
 
 class Replicates(Strict):
@@ -55,6 +53,9 @@ class Range(Strict):
             raise ValueError("expected low above 0, since log is true, got 0")
         return self
 
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
 
 class Space(Strict):
     """What the tuning of a network chooses from: ranges, and lists of which one is taken."""
@@ -72,22 +73,8 @@ class Space(Strict):
     """In all blocks of a network, or in none."""
 
 
-class Tuning(Strict):
-    """The search for better settings, with the same budget for each network."""
-
-    trials: Count
-    startup_trials: Count
-    """How many of them are drawn at random, before what was found decides."""
-    epochs: Count
-    """Of one trial; one that is worse than most were at the same time ends before."""
-    validation_share: Share
-    """Of the training images, which is held out, and alone decides."""
-    precision: Precision
-    space: Space
-
-
 class Settings(Augmentation):
-    """What a tuning varies, settled: a value for each key of `Space`."""
+    """A value for each key of `Space`."""
 
     learning_rate: float = Field(gt=0)
     schedule: Schedule
@@ -95,6 +82,43 @@ class Settings(Augmentation):
     label_smoothing: float = Field(ge=0, lt=1)
     dropout_scale: float = Field(ge=0)
     batch_normalization: bool
+
+
+class Tuning(Strict):
+    """The search for better settings, with the same budget for each network."""
+
+    trials: Count
+    startup_trials: Count
+    """How many of them there are before what was found decides: those given, then random ones."""
+    epochs: Count
+    """Of one trial; one that is worse than most were at the same time ends before."""
+    validation_share: Share
+    """Of the training images, which is held out, and alone decides."""
+    precision: Precision
+    first: list[Settings]
+    """What is tried after the notebook's own settings, before anything is drawn."""
+    space: Space
+
+    @model_validator(mode="after")
+    def _require_trials_for_first(self) -> Self:
+        least = 1 + len(self.first)
+        if self.trials < least:
+            raise ValueError(
+                f"expected at least {least} trials, for the notebook's settings and those of "
+                f"first, got {self.trials}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _require_first_in_space(self) -> Self:
+        for number, settings in enumerate(self.first):
+            for key, choices in self.space:
+                value = getattr(settings, key)
+                if value not in choices:
+                    raise ValueError(
+                        f"expected in first[{number}] a {key} that space allows, got {value}"
+                    )
+        return self
 
 
 class Tuned(Strict):

@@ -18,6 +18,7 @@ from convdepth.architecture import Architecture
 from convdepth.archive import save_network
 from convdepth.augmentation import augmentation_layers
 from convdepth.checkpoints import Checkpoints, State
+from convdepth.compilation import choose_classes
 from convdepth.dropout import SixteenBitDropout
 from convdepth.files import write_csv
 from convdepth.fingerprint import describe_training, source_files
@@ -28,7 +29,7 @@ from convdepth.params import Train, find_architecture, read_params
 from convdepth.progress import TrainingProgress
 from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
 from convdepth.training_data import TakeRows, TrainingData, batches, read_training_data
-from convdepth.training_errors import CheckedLoss, explained_errors
+from convdepth.training_errors import CheckedLoss, explained_errors, require_finite
 from convdepth.training_state import build_state, restore, state_arrays
 
 STEPS_PER_EXECUTION = 10
@@ -175,9 +176,12 @@ def build_trainer(
         A compiled model from rows ``(n,)``, int64, to probabilities ``(n, 10)``. Its last layer is
         the network, with fresh weights, and nothing else in it has any.
     """
-    network = build_network(architecture, recipe.precision, recipe.seed, SixteenBitDropout)
+    classes = choose_classes(recipe)
+    network = build_network(
+        architecture, recipe.precision, recipe.seed, SixteenBitDropout, classes.pooling
+    )
     augmentation = augmentation_layers(recipe.augmentation)
-    trainer = keras.Sequential(
+    trainer = classes.model(
         [keras.Input((), dtype="int64"), TakeRows(data), *augmentation, network]
     )
     optimizer = build_optimizer(recipe, len(data.training.rows))
@@ -186,9 +190,7 @@ def build_trainer(
         loss=CheckedLoss(optimizer, recipe.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
-        # On a CPU, XLA's convolutions take ten times as long as oneDNN's; on a GPU, Keras turns
-        # it off itself where the order of sums is fixed.
-        jit_compile=False,
+        jit_compile=False,  # no XLA; a `CompiledSequential` has it all the same
     )
     return trainer
 
@@ -266,11 +268,12 @@ def train_epoch(
         history = trainer.fit(
             batches(data.training, order, recipe.batch_size),
             validation_data=batches(data.validation, data.validation.rows, EVALUATION_BATCH_SIZE),
-            callbacks=[Watch(recipe.batch_size, progress)],
+            callbacks=[Watch(recipe, epoch, progress)],
             shuffle=False,  # the order is the batches' own; Keras would warn
             verbose=0,
         ).history
     logs = {name: history[name][0] for name in HISTORY}
+    require_finite(logs["val_loss"], progress.name, epoch, "the validation after it")
     progress.epoch_done(logs)
     return {"epoch": epoch, **logs}
 
@@ -295,16 +298,25 @@ def seed_random_layers(trainer: keras.Sequential, seed: int, epoch: int) -> None
 
 
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Shows how far an epoch has come, each time that some batches are done."""
+    """Shows how far an epoch has come, each time that some batches are done.
 
-    def __init__(self, batch_size: int, progress: TrainingProgress) -> None:
+    It ends the training where the loss is no number, too: in what XLA compiles, `CheckedLoss`
+    cannot.
+    """
+
+    def __init__(self, recipe: Train, epoch: int, progress: TrainingProgress) -> None:
         super().__init__()
-        self.batch_size, self.progress = batch_size, progress
+        self.recipe, self.epoch, self.progress = recipe, epoch, progress
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the means of the epoch so far."""
         means = {name: float(value) for name, value in (logs or {}).items()}
-        done = min((batch + 1) * self.batch_size, self.progress.images)
+        last = self.recipe.batches(self.progress.images)
+        # Keras counts to the end of a call, also of one that has fewer batches than all others.
+        first, end = batch + 2 - STEPS_PER_EXECUTION, min(batch + 1, last)
+        place = f"one of the batches {first} to {end} of {last}"
+        require_finite(means["loss"], self.progress.name, self.epoch, place)
+        done = min((batch + 1) * self.recipe.batch_size, self.progress.images)
         self.progress.batch_done(done, means)
 
 

@@ -1,6 +1,7 @@
 """What can go wrong within an epoch, and how it is told: no loss, or no memory."""
 
 import contextlib
+import math
 import re
 from collections.abc import Iterator
 
@@ -82,10 +83,7 @@ def explained_errors(
         last = recipe.batches(images)
         batch = 1 + int(trainer.loss.done) - (epoch - 1) * last
         place = f"batch {batch} of {last}" if batch <= last else "the validation after it"
-        raise TrainingError(
-            f"{name}: the loss is {found[1]} in epoch {epoch}, {place}, expected a finite number; "
-            f"no model was written. Lower train.learning_rate, or use another train.precision."
-        ) from error
+        raise _loss_error(found[1], name, epoch, place) from error
     except tf.errors.ResourceExhaustedError as error:
         device = ", ".join(gpus()) or "the machine"
         raise MachineError(
@@ -93,3 +91,26 @@ def explained_errors(
             f"Expected room for batches of {recipe.batch_size} images. Try train.batch_size: "
             f"{max(1, recipe.batch_size // 2)}, or end what else uses that memory."
         ) from error
+
+
+def require_finite(loss: float, name: str, epoch: int, place: str) -> None:
+    """See that a loss is a number.
+
+    Args:
+        loss: In nats.
+        name: The architecture.
+        epoch: Counted from 1.
+        place: Where in the epoch, for the error.
+
+    Raises:
+        TrainingError: It is none.
+    """
+    if not math.isfinite(loss):
+        raise _loss_error("NaN" if math.isnan(loss) else "Inf", name, epoch, place)
+
+
+def _loss_error(found: str, name: str, epoch: int, place: str) -> TrainingError:
+    return TrainingError(
+        f"{name}: the loss is {found} in epoch {epoch}, {place}, expected a finite number; "
+        f"no model was written. Lower train.learning_rate, or use another train.precision."
+    )

@@ -1,6 +1,7 @@
 """The stage `tune`: search for settings with which a network does better on held-out images.
 
-Optuna's tree-structured Parzen estimator proposes (Bergstra et al. 2011), and a trial that is worse
+After the notebook's own settings, and those that the parameters give, Optuna's tree-structured
+Parzen estimator proposes (Bergstra et al. 2011), and a trial that is worse
 than the median of the others was at the same epoch ends early. The test set is not looked at.
 
 What a trial proposes follows from the trials before it, and these from their bytes. So an
@@ -110,7 +111,8 @@ def _search(search: Search) -> dict[str, Any]:
             n_startup_trials=tuning.startup_trials, n_warmup_steps=GRACE
         ),
     )
-    study.enqueue_trial(settings_of(search.architecture, search.recipe).model_dump())
+    for settings in (settings_of(search.architecture, search.recipe), *tuning.first):
+        study.enqueue_trial(settings.model_dump())
     study.optimize(lambda trial: _try(search, trial), n_trials=tuning.trials)
     trials = [_describe(trial) for trial in study.trials]
     # Of equals the first: max takes it.
