@@ -543,7 +543,7 @@ def test_the_signal_tells_apart_unless_it_overlaps(shallow: Network, deep: Netwo
 def test_who_did_not_learn_knows_the_prior_or_less(shallow: Network) -> None:
     dead = change(shallow, collapse=make_collapse({0: 2, 1: 0}, last_loss=2.3023))
     assert study.say_loss(make_results([dead])) == (
-        "The 2 trainings that did not learn ended at 1.001 to 1.001 times the loss of the class "
+        "The 2 trainings that did not learn ended at 1.001 times the loss of the class "
         "prior: they know how frequent each digit is, and nothing of the images."
     )
     slow = change(shallow, collapse=make_collapse({0: 2, 1: 0}, last_loss=2.2))

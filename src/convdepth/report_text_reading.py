@@ -61,9 +61,10 @@ def say_loss(results: Results) -> str:
             "Every training came below the loss of who knows the frequencies of the digits alone."
         )
     ratios = [trial.loss[-1] / trial.prior_loss for trial in failed]
+    ends = " to ".join(dict.fromkeys(f"{ratio:.3f}" for ratio in (min(ratios), max(ratios))))
     text = (
-        f"The {multiple(len(failed), 'training')} that did not learn ended at {min(ratios):.3f} to "
-        f"{max(ratios):.3f} times the loss of the class prior"
+        f"The {multiple(len(failed), 'training')} that did not learn ended at {ends} times the "
+        "loss of the class prior"
     )
     if max(abs(ratio - 1) for ratio in ratios) < 0.01:
         return text + ": they know how frequent each digit is, and nothing of the images."
