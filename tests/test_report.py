@@ -132,7 +132,7 @@ def test_without_tuned_networks_the_page_says_so(inputs: Inputs, tmp_path: Path)
     errors = {"tiny": 0.05, "cnn9": 0.01}
     other = write_inputs(tmp_path / "other", inputs.normalized, inputs.params, errors)
     page = build(other)
-    assert "Tuning was not tried: no network has settings" in visible_text(page)
+    assert "No tuning was confirmed: no network has settings" in visible_text(page)
     assert "chart-tuning" not in page
 
 

@@ -731,5 +731,5 @@ def test_tuning_that_changes_nothing_is_told() -> None:
 def test_no_tuning_is_told() -> None:
     results = make_results([make_network("a", 0, 1, [0.99])])
     assert tuning.say_tuning(results) == (
-        "Tuning was not tried: no network has settings in studies/params.yaml."
+        "No tuning was confirmed: no network has settings in studies/params.yaml."
     )

@@ -29,7 +29,7 @@ def say_tuning(results: Results) -> str:
     """Say which networks tuning has made better, and how good the best of them is."""
     tuned = tuned_networks(results)
     if not tuned:
-        return "Tuning was not tried: no network has settings in studies/params.yaml."
+        return "No tuning was confirmed: no network has settings in studies/params.yaml."
     gains = results.contrasts.gains.networks
     better = [name for name, gain in gains.items() if gain.verdict == BETTER]
     same = [name for name, gain in gains.items() if gain.verdict == NO_EVIDENCE]
