@@ -100,7 +100,7 @@ def test_an_interrupted_stage_goes_on_where_it_was_and_ends_with_the_same_bytes(
 def test_without_settings_no_network_is_trained(
     tiny_params: Path, normalized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(confirm_module, "fit")
+    monkeypatch.delattr(confirm_module, "train_seeds")
     written = confirm(tiny_params, write_studies(tmp_path, "{}"), normalized, tmp_path)
     assert list(written) == [SUMMARY]
     assert read_tuned_answers(tmp_path / "tuned", ["tiny"]) == {}
@@ -132,7 +132,7 @@ def test_settings_that_are_none_are_refused_before_any_training(
     settings: str,
     said: str,
 ) -> None:
-    monkeypatch.delattr(confirm_module, "fit")
+    monkeypatch.delattr(confirm_module, "train_seeds")
     with pytest.raises(ParameterError, match=said):
         confirm(tiny_params, write_studies(tmp_path, settings), normalized, tmp_path)
     assert not (tmp_path / "tuned").exists()
