@@ -106,10 +106,11 @@ def test_an_interrupted_stage_goes_on_where_it_was_and_ends_with_the_same_bytes(
 
 
 def test_one_seed_is_the_run_that_is_there(
-    tiny_params: Path, normalized: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_params: Path, normalized: Path, folder: Path
 ) -> None:
-    monkeypatch.delattr(replicate_module, "fit")
-    replicate(tiny_params, normalized, folder, seeds=1)
+    with counted_epochs() as count:
+        replicate(tiny_params, normalized, folder, seeds=1)
+    assert count.done == 0
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["count"], summary["accuracy"]["standard_deviation"]) == (1, None)
 
@@ -117,7 +118,7 @@ def test_one_seed_is_the_run_that_is_there(
 def test_without_the_pipelines_model_or_history_nothing_is_trained(
     tiny_params: Path, normalized: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(replicate_module, "fit")
+    monkeypatch.delattr(replicate_module, "train_seeds")
     (folder / "history.csv").write_text("epoch\n1\n")
     with pytest.raises(DataError, match=r"history\.csv: is no history of a training"):
         replicate(tiny_params, normalized, folder)
