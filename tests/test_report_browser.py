@@ -116,8 +116,8 @@ def theme_of(page: Page) -> dict[str, Any]:
 def test_all_charts_are_drawn(page: Page, address: str) -> None:
     open_page(page, address)
     charts = page.locator(".chart")
-    assert charts.count() == 14
-    for number in range(14):
+    assert charts.count() == 15
+    for number in range(15):
         box = charts.nth(number).locator("svg.main-svg").first.bounding_box()
         assert box
         assert min(box["width"], box["height"]) > 200
