@@ -262,10 +262,7 @@ def draw_active(results: Results) -> list[Chart]:
                 for each in layers
             ],
         )
-    marks = [0, 0.2, 0.4, 0.6, 0.8, 1]
-    figure.update_yaxes(
-        tickvals=marks, ticktext=[f"{mark:.0%}" for mark in marks], range=[-0.04, 1.04]
-    )
+    figure.update_yaxes(**_in_percent(), range=[-0.04, 1.04])
     description = (
         "Line chart of the share of the channels that are above zero for any test image, layer by "
         f"layer, of {_named(results.networks)}, after the training."
@@ -296,9 +293,8 @@ def draw_reliability(results: Results) -> list[Chart]:
                 for each in bins
             ],
         )
-    marks = [0, 0.2, 0.4, 0.6, 0.8, 1]
     for update in (figure.update_xaxes, figure.update_yaxes):
-        update(tickvals=marks, ticktext=[f"{mark:.0%}" for mark in marks], range=[-0.02, 1.04])
+        update(**_in_percent(), range=[-0.02, 1.04])
     description = (
         "Reliability diagram: the share of answers that is right against their mean probability, "
         f"of {_named(results.networks)}. On the diagonal both are the same."
@@ -358,6 +354,12 @@ _AXIS: dict[str, Any] = {
     "fixedrange": True,  # else a finger that scrolls the page would zoom instead
     "title": {"standoff": 8},
 }
+
+
+def _in_percent() -> dict[str, Any]:
+    """Give an axis of shares its marks, from 0 % to 100 %."""
+    marks = [0, 0.2, 0.4, 0.6, 0.8, 1]
+    return {"tickvals": marks, "ticktext": [f"{mark:.0%}" for mark in marks]}
 
 
 def _figure(x_title: str, y_title: str) -> go.Figure:
