@@ -212,6 +212,7 @@ def write_tuned(
     networks = {
         name: {
             "settings": SETTINGS,
+            "precision": "float32",
             "cost": {
                 "parameters": architectures[name].num_parameters,
                 "flop": architectures[name].flop,

@@ -97,6 +97,39 @@ def test_an_interrupted_stage_goes_on_where_it_was_and_ends_with_the_same_bytes(
     assert sum("  epoch " in line for line in lines) == 1  # the one that was missing
 
 
+def test_only_what_has_changed_is_trained_again(
+    tiny_params: Path, studies: Path, normalized: Path, tmp_path: Path
+) -> None:
+    alone = confirm(tiny_params, studies, normalized, tmp_path)
+    recipe, _, tiny = tiny_params.read_text().partition("\n  tiny:")
+    tiny_params.write_text(f"{recipe}\n  tiny:{tiny}\n  other:{tiny}")
+    slower = SETTINGS.replace("learning_rate: 0.01", "learning_rate: 0.001")
+    both = write_studies(tmp_path, f"{{tiny: {SETTINGS}, other: {slower}}}")
+    with counted_epochs() as count:
+        written = confirm(tiny_params, both, normalized, tmp_path)
+    assert count.done == 2 * 2  # two seeds of the other one, two epochs each
+    assert set(written) == {SUMMARY, "tiny.csv", "other.csv"}
+    assert written["tiny.csv"] == alone["tiny.csv"]
+    entries = json.loads(written[SUMMARY])["networks"]
+    assert entries["tiny"] == json.loads(alone[SUMMARY])["networks"]["tiny"]
+    assert confirm(tiny_params, both, normalized, tmp_path / "anew") == written
+    former = write_studies(tmp_path, f"{{tiny: {SETTINGS}}}")
+    with counted_epochs() as count:
+        assert confirm(tiny_params, former, normalized, tmp_path) == alone
+    assert count.done == 0
+
+
+def test_what_is_damaged_is_trained_again(
+    tiny_params: Path, studies: Path, normalized: Path, tmp_path: Path
+) -> None:
+    whole = confirm(tiny_params, studies, normalized, tmp_path)
+    path = tmp_path / "tuned" / "tiny.csv"
+    path.write_bytes(whole["tiny.csv"].replace(b"1", b"2", 1))
+    with counted_epochs() as count:
+        assert confirm(tiny_params, studies, normalized, tmp_path) == whole
+    assert count.done == 2 * 2
+
+
 def test_without_settings_no_network_is_trained(
     tiny_params: Path, normalized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +142,10 @@ def test_without_settings_no_network_is_trained(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (f"{{huge: {SETTINGS}}}", r"huge"),
+        (
+            f"{{huge: {SETTINGS}}}",
+            r"studies\.yaml: tuned\.settings\.huge: expected a network of .*, which has tiny\. ",
+        ),
         (
             f"{{tiny: {SETTINGS.replace('dropout_scale: 0.5', 'dropout_scale: 9')}}}",
             r"tuned\.settings\.tiny\.dropout_scale: expected less than 5, .*, got 9",

@@ -33,7 +33,8 @@ def test_a_clear_difference_is_told_with_its_size() -> None:
     assert entry["low"] < 0.1 < entry["high"]
     assert entry["verdict"] == "b is better"
     assert entry["standard_deviation"] == pytest.approx(0.01, abs=1e-6)
-    assert (result["seeds"], result["level"]) == (3, 0.95)
+    assert result["seeds"] == 3
+    assert entry["corrected_p"] == entry["p"] < 0.05
 
 
 def test_a_lucky_first_seed_is_no_evidence() -> None:
@@ -53,12 +54,24 @@ def test_the_first_seed_is_tested_exactly_and_corrected_for_all_pairs() -> None:
     assert first["corrected_p"] == pytest.approx(3 * first["p"], rel=1e-5) or (
         first["corrected_p"] == pytest.approx(2 * first["p"], rel=1e-5)
     )
-    assert pairs["a / c"]["verdict"] == "a is better"
 
 
-def test_several_pairs_need_a_surer_interval_each() -> None:
-    tables = {name: answers(0.9, generator=number) for number, name in enumerate("abcd")}
-    assert contrast(tables)["level"] == pytest.approx(1 - 0.05 / 6, abs=1e-6)
+def test_one_seed_tells_of_itself_alone() -> None:
+    entry = contrast({"a": answers(0.9), "b": answers(0.5, generator=1)})["pairs"]["a / b"]
+    assert entry["first_seed"]["corrected_p"] < 1e-6
+    assert (entry["p"], entry["corrected_p"], entry["standard_deviation"]) == (None, None, None)
+    assert entry["verdict"] == NO_EVIDENCE
+
+
+def test_several_pairs_need_surer_evidence_each() -> None:
+    near = {"a": answers(0.9, 0.9, 0.9), "b": answers(0.92, 0.93, 0.94, generator=1)}
+    alone = contrast(near)["pairs"]["a / b"]
+    assert (alone["verdict"], alone["corrected_p"]) == ("b is better", alone["p"])
+    more = {name: answers(0.9, 0.9, 0.9, generator=ord(name)) for name in "cdef"}
+    beside = contrast(near | more)["pairs"]["a / b"]
+    assert beside["p"] == alone["p"]
+    assert beside["corrected_p"] > 0.05
+    assert beside["verdict"] == NO_EVIDENCE
 
 
 def test_a_single_network_has_no_pair() -> None:
@@ -79,15 +92,14 @@ def test_the_networks_are_those_of_the_parameters(tiny_params: Path, tmp_path: P
     main(tmp_path, tmp_path / "tuned", tmp_path / "contrasts.json", tiny_params)
     found = json.loads((tmp_path / "contrasts.json").read_text())
     assert found["seeds"] == 2
-    assert found["tuned"] == {"seeds": 0, "level": 0.95, "pairs": {}}
-    assert found["gains"] == {"level": 0.95, "networks": {}}
+    assert found["tuned"] == {"seeds": 0, "pairs": {}}
+    assert found["gains"] == {"networks": {}}
 
 
 def test_what_tuning_gains_is_told_network_by_network() -> None:
     before = {"a": answers(0.8, 0.81, 0.79), "b": answers(0.9, 0.8, 0.85, generator=1)}
     after = {"a": answers(0.9, 0.9, 0.9, generator=2), "b": answers(0.85, 0.85, 0.85, generator=3)}
     found = gains(before, after)
-    assert found["level"] == pytest.approx(1 - 0.05 / 2)
     assert found["networks"]["a"]["difference"] == pytest.approx(0.1, abs=1e-6)
     assert found["networks"]["a"]["verdict"] == "tuned is better"
     assert found["networks"]["b"]["verdict"] == NO_EVIDENCE

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from convdepth.archive import save_network
-from convdepth.errors import DataError, IntegrityError
+from convdepth.errors import IntegrityError
 from convdepth.evaluate import predict
 from convdepth.examine import LISTED, main
 from convdepth.files import write_csv
@@ -97,14 +98,26 @@ def test_the_pictures_are_the_same_twice(tiny_params: Path, normalized: Path, fo
             assert min(picture.size) > 200
 
 
-def test_where_no_network_has_learned_anything_there_is_nothing_to_examine(
+def test_where_no_network_has_learned_anything_all_are_examined(
     tiny_params: Path, normalized: Path, folder: Path
 ) -> None:
     (folder / "predictions" / "tiny.csv").write_bytes(
         (folder / "predictions" / "other.csv").read_bytes()
     )
-    with pytest.raises(DataError, match="none of tiny, other has learned anything"):
-        examine(tiny_params, normalized, folder)
+    found = examine(tiny_params, normalized, folder)
+    assert found["all_fail"]["networks"] == ["tiny", "other"]
+    assert all(entry["failing"] == 2 for entry in found["hardest"])
+
+
+def test_where_no_network_fails_no_image_is_shown(
+    tiny_params: Path, normalized: Path, folder: Path
+) -> None:
+    for path in (folder / "predictions").glob("*.csv"):
+        table = pd.read_csv(path)
+        table.assign(predicted=table["label"]).to_csv(path, index=False)
+    assert examine(tiny_params, normalized, folder)["hardest"] == []
+    with Image.open(folder / "pictures" / "grad_cam.png") as picture:
+        assert min(picture.size) > 200
 
 
 def test_a_missing_model_is_told(tiny_params: Path, normalized: Path, folder: Path) -> None:

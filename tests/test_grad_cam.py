@@ -62,6 +62,16 @@ def test_the_layer_is_the_last_one_whose_maps_are_fine_enough() -> None:
     assert chosen["cnn7"] == "block5_conv2"  # 10 x 10; what follows is 4 x 4 and smaller
 
 
+def test_behind_a_normalization_the_layer_is_the_one_with_the_relu() -> None:
+    architecture = read_params(PROJECT / "params.yaml").architectures["cnn1"]
+    block = architecture.blocks["block1"].model_copy(update={"batch_normalization": True})
+    normalized = architecture.model_copy(update={"blocks": {"block1": block}})
+    network = build_network(normalized)
+    assert choose_layer(network).name == "block1_conv2_relu"
+    images = np.random.default_rng(0).random((2, *IMAGE_SHAPE), np.float32)
+    assert grad_cam(network, images).shape == (2, 28, 28)
+
+
 def test_a_network_of_coarse_maps_alone_shows_its_first() -> None:
     architecture = ARCHITECTURE.model_validate(
         {

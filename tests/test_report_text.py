@@ -33,8 +33,8 @@ from convdepth.significance import NO_EVIDENCE
 IMAGES = 10_000
 RECIPE = read_params(PROJECT / "params.yaml").train
 NOT_TUNED = {
-    "tuned": {"seeds": 0, "level": 0.95, "pairs": {}},
-    "gains": {"level": 0.95, "networks": {}},
+    "tuned": {"seeds": 0, "pairs": {}},
+    "gains": {"networks": {}},
 }
 
 
@@ -160,6 +160,8 @@ def make_results(
                 "low": -0.1,
                 "high": 0.1,
                 "standard_deviation": 0.001,
+                "p": 0.01 if winner else 0.5,
+                "corrected_p": 0.03 if winner else 1.0,
                 "verdict": f"{winner} is better" if winner else NO_EVIDENCE,
                 "first_seed": {
                     "only_first": only_first,
@@ -175,12 +177,9 @@ def make_results(
         "all_fail": {"images": 0, "networks": [network.name for network in networks]},
     }
     seeds = networks[0].replicates.count
-    level = 1 - 0.05 / max(1, len(pairs))
     return Results(
         networks=list(networks),
-        contrasts=AllContrasts.model_validate(
-            {"seeds": seeds, "level": level, "pairs": pairs, **NOT_TUNED}
-        ),
+        contrasts=AllContrasts.model_validate({"seeds": seeds, "pairs": pairs, **NOT_TUNED}),
         reading=Reading.model_validate(defaults | reading),
         validation=make_validation(),
         train_images=60_000,
@@ -320,11 +319,19 @@ def test_the_best_is_better_only_by_verdict(shallow: Network, deep: Network, dea
     )
 
 
-def test_certainty_names_seeds_images_and_level(shallow: Network, deep: Network) -> None:
+def test_certainty_names_seeds_images_and_level(
+    shallow: Network, deep: Network, dead: Network
+) -> None:
     said = text.say_certainty(make_results([shallow, deep]))
     assert said.startswith("Each network was trained with 3 seeds and answered 10,000 test images.")
-    assert "at a level of 95.00 %" in said
-    assert said.endswith("if they were equal, chance would do that in about 5 % of such studies.")
+    assert said.endswith(
+        "their p, over other seeds and other images, is below 0.05, as chance makes it in one of "
+        "20 studies of equal networks."
+    )
+    assert text.say_certainty(make_results([shallow, deep, dead])).endswith(
+        "is below 0.05 after a correction for 3 pairs: if all were equal, chance would tell any of "
+        "them apart in at most one of 20 such studies."
+    )
     assert "differ" not in text.say_certainty(make_results([shallow]))
 
 
@@ -380,8 +387,9 @@ def test_the_record_is_inside_the_interval_or_outside(shallow: Network, deep: Ne
         change(deep, record=record(0.99, 0.9)),
     ]
     said = text.say_results(make_results(networks))
-    assert "lies inside it for one, and outside it for three." in said
-    assert "lies outside it for three." in text.say_results(make_results(networks[1:]))
+    within = "the 95 % interval of the pipeline's run"
+    assert f"lies inside {within} for one, and outside it for three." in said
+    assert f"lies outside {within} for three." in text.say_results(make_results(networks[1:]))
     assert text.say_results(make_results([shallow])).startswith("The notebook has no record")
 
 
@@ -404,7 +412,7 @@ def test_pairs_are_counted_and_misleading_single_trainings_named(
     results = make_results([shallow, deep, dead], {"one / seven": "one"}, first_seed)
     assert text.say_pairs(results) == (
         "There is evidence of a difference in 1 of 3 pairs. A single training of each would have "
-        "said otherwise of one / three."
+        "led to another verdict on one / three."
     )
     assert text.say_pairs(make_results([shallow, deep])) == (
         "There is no evidence of a difference in the only pair. A single training of each, with "
@@ -418,7 +426,7 @@ def test_a_single_training_that_favors_the_other_one_is_misleading(
 ) -> None:
     first_seed = {"one / three": (5, 30, 0.001)}
     results = make_results([shallow, deep], {"one / three": "one"}, first_seed)
-    assert "said otherwise of one / three" in text.say_pairs(results)
+    assert "led to another verdict on one / three" in text.say_pairs(results)
 
 
 def test_the_lowest_loss_is_in_the_last_epoch_or_before(shallow: Network, dead: Network) -> None:
@@ -444,10 +452,10 @@ def test_costs_count_only_by_verdict(shallow: Network, deep: Network) -> None:
         "With fewer FLOP per image and better accuracy, by the verdicts: three is beaten by one."
     )
     for winners in ({"one / three": "one"}, {}):
-        said = text.say_pareto(make_results([shallow, deep], winners), "num_parameters")
-        assert said.startswith("No network is beaten by one with fewer parameters")
+        said = text.say_pareto(make_results([shallow, deep], winners), "parameters")
+        assert said == "No network is beaten, by the verdicts, by one with fewer parameters."
     results = make_results([shallow, deep], {"one / three": "three"})
-    assert "one is beaten by three" in text.say_pareto(results, "num_parameters")
+    assert "one is beaten by three" in text.say_pareto(results, "parameters")
     assert text.say_pareto(make_results([shallow]), "flop").startswith("There is one network")
 
 
@@ -504,9 +512,13 @@ def test_who_learned_at_which_scale(
     [
         (
             {0: 2, 0.5: 2, 1: 0},
-            "Once its dropouts are multiplied with 0.5 or less, seven learns with every seed.",
+            "With its dropouts multiplied with 0.5 or less, seven learned with each of 2 seeds "
+            "that were tried.",
         ),
-        ({0: 2, 0.5: 1, 1: 0}, "Without any dropout, seven learns with every seed."),
+        (
+            {0: 2, 0.5: 1, 1: 0},
+            "Without any dropout, seven learned with each of 2 seeds that were tried.",
+        ),
         ({0: 0, 1: 0}, ""),
     ],
 )
@@ -551,6 +563,22 @@ def test_who_did_not_learn_knows_the_prior_or_less(shallow: Network) -> None:
     assert study.say_loss(make_results([shallow])).startswith("Every training came below")
 
 
+def test_gradients_are_held_against_who_learned(shallow: Network, dead: Network) -> None:
+    failed = change(dead, collapse=make_collapse({0: 2, 1: 0}))
+    assert study.say_norms(make_results([shallow, failed])) == (
+        "The norm of the first block's gradient is 0.25 in each network."
+    )
+    for run in failed.collapse.points[1].runs:
+        run.agreement["block1"], run.gradient_norm["block1"] = 0.001, 0.5
+    results = make_results([shallow, failed])
+    assert study.say_gradients(results).endswith(
+        "on 0.125. It is lower wherever a training did not learn than wherever each did."
+    )
+    assert study.say_norms(results).endswith(
+        "in seven, 0.5. It does not tell who learns from who does not."
+    )
+
+
 def test_gradients_are_named_from_least_to_most(shallow: Network, deep: Network) -> None:
     quiet = make_collapse({0: 2, 1: 2})
     for point in quiet.points:
@@ -579,7 +607,7 @@ def test_layers_that_are_dead_are_named(shallow: Network, deep: Network) -> None
     one = change(deep, reading=deep.reading.model_copy(update={"layers": layers[1:]}))
     assert study.say_dead(make_results([one])) == (
         "In three, head_dense is zero for each of 10,000 test images: what follows knows nothing "
-        "of the image, and no gradient comes back."
+        "of the image, and for these images no gradient comes back."
     )
     both = change(deep, reading=deep.reading.model_copy(update={"layers": layers}))
     text = study.say_dead(make_results([shallow, both]))
@@ -673,13 +701,14 @@ def tune(
     ]
     tuned = make_results(
         [network for network in networks if network.tuned], winners
-    ).contrasts.model_dump(include={"seeds", "level", "pairs"})
+    ).contrasts.model_dump(include={"seeds", "pairs"})
     plain = {"difference": 0.01, "low": 0.0, "high": 0.02, "standard_deviation": 0.001}
+    plain |= {"p": 0.04, "corrected_p": 0.04}
     gains = {name: plain | {"verdict": verdict} for name, verdict in verdicts.items()}
     contrasts = results.contrasts.model_copy(
         update={
             "tuned": Contrasts.model_validate(tuned),
-            "gains": Gains.model_validate({"level": 0.95, "networks": gains}),
+            "gains": Gains.model_validate({"networks": gains}),
         }
     )
     return replace(results, networks=networks, contrasts=contrasts)
@@ -690,7 +719,8 @@ def make_tuned(network: Network, accuracy: float, collapsed: int) -> TunedNetwor
     spread |= {"low": accuracy - 0.001, "high": accuracy + 0.001}
     return TunedNetwork.model_validate(
         network.replicates.model_dump()
-        | {"settings": {}, "cost": {"parameters": 1, "flop": 1, "images": 1}}
+        | {"settings": {}, "precision": "mixed_bfloat16"}
+        | {"cost": {"parameters": network.num_blocks, "flop": 1, "images": 1}}
         | {"accuracy": spread, "collapsed": collapsed}
     )
 
@@ -716,6 +746,28 @@ def test_tuning_is_told_by_its_verdicts() -> None:
         "better in 1 of 3 pairs, the deeper network in none, and 2 without evidence of a "
         "difference."
     )
+
+
+def test_what_tuned_networks_cost_is_weighed_by_their_own_verdicts() -> None:
+    names = ("a", "b")
+    plain = make_results(
+        [make_network(name, place, place + 1, [0.99]) for place, name in enumerate(names)]
+    )
+    accuracies = {"a": 0.995, "b": 0.991}
+    same = dict.fromkeys(names, NO_EVIDENCE)
+    assert tuning.say_tuned_costs(tune(plain, accuracies, same, {"a / b": "a"})) == (
+        "Among the tuned networks: No network is beaten, by the verdicts, by one with fewer FLOP "
+        "per image. With fewer parameters and better accuracy, by the verdicts: b is beaten by a."
+    )
+    assert tuning.say_tuned_costs(tune(plain, {"a": 0.995}, {"a": NO_EVIDENCE}, {})) == ""
+    assert tuning.say_tuned_costs(plain) == ""
+
+
+def test_another_precision_is_told(shallow: Network) -> None:
+    results = tune(make_results([shallow]), {"one": 0.99}, {"one": NO_EVIDENCE}, {})
+    assert tuning.say_precision(results) == ", in mixed_bfloat16 instead of float32"
+    recipe = results.recipe.model_copy(update={"precision": "mixed_bfloat16"})
+    assert tuning.say_precision(replace(results, recipe=recipe)) == ""
 
 
 def test_tuning_that_changes_nothing_is_told() -> None:

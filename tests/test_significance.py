@@ -1,13 +1,14 @@
 """Tests of two networks on the same images, against cases computed by hand."""
 
-from math import comb
+from math import atan, comb, pi
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from convdepth.errors import DataError
-from convdepth.significance import Paired, difference_interval, holm, mcnemar, pair
+from convdepth.significance import Paired, difference_interval, holm, mcnemar, mean_p, pair
 
 
 def answers(*predicted: int, labels: tuple[int, ...] = (1, 2, 3, 4)) -> pd.DataFrame:
@@ -73,6 +74,42 @@ def test_the_interval_holds_what_it_promises() -> None:
     bounds = [difference_interval(int(first), int(second), 1_000) for _, first, second in drawn]
     held = np.mean([low <= -0.01 <= high for low, high in bounds])
     assert 0.93 <= held <= 0.98
+
+
+def test_the_mean_over_seeds_and_images_by_hand() -> None:
+    # Mean 3/4; the mean squares of seeds, of images, and of the rest are all 1/4. So the square of
+    # the standard error is 1/4 / 4, t is 3, and there is one degree of freedom: Cauchy's p.
+    assert mean_p(np.array([[1, 0], [1, 1]])) == pytest.approx(1 - 2 * atan(3) / pi)
+
+
+def test_images_that_differ_count_beside_seeds_that_do() -> None:
+    # Mean 1/3; the mean squares are 1/3 of seeds (1/2 and 1/6), 1/3 of images (1, 1/2, 1/2, and 0
+    # three times), and 2/15 of the rest. So the square of the standard error is 8/15 / 12, and the
+    # degrees of freedom are (8/15)**2 / (1/3)**2.
+    p = mean_p(np.array([[1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0]]))
+    assert p == pytest.approx(2 * scipy.stats.t.sf((1 / 3) / np.sqrt(2 / 45), 64 / 25))
+
+
+def test_one_seed_tells_nothing_of_others_and_no_difference_is_none() -> None:
+    assert mean_p(np.array([[1, 0, 1]])) is None
+    assert mean_p(np.zeros((3, 4))) == 1
+    assert mean_p(np.ones((3, 4))) == 0
+
+
+@pytest.mark.parametrize(("seed_spread", "image_spread"), [(0.5, 0.0), (0.1, 2.0), (0.0, 1.0)])
+def test_the_mean_over_seeds_and_images_holds_its_level(
+    seed_spread: float, image_spread: float
+) -> None:
+    draw = np.random.default_rng(3).normal
+    studies = [
+        draw(0, seed_spread, (5, 1)) + draw(0, image_spread, (1, 100)) + draw(0, 1, (5, 100))
+        for _ in range(1000)
+    ]
+    found = [mean_p(study) or 0.0 for study in studies]
+    # By chance alone, 32 to 70 of 1,000 in 99.9 % of such tests; images alone make it careful.
+    assert np.mean(np.array(found) < 0.05) < 0.07
+    shifted = [mean_p(study + 5 * seed_spread + image_spread) or 0.0 for study in studies]
+    assert np.mean(np.array(shifted) < 0.05) > 0.9
 
 
 def test_holm_by_hand() -> None:

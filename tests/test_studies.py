@@ -36,6 +36,7 @@ SMALL = {
     "collapse.epochs": 1,
     "collapse.signal_images": 20,
     "collapse.masks": 3,
+    "tuned.settings": {},
 }
 
 

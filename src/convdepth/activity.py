@@ -21,7 +21,7 @@ def active_channels(network: keras.Sequential, images: Images) -> list[dict[str,
         In order of the layers: ``layer`` (as in ``params.yaml``: ``block2_conv1``), ``channels``,
         and ``active``, how many of these are above zero somewhere in at least one image.
     """
-    layers = [layer for layer in network.layers if _is_rectified(layer)]
+    layers = rectified_layers(network)
     highest = [
         keras.ops.max(layer.output, axis=tuple(range(1, len(layer.output.shape) - 1)))
         for layer in layers
@@ -39,6 +39,15 @@ def active_channels(network: keras.Sequential, images: Images) -> list[dict[str,
     ]
 
 
-def _is_rectified(layer: keras.Layer) -> bool:
-    activation = getattr(layer, "activation", None)
-    return isinstance(layer, keras.layers.ReLU) or activation is keras.activations.relu
+def rectified_layers(network: keras.Sequential) -> list[keras.Layer]:
+    """List the layers whose output has gone through a ReLU, of their own or in a layer of its own.
+
+    Args:
+        network: From `build_network`.
+    """
+    return [
+        layer
+        for layer in network.layers
+        if isinstance(layer, keras.layers.ReLU)
+        or getattr(layer, "activation", None) is keras.activations.relu
+    ]

@@ -1,9 +1,9 @@
 """The stage `contrast`: which networks differ, when each was trained with several seeds.
 
 Another seed could have turned a difference of single trainings around, so what counts is the mean
-over the seeds, with an interval over seeds and images. The exact test of the first seed's answers
-stands beside it: that is what one training of each would have said. The tuned networks are compared
-in the same way, with each other, and each with what it was before.
+over the seeds: its interval and its test are over seeds and images. The exact test of the first
+seed's answers stands beside it: that is what one training of each would have said. The tuned
+networks are compared in the same way, with each other, and each with what it was before.
 """
 
 import itertools
@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from convdepth.bootstrap import mean_interval
 from convdepth.errors import DataError
 from convdepth.files import write_json
 from convdepth.params import read_params
 from convdepth.replicates import read_answers, rightness
-from convdepth.significance import LEVEL, NO_EVIDENCE, Paired, holm, pair
+from convdepth.significance import LEVEL, NO_EVIDENCE, Paired, holm, mean_p, pair
 from convdepth.tuned import read_tuned_answers
 
 
@@ -65,29 +66,32 @@ def contrast(answers: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
         answers: Of each network, from `replicates.read_answers`; there may be none.
 
     Returns:
-        ``seeds`` (how many), ``level`` (of the verdicts' intervals), and ``pairs``: for each,
-        called such as ``cnn1 / cnn3``, the mean difference of accuracy (the second less the first,
-        -1 to 1), its 95 % interval ``low`` to ``high`` over seeds and images, its standard
-        deviation over the seeds (None for one seed), the verdict, and the ``first_seed`` by
-        itself: images that only one of the two has right, McNemar's p, and p corrected for several
-        pairs.
+        ``seeds`` (how many) and ``pairs``: for each, called such as ``cnn1 / cnn3``, the mean
+        difference of accuracy (the second less the first, -1 to 1), its 95 % interval ``low`` to
+        ``high`` over seeds and images, its standard deviation over the seeds, ``p`` of
+        `significance.mean_p`, ``corrected_p`` for several pairs (Holm), and the verdict, which goes
+        by that; deviation and both p are None for one seed. And the ``first_seed`` by itself:
+        images that only one of the two has right, McNemar's p, and p corrected for several pairs.
 
     Raises:
         DataError: Two networks have other seeds or other images.
     """
     _require_alike(answers)
     pairs = list(itertools.combinations(answers, 2))
-    # So that all verdicts together are wrong by chance no more often than one may be (Bonferroni).
-    level = 1 - LEVEL / max(1, len(pairs))
+    compared = _judge(
+        {
+            f"{first} / {second}": (first, second, _more(answers[first], answers[second]))
+            for first, second in pairs
+        }
+    )
     tests = [_first_seed(answers[first], answers[second]) for first, second in pairs]
     corrected = holm([test.p for test in tests])
+    first_seeds = [_describe(test, p) for test, p in zip(tests, corrected, strict=True)]
     return {
         "seeds": max((len(table.columns) - 1 for table in answers.values()), default=0),
-        "level": round(level, 6),
         "pairs": {
-            f"{first} / {second}": _over_seeds(first, second, answers, level)
-            | {"first_seed": _describe(test, p)}
-            for (first, second), test, p in zip(pairs, tests, corrected, strict=True)
+            name: entry | {"first_seed": first_seed}
+            for (name, entry), first_seed in zip(compared.items(), first_seeds, strict=True)
         },
     }
 
@@ -100,20 +104,19 @@ def gains(before: Mapping[str, pd.DataFrame], after: Mapping[str, pd.DataFrame])
         after: Of each network that was tuned.
 
     Returns:
-        ``level`` (of the verdicts' intervals), and ``networks``: for each that was tuned the
-        difference of accuracy (tuned less before, -1 to 1), ``low``, ``high``, standard deviation
-        and verdict, as `contrast` gives them.
+        ``networks``: for each that was tuned the difference of accuracy (tuned less before, -1 to
+        1), and all but ``first_seed`` as `contrast` gives it.
 
     Raises:
         DataError: Other seeds or other images were answered after than before.
     """
-    level = 1 - LEVEL / max(1, len(after))
-    networks = {}
     for name in after:
-        both = {"the recipe": before[name], "tuned": after[name]}
         _require_alike({name: before[name], f"{name} tuned": after[name]})
-        networks[name] = _over_seeds("the recipe", "tuned", both, level)
-    return {"level": round(level, 6), "networks": networks}
+    return {
+        "networks": _judge(
+            {name: ("the recipe", "tuned", _more(before[name], after[name])) for name in after}
+        )
+    }
 
 
 def _require_alike(answers: Mapping[str, pd.DataFrame]) -> None:
@@ -131,22 +134,36 @@ def _require_alike(answers: Mapping[str, pd.DataFrame]) -> None:
             )
 
 
-def _over_seeds(
-    first: str, second: str, answers: Mapping[str, pd.DataFrame], level: float
-) -> dict[str, Any]:
-    better = rightness(answers[second]).astype(np.int8) - rightness(answers[first])
-    by_seed = better.mean(axis=1)
-    low, high = mean_interval(better)
-    surely_low, surely_high = mean_interval(better, level)
-    verdict = NO_EVIDENCE
-    if surely_low > 0 or surely_high < 0:
-        verdict = f"{second if surely_low > 0 else first} is better"
+def _more(first: pd.DataFrame, second: pd.DataFrame) -> NDArray[np.int8]:
+    """Say what the second has right more than the first: ``(seeds, images)``, -1 to 1."""
+    return rightness(second).astype(np.int8) - rightness(first)
+
+
+def _judge(pairs: Mapping[str, tuple[str, str, NDArray[np.int8]]]) -> dict[str, dict[str, Any]]:
+    """Describe each pair, of its names and what the second has right more; p counts them all."""
+    p_values = [mean_p(differences) for _, _, differences in pairs.values()]
+    corrected = holm([1.0 if p is None else p for p in p_values])
+    judged = {}
+    for (name, entry), p, corrected_p in zip(pairs.items(), p_values, corrected, strict=True):
+        first, second, differences = entry
+        winner = second if differences.mean() > 0 else first
+        judged[name] = {
+            **_over_seeds(differences),
+            "p": None if p is None else _rounded(p),
+            "corrected_p": None if p is None else _rounded(corrected_p),
+            "verdict": f"{winner} is better" if corrected_p < LEVEL else NO_EVIDENCE,
+        }
+    return judged
+
+
+def _over_seeds(differences: NDArray[np.int8]) -> dict[str, Any]:
+    by_seed = differences.mean(axis=1)
+    low, high = mean_interval(differences)
     return {
         "difference": round(float(by_seed.mean()), 6),
         "low": round(low, 6),
         "high": round(high, 6),
         "standard_deviation": round(float(by_seed.std(ddof=1)), 6) if len(by_seed) > 1 else None,
-        "verdict": verdict,
     }
 
 
@@ -163,6 +180,10 @@ def _describe(test: Paired, corrected: float) -> dict[str, Any]:
         "difference": round(test.difference, 6),
         "only_first": test.only_first,
         "only_second": test.only_second,
-        "p": float(f"{test.p:.6g}"),
-        "corrected_p": float(f"{corrected:.6g}"),
+        "p": _rounded(test.p),
+        "corrected_p": _rounded(corrected),
     }
+
+
+def _rounded(p: float) -> float:
+    return float(f"{p:.6g}")

@@ -1,8 +1,8 @@
 """The stage `examine`: look into the trained networks, and at what they get wrong.
 
 Calibration, agreement, the hardest images, dead channels, kernels, and where the networks look. A
-network that has learned nothing is left out where it would hide what is hard: it fails on all but
-one digit.
+network that has learned nothing is left out where it would hide what is hard, since it fails on all
+but one digit; unless none has learned anything.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,6 @@ from convdepth.agreement import agreement, count_failures, find_hardest
 from convdepth.architecture import Architecture
 from convdepth.archive import load_weights
 from convdepth.calibration import calibration_error, reliability
-from convdepth.errors import DataError
 from convdepth.figures import write_figure
 from convdepth.figures_reading import draw_attention, draw_first_kernels
 from convdepth.files import write_json
@@ -56,8 +55,7 @@ def main(
 
     Raises:
         ParameterError: A parameter is wrong.
-        DataError: A file is missing, damaged, or does not belong to the test images; or no network
-            has learned anything.
+        DataError: A file is missing, damaged, or does not belong to the test images.
         IntegrityError: A model is damaged, or of another architecture.
         MachineError: A file cannot be written.
     """
@@ -93,19 +91,12 @@ def examine(
     Returns:
         ``networks``: by name accuracy, parameters, FLOP (of one image), status, calibration error
         and reliability; ``agreement`` by pair; ``hardest``: the images that are; and
-        ``all_fail``: on how many images all networks fail, and which ones have learned, which are
-        those that this and ``hardest`` are about.
-
-    Raises:
-        DataError: None has learned anything.
+        ``all_fail``: on how many images all networks fail, and which ones this and ``hardest`` are
+        about: those that have learned, or all if none has.
     """
     described = {name: _describe(architectures[name], table) for name, table in tables.items()}
     learned = {name: tables[name] for name, each in described.items() if each["status"] == "ok"}
-    if not learned:
-        raise DataError(
-            f"none of {', '.join(tables)} has learned anything, so there is nothing to examine. "
-            "Train longer, or lower the dropouts in params.yaml."
-        )
+    learned = learned or dict(tables)
     failing = count_failures(learned)["failing"]
     return {
         "networks": described,

@@ -53,12 +53,12 @@ def draw_attention(
     Args:
         images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0, those of ``hardest``.
         maps: By network, ``(n, 28, 28)``, 0.0 to 1.0, from `grad_cam.grad_cam`.
-        hardest: For each image its index, label, and answers by network.
+        hardest: For each image its index, label, and answers by network; may be empty.
 
     Returns:
         A column for each image: above the image itself, below a row for each network.
     """
-    rows, columns = 1 + len(maps), len(images)
+    rows, columns = 1 + len(maps), max(1, len(images))
     figure = Figure(figsize=(1.15 * columns + 1, 1.35 * rows + 1.2), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for column, entry in enumerate(hardest):
@@ -68,6 +68,8 @@ def draw_attention(
             _draw_heat(panels[row, column], images[column], heat[column], f"→ {answer}")
             if answer != entry["label"]:
                 panels[row, column].title.set_weight("bold")
+    for axes in panels[:, len(images) :].flat:
+        axes.set(xticks=[], yticks=[])
     for row, name in enumerate(["image", *maps]):
         panels[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
     note = (

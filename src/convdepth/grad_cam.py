@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from convdepth.activity import rectified_layers
 from convdepth.images import IMAGE_SHAPE, Images
 from convdepth.runtime import keras, tf
 
@@ -18,9 +19,10 @@ def choose_layer(network: keras.Model) -> keras.Layer:
 
     Returns:
         The last one whose maps have `SMALLEST_MAP` values or more on a side; the first one if
-        none has.
+        none has. Where its ReLU is a layer of its own, behind a normalization, it is that one:
+        before it, maps have negative values, which speak for nothing.
     """
-    convolutions = [each for each in network.layers if isinstance(each, keras.layers.Conv2D)]
+    convolutions = [each for each in rectified_layers(network) if len(each.output.shape) == 4]
     fine = [each for each in convolutions if each.output.shape[1] >= SMALLEST_MAP]
     return (fine or convolutions[:1])[-1]
 

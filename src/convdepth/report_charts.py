@@ -12,6 +12,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from convdepth.notebook import Record
 from convdepth.report_axes import (
     accuracy_axis,
     epochs_axis,
@@ -20,7 +21,7 @@ from convdepth.report_axes import (
     log10,
     logarithmic_axis,
 )
-from convdepth.report_data import Curves, Network, Point, Replicates, Results
+from convdepth.report_data import CURVES, Curves, Network, Point, Replicates, Results, Spread
 from convdepth.report_text import learners, mean_curve, percent, short
 from convdepth.report_text_reading import HEAD, own_median
 
@@ -166,7 +167,7 @@ def draw_curves(results: Results, images: str) -> list[Chart]:
             f"curves-{name}",
             title,
             f"Line chart over the epochs: {title.lower()}, of {_named(results.networks)}, each "
-            f"seed thin and their mean bold.",
+            f"seed thin and their mean bold, what the notebook recorded as crosses.",
             _draw_curves(results, is_accuracy, choose),
         )
         for name, title, is_accuracy, choose in kinds
@@ -303,29 +304,53 @@ def draw_reliability(results: Results) -> list[Chart]:
     return [Chart("reliability", title, description, figure)]
 
 
+@dataclass(frozen=True)
+class _Priced:
+    """A mean accuracy and what it costs; filled are the markers of what is tuned, or of all."""
+
+    network: Network
+    accuracy: Spread
+    cost: int
+    is_filled: bool
+    what: str
+
+
 def draw_costs(results: Results) -> list[Chart]:
-    """Draw the mean accuracy against two costs, FLOP and parameters.
+    """Draw the mean accuracy against two costs, FLOP and parameters, by the recipe and tuned.
 
     Networks that did not learn with every seed are left out, and the titles say so: beside them,
     the others would all lie in one place.
     """
     able = learners(results) or results.networks
-    rest = [each for each in results.networks if not each.replicates.has_learned]
-    without = f", without {_named(rest)}" if len(able) < len(results.networks) else ""
+    rest = [each for each in results.networks if each not in able]
+    has_tuned = any(each.tuned for each in results.networks)
+    remarks = ["open: by the recipe, filled: tuned"] if has_tuned else []
+    remarks += [f"{_named(rest)} did not learn by the recipe"] if rest else []
+    remark = f" ({'; '.join(remarks)})" if remarks else ""
     kinds = [
-        ("flop", f"Accuracy against FLOP per image{without}", "FLOP per image"),
-        ("num_parameters", f"Accuracy against parameters{without}", "parameters"),
+        ("flop", "flop", "FLOP per image"),
+        ("parameters", "num_parameters", "parameters"),
     ]
-    return [
-        Chart(
-            f"cost-{kind.replace('_', '-')}",
-            title,
-            f"Scatter plot of the mean test accuracy with its 95 % interval against {axis}, of "
-            f"{_named(able)}.",
-            _draw_cost(able, kind, axis),
+    charts = []
+    for kind, attribute, words in kinds:
+        points = [
+            _Priced(each, each.replicates.accuracy, cost, not has_tuned, "")
+            for each in able
+            for cost in [getattr(each.architecture, attribute)]
+        ]
+        points += [
+            _Priced(each, each.tuned.accuracy, getattr(each.tuned.cost, kind), True, "tuned, ")
+            for each in results.networks
+            if each.tuned and each.tuned.has_learned
+        ]
+        names = ", ".join(dict.fromkeys(point.network.name for point in points))
+        description = (
+            f"Scatter plot of the mean test accuracy with its 95 % interval against {words}, of "
+            f"{names}."
         )
-        for kind, title, axis in kinds
-    ]
+        title, figure = f"Accuracy against {words}{remark}", _draw_cost(points, words)
+        charts.append(Chart(f"cost-{kind}", title, description, figure))
+    return charts
 
 
 def serialize(charts: Sequence[Chart]) -> str:
@@ -496,11 +521,23 @@ def _draw_curves(
     for network in results.networks:  # the means lie above all seeds
         mean = mean_curve(network, choose)
         add(network, f"mean of {network.replicates.count}", mean)
+    for network in results.networks:
+        if network.record:
+            crosses = {"color": color(network), "size": 6, "symbol": "x-thin-open"}
+            recorded = choose(_recorded_curves(network.record))
+            add(network, "notebook", recorded, mode="markers", marker=crosses)
     figure.update_yaxes(
         accuracy_axis(shown, is_vertical=True) if is_accuracy else logarithmic_axis(shown)
     )
     figure.update_xaxes(epochs_axis(max(len(trace.x) for trace in figure.data)))
     return figure
+
+
+def _recorded_curves(record: Record) -> Curves:
+    """Give the curves that the notebook recorded."""
+    return Curves.model_validate(
+        {name: [getattr(epoch, name) for epoch in record.epochs] for name in CURVES}
+    )
 
 
 def _learned_symbol(network: Network, point: Point) -> str:
@@ -533,25 +570,27 @@ def _draw_blocks(results: Results, kind: str, y_title: str) -> go.Figure:
     return figure
 
 
-def _draw_cost(networks: Sequence[Network], kind: str, x_title: str) -> go.Figure:
+def _draw_cost(points: Sequence[_Priced], x_title: str) -> go.Figure:
     figure = _figure(f"{x_title} (logarithmic)", "mean test accuracy (%)")
     errors: list[float] = []
-    ordered = sorted(networks, key=lambda network: getattr(network.architecture, kind))
+    ordered = sorted((point for point in points if point.is_filled), key=lambda each: each.cost)
     # Neighbors have their names on different sides, so that these do not touch.
-    sides = {each.name: ("left", "right")[rank % 2] for rank, each in enumerate(ordered)}
-    for network in networks:
-        spread, images = network.replicates.accuracy, network.score.images
+    sides = {each.network.name: ("left", "right")[rank % 2] for rank, each in enumerate(ordered)}
+    for point in points:
+        network, spread = point.network, point.accuracy
         low, middle, high = (
-            error_share(share, images) for share in (spread.high, spread.mean, spread.low)
+            error_share(share, network.score.images)
+            for share in (spread.high, spread.mean, spread.low)
         )
         errors += [low, high]
-        cost = getattr(network.architecture, kind)
+        trace = _dots(network)
+        trace["marker"]["symbol"] += "" if point.is_filled else "-open"
         figure.add_scatter(
-            **_dots(network) | {"mode": "markers+text"},
-            x=[cost],
+            **trace | {"mode": "markers+text"},
+            x=[point.cost],
             y=[middle],
-            text=[network.name],
-            textposition=f"top {sides[network.name]}",
+            text=[network.name if point.is_filled or network.name not in sides else ""],
+            textposition=f"top {sides.get(network.name, 'left')}",
             textfont={"color": color(network)},
             cliponaxis=False,
             error_y={
@@ -559,7 +598,9 @@ def _draw_cost(networks: Sequence[Network], kind: str, x_title: str) -> go.Figur
                 "arrayminus": [middle - low],
                 "color": color(network),
             },
-            hovertext=[f"{network.name}: {percent(spread.mean)}, {cost:,} {x_title}"],
+            hovertext=[
+                f"{network.name}, {point.what}{percent(spread.mean)}, {point.cost:,} {x_title}"
+            ],
         )
     figure.update_yaxes(accuracy_axis(errors, is_vertical=True))
     costs = [trace.x[0] for trace in figure.data]

@@ -103,12 +103,14 @@ class FirstSeed(Result):
 
 
 class Difference(Result):
-    """The accuracy of the second of two less that of the first, -1 to 1."""
+    """The accuracy of the second of two less that of the first, -1 to 1; no p of a single seed."""
 
     difference: float
     low: float
     high: float
     standard_deviation: float | None
+    p: Share | None
+    corrected_p: Share | None
     verdict: str
 
 
@@ -122,14 +124,12 @@ class Contrasts(Result):
     """Each network against each other one."""
 
     seeds: int
-    level: Share
     pairs: dict[str, Pair]
 
 
 class Gains(Result):
     """What tuning changed: each tuned network less what it was before."""
 
-    level: Share
     networks: dict[str, Difference]
 
 
@@ -152,6 +152,7 @@ class TunedNetwork(Replicates):
     """One network with what a tuning settled, trained with several seeds."""
 
     settings: dict[str, float | bool | str]
+    precision: str
     cost: Cost
 
 

@@ -58,6 +58,11 @@ class Exhibit:
     pictures: Sequence[Picture] = ()
     note: str = ""
 
+    @property
+    def drawn(self) -> set[str]:
+        """The names of the networks that its charts show."""
+        return {trace.meta for chart in self.charts for trace in chart.figure.data if trace.meta}
+
 
 @dataclass(frozen=True)
 class Section:
@@ -91,9 +96,14 @@ def answer(results: Results) -> list[tuple[str, str]]:
         ("Does depth help?", f"{text.say_depth(results)} {text.say_best(results)}"),
         ("How sure is that?", text.say_certainty(results)),
         ("What collapsed?", f"{text.say_collapse(results)} {study.say_cause(results)}".strip()),
-        ("Does tuning help?", tuning.say_tuning(results)),
+        ("Does tuning help?", f"{tuning.say_tuning(results)} {_tuned_depth(results)}".strip()),
         ("What did the notebook say?", text.say_notebook(results)),
     ]
+
+
+def _tuned_depth(results: Results) -> str:
+    """Say what tuning does to the answer about depth; empty where nothing is said of it."""
+    return tuning.say_tuned_depth(results) if len(tuning.tuned_networks(results)) > 1 else ""
 
 
 def gather_sections(results: Results) -> list[Section]:
@@ -176,7 +186,6 @@ def _show_seeds(results: Results) -> Exhibit:
 
 
 def _show_pairs(results: Results) -> Exhibit:
-    level = text.percent(results.contrasts.level)
     return Exhibit(
         "pairs-table",
         "Which networks differ",
@@ -185,12 +194,18 @@ def _show_pairs(results: Results) -> Exhibit:
         tables=[tables.tabulate_pairs(results)],
         note=(
             "Differences are in percentage points of accuracy, the second network less the first. "
-            f"The verdict goes by the {level} interval over seeds and images, wider than the 95 % "
-            "interval shown, because there are several pairs (Bonferroni). The first seed's p is "
-            "that of McNemar's exact test, corrected after Holm: what a single training of each "
-            "would have said, of these two trainings and not of the networks."
+            f"{_TESTED} McNemar's exact test of the first seed, corrected likewise, is what a "
+            "single training of each would have said, of these two trainings and not of the "
+            "networks."
         ),
     )
+
+
+_TESTED = (
+    "The interval is by bootstrap, and rather too narrow. p is by an analysis of variance over "
+    "seeds and images, which knows how few seeds there are (Hillis 2007), and corrected because "
+    "several are tested (Holm). The verdict goes by that."
+)
 
 
 def _show_curves(results: Results) -> Exhibit:
@@ -208,8 +223,9 @@ def _show_curves(results: Results) -> Exhibit:
         charts=charts.draw_curves(results, images),
         data=[tables.tabulate_curves(results, images)],
         note=(
-            f"Thin: one seed each. Bold: their mean. {selected} In training, dropout is on, so its "
-            "figures are worse. Point at a curve to read its values."
+            "Thin: one seed each. Bold: their mean. Crosses: what the notebook recorded. "
+            f"{selected} In training, dropout is on, so its figures are worse. Point at a curve to "
+            "read its values."
         ),
     )
 
@@ -320,7 +336,6 @@ def _show_tuning(results: Results) -> list[Exhibit]:
                 "`convdepth tune` searches for settings.",
             )
         ]
-    level = text.percent(results.contrasts.gains.level)
     return [
         Exhibit(
             "tuning-gains",
@@ -332,10 +347,9 @@ def _show_tuning(results: Results) -> list[Exhibit]:
             data=[tables.tabulate_settings(results), tables.tabulate_tuning_costs(results)],
             note=(
                 "The notebook's last sentence says that tuning would increase the accuracies. The "
-                "settings were chosen by held-out training images alone, with the same budget for "
-                "each network, and then trained with, on all training images, with the seeds that "
-                "the recipe had. "
-                f"The verdict goes by the {level} interval over seeds and images (Bonferroni)."
+                "search knew held-out training images alone, with the same budget for each "
+                "network; with what it found each was trained on all training images, with the "
+                f"seeds that the recipe had{tuning.say_precision(results)}. {_TESTED}"
             ),
         ),
         Exhibit(
@@ -344,7 +358,7 @@ def _show_tuning(results: Results) -> list[Exhibit]:
             tuning.say_tuned_depth(results),
             _seeds_and_images(results),
             tables=[tables.tabulate_tuned_pairs(results)],
-            note="Each network has settings of its own, so it is not the effect of depth alone.",
+            note=f"Each has settings of its own, so it is not the effect of depth alone. {_TESTED}",
         ),
     ]
 
@@ -407,15 +421,16 @@ def _show_costs(results: Results) -> list[Exhibit]:
             charts=charts.draw_costs(results),
             data=[tables.tabulate_costs(results)],
             note=(
-                "Bars: the 95 % interval of the mean over seeds and images. Better is up and left."
+                "Bars: the 95 % interval of the mean over seeds and images. Better is up and left. "
+                "What tuned networks cost to train is in the section on tuning."
             ),
         )
     ]
 
 
 def _two_costs(results: Results) -> str:
-    both = [text.say_pareto(results, cost) for cost in ("flop", "num_parameters")]
-    return " ".join(dict.fromkeys(both))
+    both = [text.say_pareto(results, cost) for cost in ("flop", "parameters")]
+    return " ".join(dict.fromkeys([*both, tuning.say_tuned_costs(results)])).rstrip()
 
 
 def _show_pictures(results: Results) -> list[Exhibit]:

@@ -94,8 +94,9 @@ def tabulate_seeds(results: Results) -> Table:
 def tabulate_pairs(results: Results) -> Table:
     """Give one row per pair of networks: the difference, the verdict, and the first seed's test."""
     columns = [
-        "pair", "difference (points)", "95 % interval", "sd over seeds", "verdict",
-        "first seed: only the first right", "only the second right", "p", "corrected p",
+        "pair", "difference (points)", "95 % interval", "sd over seeds", "p", "corrected p",
+        "verdict", "first seed: only the first right", "only the second right", "McNemar's p",
+        "corrected",
     ]  # fmt: skip
     rows = []
     for each in verdicts(results):
@@ -106,7 +107,7 @@ def tabulate_pairs(results: Results) -> Table:
                 _word(f"{each.first.name} / {each.second.name}"),
                 *_difference(pair),
                 _number(deviation, NONE if deviation is None else points(deviation)),
-                _word(pair.verdict),
+                *_over_seeds(pair),
                 _number(test.only_first),
                 _number(test.only_second),
                 _number(test.p, _p(test.p)),
@@ -232,7 +233,8 @@ def tabulate_tuning(results: Results) -> Table:
     """Give one row per tuned network: how good it was and is, and whether that is a difference."""
     columns = [
         "network", "by the recipe: mean ± sd, 95 % interval", "tuned: mean ± sd, 95 % interval",
-        "gain (points)", "95 % interval of the gain", "verdict", "tuned seeds that collapsed",
+        "gain (points)", "95 % interval of the gain", "p", "corrected p", "verdict",
+        "tuned seeds that collapsed",
     ]  # fmt: skip
     rows = []
     for network, found in tuned_networks(results):
@@ -243,7 +245,7 @@ def tabulate_tuning(results: Results) -> Table:
                 _mean(network.replicates.accuracy),
                 _mean(found.accuracy),
                 *_difference(gain),
-                _word(gain.verdict),
+                *_over_seeds(gain),
                 _number(found.collapsed, f"{found.collapsed} of {found.count}"),
             ]
         )
@@ -298,11 +300,11 @@ def tabulate_tuned_pairs(results: Results) -> Table:
         [
             _word(f"{each.first.name} / {each.second.name}"),
             *_difference(each.pair),
-            _word(each.pair.verdict),
+            *_over_seeds(each.pair),
         ]
         for each in tuned_verdicts(results)
     ]
-    columns = ["pair", "difference (points)", "95 % interval", "verdict"]
+    columns = ["pair", "difference (points)", "95 % interval", "p", "corrected p", "verdict"]
     return Table("tuned-pairs", "The second tuned network less the first", columns, rows)
 
 
@@ -471,6 +473,14 @@ def _difference(found: Difference) -> list[Cell]:
     return [
         _number(found.difference, _signed(found.difference)),
         _number(found.low, f"{_signed(found.low)} to {_signed(found.high)}"),
+    ]
+
+
+def _over_seeds(found: Difference) -> list[Cell]:
+    """Give the p of a difference, the corrected one, and the verdict that follows from it."""
+    return [
+        *(Cell(NONE) if p is None else _number(p, _p(p)) for p in (found.p, found.corrected_p)),
+        _word(found.verdict),
     ]
 
 

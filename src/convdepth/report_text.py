@@ -5,7 +5,7 @@ else is said to be what was measured.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from convdepth.report_data import Contrasts, Curves, Network, Pair, Results, Spread
@@ -153,17 +153,14 @@ def say_certainty(results: Results) -> str:
     if not number:
         return basis
     text = (
-        f"{basis} Two networks are said to differ only where an interval of their difference, over "
-        f"other seeds and other images, excludes zero at a level of "
-        f"{percent(results.contrasts.level)}: "
+        f"{basis} Two networks are said to differ only where their p, over other seeds and other "
+        f"images, is below {LEVEL:g}"
     )
     if number == 1:
-        return text + (
-            f"if they were equal, chance would do that in about {100 * LEVEL:g} % of such studies."
-        )
-    return text + (
-        f"if all were equal, chance would still tell some of the {number} pairs apart in about "
-        f"{100 * LEVEL:g} % of such studies."
+        return f"{text}, as chance makes it in one of {1 / LEVEL:.0f} studies of equal networks."
+    return (
+        f"{text} after a correction for {number} pairs: if all were equal, chance would tell any "
+        f"of them apart in at most one of {1 / LEVEL:.0f} such studies."
     )
 
 
@@ -223,11 +220,12 @@ def say_results(results: Results) -> str:
         return "The notebook has no record of these networks to set beside them."
     inside = [each.name for each in known if _contains_record(each)]
     outside = [each.name for each in known if not _contains_record(each)]
-    parts = [f"inside it for {listed(inside)}"] if inside else []
-    parts += [f"outside it for {listed(outside)}"] if outside else []
+    within = "the 95 % interval of the pipeline's run"
+    parts = [f"inside {within} for {listed(inside)}"] if inside else []
+    parts += [f"outside {'it' if inside else within} for {listed(outside)}"] if outside else []
     return (
-        "The accuracy that the notebook recorded, beside the 95 % interval of the pipeline's run, "
-        f"lies {', and '.join(parts)}. That interval is for other images, not for other seeds."
+        f"The accuracy that the notebook recorded lies {', and '.join(parts)}. That interval is "
+        "for other images, not for other seeds."
     )
 
 
@@ -266,7 +264,7 @@ def say_pairs(results: Results) -> str:
     if not misled:
         return text + " A single training of each, with the first seed, would have said the same."
     names = listed([f"{each.first.name} / {each.second.name}" for each in misled])
-    return text + f" A single training of each would have said otherwise of {names}."
+    return text + f" A single training of each would have led to another verdict on {names}."
 
 
 def say_curves(results: Results) -> str:
@@ -312,27 +310,41 @@ def say_pareto(results: Results, cost: str) -> str:
 
     Args:
         results: With the verdicts.
-        cost: ``flop`` or ``num_parameters`` of the architecture.
+        cost: ``flop`` or ``parameters``.
 
     Returns:
         A sentence. Only verdicts count, not the order of the means.
     """
-    words = {"flop": "FLOP per image", "num_parameters": "parameters"}[cost]
     if len(results.networks) == 1:
         return "There is one network, and so none to compare its cost with."
+    attribute = {"flop": "flop", "parameters": "num_parameters"}[cost]
+    costs = {each.name: getattr(each.architecture, attribute) for each in results.networks}
+    return say_beaten(weigh_costs(verdicts(results), costs), cost)
+
+
+def weigh_costs(pairs: Sequence[Verdict], costs: Mapping[str, int]) -> dict[str, list[str]]:
+    """Give for each network that is worse than one that costs less all of these.
+
+    Args:
+        pairs: What was found about each pair.
+        costs: Of each network.
+    """
     beaten: dict[str, list[str]] = {}
-    for each in verdicts(results):
-        ends = {each.first.name: each.first, each.second.name: each.second}
+    for each in pairs:
+        names = [each.first.name, each.second.name]
         if each.winner is None:
             continue
-        winner = ends.pop(each.winner)
-        (loser,) = ends.values()
-        if getattr(winner.architecture, cost) < getattr(loser.architecture, cost):
-            beaten.setdefault(loser.name, []).append(winner.name)
+        names.remove(each.winner)
+        if costs[each.winner] < costs[names[0]]:
+            beaten.setdefault(names[0], []).append(each.winner)
+    return beaten
+
+
+def say_beaten(beaten: Mapping[str, Sequence[str]], cost: str) -> str:
+    """Say what `weigh_costs` gave for a cost, ``flop`` or ``parameters``."""
+    words = {"flop": "FLOP per image", "parameters": "parameters"}[cost]
     if not beaten:
-        return (
-            f"No network is beaten by one with fewer {words}: more accuracy, where any, costs more."
-        )
+        return f"No network is beaten, by the verdicts, by one with fewer {words}."
     parts = [f"{loser} is beaten by {listed(winners)}" for loser, winners in beaten.items()]
     return f"With fewer {words} and better accuracy, by the verdicts: {'; '.join(parts)}."
 

@@ -28,9 +28,10 @@ def say_cause(results: Results) -> str:
         enough = list(itertools.takewhile(_all_learned, network.collapse.points))
         if network.replicates.has_learned or not enough:
             continue
-        less = f"Once its dropouts are multiplied with {enough[-1].scale:g} or less"
-        when = less if enough[-1].scale else "Without any dropout"
-        sentences.append(f"{when}, {network.name} learns with every seed.")
+        scale, seeds = enough[-1].scale, multiple(len(enough[-1].runs), "seed")
+        less = f"With its dropouts multiplied with {scale:g} or less"
+        when = less if scale else "Without any dropout"
+        sentences.append(f"{when}, {network.name} learned with each of {seeds} that were tried.")
     return " ".join(sentences)
 
 
@@ -83,7 +84,7 @@ def say_dead(results: Results) -> str:
         verb = "are" if len(dead) > 1 else "is"
         sentences.append(
             f"In {network.name}, {listed(dead)} {verb} zero for each of {whole}: what follows "
-            "knows nothing of the image, and no gradient comes back."
+            "knows nothing of the image, and for these images no gradient comes back."
         )
     if others:
         share = min(each.share for network in others for each in network.reading.layers)
@@ -105,7 +106,7 @@ def say_gradients(results: Results) -> str:
     return (
         "Of what the labels add to the first block's gradients, masks and batches agree least in "
         f"{lowest}, on {short(agreements[lowest])}, and most in {highest}, on "
-        f"{short(agreements[highest])}. What they do not agree on leads nowhere."
+        f"{short(agreements[highest])}.{_tell_apart(results, agreements)}"
     )
 
 
@@ -117,8 +118,22 @@ def say_norms(results: Results) -> str:
         return f"The norm of the first block's gradient is {short(norms[lowest])} in each network."
     return (
         f"The gradient of the first block is smallest in {lowest}, {short(norms[lowest])}, and "
-        f"largest in {highest}, {short(norms[highest])}."
+        f"largest in {highest}, {short(norms[highest])}.{_tell_apart(results, norms)}"
     )
+
+
+def _tell_apart(results: Results, values: dict[str, float]) -> str:
+    """Say whether a value is lower in each network that did not learn than in all that did."""
+    able: list[float] = []
+    failed: list[float] = []
+    for network in results.networks:
+        own = network.collapse.at(network.architecture.dropout_scale)
+        (able if _all_learned(own) else failed).append(values[network.name])
+    if not able or not failed:
+        return ""
+    if max(failed) < min(able):
+        return " It is lower wherever a training did not learn than wherever each did."
+    return " It does not tell who learns from who does not."
 
 
 def own_median(network: Network, kind: str) -> dict[str, float]:
@@ -193,6 +208,8 @@ def say_hardest(results: Results) -> str:
     found = results.reading.all_fail
     whole = multiple(results.num_images, "test image")
     share = found.images / results.num_images
+    if not any(network.score.status == "ok" for network in results.networks):
+        return f"No network has learned anything; all of them fail on {found.images:,} of {whole}."
     if len(found.networks) == 1:
         return (
             f"{found.networks[0]}, the only one that learned, fails on {found.images:,} of {whole}."

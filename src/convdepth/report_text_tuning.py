@@ -6,6 +6,8 @@ from convdepth.report_text import (
     listed,
     of_different_depth,
     pair_up,
+    say_beaten,
+    weigh_costs,
     weigh_depth,
     with_interval,
 )
@@ -48,6 +50,29 @@ def say_tuned_depth(results: Results) -> str:
         return "There are no two tuned networks of different depth, so nothing is said about it."
     text = weigh_depth(pairs)
     return f"Among the tuned networks: {text[0].lower()}{text[1:]}"
+
+
+def say_precision(results: Results) -> str:
+    """Say which precision the tuned networks compute in, if the recipe has another one."""
+    others = sorted({found.precision for _, found in tuned_networks(results)})
+    if others == [results.recipe.precision]:
+        return ""
+    return f", in {listed(others)} instead of {results.recipe.precision}"
+
+
+def say_tuned_costs(results: Results) -> str:
+    """Say which tuned networks are beaten by a tuned one that costs less; empty if there is one."""
+    costs = {network.name: found.cost for network, found in tuned_networks(results)}
+    if len(costs) < 2:
+        return ""
+    beaten = {
+        kind: weigh_costs(
+            tuned_verdicts(results), {name: getattr(cost, kind) for name, cost in costs.items()}
+        )
+        for kind in ("flop", "parameters")
+    }
+    said = [say_beaten(found, kind) for kind, found in beaten.items()]
+    return f"Among the tuned networks: {' '.join(said)}"
 
 
 def _say_best(tuned: list[tuple[Network, TunedNetwork]]) -> str:
