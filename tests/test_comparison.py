@@ -37,6 +37,33 @@ stages:
 """
 
 
+STUDIES_YAML = """
+stages:
+  replicate:
+    foreach: [three]
+    do:
+      wdir: ..
+      cmd: mkdir -p seeds && cp answers/${item}_seeds.csv seeds/${item}.csv
+      deps: ["answers/${item}_seeds.csv"]
+      outs:
+        - seeds/${item}.csv:
+            cache: false
+"""
+
+
+def replicate(project: Project, name: str, wrong: tuple[int, ...]) -> None:
+    """Train a network, so to say, with seeds that are wrong about so many images."""
+    labels = np.arange(IMAGES) % 10
+    table = {"label": labels}
+    for seed, number in enumerate(wrong, start=1):
+        table[f"seed_{seed}"] = np.where(np.arange(IMAGES) < number, (labels + 1) % 10, labels)
+    pd.DataFrame(table).to_csv(project.folder / "answers" / f"{name}_seeds.csv", index=False)
+    (project.folder / "studies").mkdir()
+    (project.folder / "studies" / "dvc.yaml").write_text(STUDIES_YAML)
+    project.run("dvc", "repro", "studies/dvc.yaml")
+    project.commit("Studies")
+
+
 def answer(
     project: Project, name: str, wrong: int, start: int = 0, collapsed: bool = False
 ) -> None:
@@ -133,6 +160,33 @@ def test_without_an_argument_it_is_the_workspace(project: Project) -> None:
         "two": "the same answers",
         "three": "became worse",
     }
+
+
+def test_a_change_no_larger_than_between_seeds_is_told_as_such(project: Project) -> None:
+    replicate(project, "three", (5, 30, 60))
+    answer(project, "three", 40)
+    project.repro()
+    project.commit("Third")
+    changes = {each.network: each for each in compare(*states(project, "HEAD~1", "HEAD"))}
+    three = changes["three"]
+    assert three.p is not None
+    assert three.p < 0.001
+    assert three.verdict == "no more than between two seeds"
+    # Student's t of two degrees of freedom, 4.3027, times the deviation of the seeds' accuracies,
+    # 27.538 of 400 images, times the root of two.
+    assert three.between_seeds == pytest.approx(4.3027 * 27.538 / 400 * 2**0.5, rel=1e-4)
+    assert verdicts(project, "HEAD", "HEAD~1")["three"] == "no more than between two seeds"
+    answer(project, "three", 300)
+    project.repro()
+    assert verdicts(project, "HEAD~1")["three"] == "became worse"
+    assert verdicts(project, "HEAD~2", "HEAD")["three"] == "became worse"  # no study in the one
+
+
+def test_the_seeds_of_another_recipe_do_not_count(project: Project) -> None:
+    replicate(project, "three", (6, 30, 60))  # none of them is the network that is there
+    answer(project, "three", 40)
+    project.repro()
+    assert verdicts(project, "HEAD")["three"] == "became worse"
 
 
 def test_networks_that_come_and_go(project: Project) -> None:

@@ -8,7 +8,15 @@ import pytest
 import scipy.stats
 
 from convdepth.errors import DataError
-from convdepth.significance import Paired, difference_interval, holm, mcnemar, mean_p, pair
+from convdepth.significance import (
+    Paired,
+    difference_interval,
+    holm,
+    mcnemar,
+    mean_p,
+    pair,
+    seed_range,
+)
 
 
 def answers(*predicted: int, labels: tuple[int, ...] = (1, 2, 3, 4)) -> pd.DataFrame:
@@ -110,6 +118,16 @@ def test_the_mean_over_seeds_and_images_holds_its_level(
     assert np.mean(np.array(found) < 0.05) < 0.07
     shifted = [mean_p(study + 5 * seed_spread + image_spread) or 0.0 for study in studies]
     assert np.mean(np.array(shifted) < 0.05) > 0.9
+
+
+def test_two_seeds_differ_by_so_much() -> None:
+    # Deviations 0.01 and 0.02, of two and of three seeds: pooled, the variance is
+    # (1 * 0.0001 + 2 * 0.0004) / 3 = 0.0003, and Student's t of three degrees of freedom 3.1824.
+    groups = [[0.9 - 0.01 / 2**0.5, 0.9 + 0.01 / 2**0.5], [0.93, 0.95, 0.97]]
+    assert seed_range(groups) == pytest.approx(3.182446 * (2 * 0.0003) ** 0.5, rel=1e-6)
+    assert seed_range([[0.9, 0.9]]) == 0
+    assert seed_range([[0.9], [0.8]]) is None
+    assert seed_range([]) is None
 
 
 def test_holm_by_hand() -> None:

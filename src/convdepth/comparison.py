@@ -1,25 +1,41 @@
 """Two states of the project, network by network: do their answers differ beyond chance?
 
 A state is a commit, or the workspace. What each network answered to each test image is among the
-results that DVC keeps, so that nothing has to be computed anew.
+results that DVC keeps, so that nothing has to be computed anew. Where the studies have other seeds
+of the same training, a difference has to be larger than theirs.
 """
 
 import io
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from convdepth.digests import md5_of
 from convdepth.errors import DataError, IntegrityError
-from convdepth.repository import LOCK, Output, find_commit, object_path, recorded_outputs
+from convdepth.replicates import rightness
+from convdepth.repository import (
+    LOCK,
+    STUDIES,
+    Output,
+    find_commit,
+    object_path,
+    read_recorded,
+    recorded_outputs,
+)
 from convdepth.scores import score
-from convdepth.significance import LEVEL, NO_EVIDENCE, Paired, holm, pair
+from convdepth.significance import LEVEL, NO_EVIDENCE, Paired, holm, pair, seed_range
 
 EVALUATION = "evaluate@"
 """What the names of the stages that write predictions begin with; the network follows."""
+
+REPLICATION = f"{STUDIES.as_posix()}:replicate@"
+"""The same of the stages of the studies that train with several seeds."""
+
+LIKE_SEEDS = "no more than between two seeds"
+"""The verdict where answers differ, but those of another seed would, too."""
 
 COLUMNS = ["index", "label", "predicted", "loss"]
 """What a table of predictions has, at least."""
@@ -34,11 +50,14 @@ class State:
         commit: Its 40 digits; None for the workspace.
         predictions: Of each network, the digest of its table, and the table; None in the place of
             a table that is not on this machine.
+        seeds: What other seeds answered, from the stage `replicate`, by network; where the studies
+            have not run, none.
     """
 
     label: str
     commit: str | None
     predictions: Mapping[str, tuple[str, bytes | None]]
+    seeds: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,12 +69,15 @@ class Change:
         verdict: In words, whether its answers differ.
         paired: The counts; None where there is nothing to count.
         p: That of the exact test, corrected for the number of networks that differ.
+        between_seeds: What 95 % of two trainings that differ in their seed alone do not exceed, 0
+            to 1; None where that is not known.
     """
 
     network: str
     verdict: str
     paired: Paired | None = None
     p: float | None = None
+    between_seeds: float | None = None
 
 
 def read_state(revision: str | None, cache: Path, project: Path = Path()) -> State:
@@ -78,7 +100,7 @@ def read_state(revision: str | None, cache: Path, project: Path = Path()) -> Sta
         if output.stage.startswith(EVALUATION) and output.cached
     }
     tables = {name: (out.md5, _read(out, project, cache)) for name, out in outputs.items()}
-    return State(revision or "workspace", commit, tables)
+    return State(revision or "workspace", commit, tables, _read_seeds(project, commit))
 
 
 def compare(before: State, after: State) -> list[Change]:
@@ -101,7 +123,7 @@ def compare(before: State, after: State) -> list[Change]:
     ]
     corrected = holm([paired.p for _, paired in differing])
     judged = {
-        change.network: replace(change, p=p, verdict=f"{_judge(paired, p)}{change.verdict}")
+        change.network: replace(change, p=p, verdict=f"{_judge(change, paired, p)}{change.verdict}")
         for (change, paired), p in zip(differing, corrected, strict=True)
     }
     return [judged.get(change.network, change) for change in changes]
@@ -169,7 +191,35 @@ def _compare(name: str, before: State, after: State) -> Change:
     paired = pair(*tables)
     if not paired.differing:
         return Change(name, "the same answers", paired)
-    return Change(name, _collapses(*tables), paired)
+    groups = [
+        rightness(seeds).mean(axis=1).tolist()
+        for state, table in zip((before, after), tables, strict=True)
+        if (seeds := _seeds_of(name, state, table)) is not None
+    ]
+    return Change(name, _collapses(*tables), paired, between_seeds=seed_range(groups))
+
+
+def _read_seeds(project: Path, commit: str | None) -> dict[str, pd.DataFrame]:
+    """Read what other seeds answered; whatever of it is not there or not whole is left out."""
+    try:
+        outputs = recorded_outputs(project, commit, STUDIES)
+    except DataError:
+        return {}
+    return {
+        output.stage.removeprefix(REPLICATION): pd.read_csv(io.BytesIO(content))
+        for output in outputs
+        if output.stage.startswith(REPLICATION) and output.path.endswith(".csv")
+        if (content := read_recorded(output, project, commit)) is not None
+    }
+
+
+def _seeds_of(name: str, state: State, table: pd.DataFrame) -> pd.DataFrame | None:
+    """Give the seeds of a network if its training is one of them, and not of another recipe."""
+    seeds = state.seeds.get(name)
+    if seeds is None or not seeds["label"].equals(table["label"]):
+        return None
+    is_one = any(seeds[column].equals(table["predicted"]) for column in seeds.columns[1:])
+    return seeds if is_one else None
 
 
 def _missing(label: str) -> str:
@@ -198,7 +248,9 @@ def _collapses(before: pd.DataFrame, after: pd.DataFrame) -> str:
     return ": it has learned nothing now" if has else ""
 
 
-def _judge(paired: Paired, p: float) -> str:
+def _judge(change: Change, paired: Paired, p: float) -> str:
     if p >= LEVEL:
         return NO_EVIDENCE
+    if change.between_seeds is not None and abs(paired.difference) <= change.between_seeds:
+        return LIKE_SEEDS
     return "improved" if paired.difference > 0 else "became worse"

@@ -35,12 +35,15 @@ METHODS = (
 
 CHANGES = Wording(
     ("network", "before", "after", "difference", "lost", "gained", "p", "verdict"),
-    f"{METHODS} Lost and gained: images that only the network before, or after, has right.",
+    f"{METHODS} Where the studies have its seeds, it counts only if it is more than 95 % of what "
+    "two of them differ by. Lost and gained: images that only the network before, or after, has "
+    "right.",
 )
 
 PAIRS = Wording(
     ("pair", "first", "second", "difference", "only first", "only second", "p", "verdict"),
-    f"{METHODS} Only first, only second: images that only this one of the two has right.",
+    f"{METHODS} What several seeds say together is in the studies. Only first, only second: images "
+    "that only this one of the two has right.",
 )
 
 
@@ -100,8 +103,8 @@ def describe(before: State, after: State, changes: Sequence[Change]) -> dict[str
     Returns:
         Of both states revision and commit; level; and for each network verdict, images,
         first_accuracy and second_accuracy (that is before and after), difference, low and high
-        (all -1 to 1), only_first and only_second (images), p and corrected_p. What cannot be
-        known is not there.
+        (all -1 to 1), between_seeds (see `Change`), only_first and only_second (images), p and
+        corrected_p. What cannot be known is not there.
     """
     return {
         "before": _name(before),
@@ -162,6 +165,8 @@ def _describe(change: Change) -> dict[str, object]:
     entry: dict[str, object] = {"verdict": change.verdict}
     if change.p is not None:
         entry["corrected_p"] = _rounded(change.p)
+    if change.between_seeds is not None:
+        entry["between_seeds"] = round(change.between_seeds, 6)
     if (paired := change.paired) is None:
         return entry
     low, high = paired.interval

@@ -138,6 +138,27 @@ def recorded_outputs(
     ]
 
 
+def read_recorded(
+    output: Output, project: Path = Path(), commit: str | None = None
+) -> bytes | None:
+    """Read a file that git keeps, as a ``dvc.lock`` records it.
+
+    Args:
+        output: What is recorded; no folder.
+        project: The root of the project.
+        commit: Of which the file is read; None for the one that lies there.
+
+    Returns:
+        Its content; None if there is none, or another one than is recorded.
+    """
+    if commit is not None:
+        content = _git("cat-file", "blob", f"{commit}:./{output.path}", project=project)
+    else:
+        path = project / output.path
+        content = path.read_bytes() if path.is_file() else None
+    return content if content is not None and md5_of(content) == output.md5 else None
+
+
 def find_commit(revision: str, project: Path = Path()) -> str:
     """Find the commit that a user means.
 

@@ -170,6 +170,24 @@ def mean_p(differences: NDArray[Any]) -> float | None:
     return float(2 * student.sf(abs(mean) / np.sqrt(square / values.size), freedom))
 
 
+def seed_range(groups: Sequence[Sequence[float]]) -> float | None:
+    """Bound how much two trainings differ that differ in nothing but their seed.
+
+    Args:
+        groups: The accuracies of several seeds, for one way of training or for several, which are
+            taken to vary alike.
+
+    Returns:
+        95 % of the differences of two are no larger, -1 to 1 (Student's t, for one more pair of
+        accuracies that are normal); None where no group has two seeds.
+    """
+    freedom = sum(len(group) - 1 for group in groups)
+    if not freedom:
+        return None
+    squares = sum(float(np.var(group)) * len(group) for group in groups)
+    return float(student.ppf(0.975, freedom) * math.sqrt(2 * squares / freedom))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct several p for being several (Holm 1979).
 
