@@ -1,8 +1,9 @@
 # `make` lists what there is. The first target that needs it creates the environment in .venv.
 
 PYTHON ?= python3
-# requirements-gpu.lock adds CUDA: make environment LOCK=requirements-gpu.lock
-LOCK ?= requirements.lock
+# requirements-gpu.lock adds CUDA: make environment LOCK=requirements-gpu.lock, from then on by itself
+CHOSEN := $(shell ls -t .venv/installed-* 2> /dev/null | head -1)
+LOCK ?= $(or $(CHOSEN:.venv/installed-%=%),requirements.lock)
 INSTALLED := .venv/installed-$(LOCK)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -15,7 +16,7 @@ export DO_NOT_TRACK := 1
 .PHONY: help environment repro fast studies tune ui deploy worker test test-real test-browser faults compare readme bench bench-gpu fast-recipe time-to-accuracy lint lock
 
 help:  ## List the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
 
 environment: $(INSTALLED)  ## Create or update .venv from the lock
 
@@ -90,8 +91,8 @@ RESOLVE := --universal --python-version 3.11 --generate-hashes --no-strip-extras
 	--no-emit-index-url --no-annotate --no-header --quiet
 
 $(INSTALLED): $(LOCK) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed, got $$($(PYTHON) --version). Try: make PYTHON=python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Python 3.11, 3.12 or 3.13 is needed, got $$($(PYTHON) --version). Try: make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(LOCK)
 	pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

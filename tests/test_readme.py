@@ -2,14 +2,18 @@
 
 import json
 import re
+import shlex
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from conftest import PROJECT
 from convdepth.errors import DataError
 from convdepth.params import read_params
-from convdepth.readme import pairs_table, results_table, seeds_table, update_readme
+from convdepth.readme import pairs_table, results_table, seeds_table, tuned_table, update_readme
 
 README = PROJECT / "README.md"
 METRICS = PROJECT / "metrics"
@@ -73,12 +77,25 @@ def test_several_seeds_are_told_or_that_there_are_none() -> None:
 
 def test_pairs_are_told_that_were_compared() -> None:
     entry = {"difference": -0.0029, "low": -0.005, "high": -0.0008, "verdict": "cnn1 is better"}
-    contrasts = {"pairs": {"cnn1 / cnn3": entry, "cnn1 / former": entry}}
-    table = pairs_table(contrasts, ["cnn1", "cnn3", "cnn5"])
+    pairs = {"cnn1 / cnn3": entry | {"corrected_p": 0.0123}}
+    pairs |= {"cnn1 / cnn5": entry | {"corrected_p": None}, "cnn1 / former": entry}
+    table = pairs_table(pairs, ["cnn1", "cnn3", "cnn5"])
     assert table.splitlines()[2:] == [
-        "| `cnn1` / `cnn3` | -0.29 | -0.50 to -0.08 | cnn1 is better |"
+        "| `cnn1` / `cnn3` | -0.29 | -0.50 to -0.08 | 0.012 | cnn1 is better |",
+        "| `cnn1` / `cnn5` | -0.29 | -0.50 to -0.08 | - | cnn1 is better |",
     ]
     assert len(pairs_table({}, ["cnn1", "cnn3"]).splitlines()) == 2
+
+
+def test_tuned_networks_are_told_with_what_they_gain() -> None:
+    accuracy = {"mean": 0.995, "standard_deviation": 0.0005, "low": 0.994, "high": 0.996}
+    tuned = {"cnn3": {"count": 5, "collapsed": 0, "accuracy": accuracy}}
+    gain = {"difference": 0.0058, "low": 0.003, "high": 0.008, "corrected_p": 0.00001}
+    table = tuned_table(tuned, {"cnn3": gain | {"verdict": "tuned is better"}}, ["cnn1", "cnn3"])
+    assert table.splitlines()[2:] == [
+        "| `cnn3` | **99.50 %** | 0.05 % | 0 of 5 | +0.58 | +0.30 to +0.80 | < 0.0001 | tuned is "
+        "better |"
+    ]
 
 
 def test_a_readme_without_the_marks_is_refused(tmp_path: Path) -> None:
@@ -98,6 +115,37 @@ def test_every_target_that_the_readme_names_exists() -> None:
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`?make ([a-z-]+)", README.read_text(encoding="utf-8")):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize(
+    ("program", "module"),
+    [("convdepth", "convdepth.cli"), ("python -m pipelines", "pipelines.__main__")],
+)
+def test_every_command_that_the_readme_shows_is_understood(program: str, module: str) -> None:
+    group: Any = typer.main.get_command(import_module(module).app)
+    shown = commands(program)
+    assert len(shown) > 3
+    for line in shown:
+        words = shlex.split(line.removeprefix(program))
+        parent = group.make_context(program, words)
+        name, command, rest = group.resolve_command(parent, words)
+        if rest:  # else the text may only name it
+            command.make_context(name, rest, parent)  # refuses what is missing or unknown
+
+
+def commands(program: str) -> list[str]:
+    """Give all that the README shows of a program, in blocks and in the text."""
+    text = README.read_text(encoding="utf-8").replace("\\\n", " ")
+    block = re.compile(r"^```.*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    lines = [
+        part.strip()
+        for found in block.findall(text)
+        for line in found.splitlines()
+        for part in line.partition("#")[0].split("&&")
+    ]
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", block.sub("", text))]
+    found = [each for each in dict.fromkeys([*lines, *spans]) if each.startswith(f"{program} ")]
+    return [each for each in found if not each.startswith(f"{program} -")]
 
 
 def test_every_file_that_the_readme_shows_exists() -> None:

@@ -28,6 +28,7 @@ app = typer.Typer(
 
 STAGES = "Stages, as dvc.yaml calls them"
 STUDIES = "Stages of studies/dvc.yaml"
+SEARCH = "Search"
 QUESTIONS = "Questions"
 HEALTH = "Health"
 
@@ -270,7 +271,7 @@ def collapse(
     _study("collapse", name, normalized, summary, checkpoints, params, studies)
 
 
-@app.command(rich_help_panel=STUDIES)
+@app.command(rich_help_panel=SEARCH)
 def tune(
     name: Name,
     normalized: Normalized,
@@ -297,10 +298,11 @@ def confirm(
     params: Params = PARAMS,
     studies: Studies = STUDY_PARAMS,
 ) -> None:
-    """Train the tuned networks with several seeds, and look at the test set once.
+    """Train the tuned networks with several seeds, and look at the test set.
 
-    Their settings are those of the section `tuned` of the studies' parameters. A stage that is
-    interrupted goes on after its last whole epoch.
+    Their settings are those of the section `tuned` of the studies' parameters. A network of which
+    nothing has changed is not trained again. A stage that is interrupted goes on after its last
+    whole epoch.
     """
     from convdepth.study_params import read_study_params
 

@@ -30,10 +30,13 @@ def update_readme(readme: Path, metrics: Path, notebook: Path, params: Path) -> 
     results = {name: _read_metrics(metrics / f"{name}.json", "dvc repro") for name in names}
     replicates = {name: _read_study(metrics / "replicates" / f"{name}.json") for name in names}
     contrasts = _read_study(metrics / "studies" / "contrasts.json")
+    tuned = _read_study(metrics / "tuned" / "summary.json").get("networks", {})
     tables = {
         "results": results_table(results),
         "seeds": seeds_table(replicates),
-        "pairs": pairs_table(contrasts, names),
+        "pairs": pairs_table(contrasts.get("pairs", {}), names),
+        "tuned": tuned_table(tuned, contrasts.get("gains", {}).get("networks", {}), names),
+        "tuned_pairs": pairs_table(contrasts.get("tuned", {}).get("pairs", {}), names),
         "claims": claims_table(records),
     }
     text = readme.read_text(encoding="utf-8")
@@ -96,28 +99,63 @@ def _seeds_row(name: str, found: dict[str, Any]) -> list[str]:
     ]
 
 
-def pairs_table(contrasts: dict[str, Any], names: Sequence[str]) -> str:
+def pairs_table(pairs: Mapping[str, Any], names: Sequence[str]) -> str:
     """Make a Markdown table of which networks differ, over their seeds and the images.
 
     Args:
-        contrasts: From the stage `contrast`; empty where it has not run.
+        pairs: From the stage `contrast`; empty where it has not run.
         names: The networks in order.
 
     Returns:
         One row per pair that was compared; differences in percentage points.
     """
-    pairs: dict[str, Any] = contrasts.get("pairs", {})
     rows = [
         [
             f"`{first}` / `{second}`",
             _points(found["difference"]),
-            f"{_points(found['low'])} to {_points(found['high'])}",
-            found["verdict"],
+            *_judged(found),
         ]
         for first, second in itertools.combinations(names, 2)
         if (found := pairs.get(f"{first} / {second}"))
     ]
-    return _table(["pair", "second less first, points", "95 % interval", "verdict"], rows)
+    return _table(["pair", "second less first, points", "95 % interval", "p", "verdict"], rows)
+
+
+def tuned_table(tuned: Mapping[str, Any], gains: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Make a Markdown table of what tuning does to each network.
+
+    Args:
+        tuned: From the stage `confirm`; empty where nothing is tuned.
+        gains: From the stage `contrast`, of the same networks.
+        names: The networks in order.
+
+    Returns:
+        One row per tuned network; accuracies in percent, differences in percentage points.
+    """
+    rows = [
+        [
+            f"`{name}`",
+            f"**{_percent(tuned[name]['accuracy']['mean'])}**",
+            _percent(tuned[name]["accuracy"]["standard_deviation"]),
+            f"{tuned[name]['collapsed']} of {tuned[name]['count']}",
+            _points(gains[name]["difference"]),
+            *_judged(gains[name]),
+        ]
+        for name in names
+        if name in tuned and name in gains
+    ]
+    header = [
+        "network", "tuned: mean test accuracy", "sd", "collapsed", "gain, points", "95 % interval",
+        "p", "verdict",
+    ]  # fmt: skip
+    return _table(header, rows)
+
+
+def _judged(found: Mapping[str, Any]) -> list[str]:
+    """Give the interval of a difference, its corrected p, and the verdict."""
+    p = found["corrected_p"]
+    words = "-" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+    return [f"{_points(found['low'])} to {_points(found['high'])}", words, found["verdict"]]
 
 
 def claims_table(records: dict[str, Record]) -> str:

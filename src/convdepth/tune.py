@@ -1,8 +1,8 @@
-"""The stage `tune`: search for settings with which a network does better on held-out images.
+"""The search `tune`: for settings with which a network does better on held-out images.
 
 After the notebook's own settings, and those that the parameters give, Optuna's tree-structured
-Parzen estimator proposes (Bergstra et al. 2011), and a trial that is worse
-than the median of the others was at the same epoch ends early. The test set is not looked at.
+Parzen estimator proposes (Bergstra et al. 2011), and a trial that is worse than the median of the
+others was at the same epoch ends early. The test set is not looked at.
 
 What a trial proposes follows from the trials before it, and these from their bytes. So an
 interrupted search is simply made again: each trial that had ended is read, and not trained.
@@ -30,7 +30,7 @@ from convdepth.training_data import read_training_data
 from convdepth.tuning import apply, settings_of, suggest
 
 GRACE = 2
-"""Epochs in which no trial is ended."""
+"""The first epoch after which a trial may be ended."""
 
 RECORD = "finished.json"
 """What became of a trial, in a folder of its own, until the whole search has ended."""
