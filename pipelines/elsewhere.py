@@ -9,13 +9,12 @@ from pathlib import Path
 
 from prefect.logging import get_run_logger
 
+from convdepth.checks_environment import installed_lock
 from convdepth.errors import MachineError
 from pipelines.execution import FlowError
 from pipelines.places import place
 from pipelines.remotes import fetch_results, push_results
 from pipelines.stages import Options, stage_environment
-
-LOCK_OF_PACKAGES = "requirements.lock"
 
 
 @dataclass(frozen=True)
@@ -99,9 +98,11 @@ def require_gpu_here() -> str:
 
 def _require_packages(folder: Path, root: Path) -> None:
     """Refuse to run code with other packages than those that it was locked with."""
-    wanted, installed = (each / LOCK_OF_PACKAGES for each in (folder, root))
+    lock = installed_lock()
+    wanted, installed = (each / lock for each in (folder, root))
     if wanted.exists() and installed.exists() and wanted.read_bytes() != installed.read_bytes():
         raise MachineError(
-            f"the commit has another {LOCK_OF_PACKAGES} than {root}, from which the packages here "
-            "were installed. `git pull && make environment` there, then start the worker again."
+            f"the commit has another {lock} than {root}, from which the packages here were "
+            f"installed. `git pull && make environment LOCK={lock}` there, then start the worker "
+            "again."
         )

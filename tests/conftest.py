@@ -48,7 +48,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def params_text() -> str:
     """The project's own ``params.yaml``."""
     return (PROJECT / "params.yaml").read_text(encoding="utf-8")
@@ -80,8 +80,13 @@ architectures:
 @pytest.fixture
 def tiny_params(tmp_path: Path, params_text: str) -> Path:
     """A ``params.yaml`` with one tiny network, which trains in seconds, and two epochs."""
+    return write_tiny_params(tmp_path, params_text)
+
+
+def write_tiny_params(folder: Path, params_text: str) -> Path:
+    """Write what `tiny_params` gives, for fixtures that are made once for several tests."""
     recipe = params_text[: params_text.index("# One entry is one network")]
-    path = tmp_path / "params.yaml"
+    path = folder / "params.yaml"
     path.write_text(recipe.replace("epochs: 12", "epochs: 2") + TINY, encoding="utf-8")
     return path
 

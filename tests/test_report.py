@@ -194,12 +194,19 @@ def test_charts_hold_the_accuracies(inputs: Inputs) -> None:
     assert found
     charts = json.loads(found[1])["charts"]
     traces = charts["curves-val-accuracy"]["data"]
-    mean = traces[-2]
+    mean = next(each for each in traces if "tiny, mean of" in each["hovertext"][0])
     assert mean["meta"] == "tiny"
     replicates = json.loads((inputs.folder / "replicates" / "tiny.json").read_text())
     last = [run["curves"]["val_accuracy"][-1] for run in replicates["runs"]]
     assert mean["hovertext"][-1].endswith(f"epoch 4: {100 * np.mean(last):.2f} %")
     assert mean["y"][-1] == pytest.approx(1 - np.mean(last))
+    records = json.loads((inputs.folder / "notebook.json").read_text())
+    recorded = [each for each in traces if ", notebook," in each["hovertext"][0]]
+    assert [each["meta"] for each in recorded] == list(records)
+    for each in recorded:
+        shown = [text.rpartition(": ")[2] for text in each["hovertext"]]
+        epochs = records[each["meta"]]["epochs"]
+        assert shown == [f"{100 * epoch['val_accuracy']:.2f} %" for epoch in epochs]
 
 
 def test_the_hardest_images_are_shown_with_all_answers(inputs: Inputs) -> None:
@@ -214,7 +221,7 @@ def test_the_hardest_images_are_shown_with_all_answers(inputs: Inputs) -> None:
 def test_models_are_found_by_the_digest_of_their_files(inputs: Inputs) -> None:
     (inputs.folder / "models" / "tiny.keras").write_bytes(b"a model")
     digest = hashlib.md5(b"a model").hexdigest()
-    assert f"git log -S{digest} -- dvc.lock" in build(inputs)
+    assert f"git log --reverse -S{digest} -- dvc.lock" in build(inputs)
 
 
 def test_a_model_from_a_cache_has_no_numeric_class(inputs: Inputs) -> None:

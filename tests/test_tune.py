@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import PROJECT
+from conftest import PROJECT, write_tiny_params
 from convdepth import tune as tune_module
 from convdepth.errors import ParameterError
 from convdepth.images import SPLITS, array_paths, read_split, write_split
@@ -22,6 +22,10 @@ TRIALS, EPOCHS = 6, 4
 
 @pytest.fixture
 def studies(tmp_path: Path) -> Path:
+    return write_studies(tmp_path)
+
+
+def write_studies(folder: Path) -> Path:
     text = (PROJECT / "studies" / "params.yaml").read_text(encoding="utf-8")
     for old, new in {
         "trials: 9": f"trials: {TRIALS}",
@@ -31,9 +35,19 @@ def studies(tmp_path: Path) -> Path:
     }.items():
         assert old in text
         text = text.replace(old, new)
-    path = tmp_path / "studies.yaml"
+    path = folder / "studies.yaml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def searched(
+    params_text: str, normalized: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], Path]:
+    """What a whole search found, and its folder."""
+    folder = tmp_path_factory.mktemp("searched")
+    params = write_tiny_params(folder, params_text)
+    return tune(params, write_studies(folder), normalized, folder), folder
 
 
 def tune(params: Path, studies: Path, normalized: Path, folder: Path) -> dict[str, Any]:
@@ -50,9 +64,9 @@ def tune(params: Path, studies: Path, normalized: Path, folder: Path) -> dict[st
 
 
 def test_a_search_has_its_budget_and_names_the_best(
-    tiny_params: Path, studies: Path, normalized: Path, tmp_path: Path
+    searched: tuple[dict[str, Any], Path], studies: Path
 ) -> None:
-    found = tune(tiny_params, studies, normalized, tmp_path)
+    found, folder = searched
     assert [trial["trial"] for trial in found["trials"]] == list(range(TRIALS))
     assert found["notebook"] == found["trials"][0]
     assert found["notebook"]["settings"]["dropout_scale"] == 1
@@ -64,13 +78,11 @@ def test_a_search_has_its_budget_and_names_the_best(
     assert all(len(trial["accuracies"]) == EPOCHS for trial in whole)
     assert found["best"]["accuracy"] == max(trial["accuracy"] for trial in whole)
     assert found["best"] in found["trials"]
-    assert not (tmp_path / "checkpoints").exists()
+    assert not (folder / "checkpoints").exists()
 
 
-def test_what_is_clearly_worse_than_most_ends_early(
-    tiny_params: Path, studies: Path, normalized: Path, tmp_path: Path
-) -> None:
-    found = tune(tiny_params, studies, normalized, tmp_path)
+def test_what_is_clearly_worse_than_most_ends_early(searched: tuple[dict[str, Any], Path]) -> None:
+    found, _ = searched
     early = [trial for trial in found["trials"] if trial["ended_early"]]
     assert early, "the settings of this test no longer lead to a trial that is ended"
     for trial in early:
@@ -86,12 +98,13 @@ def test_what_is_clearly_worse_than_most_ends_early(
 
 
 def test_an_interrupted_search_trains_no_whole_trial_again_and_ends_the_same(
+    searched: tuple[dict[str, Any], Path],
     tiny_params: Path,
     studies: Path,
     normalized: Path,
     tmp_path: Path,
 ) -> None:
-    expected = tune(tiny_params, studies, normalized, tmp_path / "whole")
+    expected, _ = searched
     second_trial = EPOCHS + 3
     with counted_epochs(interrupted=second_trial), pytest.raises(KeyboardInterrupt):
         tune(tiny_params, studies, normalized, tmp_path / "torn")
@@ -102,9 +115,13 @@ def test_an_interrupted_search_trains_no_whole_trial_again_and_ends_the_same(
 
 
 def test_the_test_set_has_no_say(
-    tiny_params: Path, studies: Path, normalized: Path, tmp_path: Path
+    searched: tuple[dict[str, Any], Path],
+    tiny_params: Path,
+    studies: Path,
+    normalized: Path,
+    tmp_path: Path,
 ) -> None:
-    expected = tune(tiny_params, studies, normalized, tmp_path / "one")
+    expected, _ = searched
     other = tmp_path / "other"
     for split in SPLITS:
         images, labels = read_split(normalized, split)

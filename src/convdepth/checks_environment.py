@@ -33,7 +33,7 @@ def check_python(project: Path) -> list[Finding]:
 
 def check_packages(project: Path) -> list[Finding]:
     """Compare the installed packages with the lock that they were installed from."""
-    lock = project / _installed_lock()
+    lock = project / installed_lock()
     required = list(_read_requirements(lock))
     wrong = [found for found in map(_compare, required) if found]
     if not wrong:
@@ -64,7 +64,7 @@ def check_gpu(_project: Path) -> list[Finding]:
     return findings
 
 
-def _installed_lock() -> str:
+def installed_lock() -> str:
     """Name the lock that the environment was made from: `make` leaves a file of its name there."""
     marks = Path(sys.prefix).glob("installed-*.lock")
     newest = max(marks, key=lambda mark: mark.stat().st_mtime, default=Path(f"installed-{LOCK}"))

@@ -406,7 +406,7 @@ def tabulate_models(results: Results) -> Table:
         [
             _name(network),
             Cell(network.model_md5, is_code=True),
-            Cell(f"git log -S{network.model_md5} -- dvc.lock", is_code=True),
+            Cell(f"git log --reverse -S{network.model_md5} -- dvc.lock", is_code=True),
         ]
         for network in results.networks
     ]
