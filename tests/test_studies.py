@@ -36,7 +36,21 @@ SMALL = {
     "collapse.epochs": 1,
     "collapse.signal_images": 20,
     "collapse.masks": 3,
-    "tuned.settings": {},
+    "tuned.epochs": 1,
+    "tuned.precision": "float32",
+    "tuned.settings": {
+        "tiny": {
+            "learning_rate": 0.002,
+            "schedule": "one_cycle",
+            "weight_decay": 0.01,
+            "label_smoothing": 0.02,
+            "shift": 0.1,
+            "rotation": 0.02,
+            "zoom": 0.1,
+            "dropout_scale": 0.5,
+            "batch_normalization": True,
+        }
+    },
 }
 
 
@@ -67,6 +81,7 @@ def test_the_first_run_is_that_of_the_pipeline(studied: Project, name: str) -> N
 def test_each_study_is_of_all_networks(studied: Project) -> None:
     found = json.loads((studied.folder / "metrics/studies/contrasts.json").read_text())
     assert list(found["pairs"]) == ["tiny / small"]
+    assert list(found["gains"]["networks"]) == ["tiny"]
     folder = studied.folder / "metrics" / "studies" / "collapse"
     assert {path.stem for path in folder.glob("*.json")} == set(NAMES)
     assert (studied.folder / "metrics" / "report" / "index.html").is_file()
@@ -79,7 +94,9 @@ def test_a_changed_network_runs_its_own_study_alone(studied: Project, tmp_path: 
     project.edit_params({"architectures.small.head.units": 8})
     planned = stages_run(project.run("dvc", "repro", "--dry", "train@small"))
     assert planned == ["train@small"]
-    ran = stages_run(project.run("dvc", "repro", STUDIES))
+    output = project.run("dvc", "repro", STUDIES)
+    ran = stages_run(output)
+    assert "tiny tuned: nothing has changed" in output
     assert set(ran) == {
         *("train@small", "evaluate@small", "plot"),
         *(f"{STUDIES}:{stage}@small" for stage in EACH),
