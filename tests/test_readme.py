@@ -85,6 +85,8 @@ def test_pairs_are_told_that_were_compared() -> None:
         "| `cnn1` / `cnn5` | -0.29 | -0.50 to -0.08 | - | cnn1 is better |",
     ]
     assert len(pairs_table({}, ["cnn1", "cnn3"]).splitlines()) == 2
+    nothing = {"cnn1 / cnn3": entry | {"difference": -0.00002, "corrected_p": 1.0}}
+    assert "| +0.00 | -0.50 to -0.08 | 1 |" in pairs_table(nothing, ["cnn1", "cnn3"])
 
 
 def test_tuned_networks_are_told_with_what_they_gain() -> None:

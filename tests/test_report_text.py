@@ -756,7 +756,7 @@ def test_what_tuned_networks_cost_is_weighed_by_their_own_verdicts() -> None:
     accuracies = {"a": 0.995, "b": 0.991}
     same = dict.fromkeys(names, NO_EVIDENCE)
     assert tuning.say_tuned_costs(tune(plain, accuracies, same, {"a / b": "a"})) == (
-        "Among the tuned networks: No network is beaten, by the verdicts, by one with fewer FLOP "
+        "Among the tuned networks: no network is beaten, by the verdicts, by one with fewer FLOP "
         "per image. With fewer parameters and better accuracy, by the verdicts: b is beaten by a."
     )
     assert tuning.say_tuned_costs(tune(plain, {"a": 0.995}, {"a": NO_EVIDENCE}, {})) == ""

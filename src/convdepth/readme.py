@@ -207,7 +207,7 @@ def _percent(share: float | None) -> str:
 
 
 def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f}"
+    return f"{round(100 * difference, 2) + 0:+.2f}"  # + 0, since -0.00 is none
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

@@ -503,7 +503,8 @@ def _curve_cell(curve: Sequence[float], epoch: int, place: int) -> Cell:
 
 
 def _signed(difference: float) -> str:
-    return f"{100 * difference:+.2f}".replace("-", "\N{MINUS SIGN}")
+    shown = round(100 * difference, 2) + 0  # + 0, since -0.00 is none
+    return f"{shown:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _p(value: float) -> str:

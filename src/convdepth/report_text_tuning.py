@@ -71,8 +71,8 @@ def say_tuned_costs(results: Results) -> str:
         )
         for kind in ("flop", "parameters")
     }
-    said = [say_beaten(found, kind) for kind, found in beaten.items()]
-    return f"Among the tuned networks: {' '.join(said)}"
+    text = " ".join(say_beaten(found, kind) for kind, found in beaten.items())
+    return f"Among the tuned networks: {text[0].lower()}{text[1:]}"
 
 
 def _say_best(tuned: list[tuple[Network, TunedNetwork]]) -> str:
