@@ -35,12 +35,14 @@ def grad_cam(network: keras.Model, images: Images) -> NDArray[np.float32]:
 
     Args:
         network: Trained.
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
+        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0; there may be none.
 
     Returns:
         ``(n, 28, 28)``, float32, 0.0 to 1.0, the highest of each image 1; all 0 where nothing
         speaks for the answer.
     """
+    if not len(images):  # Keras's layers do not take an empty batch
+        return np.zeros((0, *IMAGE_SHAPE[:2]), np.float32)
     front, back = _split(network)
     softmax = network.layers[-1]
     maps = front(tf.convert_to_tensor(images), training=False)
