@@ -12,7 +12,7 @@ from rich.table import Table
 from convdepth.comparison import Change, State, compare, compare_networks, read_state
 from convdepth.markdown import markdown_table
 from convdepth.repository import cache_folder
-from convdepth.significance import LEVEL, Paired
+from convdepth.significance import LEVEL, Paired, rounded_p
 
 
 class Wording(NamedTuple):
@@ -164,7 +164,7 @@ def show_p(p: float) -> str:
 def _describe(change: Change) -> dict[str, object]:
     entry: dict[str, object] = {"verdict": change.verdict}
     if change.p is not None:
-        entry["corrected_p"] = _rounded(change.p)
+        entry["corrected_p"] = rounded_p(change.p)
     if change.between_seeds is not None:
         entry["between_seeds"] = round(change.between_seeds, 6)
     if (paired := change.paired) is None:
@@ -179,12 +179,8 @@ def _describe(change: Change) -> dict[str, object]:
         "high": round(high, 6),
         "only_first": paired.only_first,
         "only_second": paired.only_second,
-        "p": _rounded(paired.p),
+        "p": rounded_p(paired.p),
     }
-
-
-def _rounded(p: float) -> float:
-    return float(f"{p:.6g}")
 
 
 def _print(

@@ -20,7 +20,7 @@ from convdepth.errors import DataError
 from convdepth.files import write_json
 from convdepth.params import read_params
 from convdepth.replicates import read_answers, rightness
-from convdepth.significance import LEVEL, NO_EVIDENCE, Paired, holm, mean_p, pair
+from convdepth.significance import LEVEL, NO_EVIDENCE, Paired, holm, mean_p, pair, rounded_p
 from convdepth.tuned import read_tuned_answers
 
 
@@ -149,8 +149,8 @@ def _judge(pairs: Mapping[str, tuple[str, str, NDArray[np.int8]]]) -> dict[str, 
         winner = second if differences.mean() > 0 else first
         judged[name] = {
             **_over_seeds(differences),
-            "p": None if p is None else _rounded(p),
-            "corrected_p": None if p is None else _rounded(corrected_p),
+            "p": None if p is None else rounded_p(p),
+            "corrected_p": None if p is None else rounded_p(corrected_p),
             "verdict": f"{winner} is better" if corrected_p < LEVEL else NO_EVIDENCE,
         }
     return judged
@@ -180,10 +180,6 @@ def _describe(test: Paired, corrected: float) -> dict[str, Any]:
         "difference": round(test.difference, 6),
         "only_first": test.only_first,
         "only_second": test.only_second,
-        "p": _rounded(test.p),
-        "corrected_p": _rounded(corrected),
+        "p": rounded_p(test.p),
+        "corrected_p": rounded_p(corrected),
     }
-
-
-def _rounded(p: float) -> float:
-    return float(f"{p:.6g}")

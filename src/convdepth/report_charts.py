@@ -334,9 +334,14 @@ def draw_costs(results: Results) -> list[Chart]:
     charts = []
     for kind, attribute, words in kinds:
         points = [
-            _Priced(each, each.replicates.accuracy, cost, not has_tuned, "")
+            _Priced(
+                each,
+                each.replicates.accuracy,
+                getattr(each.architecture, attribute),
+                not has_tuned,
+                "",
+            )
             for each in able
-            for cost in [getattr(each.architecture, attribute)]
         ]
         points += [
             _Priced(each, each.tuned.accuracy, getattr(each.tuned.cost, kind), True, "tuned, ")

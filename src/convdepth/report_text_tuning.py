@@ -48,8 +48,7 @@ def say_tuned_depth(results: Results) -> str:
     pairs = of_different_depth(tuned_verdicts(results))
     if not pairs:
         return "There are no two tuned networks of different depth, so nothing is said about it."
-    text = weigh_depth(pairs)
-    return f"Among the tuned networks: {text[0].lower()}{text[1:]}"
+    return _among_tuned(weigh_depth(pairs))
 
 
 def say_precision(results: Results) -> str:
@@ -71,7 +70,10 @@ def say_tuned_costs(results: Results) -> str:
         )
         for kind in ("flop", "parameters")
     }
-    text = " ".join(say_beaten(found, kind) for kind, found in beaten.items())
+    return _among_tuned(" ".join(say_beaten(found, kind) for kind, found in beaten.items()))
+
+
+def _among_tuned(text: str) -> str:
     return f"Among the tuned networks: {text[0].lower()}{text[1:]}"
 
 

@@ -188,6 +188,15 @@ def seed_range(groups: Sequence[Sequence[float]]) -> float | None:
     return float(student.ppf(0.975, freedom) * math.sqrt(2 * squares / freedom))
 
 
+def rounded_p(p: float) -> float:
+    """Round a p to six digits that count, as the result files have it.
+
+    Args:
+        p: 0 to 1.
+    """
+    return float(f"{p:.6g}")
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct several p for being several (Holm 1979).
 
