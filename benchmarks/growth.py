@@ -4,6 +4,8 @@ Writes ``benchmarks/results/growth.json``, and the tables in ``benchmarks/README
 """
 
 import argparse
+import math
+import random
 import statistics
 import sys
 import time
@@ -29,6 +31,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     result = {
         "machine": describe_machine(),
+        "rounds": rounds,
         "images": _by_images(rounds),
         "networks": _by_networks(rounds),
         "jobs": _by_jobs(rounds),
@@ -50,18 +53,22 @@ def _by_images(rounds: int) -> dict[str, Any]:
         count: statistics.median(sample[NETWORK]["seconds"] for sample in samples[str(count)])
         for count in counts
     }
-    return _line(medians)
+    return _line(medians, "image", counts)
 
 
 def _by_networks(rounds: int) -> dict[str, Any]:
-    """Time whole trainings, starts and imports included, two at a time."""
-    medians = {}
-    for count in NETWORKS:
-        pieces = {f"network {number}": _command(1280) for number in range(count)}
-        medians[count] = statistics.median(
-            _wall(Arm(f"{count}", pieces, jobs=2)) for _ in range(rounds)
-        )
-    return _line(medians)
+    """Time short trainings, starts and imports included, two at a time.
+
+    So an odd one takes about as long as a pair, and the line is one over pairs.
+    """
+    seconds: dict[int, list[float]] = {count: [] for count in NETWORKS}
+    for number in range(rounds):
+        for count in random.sample(NETWORKS, len(NETWORKS)):
+            pieces = {f"network {piece}": _command(1280) for piece in range(count)}
+            seconds[count].append(_wall(Arm(f"{count}", pieces, jobs=2)))
+            print(f"round {number + 1}/{rounds}  {count} networks: {seconds[count][-1]:.1f} s")
+    medians = {count: statistics.median(each) for count, each in seconds.items()}
+    return _line(medians, "pair", [math.ceil(count / 2) for count in medians])
 
 
 def _by_jobs(rounds: int) -> dict[str, Any]:
@@ -88,13 +95,14 @@ def _wall(arm: Arm) -> float:
     return time.perf_counter() - started
 
 
-def _line(seconds: Mapping[int, float]) -> dict[str, Any]:
-    """Fit a straight line, and tell how far the points are from it."""
-    x, y = np.array(list(seconds)), np.array(list(seconds.values()))
-    slope, constant = np.polyfit(x, y, 1)
-    off = np.abs(slope * x + constant - y).max() / y.max()
+def _line(seconds: Mapping[int, float], unit: str, sizes: Sequence[int]) -> dict[str, Any]:
+    """Fit a straight line over the sizes, in units, and tell how far the points are from it."""
+    y = np.array(list(seconds.values()))
+    slope, constant = np.polyfit(sizes, y, 1)
+    off = np.abs(slope * np.array(sizes) + constant - y).max() / y.max()
     return {
         "seconds": {str(each): round(value, 3) for each, value in seconds.items()},
+        "unit": unit,
         "slope": float(f"{slope:.4g}"),
         "constant": round(float(constant), 3),
         "largest_deviation": round(float(off), 4),
@@ -110,8 +118,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         lines += [f"| {count} | {seconds:.2f} |" for count, seconds in found["seconds"].items()]
         lines += [
             "",
-            f"A line of {found['constant']:.2f} s and {found['slope']:.3g} s for each, off by at "
-            f"most {found['largest_deviation']:.1%} of the largest.",
+            f"A line of {found['constant']:.2f} s and {found['slope']:.3g} s for each "
+            f"{found['unit']}, off by at most {found['largest_deviation']:.1%} of the largest.",
             "",
         ]
     lines += ["| trainings at once | images per second, all together |", "|--:|--:|"]
@@ -119,7 +127,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         f"| {jobs} | {speed:,} |" for jobs, speed in result["jobs"]["images_per_second"].items()
     ]
     machine = result["machine"]
-    return [*lines, "", f"`{NETWORK}`, float32; {machine['cores']} cores, {machine['cpu']}."]
+    where = f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds."
+    return [*lines, "", f"`{NETWORK}`, float32; {where}"]
 
 
 if __name__ == "__main__":

@@ -11,14 +11,21 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER / "README.md"
 
+CPU_INFO = Path("/proc/cpuinfo")
+"""Where Linux tells of the CPU."""
+
 
 def describe_machine() -> dict[str, str | int]:
-    """Give the CPU, its number of cores, and the version of Python."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))
-        cpu = found.group(1) if found else cpu
+    """Give the CPU, its number of cores, and the version of Python.
+
+    The name of a virtual machine's CPU may be that of many, so family and model are told as well.
+    """
+    text = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""
+    # The same for each core; Linux has such lines for x86 alone.
+    told = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", text, re.MULTILINE))
+    cpu = told.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in told and "model" in told:
+        cpu = f"{cpu} (family {told['cpu family']}, model {told['model']})"
     return {"cpu": cpu, "cores": os.cpu_count() or 0, "python": platform.python_version()}
 
 

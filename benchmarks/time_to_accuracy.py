@@ -2,10 +2,10 @@
 
 Each network that learns is trained with several seeds by three recipes: the notebook's in float32,
 whose trainings are those of the studies (``metrics/replicates``), in bfloat16, and the preset
-`fast`. Told are the epochs until the test accuracy first reaches
-what the notebook recorded, for how many seeds it does, and what the last epoch has. Seconds follow
-from those of an epoch in ``results/training_speed.json``, which were measured side by side: an
-epoch of the notebook's code has the same recipe as ours in float32, and so needs as many.
+`fast`. Told are the epochs until the test accuracy first reaches what the notebook recorded, for
+how many seeds it does, and what the last epoch has. Seconds follow from those of an epoch in
+``results/training_speed.json``, which were measured side by side: the notebook's code has the same
+recipe as ours in float32, and so needs as many epochs.
 
 Nothing is selected here: the recipes are fixed before. What was trained before is not trained
 again. Writes ``benchmarks/results/time_to_accuracy.json``, and the table in
@@ -35,9 +35,8 @@ COLLAPSED = 0.5
 ARMS = {NOTEBOOK: "float32", OURS: "float32", MIXED: "bfloat16", FAST: "fast"}
 """The arms of `training_speed`, each with its recipe."""
 
-LIKE_FAST = MIXED
-"""An arm whose epochs have the batch size and the precision of the preset, for its seconds."""
-
+SECONDS = {"seconds": "epoch_seconds", "seconds_by_fastest": "fastest_epoch_seconds"}
+"""What is computed from which of the seconds of an epoch in ``results/training_speed.json``."""
 
 STORE = FOLDER / "results" / "accuracy_trainings.json"
 
@@ -47,27 +46,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--no-training", action="store_true", help="only what was trained before")
     arguments = parser.parse_args()
-    params, recorded = read_params(PARAMS), _recorded()
-    recipes: Mapping[str, Mapping[str, Any]] = {
-        "bfloat16": {"precision": "mixed_bfloat16"},
-        "fast": params.presets["fast"].model_dump(exclude_unset=True),
+    recorded = _recorded()
+    accuracies = {
+        "float32": {name: _replicates(name) for name in recorded},
+        **_train(list(recorded), only_known=arguments.no_training),
     }
-    costliest_first = sorted(recorded, key=lambda name: -params.architectures[name].flop)
-    trainings = {
-        (recipe, name, seed): Training(name, {**changes, "seed": seed})
-        # The quickest recipe first: an interrupted run has most of what it can have.
-        for (recipe, changes), seed, name in product(
-            reversed(recipes.items()), SEEDS, costliest_first
-        )
-    }
-    reached = run_trainings(() if arguments.no_training else trainings.values(), STORE)
-    accuracies = {"float32": {name: _replicates(name) for name in recorded}}
-    for recipe in recipes:
-        keys = {name: [trainings[recipe, name, seed].key for seed in SEEDS] for name in recorded}
-        accuracies[recipe] = {
-            name: [reached[key] for key in found if key in reached] for name, found in keys.items()
-        }
-    result = {
+    result: dict[str, Any] = {
         "machine": describe_machine(),
         "recorded": recorded,
         "epochs": {
@@ -82,7 +66,37 @@ def main() -> None:
             for recipe, networks in accuracies.items()
         },
     }
-    record("time_to_accuracy", {**result, "seconds": _seconds(result["epochs"])}, table)
+    speed = json.loads((FOLDER / "results" / "training_speed.json").read_text(encoding="utf-8"))
+    for key, epochs in SECONDS.items():
+        result[key] = _seconds(result["epochs"], speed[epochs], speed["jobs"])
+    record("time_to_accuracy", result, table)
+
+
+def _train(names: Sequence[str], only_known: bool) -> dict[str, dict[str, list[list[float]]]]:
+    """Train what is not trained yet; give, by recipe and network, the accuracies of each seed."""
+    params = read_params(PARAMS)
+    # The quickest recipe first: an interrupted run has most of what it can have.
+    recipes: Mapping[str, Mapping[str, Any]] = {
+        "fast": params.presets["fast"].model_dump(exclude_unset=True),
+        "bfloat16": {"precision": "mixed_bfloat16"},
+    }
+    costliest_first = sorted(names, key=lambda name: -params.architectures[name].flop)
+    trainings = {
+        (recipe, name, seed): Training(name, {**changes, "seed": seed})
+        for (recipe, changes), seed, name in product(recipes.items(), SEEDS, costliest_first)
+    }
+    reached = run_trainings(() if only_known else trainings.values(), STORE)
+    return {
+        recipe: {
+            name: [
+                reached[key]
+                for seed in SEEDS
+                if (key := trainings[recipe, name, seed].key) in reached
+            ]
+            for name in names
+        }
+        for recipe in reversed(recipes)
+    }
 
 
 def _replicates(name: str) -> list[list[float]]:
@@ -126,15 +140,21 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "in parentheses how many of them did; then mean and standard deviation at the end.",
         "",
     ]
-    lines += ["| | seconds for all three | times as fast |", "|---|--:|--:|"]
-    base = result["seconds"][NOTEBOOK]
+    lines += [
+        "| | seconds for all three | times as fast | by the fastest epochs |",
+        "|---|--:|--:|--:|",
+    ]
     for arm, seconds in result["seconds"].items():
         is_trained = all(result["epochs"][ARMS[arm]].values())
         missing = "not reached" if is_trained else "not trained yet"
-        shown = f"{seconds:.0f} s" if seconds else missing
-        ratio = f"{base / seconds:.1f}" if base and seconds else ""
-        lines.append(f"| {arm} | {shown} | {ratio} |")
+        ratios = " | ".join(_times_as_fast(result[key], arm) for key in SECONDS)
+        lines.append(f"| {arm} | {f'{seconds:.0f} s' if seconds else missing} | {ratios} |")
     return lines
+
+
+def _times_as_fast(seconds: Mapping[str, float | None], arm: str) -> str:
+    base, other = seconds[NOTEBOOK], seconds[arm]
+    return f"{base / other:.1f}" if base and other else ""
 
 
 def _cell(epochs: Sequence[int | None], last: Sequence[float]) -> str:
@@ -153,17 +173,19 @@ def _recorded() -> dict[str, float]:
     return {name: each for name, each in accuracies.items() if each > COLLAPSED}
 
 
-def _seconds(epochs: Mapping[str, Mapping[str, list[int | None]]]) -> dict[str, float | None]:
+def _seconds(
+    epochs: Mapping[str, Mapping[str, list[int | None]]],
+    epoch_seconds: Mapping[str, Mapping[str, float]],
+    jobs: Mapping[str, int],
+) -> dict[str, float | None]:
     """Give the time until all networks have reached it, as each arm uses the machine."""
-    speed = json.loads((FOLDER / "results" / "training_speed.json").read_text(encoding="utf-8"))
-    jobs = {NOTEBOOK: 1}
     seconds: dict[str, float | None] = {}
     for arm, recipe in ARMS.items():
-        each = speed["epoch_seconds"][LIKE_FAST if arm == FAST else arm]
         medians = {name: _median(found) for name, found in epochs[recipe].items()}
+        each = epoch_seconds[arm]
         needed = {name: each[name] * number for name, number in medians.items() if number}
         whole = len(needed) == len(medians)
-        seconds[arm] = round(job_seconds(needed, jobs.get(arm, 2)), 1) if whole else None
+        seconds[arm] = round(job_seconds(needed, jobs[arm]), 1) if whole else None
     return seconds
 
 

@@ -78,11 +78,64 @@ def test_epochs_are_counted_until_the_accuracy_is_reached() -> None:
     assert module._cell([], []) == "not trained yet"
 
 
-def test_an_epoch_of_the_preset_is_one_of_the_arm_that_stands_for_it() -> None:
-    params, module = read_params(PROJECT / "params.yaml"), load("time_to_accuracy")
-    fast = params.presets["fast"].model_dump()
-    assert fast["batch_size"] == params.train.batch_size
-    assert (module.LIKE_FAST, fast["precision"]) == (module.MIXED, "mixed_bfloat16")
+def test_the_seconds_to_an_accuracy_are_those_of_each_arm_s_way_to_use_the_machine() -> None:
+    module = load("time_to_accuracy")
+    arms = (module.NOTEBOOK, module.OURS, module.MIXED, module.FAST)
+    jobs = dict(zip(arms, (1, 2, 2, 2), strict=True))
+    seconds = {
+        arm: {"cnn1": each, "cnn3": 2 * each}
+        for arm, each in zip(arms, (10.0, 10.0, 5.0, 4.0), strict=True)
+    }
+    epochs = {
+        "float32": {"cnn1": [8, 8, None], "cnn3": [5, 7, 6]},
+        "bfloat16": {"cnn1": [None, None, 3], "cnn3": [3, 3, 3]},
+        "fast": {"cnn1": [2, 2, 2], "cnn3": [2, 2, 2]},
+    }
+    needed = module._seconds(epochs, seconds, jobs)
+    assert needed == {
+        module.NOTEBOOK: 200.0,  # one after the other
+        module.OURS: 120.0,  # side by side
+        module.MIXED: None,  # most seeds of one network do not reach it
+        module.FAST: 16.0,
+    }
+    assert module._times_as_fast(needed, module.FAST) == "12.5"
+    assert module._times_as_fast(needed, module.MIXED) == ""
+
+
+def test_the_fastest_epoch_of_a_network_may_be_of_any_round() -> None:
+    rounds = [{"cnn1": 3.0, "cnn3": 5.0}, {"cnn1": 2.0, "cnn3": 9.0}]
+    assert load("training_speed")._fastest(rounds) == {"cnn1": 2.0, "cnn3": 5.0}
+
+
+def test_the_cost_of_networks_is_a_line_over_pairs() -> None:
+    pairs = {count: 2.0 + 3 * pair for count, pair in zip(range(1, 5), (1, 1, 2, 2), strict=True)}
+    found = load("growth")._line(pairs, "pair", [1, 1, 2, 2])
+    assert (found["constant"], found["slope"], found["largest_deviation"]) == (2.0, 3.0, 0.0)
+    bent = load("growth")._line({**pairs, 4: 9.0}, "pair", [1, 1, 2, 2])
+    assert bent["largest_deviation"] == 0.0556  # half a second of nine
+
+
+CPU_INFO = """processor	: {number}
+vendor_id	: AuthenticAMD
+cpu family	: 26
+model		: 2
+model name	: AMD EPYC
+stepping	: 1
+"""
+
+
+def test_the_machine_is_told_by_what_distinguishes_its_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporting, info = load("reporting"), tmp_path / "cpuinfo"
+    monkeypatch.setattr(reporting, "CPU_INFO", info)
+    info.write_text("\n".join(CPU_INFO.format(number=number) for number in range(2)))
+    assert reporting.describe_machine()["cpu"] == "AMD EPYC (family 26, model 2)"
+    info.write_text("processor	: 0\nBogoMIPS	: 50.00\n")  # as on ARM
+    monkeypatch.setattr(reporting.platform, "processor", lambda: "aarch64")
+    assert reporting.describe_machine()["cpu"] == "aarch64"
+    info.unlink()
+    assert reporting.describe_machine()["cpu"] == "aarch64"
 
 
 def test_the_arithmetic_of_a_trained_image() -> None:
