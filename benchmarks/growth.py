@@ -21,6 +21,7 @@ NETWORK = "cnn3"
 IMAGES = 7680
 SHARES = (0.25, 0.5, 1, 2)
 NETWORKS = range(1, 9)
+AT_ONCE = 2
 JOBS = range(1, 5)
 
 
@@ -65,10 +66,10 @@ def _by_networks(rounds: int) -> dict[str, Any]:
     for number in range(rounds):
         for count in random.sample(NETWORKS, len(NETWORKS)):
             pieces = {f"network {piece}": _command(1280) for piece in range(count)}
-            seconds[count].append(_wall(Arm(f"{count}", pieces, jobs=2)))
+            seconds[count].append(_wall(Arm(f"{count}", pieces, jobs=AT_ONCE)))
             print(f"round {number + 1}/{rounds}  {count} networks: {seconds[count][-1]:.1f} s")
     medians = {count: statistics.median(each) for count, each in seconds.items()}
-    return _line(medians, "pair", [math.ceil(count / 2) for count in medians])
+    return _line(medians, "pair", [math.ceil(count / AT_ONCE) for count in medians])
 
 
 def _by_jobs(rounds: int) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Presets: their values take the place of those in the recipe, and all else stays."""
 
 import difflib
-import re
 from pathlib import Path
 
 import pytest
@@ -53,8 +52,7 @@ def test_a_key_that_the_recipe_does_not_have_is_told(folder: Path) -> None:
     path.write_text("".join(line for line in lines if not line.startswith("  dropout_scale: 1 ")))
     text = path.read_bytes()
     assert read_params(path).train.dropout_scale == 1
-    scale = read_params(path).presets["fast"].dropout_scale
-    said = f"train.dropout_scale: expected to stand there, to be changed to {scale}; add it"
-    with pytest.raises(ParameterError, match=re.escape(said)):
+    said = r"train\.dropout_scale: expected to stand there, to be changed to 0\.125; add it"
+    with pytest.raises(ParameterError, match=said):
         apply_preset("fast", folder)
     assert path.read_bytes() == text
