@@ -35,8 +35,11 @@ class Candidate(NamedTuple):
     @property
     def recipe(self) -> dict[str, Any]:
         """All of it, for ``params.yaml``; what does nothing is left out, as in the store's keys."""
-        nothing = {"dropout_scale": 1, "label_smoothing": 0, "weight_decay": 0}
-        chosen = {key: value for key, value in self._asdict().items() if nothing.get(key) != value}
+        chosen = {
+            key: value
+            for key, value in self._asdict().items()
+            if key == "warmup" or value != self._field_defaults.get(key)
+        }
         return {**FIXED, **chosen}
 
 
