@@ -30,7 +30,9 @@ Force = Annotated[bool, typer.Option("--force", help="Run the stages even if not
 Jobs = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="How many at once. Default: the cores over `train.threads`."
+        min=1,
+        metavar="N",
+        help="How many at once, never more. Default: the cores over `train.threads`.",
     ),
 ]
 RequireGpu = Annotated[

@@ -2,12 +2,13 @@
 
 import os
 import signal
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Annotated, Any
 
+import psutil
 from dvc.dvcfile import PROJECT_FILE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
@@ -20,10 +21,14 @@ from pipelines.artifacts import Progress, publish_figures, publish_metrics
 from pipelines.attached import when_parent_ends
 from pipelines.graph import Graph, read_graph
 from pipelines.processes import Processes
+from pipelines.rounds import Queue, Width
 from pipelines.stages import Options, Outcome, task_for
 from pipelines.workspace import locked_stages, mend_locks, order_lock
 
 Jobs = Annotated[int, Field(ge=1)]
+
+TRAINING_BYTES = 1_200_000_000
+"""The memory of one training; ``benchmarks/training_speed.py`` measures 1.05 GB at most."""
 
 Results = Mapping[str, Outcome | Exception]
 """What became of each stage that was started, in the order in which they ended."""
@@ -69,7 +74,7 @@ def run_graph(
 
     Args:
         select: Chooses from the whole graph.
-        jobs: How many may run at once; by default as many as there are cores for their threads.
+        jobs: How many may run at once; by default as many as fill the cores.
         options: How, and where.
         file: The ``dvc.yaml`` whose graph it is, see `read_graph`.
 
@@ -84,26 +89,32 @@ def run_graph(
     whole = read_graph(options.folder, file)
     before = locked_stages(options.folder)
     graph = select(whole)
-    results = run_stages(graph, jobs or default_jobs(options.folder), options)
+    results = run_stages(graph, choose_width(jobs, options.folder), options)
     order_lock(whole.stages, before, options.folder)
     _publish(graph, results, options.folder)
     return summarize(results, graph.stages)
 
 
-def default_jobs(folder: Path = Path()) -> int:
-    """Count the trainings that fit on this machine's cores side by side.
+def choose_width(jobs: int | None, folder: Path = Path()) -> Width:
+    """Choose how many trainings run side by side.
 
     Args:
+        jobs: What the user wants, which is never exceeded; by default cores over ``train.threads``,
+            and in the last rounds as many as the memory that is free now is enough for.
         folder: The root of the project.
 
     Returns:
-        Cores over ``train.threads``, at least 1.
+        The numbers, at least 1.
 
     Raises:
         ParameterError: ``params.yaml`` is wrong.
     """
+    if jobs:
+        return Width(jobs, jobs)
     threads = read_params(folder / "params.yaml").train.threads
-    return max(1, len(os.sched_getaffinity(0)) // threads)
+    jobs = max(1, len(os.sched_getaffinity(0)) // threads)
+    fitting = psutil.virtual_memory().available // TRAINING_BYTES
+    return Width(jobs, max(jobs, fitting))
 
 
 def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
@@ -124,14 +135,14 @@ def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
     return {name: flop.get(name.partition("@")[2], 0) for name in graph.stages}
 
 
-def run_stages(graph: Graph, jobs: int, options: Options) -> Results:
+def run_stages(graph: Graph, width: Width, options: Options) -> Results:
     """Run the stages of a graph, each as soon as those that it depends on are done.
 
     After a failure, only what depends on the failed stage is not run.
 
     Args:
         graph: The stages.
-        jobs: How many may run at once.
+        width: How many may run at once.
         options: How, and where.
 
     Returns:
@@ -159,37 +170,37 @@ def run_stages(graph: Graph, jobs: int, options: Options) -> Results:
         return futures[stage]
 
     with Processes() as processes:
-        return run_tasks(ready(), len(graph.stages), jobs, submit, following)
+        return run_tasks(ready(), len(graph.stages), width, submit, following)
 
 
 def run_tasks(
-    ready: Iterable[str],
+    ready: Sequence[str],
     total: int,
-    jobs: int,
+    width: Width,
     submit: Callable[[str], PrefectFuture[Any]],
-    following: Callable[[str, Any], Iterable[str]] = lambda _name, _result: (),
+    following: Callable[[str, Any], Sequence[str]] = lambda _name, _result: (),
 ) -> dict[str, Any]:
     """Run tasks by name, some at once, and show the progress in Prefect.
 
     Args:
-        ready: Those that can start now.
+        ready: Those that can start now, the longest first.
         total: How many there will be.
-        jobs: How many may run at once.
+        width: How many may run at once.
         submit: Starts a task.
         following: Tells from a task's name and result which ones can start now.
 
     Returns:
         The result of each task that was started, or its error, in the order in which they ended.
     """
-    waiting = deque(ready)
+    queue = Queue(width)
+    queue.add(ready)
     running: dict[PrefectFuture[Any], str] = {}
     finished: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
     results: dict[str, Any] = {}
     progress = Progress(total)
-    while waiting or running:
-        # Nothing is queued in Prefect: what it holds would still start after a cancel.
-        while waiting and len(running) < jobs:
-            name = waiting.popleft()
+    # Nothing is queued in Prefect: what it holds would still start after a cancel.
+    while (starting := queue.start(len(running))) or running:
+        for name in starting:
             future = submit(name)
             running[future] = name
             future.add_done_callback(finished.put)
@@ -197,7 +208,7 @@ def run_tasks(
         ended = finished.get()
         name = running.pop(ended)
         results[name] = ended.result(raise_on_failure=False)
-        waiting.extend(following(name, results[name]))
+        queue.add(following(name, results[name]))
     progress.update(len(results))
     return results
 

@@ -58,7 +58,7 @@ def pipeline(jobs: Jobs | None = None, force: bool = False) -> State[Any]:
     """Run the whole graph.
 
     Args:
-        jobs: Stages at once; by default as many as there are cores for their threads.
+        jobs: Stages at once; by default as many as fill the cores.
         force: Run the stages even if nothing has changed.
 
     Returns:
@@ -72,7 +72,7 @@ def studies(jobs: Jobs | None = None, force: bool = False) -> State[Any]:
     """Run the studies, and of the pipeline what they depend on and what has changed.
 
     Args:
-        jobs: Stages at once; by default as many as there are cores for their threads.
+        jobs: Stages at once; by default as many as fill the cores.
         force: Run the stages even if nothing has changed.
 
     Returns:

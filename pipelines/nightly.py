@@ -50,7 +50,7 @@ def nightly(
         force: Run all stages even if nothing has changed.
         publish: Push changed results as a branch ``results/<date>``.
         require_gpu: Stop at once where TensorFlow has no GPU to train on.
-        jobs: Stages at once; by default as many as there are cores for their threads.
+        jobs: Stages at once; by default as many as fill the cores.
 
     Returns:
         Completed; or failed with the error, also where metrics became worse by more than

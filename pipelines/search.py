@@ -20,7 +20,7 @@ from prefect.states import Completed
 
 from convdepth.params import find_architecture, read_params
 from pipelines.artifacts import best_effort
-from pipelines.execution import Jobs, default_jobs, run_tasks, state_of, summarize
+from pipelines.execution import Jobs, choose_width, run_tasks, state_of, summarize
 from pipelines.grid import PARAMS
 from pipelines.processes import Processes
 from pipelines.stages import STAGE_LOG, run_child
@@ -43,7 +43,7 @@ def tune(names: list[str] | None = None, jobs: Jobs | None = None) -> State[Any]
 
     Args:
         names: Which; by default all of ``params.yaml``.
-        jobs: Searches at once; by default as many as there are cores for their threads.
+        jobs: Searches at once; by default as many as fill the cores.
 
     Returns:
         Completed, or failed with the error if any search failed, and then all others are finished.
@@ -55,7 +55,7 @@ def tune(names: list[str] | None = None, jobs: Jobs | None = None) -> State[Any]
             results = run_tasks(
                 costliest_first,
                 len(costliest_first),
-                jobs or default_jobs(),
+                choose_width(jobs),
                 lambda name: search_task.submit(name, processes),
             )
         summary = summarize(results, costliest_first)

@@ -26,7 +26,7 @@ from pydantic import Field
 from convdepth.errors import MachineError
 from convdepth.params import read_params
 from pipelines.artifacts import best_effort
-from pipelines.execution import Jobs, default_jobs, run_tasks, state_of, summarize
+from pipelines.execution import Jobs, choose_width, run_tasks, state_of, summarize
 from pipelines.git import changed_files, git
 from pipelines.graph import Graph, Stage, read_graph
 from pipelines.grid import PARAMS, Experiment, Value, plan
@@ -41,6 +41,7 @@ from pipelines.ranking import (
     read_scores,
     varied,
 )
+from pipelines.rounds import Width
 from pipelines.stages import (
     ADVICE,
     STAGE_LOG,
@@ -118,7 +119,7 @@ def sweep(
         sample: How many combinations to draw from all; by default all of them.
         sample_seed: Determines the draw.
         architectures: The networks to train; by default all, and then the figures are drawn, too.
-        jobs: Experiments at once; by default as many as there are cores for their threads.
+        jobs: Experiments at once; by default as many as fill the cores.
 
     Returns:
         Completed with the rows of the table, see `ranking.rank`; or failed with the error if any
@@ -132,7 +133,7 @@ def sweep(
         # All of the folder is read before: its owner may go on to work in it.
         networks = wanted or list(read_params().architectures)
         is_part = bool(wanted) and not set(graph.stages) <= set(locked_stages())
-        states = _run_missing(experiments, make_recipe(graph, wanted), jobs or default_jobs())
+        states = _run_missing(experiments, make_recipe(graph, wanted), choose_width(jobs))
         rows.extend(_show(experiments, networks, states))
         _print_next_steps(experiments, is_part=is_part)
         return summarize(states, states)
@@ -253,7 +254,7 @@ def _is_of_a_network(stage: Stage) -> bool:
 
 
 def _run_missing(
-    experiments: Sequence[Experiment], recipe: Recipe, jobs: int
+    experiments: Sequence[Experiment], recipe: Recipe, width: Width
 ) -> dict[str, str | Exception]:
     """Run what was not run before; give the state, or the error, of each experiment by name."""
     states: dict[str, str | Exception] = dict.fromkeys((each.name for each in experiments), KNOWN)
@@ -262,9 +263,9 @@ def _run_missing(
         by_name = {each.name: each for each in missing}
         with Processes() as processes:
             states |= run_tasks(
-                by_name,
+                list(by_name),
                 len(missing),
-                jobs,
+                width,
                 lambda name: experiment_task.submit(by_name[name], recipe, processes),
             )
     return states

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -16,8 +17,8 @@ from prefect.client.orchestration import get_client
 
 import toy
 from conftest import PROJECT
-from pipelines import flows
-from pipelines.execution import FlowError, default_jobs
+from pipelines import execution, flows
+from pipelines.execution import FlowError, choose_width
 from project import HEED_SIGINT, Project
 from waiting import lives
 
@@ -200,7 +201,13 @@ def test_by_default_trainings_fill_the_cores(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(params_text.replace("threads: 1 ", f"threads: {threads} "))
-    assert default_jobs() == max(1, len(os.sched_getaffinity(0)) // threads)
+    jobs = max(1, len(os.sched_getaffinity(0)) // threads)
+    monkeypatch.setattr(execution.psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
+    assert choose_width(None) == (jobs, jobs)
+    free = SimpleNamespace(available=(jobs + 3) * execution.TRAINING_BYTES + 1)
+    monkeypatch.setattr(execution.psutil, "virtual_memory", lambda: free)
+    assert choose_width(None) == (jobs, jobs + 3)
+    assert choose_width(1) == (1, 1)
 
 
 # The command line, in processes of its own.
