@@ -32,7 +32,7 @@ Jobs = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="How many at once, never more. Default: the cores over `train.threads`.",
+        help="How many at once, never more. Default: as many as fill the cores.",
     ),
 ]
 RequireGpu = Annotated[

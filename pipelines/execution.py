@@ -3,17 +3,15 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Annotated, Any
+from typing import Any
 
-import psutil
 from dvc.dvcfile import PROJECT_FILE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
-from pydantic import Field
 
 from convdepth.errors import ConvdepthError
 from convdepth.params import read_params
@@ -21,14 +19,13 @@ from pipelines.artifacts import Progress, publish_figures, publish_metrics
 from pipelines.attached import when_parent_ends
 from pipelines.graph import Graph, read_graph
 from pipelines.processes import Processes
-from pipelines.rounds import Queue, Width
+from pipelines.rounds import Queue
 from pipelines.stages import Options, Outcome, task_for
+from pipelines.width import Width, choose_width
 from pipelines.workspace import locked_stages, mend_locks, order_lock
 
-Jobs = Annotated[int, Field(ge=1)]
-
-TRAINING_BYTES = 1_200_000_000
-"""The memory of one training; ``benchmarks/training_speed.py`` measures 1.05 GB at most."""
+EVALUATION = "evaluate"
+"""The group of stages that take some seconds, whatever their network."""
 
 Results = Mapping[str, Outcome | Exception]
 """What became of each stage that was started, in the order in which they ended."""
@@ -95,28 +92,6 @@ def run_graph(
     return summarize(results, graph.stages)
 
 
-def choose_width(jobs: int | None, folder: Path = Path()) -> Width:
-    """Choose how many trainings run side by side.
-
-    Args:
-        jobs: What the user wants, which is never exceeded; by default cores over ``train.threads``,
-            and in the last rounds as many as the memory that is free now is enough for.
-        folder: The root of the project.
-
-    Returns:
-        The numbers, at least 1.
-
-    Raises:
-        ParameterError: ``params.yaml`` is wrong.
-    """
-    if jobs:
-        return Width(jobs, jobs)
-    threads = read_params(folder / "params.yaml").train.threads
-    jobs = max(1, len(os.sched_getaffinity(0)) // threads)
-    fitting = psutil.virtual_memory().available // TRAINING_BYTES
-    return Width(jobs, max(jobs, fitting))
-
-
 def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
     """Estimate how long each stage takes beside the others: by the arithmetic of its network.
 
@@ -125,14 +100,18 @@ def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
         folder: The root of the project.
 
     Returns:
-        For each stage, the operations that its network takes for one image; 0 without a network.
+        For each stage, the operations that its network takes for one image; 0 without a network,
+        and where it only answers.
 
     Raises:
         ParameterError: ``params.yaml`` is wrong.
     """
     architectures = read_params(folder / "params.yaml").architectures
     flop = {name: architecture.flop for name, architecture in architectures.items()}
-    return {name: flop.get(name.partition("@")[2], 0) for name in graph.stages}
+    return {
+        name: 0 if stage.group == EVALUATION else flop.get(name.partition("@")[2], 0)
+        for name, stage in graph.stages.items()
+    }
 
 
 def run_stages(graph: Graph, width: Width, options: Options) -> Results:
@@ -150,16 +129,16 @@ def run_stages(graph: Graph, width: Width, options: Options) -> Results:
     """
     sorter = graph.sorter()
     costs = stage_costs(graph, options.folder)
+    queue = Queue(width, costs)
 
-    def ready() -> Sequence[str]:
+    def add_ready() -> None:
         # The longest one first, so that it does not run alone at the end.
-        return sorted(sorter.get_ready(), key=lambda stage: -costs[stage])
+        queue.add(sorted(sorter.get_ready(), key=lambda stage: -costs[stage]))
 
-    def following(stage: str, result: Any) -> Sequence[str]:
-        if not isinstance(result, Outcome):
-            return ()
-        sorter.done(stage)
-        return ready()
+    def take_note(stage: str, result: Any) -> None:
+        if isinstance(result, Outcome):
+            sorter.done(stage)
+            add_ready()
 
     futures: dict[str, PrefectFuture[Any]] = {}
 
@@ -169,37 +148,34 @@ def run_stages(graph: Graph, width: Width, options: Options) -> Results:
         futures[stage] = task_for(stage).submit(stage, processes, options, wait_for=before)
         return futures[stage]
 
+    add_ready()
     with Processes() as processes:
-        return run_tasks(ready(), len(graph.stages), width, submit, following)
+        return run_tasks(queue, len(graph.stages), submit, take_note)
 
 
 def run_tasks(
-    ready: Sequence[str],
+    queue: Queue,
     total: int,
-    width: Width,
     submit: Callable[[str], PrefectFuture[Any]],
-    following: Callable[[str, Any], Sequence[str]] = lambda _name, _result: (),
+    take_note: Callable[[str, Any], None] = lambda _name, _result: None,
 ) -> dict[str, Any]:
     """Run tasks by name, some at once, and show the progress in Prefect.
 
     Args:
-        ready: Those that can start now, the longest first.
+        queue: Those that can start now.
         total: How many there will be.
-        width: How many may run at once.
         submit: Starts a task.
-        following: Tells from a task's name and result which ones can start now.
+        take_note: Gets a task's name and result, and may add to the queue what can start now.
 
     Returns:
         The result of each task that was started, or its error, in the order in which they ended.
     """
-    queue = Queue(width)
-    queue.add(ready)
     running: dict[PrefectFuture[Any], str] = {}
     finished: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
     results: dict[str, Any] = {}
     progress = Progress(total)
     # Nothing is queued in Prefect: what it holds would still start after a cancel.
-    while (starting := queue.start(len(running))) or running:
+    while (starting := queue.start()) or running:
         for name in starting:
             future = submit(name)
             running[future] = name
@@ -207,8 +183,9 @@ def run_tasks(
         progress.update(len(results))
         ended = finished.get()
         name = running.pop(ended)
-        results[name] = ended.result(raise_on_failure=False)
-        queue.add(following(name, results[name]))
+        result = results[name] = ended.result(raise_on_failure=False)
+        queue.end(name, was_work=result not in (Outcome.RESTORED, Outcome.UNCHANGED))
+        take_note(name, result)
     progress.update(len(results))
     return results
 

@@ -5,9 +5,10 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from pipelines.execution import Jobs, run_graph, state_of
+from pipelines.execution import run_graph, state_of
 from pipelines.graph import Graph
 from pipelines.stages import Options
+from pipelines.width import Jobs
 
 STUDIES = "studies/dvc.yaml"
 """The graph of the studies, which depends on that of the pipeline."""

@@ -14,7 +14,7 @@ from convdepth.errors import ConvdepthError, ParameterError
 from convdepth.params import read_params
 from pipelines.artifacts import best_effort
 from pipelines.elsewhere import Place, place_of, require_gpu_here
-from pipelines.execution import Jobs, run_graph, state_of
+from pipelines.execution import run_graph, state_of
 from pipelines.git import newest_commit
 from pipelines.publication import publish as publish_results
 from pipelines.publication import require_publishing
@@ -28,6 +28,7 @@ from pipelines.regressions import (
     regressions_table,
 )
 from pipelines.webhook import notify
+from pipelines.width import Jobs
 
 WEBHOOK = "CONVDEPTH_WEBHOOK"
 """The environment variable with the address that failures are sent to; it is a secret."""

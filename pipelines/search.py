@@ -20,10 +20,12 @@ from prefect.states import Completed
 
 from convdepth.params import find_architecture, read_params
 from pipelines.artifacts import best_effort
-from pipelines.execution import Jobs, choose_width, run_tasks, state_of, summarize
+from pipelines.execution import run_tasks, state_of, summarize
 from pipelines.grid import PARAMS
 from pipelines.processes import Processes
+from pipelines.rounds import Queue
 from pipelines.stages import STAGE_LOG, run_child
+from pipelines.width import Jobs, choose_width
 
 FOUND = Path("metrics/studies/tuning")
 """Where each search writes all of its trials, and the best of them."""
@@ -50,16 +52,13 @@ def tune(names: list[str] | None = None, jobs: Jobs | None = None) -> State[Any]
     """
 
     def work() -> str:
-        costliest_first = _order(names)
+        costs = _costs(names)
+        queue = Queue(choose_width(jobs), costs)
+        queue.add(costs)
         with Processes() as processes:
-            results = run_tasks(
-                costliest_first,
-                len(costliest_first),
-                choose_width(jobs),
-                lambda name: search_task.submit(name, processes),
-            )
-        summary = summarize(results, costliest_first)
-        _show(sorted(costliest_first))
+            results = run_tasks(queue, len(costs), lambda name: search_task.submit(name, processes))
+        summary = summarize(results, costs)
+        _show(sorted(costs))
         return summary
 
     return state_of(work)
@@ -106,11 +105,12 @@ def _found(name: str) -> Path:
     return FOUND / f"{name}.json"
 
 
-def _order(names: Sequence[str] | None) -> list[str]:
+def _costs(names: Sequence[str] | None) -> dict[str, int]:
+    """Estimate how long each network takes beside the others, the longest one first."""
     parameters = read_params(PARAMS)
     chosen = list(dict.fromkeys(names or parameters.architectures))
     flop = {name: find_architecture(name, parameters, PARAMS).flop for name in chosen}
-    return sorted(chosen, key=lambda name: -flop[name])
+    return dict(sorted(flop.items(), key=lambda item: -item[1]))
 
 
 def _show(names: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ from pydantic import Field
 from convdepth.errors import MachineError
 from convdepth.params import read_params
 from pipelines.artifacts import best_effort
-from pipelines.execution import Jobs, choose_width, run_tasks, state_of, summarize
+from pipelines.execution import run_tasks, state_of, summarize
 from pipelines.git import changed_files, git
 from pipelines.graph import Graph, Stage, read_graph
 from pipelines.grid import PARAMS, Experiment, Value, plan
@@ -41,7 +41,7 @@ from pipelines.ranking import (
     read_scores,
     varied,
 )
-from pipelines.rounds import Width
+from pipelines.rounds import Queue
 from pipelines.stages import (
     ADVICE,
     STAGE_LOG,
@@ -49,6 +49,7 @@ from pipelines.stages import (
     StageStoppedError,
     run_dvc,
 )
+from pipelines.width import Jobs, Width, choose_width
 from pipelines.workspace import locked_stages
 
 Positive = Annotated[int, Field(ge=1)]
@@ -261,11 +262,12 @@ def _run_missing(
     known = known_experiments(experiments[0].commit)
     if missing := [each for each in experiments if each.name not in known]:
         by_name = {each.name: each for each in missing}
+        queue = Queue(width, dict.fromkeys(by_name, 1))
+        queue.add(by_name)
         with Processes() as processes:
             states |= run_tasks(
-                list(by_name),
+                queue,
                 len(missing),
-                width,
                 lambda name: experiment_task.submit(by_name[name], recipe, processes),
             )
     return states

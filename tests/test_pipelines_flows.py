@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -17,8 +16,8 @@ from prefect.client.orchestration import get_client
 
 import toy
 from conftest import PROJECT
-from pipelines import execution, flows
-from pipelines.execution import FlowError, choose_width
+from pipelines import flows
+from pipelines.execution import FlowError
 from project import HEED_SIGINT, Project
 from waiting import lives
 
@@ -193,21 +192,6 @@ def test_the_log_in_prefect_has_each_line_with_its_stage() -> None:
             lines = [log["message"] for log in found]
     assert "download | download is at work" in lines
     assert "normalize | normalize is at work" in lines
-
-
-@pytest.mark.parametrize("threads", [1, 1000])
-def test_by_default_trainings_fill_the_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_text: str, threads: int
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(params_text.replace("threads: 1 ", f"threads: {threads} "))
-    jobs = max(1, len(os.sched_getaffinity(0)) // threads)
-    monkeypatch.setattr(execution.psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
-    assert choose_width(None) == (jobs, jobs)
-    free = SimpleNamespace(available=(jobs + 3) * execution.TRAINING_BYTES + 1)
-    monkeypatch.setattr(execution.psutil, "virtual_memory", lambda: free)
-    assert choose_width(None) == (jobs, jobs + 3)
-    assert choose_width(1) == (1, 1)
 
 
 # The command line, in processes of its own.

@@ -1,37 +1,64 @@
-"""Tests of the order in which tasks start, and of how many run at once."""
+"""Tests of when tasks start, and of how many run at once."""
+
+from collections.abc import Collection, Mapping
 
 import pytest
 
-from pipelines.rounds import Queue, Width
-
-PLENTY = 100
+from conftest import PROJECT
+from convdepth.params import read_params
+from pipelines.rounds import Queue, queued_length, shared_length
+from pipelines.width import Width
 
 
 def run(
-    tasks: dict[str, float], width: Width, cores: int, then: dict[str, str] | None = None
+    tasks: Mapping[str, float],
+    width: Width,
+    costs: Mapping[str, float] | None = None,
+    then: Mapping[str, str] | None = None,
+    known: Collection[str] = (),
 ) -> tuple[float, list[set[str]]]:
-    """Run tasks that share the cores; give when the last one ends, and what ran beside what."""
-    queue, left, beside, clock = Queue(width), dict[str, float](), list[set[str]](), 0.0
+    """Run tasks that share cores, one for each job.
+
+    Args:
+        tasks: The length of each.
+        width: How many may run at once.
+        costs: The estimates of the lengths; by default they are right.
+        then: What follows from what.
+        known: What has nothing to do.
+
+    Returns:
+        When the last one ends, and what ran beside what.
+    """
+    queue, left, beside, clock = Queue(width, costs or tasks), dict[str, float](), [], 0.0
     queue.add([name for name in tasks if name not in (then or {}).values()])
-    while starting := queue.start(len(left)) or list(left):
-        left |= {name: tasks[name] for name in starting if name not in left}
+    while True:
+        left |= {name: 0.0 if name in known else tasks[name] for name in queue.start()}
+        if not left:
+            return clock, beside
         beside.append(set(left))
-        speed = min(1, cores / len(left))
         first = min(left, key=lambda name: left[name])
-        clock += left[first] / speed
-        left = {name: each - left[first] for name, each in left.items() if name != first}
+        length = left.pop(first)
+        clock += length / min(1, width.jobs / (len(left) + 1))
+        left = {name: each - length for name, each in left.items()}
+        queue.end(first, was_work=first not in known)
         queue.add([then[first]] if then and first in then else [])
-    return clock, beside
+
+
+def alike(count: int) -> dict[str, float]:
+    """Give tasks of about one length, the longest first."""
+    return {f"task {number}": 1 - number / 1e6 for number in range(count)}
 
 
 @pytest.mark.parametrize(
-    ("tasks", "cores", "seconds", "most"),
+    ("count", "cores", "seconds", "most"),
     [
+        (1, 2, 1, 1),
         (2, 2, 1, 2),
         (3, 2, 1.5, 3),
         (4, 2, 2, 2),
-        (5, 2, 2.5, 4),
-        (7, 2, 3.5, 4),
+        (5, 2, 2.5, 3),
+        (6, 2, 3, 2),
+        (7, 2, 3.5, 3),
         (4, 3, 4 / 3, 4),
         (9, 8, 9 / 8, 9),
         (12, 8, 1.5, 12),
@@ -40,48 +67,73 @@ def run(
     ],
 )
 def test_no_core_is_without_work_before_the_last_tasks_end(
-    tasks: int, cores: int, seconds: float, most: int
+    count: int, cores: int, seconds: float, most: int
 ) -> None:
-    names = {f"task {number}": 1 + number / 1e6 for number in range(tasks)}
-    ended, beside = run(dict(reversed(names.items())), Width(cores, PLENTY), cores)
+    ended, beside = run(alike(count), Width(cores, 2 * cores - 1))
     assert ended == pytest.approx(seconds, rel=1e-4)
     assert max(map(len, beside)) == most
 
 
-def test_never_are_more_at_once_than_the_user_or_the_memory_allows() -> None:
-    names = dict.fromkeys("abcde", 1.0)
-    assert max(map(len, run(names, Width(2, 2), cores=2)[1])) == 2
-    assert max(map(len, run(names, Width(2, 3), cores=2)[1])) == 3
+def test_never_are_more_at_once_than_there_is_room_for() -> None:
+    assert max(map(len, run(alike(5), Width(2, 2))[1])) == 2
+    assert max(map(len, run(alike(12), Width(8, 11))[1])) == 8
 
 
-def test_what_follows_from_a_task_comes_before_what_has_not_begun() -> None:
-    tasks = {"train a": 9.0, "train b": 8.0, "train c": 7.0, "train d": 6.0}
-    then = {f"train {name}": f"evaluate {name}" for name in "abcd"}
-    quick = dict.fromkeys(then.values(), 0.1)
-    _ended, beside = run(tasks | quick, Width(2, PLENTY), 2, then)
-    assert beside[:4] == [
-        {"train a", "train b"},
-        {"train a", "evaluate b"},
-        {"train a", "train c"},
-        {"evaluate a", "train c"},
-    ]
+def test_the_four_networks_are_trained_in_pairs_and_three_at_once() -> None:
+    networks = read_params(PROJECT / "params.yaml").architectures
+    flop = {name: float(each.flop) for name, each in networks.items()}
+    names = sorted(flop, key=lambda name: -flop[name])
+    _end, beside = run({name: flop[name] for name in names}, Width(2, 3))
+    assert max(map(len, beside)) == 2
+    _end, beside = run({name: flop[name] for name in names[1:]}, Width(2, 3))
+    assert beside[0] == set(names[1:])
+
+
+def test_they_do_not_share_where_that_takes_longer() -> None:
+    ended, beside = run({"long": 3.0, "middle": 2.0, "short": 1.0}, Width(2, 3))
+    assert ended == 3.0
     assert max(map(len, beside)) == 2
 
 
-def test_what_follows_does_not_hide_that_the_last_round_is_not_full() -> None:
-    tasks = {f"train {name}": 1 + number / 100 for number, name in enumerate("abcde")}
-    then = {name: name.replace("train", "evaluate") for name in tasks}
+def test_what_has_nothing_to_do_is_no_task_of_a_round() -> None:
+    ended, _beside = run(alike(4), Width(2, 3), known=["task 0"])
+    assert ended == pytest.approx(1.5, rel=1e-4)
+
+
+def test_quick_tasks_are_no_tasks_of_a_round() -> None:
+    tasks, then = alike(5), {name: f"ask {name}" for name in alike(5)}
     quick = dict.fromkeys(then.values(), 0.001)
-    ended, _beside = run(tasks | quick, Width(2, PLENTY), 2, then)
-    assert ended == pytest.approx(sum(tasks.values()) / 2, rel=0.02)
+    costs = tasks | dict.fromkeys(quick, 0.0)
+    ended, _beside = run(tasks | quick, Width(2, 3), costs, then)
+    assert ended == pytest.approx(2.5, abs=0.01)
+
+
+def test_a_round_begins_anew_where_all_have_ended() -> None:
+    queue = Queue(Width(2, 3), dict.fromkeys("abcd", 1.0))
+    queue.add("a")
+    assert queue.start() == ["a"]
+    queue.end("a")
+    queue.add("bcd")
+    assert queue.start() == ["b", "c", "d"]
 
 
 def test_tasks_start_in_their_order() -> None:
-    queue = Queue(Width(2, PLENTY))
-    queue.add(["long", "middle", "short", "shortest"])
-    assert queue.start(0) == ["long", "middle"]
-    assert queue.start(2) == []
-    assert queue.start(1) == ["short"]
-    queue.add([])
-    assert queue.start(1) == ["shortest"]
-    assert queue.start(0) == []
+    names = ["long", "middle", "short", "shortest"]
+    queue = Queue(Width(2, 3), dict.fromkeys(names, 1.0))
+    assert queue.start() == []
+    queue.add(names)
+    assert queue.start() == ["long", "middle"]
+    assert queue.start() == []
+    queue.end("middle")
+    assert queue.start() == ["short"]
+    queue.end("long")
+    queue.end("short")
+    assert queue.start() == ["shortest"]
+
+
+def test_the_length_of_a_queue_and_of_what_shares_the_cores() -> None:
+    assert queued_length([4, 3, 2, 1], 2) == 5
+    assert queued_length([4, 3, 2, 1], 3) == 4
+    assert shared_length([4, 3, 2, 1], 8) == 4
+    assert shared_length([4, 3, 2, 1], 1) == 10
+    assert shared_length([3, 2, 1], 2) == 3.5  # three for two cores, until the shortest has ended
