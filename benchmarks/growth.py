@@ -4,7 +4,6 @@ Writes ``benchmarks/results/growth.json``, and the tables in ``benchmarks/README
 """
 
 import argparse
-import math
 import random
 import statistics
 import sys
@@ -16,12 +15,15 @@ import numpy as np
 from interleaving import Arm, measure, run_arm
 from networks import NORMALIZED, PARAMS
 from reporting import describe_machine, record
+from training_speed import jobs_of
+
+from convdepth.params import read_params
 
 NETWORK = "cnn3"
 IMAGES = 7680
 SHARES = (0.25, 0.5, 1, 2)
 NETWORKS = range(1, 9)
-AT_ONCE = 2
+AT_ONCE = jobs_of(read_params(PARAMS))
 JOBS = range(1, 5)
 
 
@@ -33,6 +35,7 @@ def main() -> None:
     result = {
         "machine": describe_machine(),
         "rounds": rounds,
+        "at_once": AT_ONCE,
         "images": _by_images(rounds),
         "networks": _by_networks(rounds),
         "jobs": _by_jobs(rounds),
@@ -54,22 +57,22 @@ def _by_images(rounds: int) -> dict[str, Any]:
         count: statistics.median(sample[NETWORK]["seconds"] for sample in samples[str(count)])
         for count in counts
     }
-    return _line(medians, "image", counts)
+    return _line(medians, "image")
 
 
 def _by_networks(rounds: int) -> dict[str, Any]:
-    """Time short trainings, starts and imports included, two at a time.
+    """Time short trainings, starts and imports included, as many at once as the flow would have.
 
-    So an odd one takes about as long as a pair, and the line is one over pairs.
+    One alone leaves a core without work, so the line begins with two.
     """
     seconds: dict[int, list[float]] = {count: [] for count in NETWORKS}
     for number in range(rounds):
         for count in random.sample(NETWORKS, len(NETWORKS)):
             pieces = {f"network {piece}": _command(1280) for piece in range(count)}
-            seconds[count].append(_wall(Arm(f"{count}", pieces, jobs=AT_ONCE)))
+            seconds[count].append(_wall(Arm(f"{count}", pieces, AT_ONCE, as_flow=True)))
             print(f"round {number + 1}/{rounds}  {count} networks: {seconds[count][-1]:.1f} s")
     medians = {count: statistics.median(each) for count, each in seconds.items()}
-    return _line(medians, "pair", [math.ceil(count / AT_ONCE) for count in medians])
+    return _line(medians, "network", begin=AT_ONCE)
 
 
 def _by_jobs(rounds: int) -> dict[str, Any]:
@@ -96,11 +99,11 @@ def _wall(arm: Arm) -> float:
     return time.perf_counter() - started
 
 
-def _line(seconds: Mapping[int, float], unit: str, sizes: Sequence[int]) -> dict[str, Any]:
-    """Fit a straight line over the sizes, in units, and tell how far the points are from it."""
-    y = np.array(list(seconds.values()))
-    slope, constant = np.polyfit(sizes, y, 1)
-    off = np.abs(slope * np.array(sizes) + constant - y).max() / y.max()
+def _line(seconds: Mapping[int, float], unit: str, begin: int = 0) -> dict[str, Any]:
+    """Fit a straight line, from where it begins, and tell how far the points are from it."""
+    x, y = np.array([(count, each) for count, each in seconds.items() if count >= begin]).T
+    slope, constant = np.polyfit(x, y, 1)
+    off = np.abs(slope * x + constant - y).max() / y.max()
     return {
         "seconds": {str(each): round(value, 3) for each, value in seconds.items()},
         "unit": unit,
@@ -113,14 +116,15 @@ def _line(seconds: Mapping[int, float], unit: str, sizes: Sequence[int]) -> dict
 def table(result: Mapping[str, Any]) -> list[str]:
     """Give the lines for the README."""
     lines = []
-    for what in ("images", "networks"):
+    for what, begin in (("images", ""), ("networks", f", from {result['at_once']} on")):
         found = result[what]
         lines += [f"| {what} | seconds |", "|--:|--:|"]
         lines += [f"| {count} | {seconds:.2f} |" for count, seconds in found["seconds"].items()]
         lines += [
             "",
             f"A line of {found['constant']:.2f} s and {found['slope']:.3g} s for each "
-            f"{found['unit']}, off by at most {found['largest_deviation']:.1%} of the largest.",
+            f"{found['unit']}{begin}, off by at most {found['largest_deviation']:.1%} of the "
+            "largest.",
             "",
         ]
     lines += ["| trainings at once | images per second, all together |", "|--:|--:|"]

@@ -25,12 +25,16 @@ class Arm:
         commands: For each piece of work, such as a network, the command that does it.
         jobs: How many pieces are done at once.
         environment: Variables beside those of this process.
+        as_flow: Whether the last pieces share the cores (`rounds_of`), and what has ended leaves
+            them to the others. Else what has ended goes on, so that each is measured beside as
+            many.
     """
 
     name: str
     commands: Mapping[str, Sequence[str | Path]]
     jobs: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
+    as_flow: bool = False
 
 
 Sample = dict[str, dict[str, float]]
@@ -61,10 +65,10 @@ def measure(arms: Sequence[Arm], rounds: int) -> dict[str, list[Sample]]:
 
 def run_arm(arm: Arm) -> Sample:
     """Run each piece of work once, as many at a time as the arm means to have."""
-    pieces = list(arm.commands)
     sample: Sample = {}
-    for start in range(0, len(pieces), arm.jobs):
-        group = pieces[start : start + arm.jobs]
+    pieces = list(arm.commands)
+    groups = [pieces[start : start + arm.jobs] for start in range(0, len(pieces), arm.jobs)]
+    for group in rounds_of(pieces, arm.jobs) if arm.as_flow else groups:
         with ExitStack() as stack:
             processes = [
                 stack.enter_context(started(arm.commands[piece], arm.environment))
@@ -73,10 +77,26 @@ def run_arm(arm: Arm) -> Sample:
             for process in processes:
                 read_line(process)  # it says that it is ready
             for process in processes:
-                write_line(process, "go")
+                write_line(process, "once" if arm.as_flow else "go")
             for piece, process in zip(group, processes, strict=True):
                 sample[piece] = json.loads(read_line(process))
     return sample
+
+
+def rounds_of(pieces: Sequence[str], jobs: int) -> list[list[str]]:
+    """Split work about as the flow does (``pipelines/rounds.py``): no round has room for more.
+
+    Args:
+        pieces: Of about one length, in the order in which they are started.
+        jobs: How many are done at once.
+
+    Returns:
+        The pieces of each round; those of one that would not be full are in the one before.
+    """
+    odd = len(pieces) % jobs
+    last = max(0, len(pieces) - (jobs + odd if odd else 0))
+    full = [list(pieces[start : start + jobs]) for start in range(0, last, jobs)]
+    return [*full, list(pieces[last:])] if odd else full
 
 
 @contextmanager

@@ -1,11 +1,15 @@
-"""How long it takes to the accuracies that the notebook recorded: over an hour.
+"""How long it takes to the accuracies that the notebook recorded: two hours.
 
 Each network that learns is trained with several seeds by three recipes: the notebook's in float32,
 whose trainings are those of the studies (``metrics/replicates``), in bfloat16, and the preset
 `fast`. Told are the epochs until the test accuracy first reaches what the notebook recorded, for
-how many seeds it does, and what the last epoch has. Seconds follow from those of an epoch in
-``results/training_speed.json``, which were measured side by side: the notebook's code has the same
-recipe as ours in float32, and so needs as many epochs.
+how many seeds it does, and what the last epoch has.
+
+Then the seconds for so many epochs are measured side by side: in each round all arms run, in random
+order, each in the way in which it is meant to use the machine. The notebook's code, which needs as
+many epochs as ours in float32, trains one network after the other, and its unit is a whole epoch of
+each. Ours trains the three networks as the flow does, at once, and its unit is the whole job with
+fewer images; it ends with the last network.
 
 Nothing is selected here: the recipes are fixed before. What was trained before is not trained
 again. Writes ``benchmarks/results/time_to_accuracy.json``, and the table in
@@ -15,28 +19,50 @@ again. Writes ``benchmarks/results/time_to_accuracy.json``, and the table in
 import argparse
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from interleaving import Arm, Sample, compare, measure, rounds_of, show_ratio
 from networks import PARAMS, PROJECT
 from reporting import FOLDER, describe_machine, record
-from training_speed import FAST, MIXED, NOTEBOOK, OURS, job_seconds
+from training_speed import (
+    FAST,
+    MIXED,
+    NOTEBOOK,
+    OUR_OPTIONS,
+    OURS,
+    jobs_of,
+    notebook_arm,
+    our_command,
+    peak_arms,
+    peak_gflops,
+)
 from trainings import Training, run_trainings
 
+from convdepth.images import SPLIT_SIZES
 from convdepth.notebook import read_notebook
-from convdepth.params import read_params
+from convdepth.params import Params, read_params
 
 SEEDS = (1, 2, 3, 4, 5)
 
 COLLAPSED = 0.5
 """What learned has more than this accuracy by far, and what did not has less."""
 
-ARMS = {NOTEBOOK: "float32", OURS: "float32", MIXED: "bfloat16", FAST: "fast"}
-"""The arms of `training_speed`, each with its recipe."""
+FAST_TWIN = f"{FAST}, again"
 
-SECONDS = {"seconds": "epoch_seconds", "seconds_by_fastest": "fastest_epoch_seconds"}
-"""What is computed from which of the seconds of an epoch in ``results/training_speed.json``."""
+ARMS = {
+    NOTEBOOK: "float32",
+    OURS: "float32",
+    MIXED: "bfloat16",
+    FAST: "fast",
+    FAST_TWIN: "fast",
+}
+"""The arms, each with its recipe."""
+
+IMAGES = 3840
+"""About what each network has in the smaller job, all epochs together."""
 
 STORE = FOLDER / "results" / "accuracy_trainings.json"
 
@@ -44,46 +70,51 @@ STORE = FOLDER / "results" / "accuracy_trainings.json"
 def main() -> None:
     """Train what is not trained yet, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--no-training", action="store_true", help="only what was trained before")
+    parser.add_argument(
+        "--no-training", action="store_true", help="only time what was trained before"
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="how often each arm is timed")
     arguments = parser.parse_args()
-    recorded = _recorded()
+    params, recorded = read_params(PARAMS), _recorded()
     accuracies = {
         "float32": {name: _replicates(name) for name in recorded},
-        **_train(list(recorded), only_known=arguments.no_training),
+        **_train(params, list(recorded), only_known=arguments.no_training),
+    }
+    epochs = {
+        recipe: {
+            name: [epochs_to(recorded[name], each) for each in runs]
+            for name, runs in networks.items()
+        }
+        for recipe, networks in accuracies.items()
     }
     result: dict[str, Any] = {
         "machine": describe_machine(),
         "recorded": recorded,
-        "epochs": {
-            recipe: {
-                name: [epochs_to(recorded[name], each) for each in runs]
-                for name, runs in networks.items()
-            }
-            for recipe, networks in accuracies.items()
-        },
+        "epochs": epochs,
         "last": {
             recipe: {name: [each[-1] for each in runs] for name, runs in networks.items()}
             for recipe, networks in accuracies.items()
         },
+        "rounds": arguments.rounds,
+        **_time([_plan(params, arm, epochs[ARMS[arm]]) for arm in ARMS], arguments.rounds),
     }
-    speed = json.loads((FOLDER / "results" / "training_speed.json").read_text(encoding="utf-8"))
-    for key, epochs in SECONDS.items():
-        result[key] = _seconds(result["epochs"], speed[epochs], speed["jobs"])
     record("time_to_accuracy", result, table)
 
 
-def _train(names: Sequence[str], only_known: bool) -> dict[str, dict[str, list[list[float]]]]:
+def _train(
+    params: Params, names: Sequence[str], only_known: bool
+) -> dict[str, dict[str, list[list[float]]]]:
     """Train what is not trained yet; give, by recipe and network, the accuracies of each seed."""
-    params = read_params(PARAMS)
     # The quickest recipe first: an interrupted run has most of what it can have.
     recipes: Mapping[str, Mapping[str, Any]] = {
         "fast": params.presets["fast"].model_dump(exclude_unset=True),
         "bfloat16": {"precision": "mixed_bfloat16"},
     }
-    costliest_first = sorted(names, key=lambda name: -params.architectures[name].flop)
     trainings = {
         (recipe, name, seed): Training(name, {**changes, "seed": seed})
-        for (recipe, changes), seed, name in product(recipes.items(), SEEDS, costliest_first)
+        for (recipe, changes), seed, name in product(
+            recipes.items(), SEEDS, _costliest_first(params, names)
+        )
     }
     reached = run_trainings(() if only_known else trainings.values(), STORE)
     return {
@@ -144,17 +175,21 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "| | seconds for all three | times as fast | by the fastest epochs |",
         "|---|--:|--:|--:|",
     ]
-    for arm, seconds in result["seconds"].items():
-        is_trained = all(result["epochs"][ARMS[arm]].values())
-        missing = "not reached" if is_trained else "not trained yet"
-        ratios = " | ".join(_times_as_fast(result[key], arm) for key in SECONDS)
-        lines.append(f"| {arm} | {f'{seconds:.0f} s' if seconds else missing} | {ratios} |")
-    return lines
-
-
-def _times_as_fast(seconds: Mapping[str, float | None], arm: str) -> str:
-    base, other = seconds[NOTEBOOK], seconds[arm]
-    return f"{base / other:.1f}" if base and other else ""
+    for arm, recipe in ARMS.items():
+        if (seconds := result["seconds"].get(arm)) is None:
+            is_trained = all(result["epochs"][recipe].values())
+            lines.append(f"| {arm} | {'not reached' if is_trained else 'not trained yet'} |  |  |")
+            continue
+        ratio, by_fastest = result["times_as_fast"][arm], result["times_as_fast_by_fastest"][arm]
+        lines.append(f"| {arm} | {seconds:.0f} s | {show_ratio(ratio)} | {by_fastest:.1f} |")
+    machine, peak = result["machine"], result["peak_gflops"]
+    return [
+        *lines,
+        "",
+        f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds. One core "
+        f"multiplied matrices with {peak['float32']:.0f}",
+        f"GFLOP/s in float32 and {peak['bfloat16']:.0f} in bfloat16 while the other did the same.",
+    ]
 
 
 def _cell(epochs: Sequence[int | None], last: Sequence[float]) -> str:
@@ -173,20 +208,79 @@ def _recorded() -> dict[str, float]:
     return {name: each for name, each in accuracies.items() if each > COLLAPSED}
 
 
-def _seconds(
-    epochs: Mapping[str, Mapping[str, list[int | None]]],
-    epoch_seconds: Mapping[str, Mapping[str, float]],
-    jobs: Mapping[str, int],
-) -> dict[str, float | None]:
-    """Give the time until all networks have reached it, as each arm uses the machine."""
-    seconds: dict[str, float | None] = {}
-    for arm, recipe in ARMS.items():
-        medians = {name: _median(found) for name, found in epochs[recipe].items()}
-        each = epoch_seconds[arm]
-        needed = {name: each[name] * number for name, number in medians.items() if number}
-        whole = len(needed) == len(medians)
-        seconds[arm] = round(job_seconds(needed, jobs[arm]), 1) if whole else None
-    return seconds
+@dataclass(frozen=True)
+class Plan:
+    """How an arm does its job with less work, and what follows from that.
+
+    Attributes:
+        arm: What is timed.
+        factors: For each network, how many times as long as its unit the whole training takes.
+    """
+
+    arm: Arm
+    factors: Mapping[str, float]
+
+    def seconds(self, sample: Sample) -> float:
+        """Give the time until all networks have reached their accuracy, from that of the units."""
+        rounds = rounds_of(list(self.arm.commands), self.arm.jobs)
+        return sum(
+            max(self.factors[name] * sample[name]["seconds"] for name in names) for names in rounds
+        )
+
+    def least(self, samples: Sequence[Sample]) -> float:
+        """Give that of the fastest round; where the networks do not share cores, of each one's."""
+        if self.arm.as_flow:
+            return min(map(self.seconds, samples))
+        fastest = {
+            name: min((each[name] for each in samples), key=lambda unit: unit["seconds"])
+            for name in self.arm.commands
+        }
+        return self.seconds(fastest)
+
+
+def _plan(params: Params, arm: str, epochs: Mapping[str, list[int | None]]) -> Plan | None:
+    """Plan how to time an arm; None where most seeds of a network do not reach the accuracy."""
+    medians = {name: _median(epochs[name]) for name in _costliest_first(params, epochs)}
+    needed = {name: median for name, median in medians.items() if median}
+    if len(needed) < len(medians):
+        return None
+    if arm == NOTEBOOK:
+        return Plan(notebook_arm(params, list(needed)), needed)
+    options = OUR_OPTIONS[FAST if arm == FAST_TWIN else arm]
+    batch = params.train.batch_size
+    per_epoch = batch * max(1, round(IMAGES / statistics.mean(needed.values()) / batch))
+    commands = {
+        name: our_command(name, round(per_epoch * number), *options)
+        for name, number in needed.items()
+    }
+    factor = SPLIT_SIZES["train"] / per_epoch
+    return Plan(Arm(arm, commands, jobs_of(params), as_flow=True), dict.fromkeys(needed, factor))
+
+
+def _costliest_first(params: Params, names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: -params.architectures[name].flop)
+
+
+def _time(plans: Iterable[Plan | None], rounds: int) -> dict[str, Any]:
+    """Time the plans side by side; what has none is left out."""
+    by_arm = {plan.arm.name: plan for plan in plans if plan}
+    if NOTEBOOK not in by_arm:
+        raise SystemExit(
+            "metrics/replicates: expected trainings of each network by the notebook's recipe, most "
+            "of which reach what the notebook recorded; run `make studies`"
+        )
+    samples = measure([*(plan.arm for plan in by_arm.values()), *peak_arms()], rounds)
+    seconds = {arm: [plan.seconds(each) for each in samples[arm]] for arm, plan in by_arm.items()}
+    least = {arm: plan.least(samples[arm]) for arm, plan in by_arm.items()}
+    return {
+        "samples": samples,
+        "peak_gflops": peak_gflops(samples),
+        "seconds": {arm: round(statistics.median(each), 1) for arm, each in seconds.items()},
+        "times_as_fast": {arm: compare(seconds[NOTEBOOK], each) for arm, each in seconds.items()},
+        "times_as_fast_by_fastest": {
+            arm: round(least[NOTEBOOK] / each, 3) for arm, each in least.items()
+        },
+    }
 
 
 def _median(epochs: Sequence[int | None]) -> float | None:

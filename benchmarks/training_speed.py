@@ -14,6 +14,7 @@ needs the data: run ``make repro`` first.
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import sys
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from environments import python_of
-from interleaving import Arm, Sample, compare, measure, show_ratio
+from interleaving import Arm, Sample, compare, measure, rounds_of, show_ratio
 from networks import NORMALIZED, PARAMS, PROJECT, describe_layers, training_flop
 from reporting import describe_machine, record, write_section
 
@@ -33,6 +34,12 @@ NOTEBOOK, OURS, TWIN = "the notebook's code", "ours, float32", "ours, float32, a
 MIXED, FAST = "ours, bfloat16", "ours, fast recipe"
 TORCH, TORCH_MIXED = "PyTorch, float32", "PyTorch, bfloat16"
 JAX = "Keras on JAX"
+
+OUR_OPTIONS: Mapping[str, Sequence[str]] = {
+    OURS: ("--precision", "float32"),
+    MIXED: ("--precision", "mixed_bfloat16"),
+    FAST: ("--preset", "fast"),
+}
 
 WHOLE_EPOCH = SPLIT_SIZES["train"]
 """What a unit of the notebook's code is.
@@ -55,7 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     params = read_params(PARAMS)
     arms = [arm for arm in _arms(params, arguments.images) if arm.name not in arguments.without]
-    samples = measure([*arms, *_peaks()], arguments.rounds)
+    samples = measure([*arms, *peak_arms()], arguments.rounds)
     result = {
         "machine": describe_machine(),
         "rounds": arguments.rounds,
@@ -70,29 +77,17 @@ def main() -> None:
 def _arms(params: Params, images: int) -> list[Arm]:
     # In pairs, the costliest two first, as the flow starts them.
     names = sorted(params.architectures, key=lambda name: -params.architectures[name].flop)
-    cores = os.cpu_count() or 1
 
-    def given(count: int) -> list[str | Path]:
-        return ["--normalized", NORMALIZED, "--images", str(count)]
-
-    def plain(
-        python: Path | str, script: str, count: int, *more: str
-    ) -> dict[str, Sequence[str | Path]]:
-        return {
-            name: [
-                *(python, script, "--layers", describe_layers(params.architectures[name])),
-                *(*given(count), *more),
-            ]
-            for name in names
-        }
+    def plain(python: Path, script: str, *more: str) -> dict[str, Sequence[str | Path]]:
+        layers = {name: describe_layers(params.architectures[name]) for name in names}
+        start = [python, script, *_given(images), *more, "--layers"]
+        return {name: [*start, layers[name]] for name in names}
 
     def ours(*more: str) -> dict[str, Sequence[str | Path]]:
-        start = [sys.executable, "ours.py", "--params", PARAMS, *given(images)]
-        return {name: [*start, "--name", name, *more] for name in names}
+        return {name: our_command(name, images, *more) for name in names}
 
-    jobs = max(1, cores // params.train.threads)
+    jobs = jobs_of(params)
     torch, jax = python_of("pytorch"), python_of("jax")
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
     # To compile takes half a minute, and is no part of what is measured: only the first round does.
     compiled = {
         "KERAS_BACKEND": "jax",
@@ -100,18 +95,52 @@ def _arms(params: Params, images: int) -> list[Arm]:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     return [
-        Arm(NOTEBOOK, plain(sys.executable, "keras_plain.py", WHOLE_EPOCH), environment=quiet),
-        Arm(OURS, ours("--precision", "float32"), jobs),
-        Arm(TWIN, ours("--precision", "float32"), jobs),
-        Arm(MIXED, ours("--precision", "mixed_bfloat16"), jobs),
-        Arm(FAST, ours("--preset", "fast"), jobs),
-        Arm(TORCH, plain(torch, "pytorch.py", images)),
-        Arm(TORCH_MIXED, plain(torch, "pytorch.py", images, "--precision", "bfloat16")),
-        Arm(JAX, plain(jax, "keras_plain.py", images), environment=compiled),
+        notebook_arm(params, names),
+        Arm(OURS, ours(*OUR_OPTIONS[OURS]), jobs),
+        Arm(TWIN, ours(*OUR_OPTIONS[OURS]), jobs),
+        Arm(MIXED, ours(*OUR_OPTIONS[MIXED]), jobs),
+        Arm(FAST, ours(*OUR_OPTIONS[FAST]), jobs),
+        Arm(TORCH, plain(torch, "pytorch.py")),
+        Arm(TORCH_MIXED, plain(torch, "pytorch.py", "--precision", "bfloat16")),
+        Arm(JAX, plain(jax, "keras_plain.py"), environment=compiled),
     ]
 
 
-def _peaks() -> list[Arm]:
+def notebook_arm(params: Params, names: Sequence[str]) -> Arm:
+    """Give the arm of the notebook's code, whose unit is a whole epoch.
+
+    Args:
+        params: The parameters, which have the networks.
+        names: The networks to train.
+    """
+    start = [sys.executable, "keras_plain.py", *_given(WHOLE_EPOCH), "--layers"]
+    commands = {name: [*start, describe_layers(params.architectures[name])] for name in names}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+    return Arm(NOTEBOOK, commands, environment=quiet)
+
+
+def our_command(name: str, images: int, *more: str) -> Sequence[str | Path]:
+    """Give the command of an arm that trains one network as this project does.
+
+    Args:
+        name: The network.
+        images: How many are its unit.
+        more: Further options, such as those of `OUR_OPTIONS`.
+    """
+    return [sys.executable, "ours.py", "--params", PARAMS, *_given(images), "--name", name, *more]
+
+
+def jobs_of(params: Params) -> int:
+    """Count how many networks ours trains at once, as the flow does."""
+    return max(1, len(os.sched_getaffinity(0)) // params.train.threads)
+
+
+def _given(images: int) -> list[str | Path]:
+    return ["--normalized", NORMALIZED, "--images", str(images)]
+
+
+def peak_arms() -> list[Arm]:
+    """Give the arms that multiply matrices on all cores, in each precision."""
     cores = os.cpu_count() or 1
     return [
         Arm(
@@ -127,16 +156,35 @@ def _peaks() -> list[Arm]:
 
 
 def job_seconds(epochs: Mapping[str, float], jobs: int) -> float:
-    """Give the time until the last network has had its epoch, the longest one started first.
+    """Give the time until the last network has had its epoch, by the schedule of the flow.
 
     Args:
-        epochs: Seconds of each network's epoch.
-        jobs: How many are trained at once.
+        epochs: Seconds of each network's epoch while as many are trained as there are jobs.
+        jobs: How many are trained at once; those of a last round that is not full share the cores.
     """
+    longest_first = sorted(epochs, key=lambda name: -epochs[name])
+    rounds = rounds_of(longest_first, jobs)
+    shared = rounds.pop() if len(rounds[-1]) != jobs else []
     busy = [0.0] * jobs
-    for seconds in sorted(epochs.values(), reverse=True):
-        busy[busy.index(min(busy))] += seconds
-    return max(busy)
+    for name in itertools.chain.from_iterable(rounds):
+        busy[busy.index(min(busy))] += epochs[name]
+    if not shared:
+        return max(busy)
+    return statistics.mean(busy) + shared_seconds([epochs[name] for name in shared], jobs)
+
+
+def shared_seconds(seconds: Sequence[float], cores: int) -> float:
+    """Give the time until the last of some tasks ends that share the cores in equal parts.
+
+    Args:
+        seconds: Of each task on a core of its own.
+        cores: How many there are.
+    """
+    clock = done = 0.0
+    for ended, each in enumerate(sorted(seconds)):
+        clock += (each - done) / min(1, cores / (len(seconds) - ended))
+        done = each
+    return clock
 
 
 def _summarize(
@@ -177,10 +225,7 @@ def _summarize(
         "peak_gigabytes": {
             arm.name: round(_peak_bytes(samples[arm.name]) / 1e9, 2) for arm in arms
         },
-        "peak_gflops": {
-            precision: round(statistics.median(map(_gflops, samples[precision])), 1)
-            for precision in ("float32", "bfloat16")
-        },
+        "peak_gflops": peak_gflops(samples),
     }
 
 
@@ -204,6 +249,14 @@ def _shares(params: Params, samples: Mapping[str, list[Sample]]) -> dict[str, fl
 def _peak_bytes(samples: Sequence[Sample]) -> float:
     """Give the memory of the largest process."""
     return max(entry["peak_bytes"] for sample in samples for entry in sample.values())
+
+
+def peak_gflops(samples: Mapping[str, list[Sample]]) -> dict[str, float]:
+    """Give the median of what one core did meanwhile, in each precision."""
+    return {
+        precision: round(statistics.median(map(_gflops, samples[precision])), 1)
+        for precision in ("float32", "bfloat16")
+    }
 
 
 def _gflops(sample: Sample) -> float:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from conftest import PROJECT
 from convdepth.params import read_params
+from pipelines.rounds import Queue
+from pipelines.width import Width
 
 FOLDER = PROJECT / "benchmarks"
 
@@ -61,10 +64,36 @@ def test_the_front_page_quotes_the_speed() -> None:
     assert section.splitlines() == load("training_speed").summary(result)
 
 
-@pytest.mark.parametrize(("jobs", "seconds"), [(1, 10.0), (2, 5.0), (3, 4.0), (8, 4.0)])
+@pytest.mark.parametrize(
+    ("jobs", "seconds"),
+    [
+        (1, 10.0),
+        (2, 5.0),  # the longest one first
+        (3, 4 / 3 + 3),  # all at once: until the shortest has ended, three cores for four
+        (8, 4.0),
+    ],
+)
 def test_the_job_ends_with_its_last_network(jobs: int, seconds: float) -> None:
     epochs = {"a": 1.0, "b": 4.0, "c": 2.0, "d": 3.0}
-    assert load("training_speed").job_seconds(epochs, jobs) == seconds
+    assert load("training_speed").job_seconds(epochs, jobs) == pytest.approx(seconds)
+
+
+def test_a_fifth_network_shares_the_cores_with_those_before_it() -> None:
+    epochs = dict.fromkeys("abcde", 2.0)
+    assert load("training_speed").job_seconds(epochs, 2) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", range(1, 18))
+def test_the_rounds_are_those_of_the_flow(jobs: int, count: int) -> None:
+    pieces = [f"network {number}" for number in range(count)]
+    queue, rounds = Queue(Width(jobs, 2 * jobs - 1), dict.fromkeys(pieces, 1.0)), []
+    queue.add(pieces)
+    while started := queue.start():
+        rounds.append(started)
+        for piece in started:
+            queue.end(piece)
+    assert load("interleaving").rounds_of(pieces, jobs) == rounds
 
 
 def test_epochs_are_counted_until_the_accuracy_is_reached() -> None:
@@ -78,28 +107,43 @@ def test_epochs_are_counted_until_the_accuracy_is_reached() -> None:
     assert module._cell([], []) == "not trained yet"
 
 
-def test_the_seconds_to_an_accuracy_are_those_of_each_arm_s_way_to_use_the_machine() -> None:
+def units(**seconds: float) -> dict[str, dict[str, float]]:
+    return {name: {"seconds": each} for name, each in seconds.items()}
+
+
+def test_the_seconds_to_an_accuracy_are_those_of_each_arm_s_way_to_use_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
+    module, params = load("time_to_accuracy"), read_params(PROJECT / "params.yaml")
+    epochs = {"cnn1": [8, 8, None], "cnn3": [5, 7, 6], "cnn5": [4, 4, 4]}
+    notebook = module._plan(params, module.NOTEBOOK, epochs)
+    sample = units(cnn1=10.0, cnn3=20.0, cnn5=30.0)
+    assert notebook.seconds(sample) == 8 * 10 + 6 * 20 + 4 * 30  # one after the other
+    other = units(cnn1=9.0, cnn3=25.0, cnn5=25.0)
+    assert notebook.least([sample, other]) == 8 * 9 + 6 * 20 + 4 * 25
+    ours = module._plan(params, module.OURS, epochs)
+    assert list(ours.arm.commands) == ["cnn5", "cnn3", "cnn1"]  # the costliest first
+    assert ours.arm.as_flow
+    images = {
+        name: int(command[command.index("--images") + 1])
+        for name, command in ours.arm.commands.items()
+    }
+    assert images == {"cnn1": 8 * 640, "cnn3": 6 * 640, "cnn5": 4 * 640}
+    assert ours.seconds(sample) == 30 * 60_000 / 640  # at once, until the last one has ended
+    assert ours.least([sample, units(cnn1=29.0, cnn3=20.0, cnn5=20.0)]) == 29 * 60_000 / 640
+    assert module._plan(params, module.MIXED, {**epochs, "cnn3": [None, None, 3]}) is None
+
+
+def test_what_never_reaches_the_accuracy_has_no_seconds() -> None:
     module = load("time_to_accuracy")
-    arms = (module.NOTEBOOK, module.OURS, module.MIXED, module.FAST)
-    jobs = dict(zip(arms, (1, 2, 2, 2), strict=True))
-    seconds = {
-        arm: {"cnn1": each, "cnn3": 2 * each}
-        for arm, each in zip(arms, (10.0, 10.0, 5.0, 4.0), strict=True)
-    }
-    epochs = {
-        "float32": {"cnn1": [8, 8, None], "cnn3": [5, 7, 6]},
-        "bfloat16": {"cnn1": [None, None, 3], "cnn3": [3, 3, 3]},
-        "fast": {"cnn1": [2, 2, 2], "cnn3": [2, 2, 2]},
-    }
-    needed = module._seconds(epochs, seconds, jobs)
-    assert needed == {
-        module.NOTEBOOK: 200.0,  # one after the other
-        module.OURS: 120.0,  # side by side
-        module.MIXED: None,  # most seeds of one network do not reach it
-        module.FAST: 16.0,
-    }
-    assert module._times_as_fast(needed, module.FAST) == "12.5"
-    assert module._times_as_fast(needed, module.MIXED) == ""
+    result = json.loads((FOLDER / "results" / "time_to_accuracy.json").read_text())
+    for key in ("seconds", "times_as_fast", "times_as_fast_by_fastest"):
+        result[key].pop(module.FAST)
+        result[key].pop(module.FAST_TWIN)
+    assert module.table(result)[-4] == f"| {module.FAST_TWIN} | not reached |  |  |"
+    result["epochs"]["fast"]["cnn1"] = []
+    assert module.table(result)[-4] == f"| {module.FAST_TWIN} | not trained yet |  |  |"
 
 
 def test_the_fastest_epoch_of_a_network_may_be_of_any_round() -> None:
@@ -107,12 +151,13 @@ def test_the_fastest_epoch_of_a_network_may_be_of_any_round() -> None:
     assert load("training_speed")._fastest(rounds) == {"cnn1": 2.0, "cnn3": 5.0}
 
 
-def test_the_cost_of_networks_is_a_line_over_pairs() -> None:
-    pairs = {count: 2.0 + 3 * pair for count, pair in zip(range(1, 5), (1, 1, 2, 2), strict=True)}
-    found = load("growth")._line(pairs, "pair", [1, 1, 2, 2])
+def test_the_cost_of_networks_is_a_line_that_begins_where_all_cores_are_busy() -> None:
+    seconds = {1: 7.0, 2: 8.0, 3: 11.0, 4: 14.0}
+    found = load("growth")._line(seconds, "network", begin=2)
     assert (found["constant"], found["slope"], found["largest_deviation"]) == (2.0, 3.0, 0.0)
-    bent = load("growth")._line({**pairs, 4: 9.0}, "pair", [1, 1, 2, 2])
-    assert bent["largest_deviation"] == 0.0556  # half a second of nine
+    assert found["seconds"] == {"1": 7.0, "2": 8.0, "3": 11.0, "4": 14.0}
+    bent = load("growth")._line({1: 5.0, 2: 8.0, 3: 12.5, 4: 14.0}, "network", begin=2)
+    assert bent["largest_deviation"] == 0.0714  # a second of fourteen
 
 
 CPU_INFO = """processor	: {number}
@@ -186,6 +231,36 @@ def test_arms_are_measured_side_by_side() -> None:
     assert [sorted(sample) for sample in samples["an arm"]] == [["a", "b"]] * 2
     assert samples["an arm"][0]["a"]["amount"] == 7
     assert samples["an arm"][0]["a"]["peak_bytes"] > 1e6
+
+
+PIECE_OF_A_JOB = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {arms!r})
+from protocol import serve
+def unit():
+    with Path({folder!r}, {name!r}).open("a") as file:
+        file.write("unit ")
+    while len(list(Path({folder!r}).iterdir())) < 3:
+        time.sleep(0.01)
+    return 1
+serve(unit)
+"""
+
+
+@pytest.mark.timeout(60)
+def test_the_last_pieces_of_a_job_are_done_at_once_and_once(tmp_path: Path) -> None:
+    interleaving, arms = load("interleaving"), str(FOLDER / "arms")
+    commands = {
+        name: [
+            *(sys.executable, "-c"),
+            PIECE_OF_A_JOB.format(arms=arms, folder=str(tmp_path), name=name),
+        ]
+        for name in "abc"
+    }
+    sample = interleaving.run_arm(interleaving.Arm("a job", commands, jobs=2, as_flow=True))
+    assert sorted(sample) == ["a", "b", "c"]
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["unit "] * 3
 
 
 def test_an_arm_that_fails_stops_the_measurement() -> None:
