@@ -16,8 +16,9 @@ from prefect.client.orchestration import get_client
 
 import toy
 from conftest import PROJECT
-from pipelines import flows
+from pipelines import execution, flows
 from pipelines.execution import FlowError
+from pipelines.width import Width
 from project import HEED_SIGINT, Project
 from waiting import lives
 
@@ -69,6 +70,17 @@ def test_the_whole_graph_runs_side_by_side_and_then_not_again(project: Project) 
     assert again.message == "7 unchanged"
     assert toy.log(project) == log
     assert "figure-depth" not in artifacts(again)
+
+
+@pytest.mark.usefixtures("harness")
+def test_a_third_training_shares_two_cores(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.folder / "meet").write_text("3")  # each fails unless the other two have begun
+    with (project.folder / "params.yaml").open("a") as params:
+        params.write(toy.ARCHITECTURES.splitlines()[-1].replace("two", "three") + "\n")
+    monkeypatch.setattr(execution, "choose_width", lambda _jobs, _folder: Width(2, 3))
+    assert flows.pipeline(return_state=True).message == "9 ran"
 
 
 @pytest.mark.usefixtures("harness")

@@ -1,10 +1,10 @@
 """A made-up DVC project of shell stages in the shape of ours, which runs in seconds.
 
 Files named after a stage steer it: ``fail-NAME`` makes it fail, ``hang-NAME`` makes it run until
-it is stopped, and with ``meet`` the trainings wait for each other. The file ``accuracy`` holds
-what the evaluations find. They lie in the project's folder, or, for stages that run elsewhere, in
-the folder that the environment variable ``TOY`` names. Lines of the log end with ``on MACHINE``
-where that variable is set.
+it is stopped, and with ``meet`` the trainings wait until two, or as many as it says, have begun.
+The file ``accuracy`` holds what the evaluations find. They lie in the project's folder, or, for
+stages that run elsewhere, in the folder that the environment variable ``TOY`` names. Lines of the
+log end with ``on MACHINE`` where that variable is set.
 """
 
 from pathlib import Path
@@ -57,12 +57,13 @@ if [ -f "$control/fail-$1" ]; then echo "error: $1 went wrong"; exit 6; fi
 echo "$1 is at work"
 if [ -f "$control/hang-$1" ]; then echo "$1 hangs"; sleep 60; fi
 if [ -f "$control/meet" ]; then
+  wanted="$(cat "$control/meet")"
   case "$1" in train*)
     for _ in $(seq 200); do
-      [ "$(grep -c 'begin train' "$control/log.txt")" -ge 2 ] && break
+      [ "$(grep -c 'begin train' "$control/log.txt")" -ge "${wanted:-2}" ] && break
       sleep 0.05
     done
-    [ "$(grep -c 'begin train' "$control/log.txt")" -ge 2 ] || exit 1
+    [ "$(grep -c 'begin train' "$control/log.txt")" -ge "${wanted:-2}" ] || exit 1
   esac
 fi
 case "$2" in
