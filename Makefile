@@ -63,6 +63,7 @@ bench: $(INSTALLED)  ## Measure, for two hours, on a machine that does nothing e
 	python benchmarks/around_training.py
 	python benchmarks/operations.py
 	python benchmarks/training_speed.py
+	python benchmarks/memory.py
 	python benchmarks/precision_cost.py
 	python benchmarks/growth.py
 	python benchmarks/checkpoint_cost.py

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from networks import NORMALIZED, PARAMS
 from ruamel.yaml import YAML
 
 from convdepth.params import read_params
+
+HISTORY = "history.csv"
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,27 @@ def run_trainings(trainings: Iterable[Training], store: Path) -> dict[str, list[
 def _run(training: Training) -> list[float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        history = folder / "history.csv"
-        command = [
-            *(Path(sys.executable).with_name("convdepth"), "train", training.name),
-            *("--params", _write_params(training, folder), "--normalized", NORMALIZED),
-            *("--model", folder / "model.keras", "--history", history),
-            *("--checkpoints", folder / "checkpoints"),
-        ]
+        command = prepare(training, folder)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{training.key}: {done.stderr}")
-        with history.open() as file:
+        with (folder / HISTORY).open() as file:
             return [round(float(row["val_accuracy"]), 6) for row in csv.DictReader(file)]
+
+
+def prepare(training: Training, folder: Path) -> Sequence[str | Path]:
+    """Write the parameters of a training, and give the command that does it.
+
+    Args:
+        training: What is trained.
+        folder: Where everything is written.
+    """
+    return [
+        *(Path(sys.executable).with_name("convdepth"), "train", training.name),
+        *("--params", _write_params(training, folder), "--normalized", NORMALIZED),
+        *("--model", folder / "model.keras", "--history", folder / HISTORY),
+        *("--checkpoints", folder / "checkpoints"),
+    ]
 
 
 def _write_params(training: Training, folder: Path) -> Path:

@@ -13,7 +13,7 @@ from convdepth.params import read_params
 Jobs = Annotated[int, Field(ge=1)]
 
 TRAINING_BYTES = 1_200_000_000
-"""The memory of one training; ``benchmarks/training_speed.py`` measures 1.05 GB at most."""
+"""What one training is given; about 0.7 GB of it are its own, see ``benchmarks/memory.py``."""
 
 CONTAINER_LIMITS = [
     Path("/sys/fs/cgroup/memory.max"),

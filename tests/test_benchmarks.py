@@ -263,6 +263,18 @@ def test_the_last_pieces_of_a_job_are_done_at_once_and_once(tmp_path: Path) -> N
     assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["unit "] * 3
 
 
+def test_the_memory_of_a_training_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = load("memory")
+    training = load("trainings").Training("cnn1", {"epochs": 1})
+    script = "import time; taken = bytearray(10**8); time.sleep(2)"
+    monkeypatch.setattr(memory, "prepare", lambda *_given: [sys.executable, "-c", script])
+    found = memory._measure(training)
+    assert 0.1 < found["own"] < found["all"] < 0.2
+    script = "raise SystemExit('no memory')"
+    with pytest.raises(SystemExit, match="cnn1 epochs=1: no memory"):
+        memory._measure(training)
+
+
 def test_an_arm_that_fails_stops_the_measurement() -> None:
     interleaving = load("interleaving")
     with pytest.raises(SystemExit, match="an arm has failed"):
