@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 from interleaving import Arm, measure, run_arm
-from networks import NORMALIZED, PARAMS
+from networks import NORMALIZED, PARAMS, PROJECT
 from reporting import describe_machine, record
-from training_speed import jobs_of
 
-from convdepth.params import read_params
+from pipelines.width import choose_width
 
 NETWORK = "cnn3"
 IMAGES = 7680
 SHARES = (0.25, 0.5, 1, 2)
 NETWORKS = range(1, 9)
-AT_ONCE = jobs_of(read_params(PARAMS))
+AT_ONCE = choose_width(None, PROJECT).jobs
 JOBS = range(1, 5)
 
 

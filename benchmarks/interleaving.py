@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import stats
+
+Piece = TypeVar("Piece")
 
 ARMS = Path(__file__).resolve().parent / "arms"
 
@@ -83,7 +85,7 @@ def run_arm(arm: Arm) -> Sample:
     return sample
 
 
-def rounds_of(pieces: Sequence[str], jobs: int) -> list[list[str]]:
+def rounds_of(pieces: Sequence[Piece], jobs: int) -> list[list[Piece]]:
     """Split work about as the flow does (``pipelines/rounds.py``): no round has room for more.
 
     Args:

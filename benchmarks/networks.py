@@ -1,6 +1,7 @@
 """The networks of ``params.yaml`` for code that is not this project's, and what they cost."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from convdepth.architecture import Architecture, walk
 from convdepth.images import NUM_CLASSES
 
 PROJECT = Path(__file__).resolve().parent.parent
+sys.path.append(str(PROJECT))  # for the flow's own code, which is not installed
+
 PARAMS = PROJECT / "params.yaml"
 NORMALIZED = PROJECT / "data" / "normalized"
 

@@ -33,7 +33,6 @@ from training_speed import (
     NOTEBOOK,
     OUR_OPTIONS,
     OURS,
-    jobs_of,
     notebook_arm,
     our_command,
     peak_arms,
@@ -44,6 +43,7 @@ from trainings import Training, run_trainings
 from convdepth.images import SPLIT_SIZES
 from convdepth.notebook import read_notebook
 from convdepth.params import Params, read_params
+from pipelines.width import choose_width
 
 SEEDS = (1, 2, 3, 4, 5)
 
@@ -254,7 +254,10 @@ def _plan(params: Params, arm: str, epochs: Mapping[str, list[int | None]]) -> P
         for name, number in needed.items()
     }
     factor = SPLIT_SIZES["train"] / per_epoch
-    return Plan(Arm(arm, commands, jobs_of(params), as_flow=True), dict.fromkeys(needed, factor))
+    return Plan(
+        Arm(arm, commands, choose_width(None, PROJECT).jobs, as_flow=True),
+        dict.fromkeys(needed, factor),
+    )
 
 
 def _costliest_first(params: Params, names: Iterable[str]) -> list[str]:

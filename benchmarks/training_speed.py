@@ -14,7 +14,6 @@ needs the data: run ``make repro`` first.
 """
 
 import argparse
-import itertools
 import os
 import statistics
 import sys
@@ -29,6 +28,8 @@ from reporting import describe_machine, record, write_section
 
 from convdepth.images import SPLIT_SIZES
 from convdepth.params import Params, read_params
+from pipelines.rounds import queued_length, shared_length
+from pipelines.width import choose_width
 
 NOTEBOOK, OURS, TWIN = "the notebook's code", "ours, float32", "ours, float32, again"
 MIXED, FAST = "ours, bfloat16", "ours, fast recipe"
@@ -86,7 +87,7 @@ def _arms(params: Params, images: int) -> list[Arm]:
     def ours(*more: str) -> dict[str, Sequence[str | Path]]:
         return {name: our_command(name, images, *more) for name in names}
 
-    jobs = jobs_of(params)
+    jobs = choose_width(None, PROJECT).jobs
     torch, jax = python_of("pytorch"), python_of("jax")
     # To compile takes half a minute, and is no part of what is measured: only the first round does.
     compiled = {
@@ -130,11 +131,6 @@ def our_command(name: str, images: int, *more: str) -> Sequence[str | Path]:
     return [sys.executable, "ours.py", "--params", PARAMS, *_given(images), "--name", name, *more]
 
 
-def jobs_of(params: Params) -> int:
-    """Count how many networks ours trains at once, as the flow does."""
-    return max(1, len(os.sched_getaffinity(0)) // params.train.threads)
-
-
 def _given(images: int) -> list[str | Path]:
     return ["--normalized", NORMALIZED, "--images", str(images)]
 
@@ -162,29 +158,11 @@ def job_seconds(epochs: Mapping[str, float], jobs: int) -> float:
         epochs: Seconds of each network's epoch while as many are trained as there are jobs.
         jobs: How many are trained at once; those of a last round that is not full share the cores.
     """
-    longest_first = sorted(epochs, key=lambda name: -epochs[name])
-    rounds = rounds_of(longest_first, jobs)
-    shared = rounds.pop() if len(rounds[-1]) != jobs else []
-    busy = [0.0] * jobs
-    for name in itertools.chain.from_iterable(rounds):
-        busy[busy.index(min(busy))] += epochs[name]
-    if not shared:
-        return max(busy)
-    return statistics.mean(busy) + shared_seconds([epochs[name] for name in shared], jobs)
-
-
-def shared_seconds(seconds: Sequence[float], cores: int) -> float:
-    """Give the time until the last of some tasks ends that share the cores in equal parts.
-
-    Args:
-        seconds: Of each task on a core of its own.
-        cores: How many there are.
-    """
-    clock = done = 0.0
-    for ended, each in enumerate(sorted(seconds)):
-        clock += (each - done) / min(1, cores / (len(seconds) - ended))
-        done = each
-    return clock
+    longest_first = sorted(epochs.values(), reverse=True)
+    *full, last = rounds_of(longest_first, jobs)
+    if len(last) == jobs:
+        return queued_length(longest_first, jobs)
+    return sum(map(sum, full)) / jobs + shared_length(last, jobs)
 
 
 def _summarize(
