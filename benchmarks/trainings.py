@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -12,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from networks import NORMALIZED, PARAMS
+from networks import NORMALIZED, PARAMS, PROJECT
 from ruamel.yaml import YAML
 
-from convdepth.params import read_params
+from pipelines.width import choose_width
 
 HISTORY = "history.csv"
 
@@ -50,10 +49,8 @@ def run_trainings(trainings: Iterable[Training], store: Path) -> dict[str, list[
         For each key, the validation accuracy after each epoch, 0 to 1.
     """
     known: dict[str, list[float]] = json.loads(store.read_text()) if store.exists() else {}
-    params = read_params(PARAMS)
     waiting = [training for training in trainings if training.key not in known]
-    jobs = max(1, (os.cpu_count() or 1) // params.train.threads)
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(choose_width(None, PROJECT).jobs) as pool:
         running = {pool.submit(_run, training): training for training in waiting}
         for done in as_completed(running):
             training, accuracies = running[done], done.result()
