@@ -1,7 +1,6 @@
 """Made-up results of any networks, in the files that the stage `report` reads."""
 
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,22 +14,14 @@ from convdepth.agreement import agreement, count_failures, find_hardest
 from convdepth.architecture import Architecture
 from convdepth.calibration import calibration_error, reliability
 from convdepth.contrast import contrast, gains
+from convdepth.evaluate_seed import describe
+from convdepth.files import write_bytes, write_json
 from convdepth.images import NUM_CLASSES, Labels, read_split
 from convdepth.params import read_params
 from convdepth.replicates import Run, summarize, tabulate_answers
 from convdepth.scores import score
 
 PRIOR = 2.301
-NUMERIC_CLASS = {
-    "tensorflow": "2.21.0",
-    "keras": "3.15.1",
-    "device": "Made-up CPU",
-    "threads": 1,
-    "precision": "float32",
-    "onednn": True,
-    "deterministic": True,
-    "model_sha256": "0" * 64,
-}
 SETTINGS = {
     "learning_rate": 0.004,
     "schedule": "one_cycle",
@@ -51,6 +42,19 @@ VALIDATION = {
         {"rule": "each image has a label", "table": "raw_images", "num_broken": 0},
     ],
 }
+
+
+@dataclass(frozen=True)
+class Training:
+    """A made-up training.
+
+    Attributes:
+        run: What the stage `replicate` keeps of it.
+        predictions: One row per test image, as from `evaluate.predict`.
+    """
+
+    run: Run
+    predictions: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -108,40 +112,55 @@ def write_inputs(
     paths = inputs.arguments()
     architectures = read_params(params).architectures
     _, labels = read_split(normalized, "test")
-    runs = {
-        name: [make_run(labels, errors[name], seed, epochs) for seed in range(1, seeds + 1)]
+    trainings = {
+        name: [train(labels, errors[name], seed, epochs) for seed in range(1, seeds + 1)]
         for name in architectures
     }
     for name, architecture in architectures.items():
-        write_network(paths, name, architecture, runs[name], learns=errors[name] is not None)
+        write_network(paths, name, architecture, trainings[name], learns=errors[name] is not None)
     settled = {
         name: [
-            replace(make_run(labels, error, seed + 50, epochs), seed=seed)
+            replace(train(labels, error, seed + 50, epochs).run, seed=seed)
             for seed in range(1, seeds + 1)
         ]
         for name, error in (tuned or {}).items()
     }
-    write_shared(paths, architectures, runs, records or {})
+    write_shared(paths, architectures, trainings, records or {})
+    runs = {name: [each.run for each in found] for name, found in trainings.items()}
     write_tuned(paths, architectures, runs, settled)
     return inputs
 
 
-def make_run(labels: Labels, error: float | None, seed: int, epochs: int) -> Run:
+def train(labels: Labels, error: float | None, seed: int, epochs: int) -> Training:
     generator = np.random.default_rng(seed if error is None else round(1e6 * error) + seed)
-    predicted = labels.astype(np.int64)
+    digits = labels.astype(np.int64)
+    predicted = digits
     probability = np.clip(1 - generator.exponential(0.01, len(labels)), 0.2, 1)
     if error is None:
-        predicted, probability = np.ones_like(predicted), np.full(len(labels), 0.1124)
+        predicted, probability = np.ones_like(digits), np.full(len(labels), 0.1124)
+        second = np.full_like(digits, 7)
     else:
         # The last images are hard for all of them, the rest is each one's own.
         shared = np.arange(len(labels)) >= len(labels) * (1 - error / 2)
         wrong = shared | (generator.random(len(labels)) < error * generator.uniform(0.4, 0.6))
-        predicted = np.where(wrong, (predicted + 1) % NUM_CLASSES, predicted)
+        predicted = np.where(wrong, (digits + 1) % NUM_CLASSES, digits)
+        # Of every second wrong answer, the label is the second most probable digit.
+        is_near = wrong & (np.arange(len(labels)) % 2 == 0)
+        second = np.where(is_near, digits, (predicted + 1) % NUM_CLASSES)
         probability = np.where(wrong, generator.uniform(0.4, 1, len(labels)), probability)
-    table = {"index": np.arange(len(labels)), "label": labels, "predicted": predicted}
     loss = PRIOR if error is None else np.where(predicted == labels, 0.01, 2.5)
-    frame = pd.DataFrame(table | {"probability": probability.round(6), "loss": loss})
-    return Run(seed, make_history(frame, error, epochs, generator), frame)
+    table = {
+        "index": np.arange(len(labels)),
+        "label": labels,
+        "predicted": predicted,
+        "second": second,
+        "probability": probability.round(6),
+        "loss": loss,
+    }
+    predictions = pd.DataFrame(table)
+    history = make_history(predictions, error, epochs, generator)
+    answers = predictions[["label", "predicted"]]
+    return Training(Run(seed, history, answers, describe(predictions)), predictions)
 
 
 def make_history(
@@ -165,28 +184,26 @@ def write_network(
     paths: Mapping[str, Path],
     name: str,
     architecture: Architecture,
-    runs: list[Run],
+    trainings: list[Training],
     *,
     learns: bool,
 ) -> None:
-    first = runs[0]
-    write_table(paths["histories"] / f"{name}.csv", first.history)
+    first = trainings[0]
+    write_table(paths["histories"] / f"{name}.csv", first.run.history)
     write_table(paths["predictions"] / f"{name}.csv", first.predictions)
-    write_json(paths["replicates"] / f"{name}.json", summarize(runs))
+    write_json(paths["replicates"] / f"{name}.json", summarize([each.run for each in trainings]))
     write_json(paths["collapse"] / f"{name}.json", make_collapse(architecture, learns=learns))
-    write_json(paths["models"] / f"{name}.numeric_class.json", NUMERIC_CLASS)
-    (paths["models"] / f"{name}.keras").write_bytes(name.encode())
+    write_bytes(paths["models"] / f"{name}.keras", name.encode())
 
 
 def write_shared(
     paths: Mapping[str, Path],
     architectures: Mapping[str, Architecture],
-    runs: Mapping[str, list[Run]],
+    trainings: Mapping[str, list[Training]],
     records: Mapping[str, tuple[float, float]],
 ) -> None:
-    write_json(
-        paths["reading"], make_reading({name: each[0].predictions for name, each in runs.items()})
-    )
+    tables = {name: each[0].predictions for name, each in trainings.items()}
+    write_json(paths["reading"], make_reading(tables))
     write_json(paths["validation"], VALIDATION)
     write_json(
         paths["notebook"],
@@ -303,11 +320,6 @@ def make_collapse(architecture: Architecture, *, learns: bool) -> dict[str, Any]
             }
         )
     return {"points": points, "learned": 0.9, "epochs": 3}
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

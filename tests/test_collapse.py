@@ -53,6 +53,7 @@ def run(params: Path, studies: Path, normalized: Path, folder: Path) -> dict[str
         normalized=normalized,
         summary=summary,
         checkpoints=folder / "checkpoints",
+        code="of the tests",
         params=params,
         studies=studies,
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,32 @@ import pytest
 
 from conftest import SECOND
 from convdepth import figures, report
+from convdepth import report_text_tuning as tuning
 from convdepth.errors import DataError
+from convdepth.files import write_json
 from convdepth.report_axes import accuracy_axis, error_share, logarithmic_axis
 from convdepth.report_charts import NETWORK_COLORS
-from report_inputs import Inputs, write_inputs, write_json
+from convdepth.report_data import Results, Sources, read_results
+from report_inputs import Inputs, write_inputs
+
+MANY_BLOCKS = "".join(
+    ["\n  deep:\n"]
+    + [
+        f"    block{number}: {{conv1: {{filters: 2, kernel_size: 1}}, pool_size: 1}}\n"
+        for number in range(1, 12)
+    ]
+    + ["    head: {units: 4}\n"]
+)
+NUMERIC_CLASS = {
+    "tensorflow": "2.21.0",
+    "keras": "3.15.1",
+    "device": "Made-up CPU",
+    "threads": 1,
+    "precision": "float32",
+    "onednn": True,
+    "deterministic": True,
+    "model_sha256": "0" * 64,
+}
 
 
 @pytest.fixture
@@ -31,6 +54,27 @@ def inputs(tmp_path: Path, tiny_params: Path, normalized: Path) -> Inputs:
 def build(inputs: Inputs) -> str:
     report.main(**inputs.arguments())
     return inputs.arguments()["page"].read_text(encoding="utf-8")
+
+
+def read(inputs: Inputs) -> Results:
+    paths = inputs.arguments()
+    del paths["page"]
+    return read_results(Sources(**paths))
+
+
+def read_table(page: str, name: str) -> list[list[str]]:
+    """The texts of a table's cells, row by row, its header first."""
+    whole = page[page.index(f'<table id="table-{name}"') :]
+    rows = re.findall(r"<tr>(.*?)</tr>", whole[: whole.index("</table>")], re.DOTALL)
+    cells = (re.findall(r"<t[hd]\b.*?</t[hd]>", row, re.DOTALL) for row in rows)
+    return [[visible_text(cell).strip() for cell in row] for row in cells]
+
+
+def read_charts(page: str) -> dict[str, Any]:
+    found = re.search(r'id="chart-data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    charts: dict[str, Any] = json.loads(found[1])["charts"]
+    return charts
 
 
 def visible_text(page: str) -> str:
@@ -142,9 +186,7 @@ def test_a_tuned_network_that_failed_by_the_recipe_is_drawn_alone(
     errors, tuned = {"tiny": 0.05, "cnn9": None}, {"tiny": 0.02, "cnn9": 0.01}
     other = write_inputs(tmp_path / "o", inputs.normalized, inputs.params, errors, tuned=tuned)
     page = build(other)
-    found = re.search(r'id="chart-data">(.*?)</script>', page, re.DOTALL)
-    assert found
-    traces = json.loads(found[1])["charts"]["tuning"]["data"]
+    traces = read_charts(page)["tuning"]["data"]
     assert [trace["meta"] for trace in traces] == ["tiny", "tiny", "cnn9"]
     text = visible_text(page)
     assert "cnn9 did not learn by the recipe" in text
@@ -182,18 +224,73 @@ def test_one_network_and_one_seed_are_enough(
 def test_networks_are_those_of_the_parameters_in_their_order(inputs: Inputs) -> None:
     (inputs.folder / "replicates" / "stale.json").write_text("{}")
     page = build(inputs)
-    table = page[page.index('<table id="table-results"') :]
-    rows = re.findall(r'<th scope="row" data-key="([^"]+)"', table[: table.index("</table>")])
-    assert rows == ["tiny", "cnn9"]
+    assert [row[0] for row in read_table(page, "results")[1:]] == ["tiny", "cnn9"]
     assert "stale" not in visible_text(page)
 
 
+def test_mappings_of_result_files_are_in_the_order_of_the_parameters(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    inputs.params.write_text(inputs.params.read_text() + MANY_BLOCKS)
+    names = ["tiny", "cnn9", "deep"]  # in no order of the alphabet
+    pairs = ["tiny / cnn9", "tiny / deep", "cnn9 / deep"]
+    errors = {"tiny": 0.05, "cnn9": 0.01, "deep": 0.03}
+    other = write_inputs(tmp_path / "other", inputs.normalized, inputs.params, errors, tuned=errors)
+    reading = other.folder / "reading.json"
+    content = json.loads(reading.read_text())
+    content["all_fail"]["networks"].sort()
+    write_json(reading, content)
+    results = read(other)
+    contrasts, found = results.contrasts, results.reading
+    for by_pair in (contrasts.pairs, contrasts.tuned.pairs, found.agreement):
+        assert list(by_pair) == pairs
+    for by_network in (contrasts.gains.networks, found.networks, found.all_fail.networks):
+        assert list(by_network) == names
+    for hard in found.hardest:
+        assert list(hard.answers) == names
+    blocks = [f"block{number}" for number in range(1, 12)]
+    for point in results.networks[2].collapse.points:
+        assert list(point.signal) == [*blocks, "head_dense"]
+        for run in point.runs:
+            assert list(run.signal) == [*blocks, "head_dense"]
+            assert list(run.gradient_norm) == list(run.agreement) == blocks
+
+
+def test_ten_blocks_or_more_are_drawn_in_the_order_of_the_parameters(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    inputs.params.write_text(inputs.params.read_text() + MANY_BLOCKS)
+    errors = {"tiny": 0.05, "cnn9": 0.01, "deep": 0.03}
+    page = build(write_inputs(tmp_path / "o", inputs.normalized, inputs.params, errors))
+    trace = read_charts(page)["collapse-gradient-norm"]["data"][2]
+    assert trace["meta"] == "deep"
+    assert trace["x"] == list(range(1, 12))
+    assert trace["y"] == pytest.approx([0.3 / number for number in range(1, 12)])
+    rows = [row[1] for row in read_table(page, "blocks")[1:] if row[0] == "deep"]
+    assert rows == [*(f"block{number}" for number in range(1, 12)), "head_dense"]
+
+
+def test_tuned_networks_are_in_the_order_of_the_parameters(inputs: Inputs, tmp_path: Path) -> None:
+    errors, tuned = {"tiny": 0.05, "cnn9": 0.04}, {"tiny": 0.02, "cnn9": 0.01}
+    other = write_inputs(tmp_path / "o", inputs.normalized, inputs.params, errors, tuned=tuned)
+    page = build(other)
+    for name in ("tuning", "settings", "tuning-costs"):
+        assert [row[0] for row in read_table(page, name)[1:]] == ["tiny", "cnn9"]
+    assert [row[0] for row in read_table(page, "tuned-pairs")[1:]] == ["tiny / cnn9"]
+    assert re.findall("tiny|cnn9", tuning.say_tuning(read(other)))[:2] == ["tiny", "cnn9"]
+
+
+def test_the_results_have_the_top_2_accuracy(inputs: Inputs) -> None:
+    header, *rows = read_table(build(inputs), "results")
+    column = header.index("top-2 accuracy")
+    for row in rows:
+        table = pd.read_csv(inputs.folder / "predictions" / f"{row[0]}.csv")
+        among = table[["predicted", "second"]].eq(table["label"], axis=0).any(axis=1).mean()
+        assert row[column] == f"{100 * among:.2f} %"
+
+
 def test_charts_hold_the_accuracies(inputs: Inputs) -> None:
-    page = build(inputs)
-    found = re.search(r'id="chart-data">(.*?)</script>', page, re.DOTALL)
-    assert found
-    charts = json.loads(found[1])["charts"]
-    traces = charts["curves-val-accuracy"]["data"]
+    traces = read_charts(build(inputs))["curves-val-accuracy"]["data"]
     mean = next(each for each in traces if "tiny, mean of" in each["hovertext"][0])
     assert mean["meta"] == "tiny"
     replicates = json.loads((inputs.folder / "replicates" / "tiny.json").read_text())
@@ -224,13 +321,29 @@ def test_models_are_found_by_the_digest_of_their_files(inputs: Inputs) -> None:
     assert f"git log --reverse -S{digest} -- dvc.lock" in build(inputs)
 
 
-def test_a_model_from_a_cache_has_no_numeric_class(inputs: Inputs) -> None:
-    assert "Made-up CPU" in visible_text(build(inputs))
-    for name in ("tiny", "cnn9"):
-        (inputs.folder / "models" / f"{name}.numeric_class.json").unlink()
-    text = visible_text(build(inputs))
-    assert "Made-up CPU" not in text
-    assert "not kept on this machine" in text
+def test_the_record_beside_a_model_does_not_change_the_page(inputs: Inputs) -> None:
+    records = [inputs.folder / "models" / f"{name}.numeric_class.json" for name in ("tiny", "cnn9")]
+    for record in records:
+        record.unlink(missing_ok=True)
+    without = build(inputs)
+    for record in records:
+        write_json(record, NUMERIC_CLASS)
+    assert build(inputs) == without
+    for record in records:
+        record.write_text("damaged")
+    assert build(inputs) == without
+
+
+def test_the_page_has_the_precision_and_the_threads_of_the_parameters(inputs: Inputs) -> None:
+    text = inputs.params.read_text()
+    changed = text.replace("  precision: float32", "  precision: mixed_bfloat16", 1)
+    inputs.params.write_text(changed.replace("  threads: 1 ", "  threads: 3 ", 1))
+    exhibit = build(inputs).partition('id="reproduce-models"')[2]
+    note = re.search(r'<p class="note">(.*?)</p>', exhibit)
+    assert note
+    assert {"mixed_bfloat16", "3 threads", "`convdepth doctor`"} <= set(
+        re.findall(r"mixed_bfloat16|\d+ threads?|`[^`]+`", note[1])
+    )
 
 
 def test_a_name_cannot_break_out_of_the_page(
@@ -283,7 +396,6 @@ def test_a_missing_file_is_named_with_what_makes_it(
         "contrasts.json",
         "collapse/tiny.json",
         "reading.json",
-        "models/tiny.numeric_class.json",
     ],
 )
 def test_a_damaged_file_is_named(file: str, content: str, inputs: Inputs) -> None:

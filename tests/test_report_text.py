@@ -82,6 +82,7 @@ def make_network(
             status=status,
             answer=1,
             answer_share=0.1 if status == "ok" else 0.998,
+            top2_accuracy=accuracies[0] + 0.001,
         ),
         replicates=Replicates.model_validate(
             {
@@ -89,7 +90,7 @@ def make_network(
                 "collapsed": collapsed,
                 "near_chance": 0,
                 "accuracy": spread,
-                "loss": spread,
+                "loss": {"mean": 0.1, "standard_deviation": 0.001},
             }
         ),
         tuned=None,
@@ -107,7 +108,6 @@ def make_network(
             }
         ),
         record=None,
-        numeric_class=None,
         model_md5="0" * 32,
     )
 

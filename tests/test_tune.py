@@ -56,6 +56,7 @@ def tune(params: Path, studies: Path, normalized: Path, folder: Path) -> dict[st
         normalized=normalized,
         summary=folder / "summary.json",
         checkpoints=folder / "checkpoints",
+        code="of the tests",
         params=params,
         studies=studies,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from convdepth.params import Augmentation
+from convdepth.recipe import Augmentation
 from convdepth.runtime import keras
 
 _BLACK: dict[str, Any] = {"fill_mode": "constant", "fill_value": 0.0, "dtype": "float32"}

@@ -19,7 +19,8 @@ import psutil
 from convdepth.checkpoints import Unfinished, unfinished
 from convdepth.errors import DataError, ParameterError
 from convdepth.findings import Finding, fault, note, ok
-from convdepth.fingerprint import describe_training, differences, source_files
+from convdepth.code_digests import read_code
+from convdepth.fingerprint import describe_training, differences
 from convdepth.images import array_paths
 from convdepth.locks import held_outputs
 from convdepth.params import find_architecture, read_params
@@ -239,7 +240,7 @@ def _differences(name: str, command: list[str], kept: Unfinished, project: Path)
         find_architecture(name, params, file),
         params.train,
         [path for path in data if path.exists()],
-        source_files(Path(__file__).with_name("train.py")),
+        read_code("convdepth.train").digest,
         there.get("numeric class", {}) | known,
     )
     return list(differences(there, here))

@@ -47,6 +47,10 @@ Checkpoints = Annotated[
 ]
 Studies = Annotated[Path, typer.Option(help="The studies' parameters.", metavar="FILE")]
 History = Annotated[Path, typer.Option(help="Loss and accuracy per epoch (.csv).", metavar="FILE")]
+WrittenHistory = Annotated[
+    Path, typer.Option(help="Loss and accuracy per epoch, to write (.csv).", metavar="FILE")
+]
+Seeds = Annotated[Path, typer.Option(help="Folder of the seeds' results.", metavar="FOLDER")]
 Models = Annotated[Path, typer.Option(help="Folder of the models.", metavar="FOLDER")]
 Histories = Annotated[Path, typer.Option(help="Folder of the histories.", metavar="FOLDER")]
 Predictions = Annotated[Path, typer.Option(help="Folder of the predictions.", metavar="FOLDER")]
@@ -59,6 +63,40 @@ Style = Annotated[
 
 PARAMS = Path("params.yaml")
 STUDY_PARAMS = Path("studies/params.yaml")
+
+
+@app.command(rich_help_panel=STAGES)
+def code(
+    sources: Annotated[Path, typer.Option(help="Folder of the package.", metavar="FOLDER")],
+    lock: Annotated[Path, typer.Option(help="The requirements lock.", metavar="FILE")],
+    digests: Annotated[
+        Path, typer.Option(help="Folder for one text per stage, to write (.txt).", metavar="FOLDER")
+    ],
+) -> None:
+    """Digest the code that each stage runs; what changes no result changes no digest.
+
+    Comments, docstrings, messages and moved files change none. A stage runs again when its digest
+    changes.
+    """
+    _hold("code", digests)
+    from convdepth.code import main
+
+    main(sources=sources, lock=lock, digests=digests)
+
+
+@app.command(rich_help_panel=STAGES)
+def check(
+    checked: Annotated[
+        Path, typer.Option(help="Written if all parameters are valid (.txt).", metavar="FILE")
+    ],
+    params: Params = PARAMS,
+    studies: Studies = STUDY_PARAMS,
+) -> None:
+    """Check all parameters, before any stage uses one."""
+    _hold("check", checked)
+    from convdepth.check import main
+
+    main(params=params, studies=studies, checked=checked)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -116,10 +154,9 @@ def train(
     name: Name,
     normalized: Normalized,
     model: Model,
-    history: Annotated[
-        Path, typer.Option(help="Loss and accuracy per epoch, to write (.csv).", metavar="FILE")
-    ],
+    history: WrittenHistory,
     checkpoints: Checkpoints,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces train.seed.")] = None,
     params: Params = PARAMS,
 ) -> None:
     """Train one network by the recipe in params.yaml.
@@ -135,6 +172,8 @@ def train(
     _check(params, name)
     _hold(f"train@{name}", model, history)
     _take_device(name)
+    _advise(name, params)
+    from convdepth.progress import TrainingProgress
     from convdepth.train import main
 
     main(
@@ -143,7 +182,10 @@ def train(
         model=model,
         history=history,
         checkpoints=checkpoints,
+        code=_digest_code("train"),
+        seed=seed,
         params=params,
+        progress=TrainingProgress,
     )
 
 
@@ -167,6 +209,7 @@ def evaluate(
     """
     _check(params, name)
     _hold(f"evaluate@{name}", metrics, predictions)
+    _take_device(name)
     from convdepth.evaluate import main
 
     main(
@@ -200,6 +243,7 @@ def plot(
     """Draw all figures: curves, weights, confusion, accuracy by depth, and errors."""
     _check(params)
     _hold("plot", figures, tables)
+    _take_device("plot")
     from convdepth.plot import main
 
     main(
@@ -215,42 +259,112 @@ def plot(
 
 
 @app.command(rich_help_panel=STUDIES)
-def replicate(
+def train_tuned(
     name: Name,
-    seeds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="How many, that of the recipe included.")
-    ],
+    seed: Annotated[int, typer.Option(metavar="N", help="Replaces train.seed.")],
     normalized: Normalized,
     model: Model,
-    history: History,
-    summary: Summary,
-    answers: Annotated[
-        Path, typer.Option(help="Each run's answers, to write (.csv).", metavar="FILE")
-    ],
+    history: WrittenHistory,
     checkpoints: Checkpoints,
     params: Params = PARAMS,
+    studies: Studies = STUDY_PARAMS,
 ) -> None:
-    """Train one network with several seeds, and say how much they differ.
+    """Train one network with the settings that a tuning found, on all training images.
 
-    The first seed is that of params.yaml: its run is the trained network that is there already.
-    The others follow it by one each, and differ from it in nothing else. A stage that is
-    interrupted goes on after its last whole epoch when it is started again.
+    They are in the section `tuned` of the studies' parameters. A training that is interrupted goes
+    on after its last whole epoch.
     """
     _check(params, name)
-    _hold(f"replicate@{name}", summary, answers)
-    _take_device(name)
-    from convdepth.replicate import main
+    _check_studies(studies)
+    _hold(f"train_tuned@{name}-{seed}", model, history)
+    _take_device(f"{name} tuned")
+    from convdepth.progress import TrainingProgress
+    from convdepth.train_tuned import main
 
     main(
         name=name,
-        seeds=seeds,
+        seed=seed,
         normalized=normalized,
         model=model,
         history=history,
+        checkpoints=checkpoints,
+        code=_digest_code("train_tuned"),
+        params=params,
+        studies=studies,
+        progress=TrainingProgress,
+    )
+
+
+@app.command(rich_help_panel=STUDIES)
+def evaluate_seed(
+    name: Name,
+    normalized: Normalized,
+    model: Model,
+    answers: Annotated[
+        Path,
+        typer.Option(help="Label and answer of each test image, to write (.csv).", metavar="FILE"),
+    ],
+    scores: Annotated[
+        Path, typer.Option(help="Accuracy, loss and calibration, to write (.json).", metavar="FILE")
+    ],
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="The network has the settings of `tuned`.")
+    ] = False,
+    params: Params = PARAMS,
+    studies: Studies = STUDY_PARAMS,
+) -> None:
+    """Evaluate one training of a study on the test set."""
+    _check(params, name)
+    _check_studies(studies)
+    _hold(f"evaluate_seed@{name}", answers, scores)
+    _take_device(name)
+    from convdepth.evaluate_seed import main
+
+    main(
+        name=name,
+        normalized=normalized,
+        model=model,
+        answers=answers,
+        scores=scores,
+        tuned=tuned,
+        params=params,
+        studies=studies,
+    )
+
+
+@app.command(rich_help_panel=STUDIES)
+def replicates(
+    name: Name,
+    normalized: Normalized,
+    histories: Histories,
+    predictions: Predictions,
+    seeds: Seeds,
+    summary: Summary,
+    answers: Annotated[
+        Path, typer.Option(help="Each seed's answers, to write (.csv).", metavar="FILE")
+    ],
+    params: Params = PARAMS,
+    studies: Studies = STUDY_PARAMS,
+) -> None:
+    """Say how much the trainings of one network with several seeds differ.
+
+    The first one is the pipeline's, with the seed of params.yaml.
+    """
+    _check(params, name)
+    _check_studies(studies)
+    _hold(f"replicates@{name}", summary, answers)
+    from convdepth.replicates import main
+
+    main(
+        name=name,
+        normalized=normalized,
+        histories=histories,
+        predictions=predictions,
+        seeds=seeds,
         summary=summary,
         answers=answers,
-        checkpoints=checkpoints,
         params=params,
+        studies=studies,
     )
 
 
@@ -289,32 +403,22 @@ def tune(
 
 
 @app.command(rich_help_panel=STUDIES)
-def confirm(
+def tuned(
     normalized: Normalized,
+    seeds: Seeds,
     tuned: Annotated[
-        Path, typer.Option(help="Folder for what comes out, to write.", metavar="FOLDER")
+        Path, typer.Option(help="Folder for the tuned networks, to write.", metavar="FOLDER")
     ],
-    checkpoints: Checkpoints,
     params: Params = PARAMS,
     studies: Studies = STUDY_PARAMS,
 ) -> None:
-    """Train the tuned networks with several seeds, and look at the test set.
-
-    Their settings are those of the section `tuned` of the studies' parameters. A network of which
-    nothing has changed is not trained again. A stage that is interrupted goes on after its last
-    whole epoch.
-    """
-    from convdepth.study_params import read_study_params
-
+    """Say how the tuned networks do with several seeds."""
     _check(params)
-    read_study_params(studies)
-    _hold("confirm", tuned)
-    _take_device("the tuned networks")
-    from convdepth.confirm import main
+    _check_studies(studies)
+    _hold("tuned", tuned)
+    from convdepth.tuned import main
 
-    main(
-        normalized=normalized, tuned=tuned, checkpoints=checkpoints, params=params, studies=studies
-    )
+    main(normalized=normalized, seeds=seeds, tuned=tuned, params=params, studies=studies)
 
 
 @app.command(rich_help_panel=STUDIES)
@@ -355,6 +459,7 @@ def examine(
     """
     _check(params)
     _hold("examine", reading, pictures)
+    _take_device("examine")
     from convdepth.examine import main
 
     main(
@@ -496,15 +601,17 @@ def predict(
     its border is light, and scaled to 28 x 28 pixels; MNIST's digits are light on dark, centred,
     and fill the middle 20 x 20.
     """
-    from convdepth.params import read_architecture
+    from convdepth.params import read_architecture, read_params
     from convdepth.repository import model_path
 
     architecture = read_architecture(model, params)
+    precision = read_params(params).train.precision
     path = model_path(model)
+    _take_device(model)
 
     from convdepth.prediction import predict_files  # TensorFlow, once all arguments are right
 
-    for prediction in predict_files(images, architecture, path):
+    for prediction in predict_files(images, architecture, path, precision):
         row = "  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(prediction.probabilities))
         print(f"{prediction.source}: {prediction.digit}   {row}")
 
@@ -618,6 +725,27 @@ def _check(params: Path, name: str | None = None) -> None:
         read_architecture(name, params)
 
 
+def _check_studies(studies: Path) -> None:
+    from convdepth.study_params import read_study_params
+
+    read_study_params(studies)
+
+
+def _digest_code(stage: str) -> str:
+    """Digest the code of a training: its checkpoints serve no other code."""
+    from convdepth.code_digests import PACKAGE, read_code
+
+    return read_code(f"{PACKAGE}.{stage}").digest
+
+
+def _advise(name: str, params: Path) -> None:
+    from convdepth.params import read_params
+    from convdepth.precision_advice import advise_precision
+
+    if advice := advise_precision(read_params(params).train.precision):
+        print(f"{name}  {advice}", flush=True)
+
+
 def _hold(stage: str, *outputs: Path) -> None:
     """Be the only writer of a stage's outputs until this process ends."""
     from convdepth.locks import hold_outputs
@@ -635,19 +763,21 @@ def _study(
     studies: Path,
 ) -> None:
     """Run a study of one network by the parameters of the studies."""
-    from convdepth.study_params import read_study_params
-
     _check(params, name)
-    read_study_params(studies)
+    _check_studies(studies)
     _hold(f"{stage}@{name}", summary)
     _take_device(name)
+    from convdepth.progress import TrainingProgress
+
     import_module(f"convdepth.{stage}").main(
         name=name,
         normalized=normalized,
         summary=summary,
         checkpoints=checkpoints,
+        code=_digest_code(stage),
         params=params,
         studies=studies,
+        progress=TrainingProgress,
     )
 
 

@@ -1,33 +1,32 @@
 """The stage `collapse`: by how much dropout a network is kept from learning anything, and why.
 
-All dropout rates of a network are scaled from none to more than it has. For each scale, fresh
-networks with several seeds are measured, how much of the image gets through and how much of the
-error comes back, and then trained until they do better than who knows the frequencies of the digits
-alone, or until time is up. What tells that are training images that were held out.
+All dropout rates of a network are scaled from none to more than it has. For each scale and seed a
+fresh network is measured: how much of the image gets through, and how much of the error comes back.
+Then it is trained until its loss on held-out training images is below the class-prior loss, or
+until time is up.
 """
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from convdepth.architecture import Architecture
 from convdepth.checkpoints import Checkpoints
+from convdepth.class_prior import prior_loss
+from convdepth.collapse_params import Collapse
 from convdepth.dropout import SixteenBitDropout
 from convdepth.dropout_rates import dropout_rates, may_scale
 from convdepth.files import write_json
 from convdepth.images import read_split
 from convdepth.network import build_network
-from convdepth.numeric_class import describe_numeric_class
-from convdepth.params import Train, find_architecture, read_params
+from convdepth.recipe import Train, read_section, read_training
 from convdepth.runtime import configure, keras
-from convdepth.scores import prior_loss
 from convdepth.signal_flow import gradients, signal_shares
-from convdepth.study_params import Collapse, held_out, read_study_params
-from convdepth.train import checkpoints_of, fit
-from convdepth.training_data import Subset, TrainingData, read_training_data
+from convdepth.train import ProgressMaker, Silent, checkpoints_of, fit
+from convdepth.training_data import Subset, TrainingData, held_out, read_training_data
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Trial:
     recipe: Train
     data: TrainingData
     kept: Checkpoints
+    progress: ProgressMaker
 
 
 def main(
@@ -46,8 +46,10 @@ def main(
     normalized: Path,
     summary: Path,
     checkpoints: Path,
+    code: str,
     params: Path = Path("params.yaml"),
     studies: Path = Path("studies/params.yaml"),
+    progress: ProgressMaker = Silent,
 ) -> None:
     """Scale the dropouts of the architecture ``name``, and write what becomes of it.
 
@@ -57,9 +59,11 @@ def main(
         summary: The JSON file to write: ``learned`` and ``epochs`` of the study, and ``points``:
             for each scale the share that all dropouts together keep, how many of its runs
             learned, the runs, and the medians of their signals.
-        checkpoints: The folder for what an interrupted stage goes on from.
+        checkpoints: The folder for the checkpoints of this network.
+        code: Digest of the code that trains; a checkpoint of other code does not serve.
         params: The parameters.
         studies: Those of the studies.
+        progress: Shows the trainings.
 
     Raises:
         ParameterError: A parameter is wrong, or there is no such architecture.
@@ -67,17 +71,31 @@ def main(
         TrainingError: The loss is not a finite number; nothing is written then.
         MachineError: A file cannot be written, or the memory is not enough.
     """
-    parameters, study = read_params(params), read_study_params(studies).collapse
-    architecture = find_architecture(name, parameters, params)
-    configure(parameters.train.threads)
-    kept: list[Checkpoints] = []
-    points = [
-        _measure_scale(name, scaled, parameters.train, study, normalized, checkpoints, kept)
-        for scaled in _scale(architecture, study)
-    ]
+    architecture, recipe = read_training(name, params)
+    study = read_section(studies, ("collapse",), Collapse)
+    configure(recipe.threads)
+    _, labels = read_split(normalized, "train")
+    recipe = recipe.model_copy(
+        update={
+            "epochs": study.epochs,
+            "validation_images": held_out(study.validation_share, len(labels)),
+        }
+    )
+    points, kept = [], []
+    for scaled in _scale(architecture, study):
+        trials = []
+        for seed in range(recipe.seed, recipe.seed + study.seeds):
+            seeded = recipe.model_copy(update={"seed": seed})
+            folder = checkpoints / f"scale-{scaled.dropout_scale:g}" / f"seed-{seed}"
+            own = checkpoints_of(scaled, seeded, normalized, folder, code)
+            title = f"{name} scale {scaled.dropout_scale:g} seed {seed}"
+            data = read_training_data(normalized, seeded)
+            trials.append(Trial(title, scaled, seeded, data, own, progress))
+        points.append(_measure_scale(scaled, trials, study))
+        kept += [trial.kept for trial in trials]
     write_json(summary, {"points": points, "learned": study.learned, "epochs": study.epochs})
-    for each in kept:
-        each.clear()
+    for own in kept:
+        own.clear()
 
 
 def _scale(architecture: Architecture, study: Collapse) -> Iterator[Architecture]:
@@ -88,32 +106,11 @@ def _scale(architecture: Architecture, study: Collapse) -> Iterator[Architecture
 
 
 def _measure_scale(
-    name: str,
-    architecture: Architecture,
-    recipe: Train,
-    study: Collapse,
-    normalized: Path,
-    folder: Path,
-    kept: list[Checkpoints],
+    architecture: Architecture, trials: Sequence[Trial], study: Collapse
 ) -> dict[str, Any]:
     scale = architecture.dropout_scale
-    _, labels = read_split(normalized, "train")
     runs = []
-    for number in range(study.seeds):
-        seeded = recipe.model_copy(
-            update={
-                "seed": recipe.seed + number,
-                "epochs": study.epochs,
-                "validation_images": held_out(study.validation_share, len(labels)),
-            }
-        )
-        data = read_training_data(normalized, seeded)
-        numeric_class = describe_numeric_class(seeded.threads, seeded.precision)
-        own = folder / f"scale-{scale:g}" / f"seed-{seeded.seed}"
-        checkpoints = checkpoints_of(architecture, seeded, normalized, numeric_class, own)
-        kept.append(checkpoints)
-        title = f"{name} scale {scale:g} seed {seeded.seed}"
-        trial = Trial(title, architecture, seeded, data, checkpoints)
+    for trial in trials:
         runs.append(_flow(trial, study) | _learn(trial, study))
         keras.backend.clear_session()  # else the graphs of all trials stay in memory
     return {
@@ -147,21 +144,22 @@ def _learn(trial: Trial, study: Collapse) -> dict[str, Any]:
     """Train until the network has learned something, or time is up."""
     prior = prior_loss(_labels(trial.data.training), _labels(trial.data.validation))
     limit = study.learned * prior
-    _, history = fit(
+    _, epochs = fit(
         trial.name,
         trial.architecture,
         trial.recipe,
         trial.data,
         trial.kept,
+        trial.progress,
         is_enough=lambda epoch: epoch["val_loss"] < limit,
     )
-    has_learned = history["val_loss"].iloc[-1] < limit
+    has_learned = epochs[-1]["val_loss"] < limit
     return {
         "seed": trial.recipe.seed,
         "prior_loss": prior,
-        "loss": history["val_loss"].round(6).tolist(),
-        "accuracy": history["val_accuracy"].round(6).tolist(),
-        "epochs_to_learn": len(history) if has_learned else None,
+        "loss": [round(epoch["val_loss"], 6) for epoch in epochs],
+        "accuracy": [round(epoch["val_accuracy"], 6) for epoch in epochs],
+        "epochs_to_learn": len(epochs) if has_learned else None,
     }
 
 

@@ -9,7 +9,7 @@ import functools
 from itertools import product
 from typing import NamedTuple
 
-from convdepth.params import Augmentation, Train
+from convdepth.recipe import Augmentation, Train
 from convdepth.runtime import gpus, keras, tf
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from convdepth.architecture import Architecture
 from convdepth.archive import load_weights
+from convdepth.class_prior import prior_loss
 from convdepth.errors import DataError
 from convdepth.files import write_csv, write_json
 from convdepth.images import Images, Labels, read_split
@@ -16,7 +17,7 @@ from convdepth.network import build_network
 from convdepth.notebook import Record, read_notebook
 from convdepth.params import find_architecture, read_params
 from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
-from convdepth.scores import Score, class_scores, prior_loss, score
+from convdepth.scores import Score, class_scores, score
 
 
 def main(

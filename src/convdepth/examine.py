@@ -64,7 +64,10 @@ def main(
     images, labels = read_split(normalized, "test")
     tables = {name: read_predictions(predictions, name, labels) for name in architectures}
     configure(parameters.train.threads)
-    networks = {name: build_network(each) for name, each in architectures.items()}
+    networks = {
+        name: build_network(each, parameters.train.precision)
+        for name, each in architectures.items()
+    }
     for name, network in networks.items():
         load_weights(network, models / f"{name}.keras")
     found = examine(architectures, tables)

@@ -1,9 +1,8 @@
 """The fingerprint of a training: all that its result depends on, and in what two of them differ.
 
-It needs no TensorFlow, so `convdepth doctor` can ask in a moment what a training will ask.
+It needs no TensorFlow, so `convdepth doctor` computes it in a moment.
 """
 
-import ast
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from convdepth.architecture import Architecture
-from convdepth.params import Train
+from convdepth.recipe import Train
 
 
 def describe_training(
     architecture: Architecture,
     recipe: Train,
     data: Sequence[Path],
-    code: Sequence[Path],
+    code: str,
     numeric_class: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Name all that the result of a training depends on.
@@ -27,7 +26,7 @@ def describe_training(
         architecture: What is trained.
         recipe: How.
         data: The files of the normalized arrays.
-        code: The files of the modules that train.
+        code: Digest of the code that trains, see `code_digests.Code.digest`.
         numeric_class: On what, see `numeric_class.describe_numeric_class`.
 
     Returns:
@@ -42,7 +41,7 @@ def describe_training(
             "train": recipe.model_dump(mode="json"),
         },
         "data": digest_files(data),
-        "code": digest_files(code),
+        "code": code,
         "numeric class": dict(numeric_class),
     }
 
@@ -64,25 +63,6 @@ def digest_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def source_files(module: Path) -> list[Path]:
-    """List the files of this package that a module imports, directly or not, and its own.
-
-    Args:
-        module: The file of a module of this package.
-
-    Returns:
-        The files in order of their names.
-    """
-    found: set[Path] = set()
-    waiting = [module]
-    while waiting:
-        path = waiting.pop()
-        if path not in found and path.is_file():
-            found.add(path)
-            waiting += _imported(path)
-    return sorted(found)
-
-
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
     """Say which parts of two fingerprints differ; of mappings, which values.
 
@@ -102,12 +82,6 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[s
             yield f"{part} ({values})"
         else:
             yield part
-
-
-def _imported(path: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("convdepth."):
-            yield path.with_name(f"{(node.module or '').partition('.')[2]}.py")
 
 
 def _different_values(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> Any:

@@ -12,27 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from convdepth.files import write_json
-from convdepth.runtime import ONEDNN_VARIABLE, gpu_details, gpus, keras, tf
+from convdepth.runtime import ONEDNN_VARIABLE, gpus, keras, tf
 
 SUFFIX = ".numeric_class.json"
 
 CPU_INFO = Path("/proc/cpuinfo")
 """Where Linux tells of the CPU."""
 
-BFLOAT16_COST = 1.82
-"""Times as long a training takes in bfloat16 where the CPU has no instructions for it."""
-
-BFLOAT16_GAIN = 0.61
-"""The share of the time that a training takes in bfloat16 where the CPU has them."""
-
 # What oneDNN and Eigen choose their kernels by.
 _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile")
-
-_BFLOAT16_SETS = ("avx512_bf16", "amx_bf16")
-"""With one of them a CPU multiplies in bfloat16 faster than in float32."""
-
-_BFLOAT16_CAPABILITY = (8, 0)
-"""From this compute capability on, called Ampere, a GPU of NVIDIA does."""
 
 
 def describe_numeric_class(threads: int, precision: str) -> dict[str, Any]:
@@ -49,47 +37,12 @@ def describe_numeric_class(threads: int, precision: str) -> dict[str, Any]:
     return {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
-        "device": ", ".join(gpus()) or _describe_cpu(),
+        "device": ", ".join(gpus()) or describe_cpu(),
         "threads": threads,
         "precision": precision,
         "onednn": os.environ.get(ONEDNN_VARIABLE) == "1",
         "deterministic": True,  # `configure` asks TensorFlow for it, which has no way to be asked
     }
-
-
-def advise_precision(precision: str) -> str | None:
-    """Say whether this machine would train faster in the other precision.
-
-    The precision stays what the parameters say, so that results do not depend on the machine.
-
-    Args:
-        precision: ``float32`` or ``mixed_bfloat16``.
-
-    Returns:
-        A sentence; None if the precision suits the machine. The figures in it are measured by
-        ``benchmarks/precision_cost.py``.
-    """
-    device = ", ".join(gpus()) or "this CPU"
-    if precision == "mixed_bfloat16" and not has_bfloat16():
-        return (
-            f"warning: {device} has no instructions for bfloat16, and emulates it: a training took "
-            f"{BFLOAT16_COST} times as long so as with train.precision: float32"
-        )
-    if precision == "float32" and has_bfloat16() and not gpus():
-        return (
-            f"hint: {device} has instructions for bfloat16: with train.precision: mixed_bfloat16 a "
-            f"training took {BFLOAT16_GAIN:.0%} of the time; its bytes are others"
-        )
-    return None
-
-
-def has_bfloat16() -> bool:
-    """Tell whether the device that trains computes in bfloat16 faster than in float32."""
-    if details := gpu_details():
-        return all(
-            detail.get("compute_capability", (0, 0)) >= _BFLOAT16_CAPABILITY for detail in details
-        )
-    return any(name in _describe_cpu() for name in _BFLOAT16_SETS)
 
 
 def write_record(model: Path, numeric_class: dict[str, Any]) -> None:
@@ -118,8 +71,8 @@ def record_path(model: Path) -> Path:
     return model.with_name(model.stem + SUFFIX)
 
 
-def _describe_cpu() -> str:
-    """Name the CPU: some virtual machines hide the model behind a family of processors."""
+def describe_cpu() -> str:
+    """Name the CPU and its instruction sets; some virtual machines hide the model's name."""
     if not CPU_INFO.exists():
         return platform.processor() or platform.machine()
     fields = dict(re.findall(r"^(\w[\w ]*?)\s*: (.*)$", CPU_INFO.read_text(), re.MULTILINE))

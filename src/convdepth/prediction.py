@@ -32,7 +32,7 @@ class Prediction:
 
 
 def predict_files(
-    paths: list[Path], architecture: Architecture, model: Path
+    paths: list[Path], architecture: Architecture, model: Path, precision: str
 ) -> Iterator[Prediction]:
     """Ask a trained network for its answers.
 
@@ -40,6 +40,7 @@ def predict_files(
         paths: Image files, see `read_pixels`.
         architecture: What the network was built from.
         model: The ``.keras`` file with its weights.
+        precision: What to compute in; `evaluate` takes that of the recipe.
 
     Yields:
         One answer per image, in the order given.
@@ -50,7 +51,7 @@ def predict_files(
     """
     pixels = {path: read_pixels(path) for path in paths}
     configure(threads=1)
-    network = build_network(architecture)
+    network = build_network(architecture, precision)
     load_weights(network, model)
     for path, images in pixels.items():
         probabilities = network.predict(normalize(images), verbose=0)
@@ -87,7 +88,8 @@ def read_pixels(path: Path) -> Pixels:
 def _read_array(path: Path) -> Pixels:
     array: Pixels = np.load(path, allow_pickle=False)
     height, width, _ = IMAGE_SHAPE
-    if array.dtype != np.uint8 or array.shape[-2:] != (height, width) or array.ndim > 3:
+    fits = array.shape[-2:] == (height, width) and array.ndim <= 3 and array.size > 0
+    if array.dtype != np.uint8 or not fits:
         raise ValueError(f"it holds {array.dtype} of shape {array.shape}")
     return array.reshape(-1, height, width)
 

@@ -1,5 +1,6 @@
-"""What several trainings of one network, which differ in their seed alone, say together."""
+"""The stage `replicates`: trainings of one network that differ only in their seed, together."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,20 @@ from numpy.typing import NDArray
 from convdepth.bootstrap import mean_interval
 from convdepth.calibration import calibration_error, reliability
 from convdepth.errors import DataError
+from convdepth.files import write_csv, write_json
+from convdepth.images import read_split
+from convdepth.params import read_architecture, read_params
+from convdepth.recorded import read_history, read_predictions
 from convdepth.scores import score
+from convdepth.study_params import read_study_params
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
-"""What is kept of each epoch."""
+"""Columns of a history that are kept of each epoch."""
+
+ANSWERS = ("label", "predicted")
+"""Columns of the answers of one training."""
+
+AGAIN = "`dvc repro studies/dvc.yaml` writes it again."
 
 
 @dataclass(frozen=True)
@@ -24,37 +35,143 @@ class Run:
 
     Attributes:
         seed: What it was trained with.
-        history: One row per epoch.
-        predictions: One row per test image, from `evaluate.predict`.
+        history: One row per epoch: `CURVES`.
+        answers: One row per test image: `ANSWERS`, 0 to 9.
+        scores: From `describe`.
     """
 
     seed: int
     history: pd.DataFrame
-    predictions: pd.DataFrame
+    answers: pd.DataFrame
+    scores: Mapping[str, Any]
+
+
+def main(
+    name: str,
+    normalized: Path,
+    histories: Path,
+    predictions: Path,
+    seeds: Path,
+    summary: Path,
+    answers: Path,
+    params: Path = Path("params.yaml"),
+    studies: Path = Path("studies/params.yaml"),
+) -> None:
+    """Put the trainings of the architecture ``name`` together; write and print what they say.
+
+    Args:
+        name: A key of ``architectures`` in the parameters.
+        normalized: The folder of the normalized arrays.
+        histories: The folder of the pipeline's histories, ``<name>.csv``.
+        predictions: The folder of the pipeline's predictions, ``<name>.csv``.
+        seeds: The folder of the other trainings, see `read_run`.
+        summary: The JSON file to write, see `summarize`.
+        answers: The CSV file to write, see `tabulate_answers`.
+        params: The parameters.
+        studies: Those of the studies.
+
+    Raises:
+        ParameterError: A parameter is wrong, or there is no such architecture.
+        DataError: A file is missing or damaged, or has other test images.
+        MachineError: A file cannot be written.
+    """
+    read_architecture(name, params)
+    first = read_params(params).train.seed
+    _, labels = read_split(normalized, "test")
+    table = read_predictions(predictions, name, labels)
+    own = Run(first, read_history(histories, name), table[list(ANSWERS)], describe(table))
+    others = [read_run(seeds, seed) for seed in read_study_params(studies).replicates.seeds]
+    result = summarize([own, *others])
+    write_csv(answers, tabulate_answers([own, *others]))
+    write_json(summary, result)
+    print(f"{name}: {say(result)}", flush=True)
+
+
+def say(result: Mapping[str, Any]) -> str:
+    """Say in one line what several trainings found.
+
+    Args:
+        result: From `summarize`.
+    """
+    accuracy = result["accuracy"]
+    return (
+        f"{result['count']} seeds: test accuracy {accuracy['mean']:.4f} ({accuracy['low']:.4f} to "
+        f"{accuracy['high']:.4f}); {result['collapsed']} of {result['count']} collapsed"
+    )
+
+
+def describe(predictions: pd.DataFrame) -> dict[str, Any]:
+    """Score one training.
+
+    Args:
+        predictions: From `evaluate.predict`.
+
+    Returns:
+        accuracy (0 to 1), loss (nats), status, calibration_error and reliability.
+    """
+    total = score(predictions)
+    return {
+        "accuracy": total.accuracy,
+        "loss": total.loss,
+        "status": total.status,
+        "calibration_error": calibration_error(predictions),
+        "reliability": reliability(predictions),
+    }
+
+
+def read_run(folder: Path, seed: int) -> Run:
+    """Read one training of a study.
+
+    Args:
+        folder: With ``<seed>.csv`` (the history), ``<seed>.answers.csv`` and
+            ``<seed>.scores.json``.
+        seed: Which training.
+
+    Raises:
+        DataError: A file is missing or damaged.
+    """
+    path = folder / f"{seed}.csv"
+    try:
+        history = pd.read_csv(path)[list(CURVES)]
+        path = folder / f"{seed}.answers.csv"
+        answers = pd.read_csv(path)[list(ANSWERS)]
+        path = folder / f"{seed}.scores.json"
+        scores = json.loads(path.read_bytes())
+        return Run(seed, history, answers, {key: scores[key] for key in SCORES})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}. {AGAIN}") from error
+
+
+SCORES = ("accuracy", "loss", "status", "calibration_error", "reliability")
+"""Keys of `describe`."""
 
 
 def summarize(runs: Sequence[Run]) -> dict[str, Any]:
-    """Put several trainings together; none is left out, also where it has learned nothing.
+    """Put several trainings together; a training that learned nothing counts as well.
 
     Args:
         runs: All of one network, with different seeds, on the same images.
 
     Returns:
-        ``runs``, each with seed, accuracy, loss, status, calibration and its curves; how many there
-        are, and how many of them collapsed; and of accuracy (0 to 1) and loss (nats) the mean, the
-        standard deviation (of the sample; None for one run), and the ends of the mean's 95 %
-        interval over seeds and images.
+        ``runs``, each with its seed, its scores and its curves; their ``count``, and how many
+        ``collapsed`` or are ``near_chance``; mean and standard deviation (of the sample; None for
+        one run) of ``accuracy`` (0 to 1) and ``loss`` (nats); and of the accuracy the 95 % interval
+        of the mean over seeds and images.
+
+    Raises:
+        DataError: The runs answered different images.
     """
-    described = [_describe(run) for run in runs]
-    right = np.array([run.predictions["label"] == run.predictions["predicted"] for run in runs])
-    losses = np.array([run.predictions["loss"] for run in runs])
+    answers = tabulate_answers(runs)
+    statuses = [run.scores["status"] for run in runs]
+    low, high = mean_interval(rightness(answers))
+    accuracy = _spread([float(each.mean()) for each in rightness(answers)])
     return {
-        "runs": described,
+        "runs": [{"seed": run.seed, **run.scores, "curves": _curves(run)} for run in runs],
         "count": len(runs),
-        "collapsed": sum(run["status"] == "collapsed" for run in described),
-        "near_chance": sum(run["status"] == "near chance" for run in described),
-        "accuracy": _spread(right),
-        "loss": _spread(losses),
+        "collapsed": statuses.count("collapsed"),
+        "near_chance": statuses.count("near chance"),
+        "accuracy": {**accuracy, "low": round(low, 6), "high": round(high, 6)},
+        "loss": _spread([float(run.scores["loss"]) for run in runs]),
     }
 
 
@@ -66,9 +183,19 @@ def tabulate_answers(runs: Sequence[Run]) -> pd.DataFrame:
 
     Returns:
         One row per image: label, and for each run ``seed_<seed>``, its answer (0 to 9).
+
+    Raises:
+        DataError: The runs answered different images.
     """
-    answers = {f"seed_{run.seed}": run.predictions["predicted"].to_numpy() for run in runs}
-    return pd.DataFrame({"label": runs[0].predictions["label"].to_numpy(), **answers})
+    labels = runs[0].answers["label"].to_numpy()
+    for run in runs:
+        if not np.array_equal(run.answers["label"], labels):
+            raise DataError(
+                f"seed {run.seed}: expected the labels that seed {runs[0].seed} answered, got "
+                f"{len(run.answers)} others. {AGAIN}"
+            )
+    answers = {f"seed_{run.seed}": run.answers["predicted"].to_numpy() for run in runs}
+    return pd.DataFrame({"label": labels, **answers})
 
 
 def read_answers(path: Path) -> pd.DataFrame:
@@ -78,26 +205,24 @@ def read_answers(path: Path) -> pd.DataFrame:
         path: The CSV file.
 
     Raises:
-        DataError: It is missing, or none of these.
+        DataError: The file is missing, or holds no such table.
     """
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: cannot be read: {error}. `dvc repro studies/dvc.yaml` writes it."
-        ) from error
+        raise DataError(f"{path}: cannot be read: {error}. {AGAIN}") from error
     wrong = [name for name in table.columns[1:] if not name.startswith("seed_")]
     numbers = all(kind.kind == "i" for kind in table.dtypes)
     if table.columns[0] != "label" or wrong or table.shape[1] == 1 or table.empty or not numbers:
         raise DataError(
             f"{path}: expected the columns label, seed_1, seed_2, ... of digits, got "
-            f"{', '.join(table.columns)}. `dvc repro studies/dvc.yaml` writes it again."
+            f"{', '.join(table.columns)}. {AGAIN}"
         )
     return table
 
 
 def rightness(answers: pd.DataFrame) -> NDArray[np.bool_]:
-    """Say which answers are right.
+    """Tell which answers are right.
 
     Args:
         answers: From `read_answers`.
@@ -109,28 +234,10 @@ def rightness(answers: pd.DataFrame) -> NDArray[np.bool_]:
     return np.array([answers[name].to_numpy() == labels for name in answers.columns[1:]])
 
 
-def _describe(run: Run) -> dict[str, Any]:
-    total = score(run.predictions)
-    curves: Mapping[str, Any] = {
-        name: [round(float(value), 6) for value in run.history[name]] for name in CURVES
-    }
-    return {
-        "seed": run.seed,
-        "accuracy": total.accuracy,
-        "loss": total.loss,
-        "status": total.status,
-        "calibration_error": calibration_error(run.predictions),
-        "reliability": reliability(run.predictions),
-        "curves": curves,
-    }
+def _curves(run: Run) -> dict[str, list[float]]:
+    return {name: [round(float(value), 6) for value in run.history[name]] for name in CURVES}
 
 
-def _spread(values: NDArray[Any]) -> dict[str, float | None]:
-    means = values.mean(axis=1)
-    low, high = mean_interval(values)
-    return {
-        "mean": round(float(means.mean()), 6),
-        "standard_deviation": round(float(means.std(ddof=1)), 6) if len(means) > 1 else None,
-        "low": round(low, 6),
-        "high": round(high, 6),
-    }
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
+    deviation = round(float(np.std(values, ddof=1)), 6) if len(values) > 1 else None
+    return {"mean": round(float(np.mean(values)), 6), "standard_deviation": deviation}

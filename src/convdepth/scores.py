@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from convdepth.images import NUM_CLASSES, Labels
+from convdepth.images import NUM_CLASSES
 
 Status = Literal["ok", "collapsed", "near chance"]
 
@@ -119,20 +119,3 @@ def class_scores(predictions: pd.DataFrame) -> list[dict[str, float | int | None
 
 def _ratio(part: int, whole: int) -> float | None:
     return round(float(part / whole), 6) if whole else None
-
-
-def prior_loss(training_labels: Labels, labels: Labels) -> float:
-    """Compute the loss of knowing nothing but how frequent each digit is.
-
-    A network that has collapsed has learned just that, so this is what its loss is near to.
-
-    Args:
-        training_labels: ``(n,)``, 0 to 9; each digit must occur. They give the frequencies.
-        labels: ``(m,)``, 0 to 9, what the loss is computed on.
-
-    Returns:
-        The cross-entropy in nats, six digits; infinite where a digit never occurs in training.
-    """
-    prior = np.bincount(training_labels, minlength=NUM_CLASSES) / len(training_labels)
-    with np.errstate(divide="ignore"):
-        return round(float(-np.log(prior[labels]).mean()), 6)

@@ -6,35 +6,21 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from convdepth.architecture import Strict
-from convdepth.images import NUM_CLASSES
-from convdepth.params import Augmentation, Precision, Schedule, read_file
+from convdepth.collapse_params import Collapse
+from convdepth.errors import ParameterError
+from convdepth.params import Params, read_file
+from convdepth.recipe import Precision, Schedule
+from convdepth.tuned_settings import Seeds, Settings, Tuned
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Replicates(Strict):
-    """Several trainings of each network."""
+    """Further trainings of each network by the recipe."""
 
-    seeds: Count
-
-
-class Collapse(Strict):
-    """Trainings with all dropouts of a network scaled, until it learns or time is up."""
-
-    scales: list[Annotated[float, Field(ge=0)]] = Field(min_length=2)
-    """What all dropout rates are multiplied with; what makes one of 1 or more is left out."""
-    seeds: Count
-    epochs: Count
-    """How many a network has to learn anything in."""
-    learned: float = Field(gt=0, lt=1)
-    """It has, once the loss on held-out images is below this share of the class prior's."""
-    validation_share: Share
-    """Of the training images, which is held out to see that."""
-    signal_images: int = Field(ge=2)
-    """On how many images signals and gradients are measured, before any training."""
-    masks: int = Field(ge=2)
-    """How many dropout masks they are measured with."""
+    seeds: Seeds
+    """Beside ``train.seed``, whose training is the pipeline's own."""
 
 
 class Range(Strict):
@@ -71,17 +57,6 @@ class Space(Strict):
     """Of all dropouts of a network; never so high that one of them reaches 1."""
     batch_normalization: list[bool] = Field(min_length=1)
     """In all blocks of a network, or in none."""
-
-
-class Settings(Augmentation):
-    """A value for each key of `Space`."""
-
-    learning_rate: float = Field(gt=0)
-    schedule: Schedule
-    weight_decay: float = Field(ge=0)
-    label_smoothing: float = Field(ge=0, lt=1)
-    dropout_scale: float = Field(ge=0)
-    batch_normalization: bool
 
 
 class Tuning(Strict):
@@ -121,16 +96,6 @@ class Tuning(Strict):
         return self
 
 
-class Tuned(Strict):
-    """What was settled by a tuning, before the test set was looked at."""
-
-    epochs: Count
-    """Of each training, now with all training images."""
-    precision: Precision
-    settings: dict[str, Settings]
-    """By network; one that is not named here was not tuned."""
-
-
 class StudyParams(Strict):
     """The whole of ``studies/params.yaml``."""
 
@@ -138,19 +103,6 @@ class StudyParams(Strict):
     collapse: Collapse
     tuning: Tuning
     tuned: Tuned
-
-
-def held_out(share: float, images: int) -> int:
-    """Count the images that a share is.
-
-    Args:
-        share: Of all, above 0 and below 1.
-        images: How many there are.
-
-    Returns:
-        The nearest number, but enough for one of each class.
-    """
-    return max(NUM_CLASSES, round(share * images))
 
 
 def read_study_params(path: Path) -> StudyParams:
@@ -166,3 +118,36 @@ def read_study_params(path: Path) -> StudyParams:
         ParameterError: As `params.read_file`.
     """
     return read_file(path, StudyParams)
+
+
+def require_consistent(path: Path, studies: StudyParams, params: Params) -> None:
+    """Check that the studies suit the pipeline's parameters.
+
+    Args:
+        path: The file of the studies, for the error.
+        studies: Its content.
+        params: Those of the pipeline.
+
+    Raises:
+        ParameterError: A tuned network does not exist, or recipe and tuned networks would be
+            trained with different seeds.
+    """
+    known = list(params.architectures)
+    for name in studies.tuned.settings:
+        if name not in known:
+            raise ParameterError(
+                f"{path}: tuned.settings.{name}: expected a network of params.yaml, which has "
+                f"{', '.join(known)}. Remove the entry, or name one of these."
+            )
+    seeds = [params.train.seed, *studies.replicates.seeds]
+    if len(set(seeds)) < len(seeds):
+        raise ParameterError(
+            f"{path}: replicates.seeds: expected seeds other than train.seed, which the pipeline "
+            f"trains: got {params.train.seed} again. Remove it."
+        )
+    if studies.tuned.settings and sorted(studies.tuned.seeds) != sorted(seeds):
+        raise ParameterError(
+            f"{path}: tuned.seeds: expected train.seed and those of replicates.seeds: "
+            f"{sorted(seeds)}, got {studies.tuned.seeds}. Make them equal, so that both can be "
+            f"compared."
+        )

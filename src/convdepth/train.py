@@ -1,18 +1,17 @@
-"""The stage `train`: fit one network by the recipe, and keep its weights and its history.
+"""The stage `train`: fit one network by the recipe; keep its weights and its history.
 
-Each epoch is one call of `fit`, on images in an order that follows from (seed, epoch), with
-dropout masks and augmentations that follow from (seed, epoch, layer). So an epoch depends on
-nothing but the parameters, and the weights and the optimizer's state that the epoch before it
-left. These are kept after each epoch: a training that was interrupted goes on from there, and ends
-with the same bytes.
+Each epoch is one call of `fit`. The order of the images follows from (seed, epoch); dropout masks
+and augmentations follow from (seed, epoch, layer). So an epoch depends only on the parameters, and
+on the weights and the optimizer state that the epoch before it left. These are kept after each
+epoch: an interrupted training goes on from there and ends with the same bytes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import numpy as np
-import pandas as pd
 
 from convdepth.architecture import Architecture
 from convdepth.archive import save_network
@@ -20,13 +19,13 @@ from convdepth.augmentation import augmentation_layers
 from convdepth.checkpoints import Checkpoints, State
 from convdepth.compilation import choose_classes
 from convdepth.dropout import SixteenBitDropout
-from convdepth.files import write_csv
-from convdepth.fingerprint import describe_training, source_files
+from convdepth.files import write_text
+from convdepth.fingerprint import describe_training
 from convdepth.images import array_paths
 from convdepth.network import build_network
-from convdepth.numeric_class import advise_precision, describe_numeric_class, write_record
-from convdepth.params import Train, find_architecture, read_params
-from convdepth.progress import TrainingProgress
+from convdepth.numeric_class import describe_numeric_class, write_record
+from convdepth.optimizer import build_optimizer
+from convdepth.recipe import Train, read_training
 from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
 from convdepth.training_data import TakeRows, TrainingData, batches, read_training_data
 from convdepth.training_errors import CheckedLoss, explained_errors, require_finite
@@ -42,24 +41,75 @@ Epoch = dict[str, float]
 """The number of an epoch, and what is kept of it."""
 
 
+class Progress(Protocol):
+    """What is told of a training as it runs; a context manager."""
+
+    name: str
+    images: int
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def batch_done(self, images: int, logs: Mapping[str, float]) -> None:
+        """Take note that so many images of the epoch are done, with these means so far."""
+
+    def epoch_done(self, logs: Mapping[str, float]) -> None:
+        """Take note that an epoch is done, with these means."""
+
+
+class Silent:
+    """A `Progress` that shows nothing."""
+
+    def __init__(self, name: str, _epochs: int, images: int, _done: int = 0) -> None:
+        self.name, self.images = name, images
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def batch_done(self, images: int, logs: Mapping[str, float]) -> None:
+        """Do nothing."""
+
+    def epoch_done(self, logs: Mapping[str, float]) -> None:
+        """Do nothing."""
+
+
+ProgressMaker = Callable[[str, int, int, int], Progress]
+"""Takes the name, the number of epochs, the images of an epoch, and the epochs that are done."""
+
+
 def main(
     name: str,
     normalized: Path,
     model: Path,
     history: Path,
     checkpoints: Path,
+    code: str,
+    seed: int | None = None,
     params: Path = Path("params.yaml"),
+    progress: ProgressMaker = Silent,
 ) -> None:
     """Train the architecture ``name``; write its model, and its history per epoch.
 
     Args:
         name: A key of ``architectures`` in the parameters.
         normalized: The folder of the normalized arrays.
-        model: The ``.keras`` file to write: layers and weights, no optimizer. Beside it goes a
-            record of its numeric class.
+        model: The ``.keras`` file to write: layers and weights, no optimizer. A record of its
+            numeric class goes beside it.
         history: The CSV file to write: epoch, loss, accuracy, val_loss, val_accuracy.
-        checkpoints: The folder for what an interrupted training goes on from.
+        checkpoints: The folder for the checkpoints of this network.
+        code: Digest of the code that trains; a checkpoint of other code does not serve.
+        seed: Replaces ``train.seed``.
         params: The parameters.
+        progress: Shows the training.
 
     Raises:
         ParameterError: A parameter is wrong, or there is no such architecture.
@@ -67,27 +117,68 @@ def main(
         TrainingError: The loss is not a finite number; nothing is written then.
         MachineError: A file cannot be written, or the memory is not enough.
     """
-    parameters = read_params(params)
-    architecture, recipe = find_architecture(name, parameters, params), parameters.train
-    data = read_training_data(normalized, recipe)
-    configure(recipe.threads)
-    if advice := advise_precision(recipe.precision):
-        print(f"{name}  {advice}", flush=True)
-    numeric_class = describe_numeric_class(recipe.threads, recipe.precision)
-    kept = checkpoints_of(architecture, recipe, normalized, numeric_class, checkpoints)
-    network, epochs = fit(name, architecture, recipe, data, kept)
-    save_network(network, model)
-    write_csv(history, epochs)
-    write_record(model, numeric_class)
-    kept.clear()
+    architecture, recipe = read_training(name, params)
+    title = name
+    if seed is not None:
+        title, recipe = f"{name} seed {seed}", recipe.model_copy(update={"seed": seed})
+    train(title, architecture, recipe, normalized, model, history, checkpoints, code, progress)
 
 
-def checkpoints_of(
+def train(
+    title: str,
     architecture: Architecture,
     recipe: Train,
     normalized: Path,
-    numeric_class: Mapping[str, Any],
-    folder: Path,
+    model: Path,
+    history: Path,
+    checkpoints: Path,
+    code: str,
+    progress: ProgressMaker,
+) -> None:
+    """Train a network; write its model and its history, and delete its checkpoints.
+
+    Args:
+        title: Label in the progress output.
+        architecture: What to train.
+        recipe: How.
+        normalized: As in `main`, like all that follow.
+        model: The ``.keras`` file to write.
+        history: The CSV file to write.
+        checkpoints: The folder for the checkpoints of this network.
+        code: Digest of the code that trains.
+        progress: Shows the training.
+
+    Raises:
+        ConvdepthError: As `main`.
+    """
+    data = read_training_data(normalized, recipe)
+    configure(recipe.threads)
+    kept = checkpoints_of(architecture, recipe, normalized, checkpoints, code)
+    network, epochs = fit(title, architecture, recipe, data, kept, progress)
+    save_network(network, model)
+    write_history(history, epochs)
+    write_record(model, kept.fingerprint["numeric class"])
+    kept.clear()
+
+
+def write_history(path: Path, epochs: Sequence[Epoch]) -> None:
+    """Write one row per epoch as CSV, floats with six digits after the point.
+
+    Args:
+        path: The file.
+        epochs: From `fit`.
+
+    Raises:
+        MachineError: The file cannot be written.
+    """
+    rows = [
+        f"{epoch['epoch']}," + ",".join(f"{epoch[key]:.6f}" for key in HISTORY) for epoch in epochs
+    ]
+    write_text(path, "\n".join([",".join(["epoch", *HISTORY]), *rows, ""]))
+
+
+def checkpoints_of(
+    architecture: Architecture, recipe: Train, normalized: Path, folder: Path, code: str
 ) -> Checkpoints:
     """Find the checkpoints of a training by all that its result depends on.
 
@@ -95,10 +186,11 @@ def checkpoints_of(
         architecture: What is trained.
         recipe: How.
         normalized: The folder of the normalized arrays.
-        numeric_class: On what, from `describe_numeric_class`.
         folder: Holds the checkpoints of this network, also those of other trainings.
+        code: Digest of the code that trains.
     """
-    data, code = array_paths(normalized), source_files(Path(__file__))
+    numeric_class = describe_numeric_class(recipe.threads, recipe.precision)
+    data = array_paths(normalized)
     return Checkpoints(folder, describe_training(architecture, recipe, data, code, numeric_class))
 
 
@@ -108,21 +200,23 @@ def fit(
     recipe: Train,
     data: TrainingData,
     kept: Checkpoints,
+    progress: ProgressMaker = Silent,
     is_enough: Callable[[Epoch], bool] = lambda _epoch: False,
-) -> tuple[keras.Model, pd.DataFrame]:
+) -> tuple[keras.Model, list[Epoch]]:
     """Train a network, or go on with a training that was interrupted.
 
     Args:
-        name: What the progress is told of.
+        name: Label in the progress output.
         architecture: What to train.
         recipe: How.
         data: What to train on, and to compute the ``val_`` values on.
-        kept: The checkpoints of this training; they stay when it has ended, too.
-        is_enough: Is asked after each epoch whether to end before all are done. Where it looks at
-            the ``val_`` values, these must not be of the test set.
+        kept: The checkpoints of this training. They stay when it ends.
+        progress: Shows the training.
+        is_enough: Returns True to stop early; called after each epoch. If it looks at the ``val_``
+            values, these must not be of the test set.
 
     Returns:
-        The network, in float32 and without an optimizer; and its history, one row per epoch:
+        The network, in float32 and without an optimizer; and its history, one entry per epoch:
         epoch, loss (nats), accuracy (0 to 1), val_loss, val_accuracy.
 
     Raises:
@@ -131,21 +225,19 @@ def fit(
     """
     trainer = build_trainer(architecture, recipe, data)
     epochs = resume(name, trainer, kept)
-    images = len(data.training.rows)
-    with TrainingProgress(name, recipe.epochs, images, done=len(epochs)) as progress:
+    with progress(name, recipe.epochs, len(data.training.rows), len(epochs)) as shown:
         while len(epochs) < recipe.epochs and not (epochs and is_enough(epochs[-1])):
-            epochs.append(train_epoch(trainer, recipe, len(epochs) + 1, data, progress))
+            epochs.append(train_epoch(trainer, recipe, len(epochs) + 1, data, shown))
             kept.save(State(state_arrays(trainer), epochs))
-    history = pd.DataFrame(epochs, columns=["epoch", *HISTORY])
-    return without_optimizer(trainer, architecture), history
+    return without_optimizer(trainer, architecture), epochs
 
 
 def resume(name: str, trainer: keras.Model, checkpoints: Checkpoints) -> list[Epoch]:
-    """Bring a network to the state in which an interrupted training left it, and say so.
+    """Restore the newest checkpoint of a training, if there is one, and say so.
 
     Args:
-        name: The architecture.
-        trainer: From `build_trainer`, with fresh weights; it stays so without a checkpoint.
+        name: Label of the printed lines.
+        trainer: From `build_trainer`, with fresh weights.
         checkpoints: Those of this training.
 
     Returns:
@@ -195,56 +287,12 @@ def build_trainer(
     return trainer
 
 
-def build_optimizer(recipe: Train, images: int) -> keras.optimizers.Adam:
-    """Build the notebook's optimizer, Adam with Keras's defaults, and with what the recipe adds.
-
-    Args:
-        recipe: Gives the learning rate and the weight decay, which is taken off the weights
-            themselves, and not added to the loss (Loshchilov and Hutter 2019, arXiv:1711.05101).
-        images: How many an epoch trains on.
-    """
-    optimizer = keras.optimizers.Adam(
-        learning_rate(recipe, images), weight_decay=recipe.weight_decay or None
-    )
-    if recipe.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return optimizer
-
-
-def learning_rate(
-    recipe: Train, images: int
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Say how fast to learn, by the number of steps that are done.
-
-    A ``one_cycle`` rises in a line from 0, and then falls along a cosine to 0: the first and the
-    last part of Smith's policy (2018, arXiv:1803.09820), its momentum left as it is. A ``cosine``
-    only falls (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts).
-
-    Args:
-        recipe: Gives the schedule, its highest value, epochs and batch size.
-        images: How many an epoch trains on.
-
-    Returns:
-        What Keras's optimizers take.
-    """
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    steps = recipe.epochs * recipe.batches(images)
-    rising = int(recipe.warmup * steps) if recipe.schedule == "one_cycle" else 0
-    return keras.optimizers.schedules.CosineDecay(
-        0.0 if rising else recipe.learning_rate,
-        decay_steps=steps - rising,
-        warmup_target=recipe.learning_rate if rising else None,
-        warmup_steps=rising,
-    )
-
-
 def train_epoch(
     trainer: keras.Model,
     recipe: Train,
     epoch: int,
     data: TrainingData,
-    progress: TrainingProgress,
+    progress: Progress,
 ) -> Epoch:
     """Train for one epoch.
 
@@ -304,7 +352,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
     cannot.
     """
 
-    def __init__(self, recipe: Train, epoch: int, progress: TrainingProgress) -> None:
+    def __init__(self, recipe: Train, epoch: int, progress: Progress) -> None:
         super().__init__()
         self.recipe, self.epoch, self.progress = recipe, epoch, progress
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convdepth.images import Images, Labels, read_split
-from convdepth.params import Train
+from convdepth.images import NUM_CLASSES, Images, Labels, read_split
+from convdepth.recipe import Train
 from convdepth.runtime import gpus, keras, tf
 
 Rows = NDArray[np.int64]
@@ -79,6 +79,19 @@ def stratified_rows(labels: Labels, count: int, seed: int) -> Rows:
     # Evenly spaced places in a list that is sorted by class: each class in proportion.
     places = np.linspace(0, len(labels) - 1, count).round().astype(np.int64)
     return np.sort(by_class[places])
+
+
+def held_out(share: float, images: int) -> int:
+    """Count the images that are held out.
+
+    Args:
+        share: Of all, above 0 and below 1.
+        images: How many there are.
+
+    Returns:
+        The nearest number, at least one per class.
+    """
+    return max(NUM_CLASSES, round(share * images))
 
 
 class TakeRows(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from convdepth.errors import MachineError, TrainingError
 from convdepth.images import NUM_CLASSES
-from convdepth.params import Train
+from convdepth.recipe import Train
 from convdepth.runtime import gpus, keras, tf
 
 

@@ -21,13 +21,14 @@ from convdepth.architecture import Architecture
 from convdepth.dropout_rates import require_scale
 from convdepth.files import write_json
 from convdepth.images import read_split
-from convdepth.numeric_class import describe_numeric_class
-from convdepth.params import Train, find_architecture, read_params
+from convdepth.params import find_architecture, read_params
+from convdepth.recipe import Train
 from convdepth.runtime import configure, keras
-from convdepth.study_params import Settings, Tuning, held_out, read_study_params
-from convdepth.train import Epoch, checkpoints_of, fit
-from convdepth.training_data import read_training_data
-from convdepth.tuning import apply, settings_of, suggest
+from convdepth.study_params import Tuning, read_study_params
+from convdepth.train import Epoch, ProgressMaker, Silent, checkpoints_of, fit
+from convdepth.training_data import held_out, read_training_data
+from convdepth.tuned_settings import Settings, apply
+from convdepth.tuning import settings_of, suggest
 
 GRACE = 2
 """The first epoch after which a trial may be ended."""
@@ -46,6 +47,8 @@ class Search:
     tuning: Tuning
     normalized: Path
     folder: Path
+    code: str
+    progress: ProgressMaker
 
 
 def main(
@@ -53,8 +56,10 @@ def main(
     normalized: Path,
     summary: Path,
     checkpoints: Path,
+    code: str,
     params: Path = Path("params.yaml"),
     studies: Path = Path("studies/params.yaml"),
+    progress: ProgressMaker = Silent,
 ) -> None:
     """Tune the architecture ``name``; write all trials, and the best of them.
 
@@ -65,8 +70,10 @@ def main(
             accuracy after each epoch, and whether it was ended early; ``notebook``, which is the
             first of them; and ``best``, with its number and settings.
         checkpoints: The folder for what an interrupted search goes on from.
+        code: Digest of the code that trains; a trial of other code does not serve.
         params: The parameters.
         studies: Those of the studies.
+        progress: Shows the trainings.
 
     Raises:
         ParameterError: A parameter is wrong, or there is no such architecture.
@@ -87,7 +94,7 @@ def main(
         }
     )
     configure(recipe.threads)
-    search = Search(name, architecture, recipe, tuning, normalized, checkpoints)
+    search = Search(name, architecture, recipe, tuning, normalized, checkpoints, code, progress)
     result = _search(search)
     write_json(summary, result)
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -112,7 +119,8 @@ def _search(search: Search) -> dict[str, Any]:
         ),
     )
     for settings in (settings_of(search.architecture, search.recipe), *tuning.first):
-        study.enqueue_trial(settings.model_dump())
+        normalized = settings.batch_normalization is not False
+        study.enqueue_trial(settings.model_dump() | {"batch_normalization": normalized})
     study.optimize(lambda trial: _try(search, trial), n_trials=tuning.trials)
     trials = [_describe(trial) for trial in study.trials]
     # Of equals the first: max takes it.
@@ -124,6 +132,8 @@ def _search(search: Search) -> dict[str, Any]:
 def _try(search: Search, trial: optuna.trial.Trial) -> float:
     """Train with what is proposed, and tell the search of each epoch."""
     settings = suggest(trial, search.tuning.space)
+    if trial.number == 0:  # the network as it is, which the space need not be able to express
+        settings = settings_of(search.architecture, search.recipe)
     accuracies = _train(search, trial, settings)
     trial.set_user_attr("settings", settings.model_dump())
     trial.set_user_attr("accuracies", accuracies)
@@ -135,9 +145,8 @@ def _try(search: Search, trial: optuna.trial.Trial) -> float:
 def _train(search: Search, trial: optuna.trial.Trial, settings: Settings) -> list[float]:
     """Train a trial, or read what became of it before the search was interrupted."""
     architecture, recipe = apply(settings, search.architecture, search.recipe)
-    numeric_class = describe_numeric_class(recipe.threads, recipe.precision)
     own = search.folder / f"trial-{trial.number}"
-    kept = checkpoints_of(architecture, recipe, search.normalized, numeric_class, own)
+    kept = checkpoints_of(architecture, recipe, search.normalized, own, search.code)
     if (known := _read(own / RECORD, kept.fingerprint)) is not None:
         for number, accuracy in enumerate(known, start=1):
             trial.report(accuracy, number)
@@ -147,9 +156,10 @@ def _train(search: Search, trial: optuna.trial.Trial, settings: Settings) -> lis
     title = f"{search.name} trial {trial.number}"
     print(f"{title}  {json.dumps(settings.model_dump())}", flush=True)
     data = read_training_data(search.normalized, recipe)
-    _, history = fit(title, architecture, recipe, data, kept, _pruning(trial, recipe.epochs))
+    is_hopeless = _pruning(trial, recipe.epochs)
+    _, epochs = fit(title, architecture, recipe, data, kept, search.progress, is_hopeless)
     keras.backend.clear_session()  # else the graphs of all trials stay in memory
-    accuracies: list[float] = history["val_accuracy"].round(6).tolist()
+    accuracies = [round(epoch["val_accuracy"], 6) for epoch in epochs]
     write_json(own / RECORD, {"fingerprint": kept.fingerprint, "accuracies": accuracies})
     kept.clear()
     return accuracies

@@ -1,0 +1,76 @@
+"""The stage `code`: for each stage, the digests of the code that it runs."""
+
+from pathlib import Path
+
+from convdepth.code_digests import PACKAGE, Code, locked_versions, read_code
+from convdepth.errors import DataError
+from convdepth.files import write_text
+
+STAGES = (
+    "check",
+    "download",
+    "normalize",
+    "validate",
+    "train",
+    "evaluate",
+    "plot",
+    "train_tuned",
+    "evaluate_seed",
+    "replicates",
+    "tuned",
+    "collapse",
+    "contrast",
+    "examine",
+    "report",
+)
+"""Modules with a `main` that a stage runs; several stages can run one of them."""
+
+NAMES = "modules.txt"
+"""The file that gives the digest of each module by name, for people; no stage depends on it."""
+
+
+def main(sources: Path, lock: Path, digests: Path) -> None:
+    """Write ``<stage>.txt`` for each of `STAGES`: sorted digests, then locked versions.
+
+    A text holds no names of modules, so that moving a module changes none of them.
+
+    Args:
+        sources: The folder of the package.
+        lock: The requirements lock.
+        digests: The folder to write; a file of a stage that there is no more is deleted.
+
+    Raises:
+        DataError: A module or the lock cannot be read, or the lock lacks a library.
+        MachineError: A file cannot be written.
+    """
+    versions = locked_versions(lock)
+    names: dict[str, str] = {}
+    for stage in STAGES:
+        code = read_code(f"{PACKAGE}.{stage}", sources.parent)
+        names |= code.modules
+        write_text(digests / f"{stage}.txt", "\n".join([*describe(code, versions, lock), ""]))
+    listed = [f"{digest} {name}" for name, digest in sorted(names.items())]
+    write_text(digests / NAMES, "\n".join([*listed, ""]))
+    for path in digests.glob("*.txt"):
+        if path.stem not in STAGES and path.name != NAMES:
+            path.unlink()
+    print(f"code: {len(STAGES)} stages, {len(names)} modules", flush=True)
+
+
+def describe(code: Code, versions: dict[str, str], lock: Path) -> list[str]:
+    """Give the lines of a stage's file.
+
+    Args:
+        code: What the stage runs.
+        versions: From `locked_versions`.
+        lock: The file that they are from, for the error.
+
+    Raises:
+        DataError: The lock lacks a library that the code imports.
+    """
+    if missing := [name for name in code.libraries if name not in versions]:
+        raise DataError(
+            f"{lock}: expected a version of {', '.join(missing)}, found none. Run `make lock`."
+        )
+    pins = [f"{name}=={versions[name]}" for name in code.libraries]
+    return [*sorted(set(code.modules.values())), *pins]
