@@ -657,7 +657,7 @@ def readme(
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Networks for --twice; by default all of them."),
+        typer.Argument(metavar="NAME", help="Networks for --twice or --against; by default all."),
     ] = None,
     twice: Annotated[
         bool,
@@ -669,26 +669,46 @@ def verify(
             help="With --twice: train only so many epochs.", min=1, max=10_000, metavar="N"
         ),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REV", help="Train one epoch with the code of this commit and with today's."
+        ),
+    ] = None,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept", help="With --against: keep results whose only change is code, if equal."
+        ),
+    ] = False,
     params: Params = PARAMS,
 ) -> None:
     """Hash all outputs and DVC's copies anew, and say what is damaged and how to mend it.
 
-    DVC itself takes a file whose size and time have not changed for unchanged. Exits with code 7
-    if anything is damaged. What is not here at all is no damage.
+    DVC trusts size, mtime and read-only cache files, so it misses silent corruption. Exits with
+    code 7 if anything is damaged. What is not here at all is no damage.
 
     With --twice, each network is trained twice, in temporary folders: the models and the
     histories must be equal to the byte. If they are not, the first layer that differs is named.
+
+    With --against, one epoch of each network is trained by the code of a commit and by that of the
+    workspace: weights, optimizer state and history must be equal to the byte. Parameters and data
+    must be the same. It takes minutes, and saves a training after a change that computes the same.
     """
-    if not twice:
-        _refuse_without_twice(names, epochs)
+    _refuse_options(names, epochs, twice, against, accept)
+    if twice:
+        from convdepth.params import read_params
+        from convdepth.repetition import print_repetitions
+
+        print_repetitions(names or list(read_params(params).architectures), params, epochs)
+    elif against is not None:
+        from convdepth.equivalence_report import print_equivalence
+
+        print_equivalence(names, against, params, accept_results=accept)
+    else:
         from convdepth.verification import print_verification
 
         print_verification()
-        return
-    from convdepth.params import read_params
-    from convdepth.repetition import print_repetitions
-
-    print_repetitions(names or list(read_params(params).architectures), params, epochs)
 
 
 @app.command(rich_help_panel=HEALTH)
@@ -707,12 +727,20 @@ def doctor(
     print_diagnosis(remote=remote)
 
 
-def _refuse_without_twice(names: list[str] | None, epochs: int | None) -> None:
-    if names or epochs is not None:
-        raise ParameterError(
-            "convdepth verify: names and --epochs belong to --twice. Without it, everything is "
-            "verified: `convdepth verify`."
-        )
+def _refuse_options(
+    names: list[str] | None, epochs: int | None, twice: bool, against: str | None, accept: bool
+) -> None:
+    wrong = ""
+    if twice and against is not None:
+        wrong = "--twice and --against: expected one of them"
+    elif names and not twice and against is None:
+        wrong = "names: expected --twice or --against; without them, everything is verified"
+    elif epochs is not None and not twice:
+        wrong = "--epochs: expected --twice"
+    elif accept and against is None:
+        wrong = "--accept: expected --against"
+    if wrong:
+        raise ParameterError(f"convdepth verify: {wrong}. See `convdepth verify --help`.")
 
 
 def _check(params: Path, name: str | None = None) -> None:

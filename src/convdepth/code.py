@@ -43,7 +43,10 @@ def main(sources: Path, lock: Path, digests: Path) -> None:
         DataError: A module or the lock cannot be read, or the lock lacks a library.
         MachineError: A file cannot be written.
     """
-    versions = locked_versions(lock)
+    try:
+        versions = locked_versions(lock.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{lock}: cannot be read: {error}. Run `git checkout {lock}`.") from error
     names: dict[str, str] = {}
     for stage in STAGES:
         code = read_code(f"{PACKAGE}.{stage}", sources.parent)

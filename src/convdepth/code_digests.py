@@ -79,23 +79,16 @@ def read_code(module: str, sources: Path = Path(__file__).parent.parent) -> Code
     return Code({name: found[name].digest for name in sorted(found)}, sorted(libraries))
 
 
-def locked_versions(lock: Path) -> dict[str, str]:
+def locked_versions(lock: str) -> dict[str, str]:
     """Read the versions in a requirements lock.
 
     Args:
-        lock: The file, in the format of pip.
+        lock: The text, in the format of pip.
 
     Returns:
         Package name, lower case with hyphens, to version.
-
-    Raises:
-        DataError: The file cannot be read.
     """
-    try:
-        text = lock.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{lock}: cannot be read: {error}. Run `git checkout {lock}`.") from error
-    pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", text, re.MULTILINE)
+    pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", lock, re.MULTILINE)
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
 
 

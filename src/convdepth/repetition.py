@@ -284,7 +284,9 @@ def _run(commands: Mapping[str, Sequence[str]], name: str, project: Path) -> Non
     """
     with contextlib.ExitStack() as stack:
         processes = {
-            run: stack.enter_context(_start(run, command, name, project))
+            run: stack.enter_context(
+                start_training(run, command, f"train@{name} ({run} of two)", project, RUNS[run])
+            )
             for run, command in commands.items()
         }
         while any(process.poll() is None for process in processes.values()):
@@ -294,22 +296,33 @@ def _run(commands: Mapping[str, Sequence[str]], name: str, project: Path) -> Non
 
 
 @contextlib.contextmanager
-def _start(
-    run: str, command: Sequence[str], name: str, project: Path
+def start_training(
+    label: str, command: Sequence[str], stage: str, project: Path, variables: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a training whose lines are shown with its name in front; at the end, stop it."""
+    """Start a training as a child process; it is stopped when the block ends.
+
+    Args:
+        label: Stands before each line that it prints.
+        command: ``convdepth train ...``.
+        stage: Its name, for whoever waits for it.
+        project: The folder that it runs in, with the code in ``src``.
+        variables: Environment variables beside those of this process.
+
+    Yields:
+        The process.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *command[1:]],
         cwd=project,
-        # As a stage of DVC it runs the code of this project, and ends when its parent does.
-        env=os.environ | RUNS[run] | {STAGE_VARIABLE: f"train@{name} ({run} of two)"},
+        # As a stage of DVC it runs the code of that folder, and ends when its parent does.
+        env={**os.environ, **variables, STAGE_VARIABLE: stage},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
     )
-    printer = threading.Thread(target=_show_lines, args=(run, process), daemon=True)
+    printer = threading.Thread(target=_show_lines, args=(label, process), daemon=True)
     printer.start()
     try:
         yield process
@@ -322,19 +335,26 @@ def _start(
             printer.join()
 
 
-def _show_lines(run: str, process: subprocess.Popen[str]) -> None:
-    width = max(map(len, RUNS))
+def _show_lines(label: str, process: subprocess.Popen[str]) -> None:
     for line in process.stdout or []:
-        print(f"{run:<{width}} | {line.rstrip()}", flush=True)
+        print(f"{label:<6} | {line.rstrip()}", flush=True)
 
 
 def _require_success(processes: Mapping[str, subprocess.Popen[str]], name: str) -> None:
-    """Raise an error that ends this process as a training has ended, if one has failed."""
-    kinds = {kind.exit_code: kind for kind in ConvdepthError.__subclasses__()}
     for run, process in processes.items():
         if code := process.poll():
-            ending = f"exit code {code}" if code > 0 else signal.Signals(-code).name
-            if code == -signal.SIGKILL:
-                ending += ", often for want of memory"
-            error = kinds.get(code, ConvdepthError)
-            raise error(f"{name}: the {run} training ended with {ending}; its lines are above")
+            raise training_error(f"{name}: the {run} training", code)
+
+
+def training_error(what: str, code: int) -> ConvdepthError:
+    """Return the error that ends this process as a training has ended.
+
+    Args:
+        what: Which training.
+        code: Its exit code, negative for a signal.
+    """
+    kinds = {kind.exit_code: kind for kind in ConvdepthError.__subclasses__()}
+    ending = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    if code == -signal.SIGKILL:
+        ending += ", often for want of memory"
+    return kinds.get(code, ConvdepthError)(f"{what} ended with {ending}; its lines are above")
