@@ -3,7 +3,8 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -18,14 +19,15 @@ from convdepth.params import read_params
 from pipelines.artifacts import Progress, publish_figures, publish_metrics
 from pipelines.attached import when_parent_ends
 from pipelines.graph import Graph, read_graph
+from pipelines.missing import Models
 from pipelines.processes import Processes
 from pipelines.rounds import Queue
 from pipelines.stages import Options, Outcome, task_for
 from pipelines.width import Width, choose_width
-from pipelines.workspace import locked_stages, mend_locks, order_lock
+from pipelines.workspace import mend_locks, order_lock
 
-EVALUATION = "evaluate"
-"""The group of stages that take some seconds, whatever their network."""
+QUICK = frozenset({"evaluate", "evaluate_seed", "evaluate_tuned", "replicates"})
+"""Groups of stages that take seconds, whatever their network."""
 
 Results = Mapping[str, Outcome | Exception]
 """What became of each stage that was started, in the order in which they ended."""
@@ -83,25 +85,24 @@ def run_graph(
         ParameterError: DVC finds no project in the folder, or a parameter is wrong.
     """
     mend_locks(options.folder)
-    whole = read_graph(options.folder, file)
-    before = locked_stages(options.folder)
-    graph = select(whole)
+    graph = select(read_graph(options.folder, file))
     results = run_stages(graph, choose_width(jobs, options.folder), options)
-    order_lock(whole.stages, before, options.folder)
+    if _written(results):
+        order_lock(options.folder)
     _publish(graph, results, options.folder)
     return summarize(results, graph.stages)
 
 
 def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
-    """Estimate how long each stage takes beside the others: by the arithmetic of its network.
+    """Estimate the relative duration of each stage by the arithmetic of its network.
 
     Args:
         graph: The stages.
         folder: The root of the project.
 
     Returns:
-        For each stage, the operations that its network takes for one image; 0 without a network,
-        and where it only answers.
+        For each stage, the operations of its network for one image; 0 for a stage without a
+        network and for those of `QUICK`.
 
     Raises:
         ParameterError: ``params.yaml`` is wrong.
@@ -109,9 +110,14 @@ def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
     architectures = read_params(folder / "params.yaml").architectures
     flop = {name: architecture.flop for name, architecture in architectures.items()}
     return {
-        name: 0 if stage.group == EVALUATION else flop.get(name.partition("@")[2], 0)
+        name: 0 if stage.group in QUICK else flop.get(_network(stage.key, flop), 0)
         for name, stage in graph.stages.items()
     }
+
+
+def _network(key: str, networks: Container[str]) -> str:
+    """Return the network of a key, which a seed may follow: ``cnn1`` for ``cnn1-2``."""
+    return key if key in networks else key.rpartition("-")[0]
 
 
 def run_stages(graph: Graph, width: Width, options: Options) -> Results:
@@ -140,12 +146,15 @@ def run_stages(graph: Graph, width: Width, options: Options) -> Results:
             sorter.done(stage)
             add_ready()
 
+    models = Models(graph, options.folder)
     futures: dict[str, PrefectFuture[Any]] = {}
 
     def submit(stage: str) -> PrefectFuture[Any]:
         # All of these are done. It is for Prefect's page, which shows what depends on what.
         before = [futures[name] for name in sorted(graph.stages[stage].upstream)]
-        futures[stage] = task_for(stage).submit(stage, processes, options, wait_for=before)
+        allow_missing = not options.force and models.may_be_missing(stage)
+        given = replace(options, allow_missing=allow_missing)
+        futures[stage] = task_for(stage).submit(stage, processes, given, wait_for=before)
         return futures[stage]
 
     add_ready()
@@ -192,9 +201,13 @@ def run_tasks(
 
 def _publish(graph: Graph, results: Results, folder: Path) -> None:
     publish_metrics(folder)
-    drawn = [name for name, result in results.items() if result in (Outcome.RAN, Outcome.RESTORED)]
-    for name in drawn:
+    for name in _written(results):
         publish_figures(graph.stages[name].outs)
+
+
+def _written(results: Results) -> list[str]:
+    """Return the stages whose outputs are new."""
+    return [name for name, each in results.items() if each in (Outcome.RAN, Outcome.RESTORED)]
 
 
 def summarize(results: Mapping[str, Any], wanted: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """The stages of the project and what each of them waits for, as DVC's own graph has them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -21,19 +21,26 @@ class Stage:
     """A node of the graph.
 
     Attributes:
-        name: As `dvc repro` takes it, such as ``train@cnn1``.
+        name: As `dvc repro` takes it: ``train@cnn1``, ``studies/dvc.yaml:train_seed@cnn1-2``.
         upstream: The stages that must be done before.
         outs: What it writes, as absolute paths.
+        in_git: The outputs among these that DVC does not cache.
     """
 
     name: str
     upstream: frozenset[str]
     outs: tuple[Path, ...]
+    in_git: tuple[Path, ...] = ()
 
     @property
     def group(self) -> str:
-        """The name without its ``@key``: ``train`` for ``train@cnn1``."""
-        return self.name.partition("@")[0]
+        """Name without file and key: ``train_seed`` for ``studies/dvc.yaml:train_seed@cnn1-2``."""
+        return self.name.partition("@")[0].rpartition(":")[2]
+
+    @property
+    def key(self) -> str:
+        """The item of ``foreach`` or ``matrix``: ``cnn1-2``; empty for a stage without items."""
+        return self.name.partition("@")[2]
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Graph:
         kept = {name: stage for name, stage in self.stages.items() if wanted(stage)}
         return Graph(
             {
-                name: Stage(name, stage.upstream & kept.keys(), stage.outs)
+                name: replace(stage, upstream=stage.upstream & kept.keys())
                 for name, stage in kept.items()
             }
         )
@@ -62,7 +69,7 @@ class Graph:
         """Keep the stages of these groups.
 
         Args:
-            groups: Names of stages without their ``@key``.
+            groups: See `Stage.group`.
         """
         return self.select(lambda stage: stage.group in groups)
 
@@ -82,18 +89,18 @@ class Graph:
         """Keep the stages that ``foreach`` made for one key.
 
         Args:
-            key: What stands behind the ``@``, such as ``cnn1``.
+            key: See `Stage.key`.
 
         Raises:
             ParameterError: There is no such key.
         """
-        known = sorted({name.partition("@")[2] for name in self.stages if "@" in name})
+        known = sorted({stage.key for stage in self.stages.values() if stage.key})
         if key not in known:
             raise ParameterError(
                 f"params.yaml: architectures.{key}: no such architecture; there are "
                 f"{', '.join(known) or 'none'}"
             )
-        return self.select(lambda stage: stage.name.endswith(f"@{key}"))
+        return self.select(lambda stage: stage.key == key)
 
 
 def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
@@ -117,7 +124,7 @@ def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
             graph = repo.index.graph
             own = repo.stage.collect(str(folder / file))
             planned = plan_repro(get_active_graph(graph), own)
-            return Graph({_name(stage): _read_stage(graph, stage) for stage in planned})
+            return Graph({name_of(stage): _read_stage(graph, stage) for stage in planned})
     except DvcException as error:
         raise ParameterError(
             f"DVC cannot read the stages: {error}. `dvc status` in the project's folder says more."
@@ -126,14 +133,19 @@ def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
 
 def _read_stage(graph: nx.DiGraph, stage: DvcStage) -> Stage:
     return Stage(
-        name=_name(stage),
-        upstream=frozenset(_name(before) for before in graph.successors(stage)),
+        name=name_of(stage),
+        upstream=frozenset(name_of(before) for before in graph.successors(stage)),
         outs=tuple(Path(out.fs_path) for out in stage.outs),
+        in_git=tuple(Path(out.fs_path) for out in stage.outs if not out.use_cache),
     )
 
 
-def _name(stage: DvcStage) -> str:
-    # DVC's own `addressing` is relative to the current folder.
+def name_of(stage: DvcStage) -> str:
+    """Return the name of a stage as `dvc repro` takes it in the root of the project.
+
+    Args:
+        stage: As DVC has it; its own `addressing` is relative to the current folder.
+    """
     if not isinstance(stage, PipelineStage):
         return str(stage.path_in_repo)
     prefix = "" if stage.path_in_repo == PROJECT_FILE else f"{stage.path_in_repo}:"

@@ -1,8 +1,8 @@
 """The flow `tune`: a search for better settings of each network, several at once.
 
 A search is the command `convdepth tune`, which looks at held-out training images alone. It is no
-stage of DVC: what it finds is settled by a person, who writes it into the studies' parameters
-before the test set is looked at.
+stage of DVC: a person writes its result into the studies' parameters before the test set is looked
+at.
 """
 
 import json
@@ -33,7 +33,8 @@ FOUND = Path("metrics/studies/tuning")
 SEARCHED = "searched"
 
 NEXT_STEP = """
-Into `tuned` in studies/params.yaml, whose stage `confirm` then looks at the test set:
+`tuned` in studies/params.yaml takes these settings; `make studies` then trains with them, and
+evaluates on the test set:
 
   settings:
 {settings}"""

@@ -65,12 +65,14 @@ class Options:
         pull: With what is missing here taken from the DVC remote.
         folder: The root of the project.
         variables: Environment variables beside those of this process.
+        allow_missing: Skip a stage that has not changed, even if its files are missing here.
     """
 
     force: bool = False
     pull: bool = False
     folder: Path = Path()
     variables: Mapping[str, str] = field(default_factory=dict)
+    allow_missing: bool = False
 
 
 DEFAULT = Options()
@@ -216,7 +218,11 @@ def stage_environment() -> dict[str, str]:
 
 
 def _repro(stage: str, options: Options) -> list[str]:
-    flags = {"--force": options.force, "--pull": options.pull}
+    flags = {
+        "--force": options.force,
+        "--pull": options.pull,
+        "--allow-missing": options.allow_missing,
+    }
     given = [flag for flag, is_given in flags.items() if is_given]
     # Without the wait, a finished training is thrown away when another DVC process happens to
     # hold the lock. Without --single-item, the stages before it would be walked, and be "busy".

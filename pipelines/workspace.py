@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from dvc.exceptions import DvcException
 from dvc.lock import make_lock
 from dvc.repo import Repo
 from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
@@ -44,21 +45,30 @@ def locked_stages(folder: Path = Path()) -> list[str]:
     ]
 
 
-def order_lock(stages: Iterable[str], before: Iterable[str], folder: Path = Path()) -> None:
-    """Put the entries of each ``dvc.lock`` into the order in which `dvc repro` writes them.
+def order_lock(folder: Path = Path()) -> None:
+    """Sort the entries of each ``dvc.lock`` as the ``dvc.yaml`` beside it defines the stages.
 
-    DVC appends what is new when it ends, and of several stages at once each time another one
-    ends first. An entry that was there before keeps its place.
+    DVC appends an entry when its stage ends. That order differs from run to run: stages run side
+    by side, and DVC itself walks a small part of a graph in random order. Entries of stages that
+    are not defined any more come last, in the order that they had.
 
     Args:
-        stages: All stages, in the order in which `dvc repro` runs them.
-        before: What `locked_stages` gave when the run began.
         folder: The root of the project.
     """
-    wanted = [*before, *stages]
     with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
         for lock in LOCKS:
-            _order_entries(folder / lock, [name.removeprefix(_prefix(lock)) for name in wanted])
+            if (folder / lock).exists():
+                _order_entries(folder / lock, _defined_stages(repo, folder / lock))
+
+
+def _defined_stages(repo: Repo, lock: Path) -> list[str]:
+    """Return the names of the stages as defined; foreach and matrix in the order of their items."""
+    graph = lock.with_suffix(".yaml").resolve()
+    try:
+        return [stage.name for stage in repo.stage.load_file(str(graph))]
+    except DvcException as error:
+        logger.warning("%s keeps its order: %s cannot be read: %s", lock, graph, error)
+        return []
 
 
 def _order_entries(lock: Path, wanted: Iterable[str]) -> None:

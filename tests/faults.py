@@ -82,6 +82,7 @@ def create(folder: Path, *, networks: str | None = NETWORKS) -> Project:
         params = folder / "params.yaml"
         recipe = params.read_text(encoding="utf-8").partition("# One entry is one network")[0]
         params.write_text(recipe + networks, encoding="utf-8")
+        project.edit_params({"tuned.settings": {}}, "studies/params.yaml")
     project.commit("Drawn digits, tiny networks")
     return at_home(project, home)
 

@@ -14,11 +14,10 @@ from convdepth.agreement import agreement, count_failures, find_hardest
 from convdepth.architecture import Architecture
 from convdepth.calibration import calibration_error, reliability
 from convdepth.contrast import contrast, gains
-from convdepth.evaluate_seed import describe
 from convdepth.files import write_bytes, write_json
 from convdepth.images import NUM_CLASSES, Labels, read_split
 from convdepth.params import read_params
-from convdepth.replicates import Run, summarize, tabulate_answers
+from convdepth.replicates import Run, describe, summarize, tabulate_answers
 from convdepth.scores import score
 
 PRIOR = 2.301

@@ -100,7 +100,7 @@ def test_a_wrong_study_is_refused_before_anything_is_trained(
 ) -> None:
     monkeypatch.delattr(train_module, "train_epoch")
     write_study(studies, STUDY | {"masks": 1})
-    with pytest.raises(ParameterError, match=r"collapse\.masks"):
+    with pytest.raises(ParameterError, match=r"studies\.yaml: collapse: "):
         run(params, studies, normalized, tmp_path)
 
 

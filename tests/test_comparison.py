@@ -39,7 +39,7 @@ stages:
 
 STUDIES_YAML = """
 stages:
-  replicate:
+  replicates:
     foreach: [three]
     do:
       wdir: ..
@@ -51,15 +51,19 @@ stages:
 """
 
 
-def replicate(project: Project, name: str, wrong: tuple[int, ...]) -> None:
-    """Train a network, so to say, with seeds that are wrong about so many images."""
+def replicate(
+    project: Project, name: str, wrong: tuple[int, ...], stage: str = "replicates"
+) -> None:
+    """Put seeds together that are wrong about so many images."""
     labels = np.arange(IMAGES) % 10
     table = {"label": labels}
     for seed, number in enumerate(wrong, start=1):
         table[f"seed_{seed}"] = np.where(np.arange(IMAGES) < number, (labels + 1) % 10, labels)
     pd.DataFrame(table).to_csv(project.folder / "answers" / f"{name}_seeds.csv", index=False)
     (project.folder / "studies").mkdir()
-    (project.folder / "studies" / "dvc.yaml").write_text(STUDIES_YAML)
+    (project.folder / "studies" / "dvc.yaml").write_text(
+        STUDIES_YAML.replace("replicates:", f"{stage}:")
+    )
     project.run("dvc", "repro", "studies/dvc.yaml")
     project.commit("Studies")
 
@@ -180,6 +184,11 @@ def test_a_change_no_larger_than_between_seeds_is_told_as_such(project: Project)
     project.repro()
     assert verdicts(project, "HEAD~1")["three"] == "became worse"
     assert verdicts(project, "HEAD~2", "HEAD")["three"] == "became worse"  # no study in the one
+
+
+def test_the_stage_had_another_name_in_former_commits(project: Project) -> None:
+    replicate(project, "three", (5, 30, 60), "replicate")
+    assert list(states(project, "HEAD", None)[0].seeds) == ["three"]
 
 
 def test_the_seeds_of_another_recipe_do_not_count(project: Project) -> None:

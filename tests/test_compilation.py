@@ -108,13 +108,11 @@ def test_a_loss_that_is_no_number_ends_it_within_a_call(
     tiny_params: Path, place: int, batches: str
 ) -> None:
     # Without XLA the batch itself would be named.
-    said = f"tiny: the loss is NaN in epoch 1, one of the batches {batches} of 24, expected a"
-    with pytest.raises(TrainingError, match=said):
+    with pytest.raises(TrainingError, match=rf"^tiny: .*epoch 1, .*batches {batches} of 24\b"):
         train_one_epoch(tiny_params, 1, "training", place)
 
 
 @pytest.mark.usefixtures("compiled", "spoiled")
 def test_so_does_that_of_the_validation(tiny_params: Path) -> None:
-    said = "tiny: the loss is NaN in epoch 2, the validation after it, expected a finite number"
-    with pytest.raises(TrainingError, match=said):
+    with pytest.raises(TrainingError, match=r"^tiny: .*epoch 2, .*validation"):
         train_one_epoch(tiny_params, 2, "validation", 17)

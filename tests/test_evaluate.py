@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from conftest import PROJECT
+from convdepth.answers import predict
 from convdepth.archive import save_network
 from convdepth.errors import DataError, IntegrityError
-from convdepth.evaluate import compare, main, predict, validation
+from convdepth.evaluate import compare, main, validation
 from convdepth.images import read_split, write_split
 from convdepth.network import build_network
 from convdepth.notebook import read_notebook
@@ -57,7 +58,9 @@ def test_the_metrics_follow_from_the_predictions(
     metrics_path, predictions_path = evaluate(tiny_params, normalized, model)
     metrics, table = json.loads(metrics_path.read_text()), pd.read_csv(predictions_path)
     _, labels = read_split(normalized, "test")
-    assert list(table.columns) == ["index", "label", "predicted", "probability", "loss"]
+    assert list(table.columns) == [
+        *("index", "label", "predicted", "second", "probability", "loss")
+    ]
     assert list(table["index"]) == list(range(2000))
     np.testing.assert_array_equal(table["label"], labels)
     assert metrics["accuracy"] == round((table["label"] == table["predicted"]).mean(), 6)
@@ -73,7 +76,9 @@ def test_a_prediction_is_what_keras_says(tiny_params: Path, normalized: Path) ->
     images, labels = read_split(normalized, "test")
     table = predict(network, images[:50], labels[:50])
     probabilities = network.predict(images[:50], verbose=0)
-    np.testing.assert_array_equal(table["predicted"], probabilities.argmax(axis=1))
+    order = probabilities.argsort(axis=1)
+    np.testing.assert_array_equal(table["predicted"], order[:, -1])
+    np.testing.assert_array_equal(table["second"], order[:, -2])
     np.testing.assert_allclose(table["probability"], probabilities.max(axis=1), atol=1e-6)
     expected = -np.log(probabilities[np.arange(50), labels[:50]])
     np.testing.assert_allclose(table["loss"], expected, atol=2e-6)

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from convdepth import examine as examine_module
+from convdepth.answers import predict
 from convdepth.archive import save_network
 from convdepth.errors import IntegrityError
-from convdepth.evaluate import predict
-from convdepth.examine import LISTED, main
+from convdepth.examine import LISTED, PICTURED, main
 from convdepth.files import write_csv
 from convdepth.images import read_split
 from convdepth.network import build_network
@@ -120,7 +121,36 @@ def test_where_no_network_fails_no_image_is_shown(
         assert min(picture.size) > 200
 
 
-def test_a_missing_model_is_told(tiny_params: Path, normalized: Path, folder: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_the_networks_compute_in_the_precision_of_the_recipe(
+    tiny_params: Path,
+    normalized: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+) -> None:
+    text = tiny_params.read_text()
+    tiny_params.write_text(text.replace("precision: float32", f"precision: {precision}"))
+    computed = []
+    for name in ("active_channels", "grad_cam"):
+        whole = getattr(examine_module, name)
+
+        def record(network: Any, images: Any, whole: Any = whole) -> Any:
+            result = whole(network, images)
+            computed.append((whole.__name__, network.layers[0].compute_dtype, len(result)))
+            return result
+
+        monkeypatch.setattr(examine_module, name, record)
+    examine(tiny_params, normalized, folder)
+    kind = precision.removeprefix("mixed_")
+    assert computed == [
+        ("active_channels", kind, 2),
+        ("active_channels", kind, 2),
+        ("grad_cam", kind, PICTURED),
+    ]
+
+
+def test_a_missing_model_is_named(tiny_params: Path, normalized: Path, folder: Path) -> None:
     (folder / "models" / "other.keras").unlink()
     with pytest.raises(IntegrityError, match=r"other\.keras"):
         examine(tiny_params, normalized, folder)

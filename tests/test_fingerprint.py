@@ -1,11 +1,8 @@
-"""Fingerprints: what a training depends on, and in what two of them differ."""
+"""Fingerprints: digests of files, and the differences of two fingerprints."""
 
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from conftest import PROJECT
-from convdepth.fingerprint import differences, digest_files, source_files
+from convdepth.fingerprint import differences, digest_files
 
 
 def test_the_digest_tells_names_and_content(tmp_path: Path) -> None:
@@ -18,12 +15,6 @@ def test_the_digest_tells_names_and_content(tmp_path: Path) -> None:
     assert digest_files([first, second]) != digest
     first.write_text("x")
     assert digest_files([second, first]) != digest
-
-
-def test_the_code_of_a_training_is_what_dvc_takes_it_for() -> None:
-    stages = YAML(typ="safe").load(PROJECT / "dvc.yaml")["stages"]
-    deps = {PROJECT / dep for dep in stages["train"]["do"]["deps"] if dep.startswith("src/")}
-    assert set(source_files(PROJECT / "src" / "convdepth" / "train.py")) == deps
 
 
 def test_differences_name_the_values() -> None:

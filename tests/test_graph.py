@@ -1,4 +1,4 @@
-"""The two dvc.yaml: complete deps, and arguments that are the stages' own."""
+"""The two dvc.yaml: what the stages depend on, and arguments that are the stages' own."""
 
 import ast
 import inspect
@@ -6,7 +6,6 @@ import itertools
 import re
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,13 @@ from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth import cli
-from convdepth.params import read_params
+from convdepth.code import STAGES as CODE_STAGES
 
 SOURCES = PROJECT / "src" / "convdepth"
 FILES = (PROJECT / "dvc.yaml", PROJECT / "studies" / "dvc.yaml")
-ARCHITECTURES = list(read_params(PROJECT / "params.yaml").architectures)
+FIRST = ("code", "check")
+PASSED_BY_THE_COMMAND_LINE = {"code", "progress", "known"}
+"""Arguments that neither dvc.yaml nor a user gives."""
 
 
 @cache
@@ -27,78 +28,78 @@ def stages() -> dict[str, dict[str, Any]]:
     return {name: stage.get("do", stage) for name, stage in itertools.chain(*entries)}
 
 
-@cache
-def imported_modules(module: str) -> frozenset[str]:
-    """The project's modules that a module imports, directly or not, itself included."""
-    tree = ast.parse((SOURCES / f"{module}.py").read_text(encoding="utf-8"))
-    found = {module}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("convdepth"):
-            _, _, name = (node.module or "").partition(".")
-            names = [name] if name else [alias.name for alias in node.names]
-            for direct in names:
-                found |= imported_modules(direct)
-        elif isinstance(node, ast.Import):
-            assert not any(alias.name.startswith("convdepth") for alias in node.names), module
-    return frozenset(found)
+def command(stage: str) -> str:
+    """The command of the command line that a stage runs, as a name of Python."""
+    word = stages()[stage]["cmd"].split()[1]
+    return word.replace("-", "_")
 
 
-def arguments(stage: str) -> list[str]:
-    """What a stage must be told; its parameters have a default."""
-    parameters = inspect.signature(import_module(f"convdepth.{stage}").main).parameters
-    return [name for name, value in parameters.items() if value.default is value.empty]
+def parameters(stage: str) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(import_module(f"convdepth.{command(stage)}").main).parameters)
 
 
-@pytest.mark.parametrize("stage", stages())
-def test_deps_are_exactly_the_imported_modules(stage: str) -> None:
-    sources = [Path(dep) for dep in stages()[stage]["deps"] if dep.startswith("src/")]
-    deps = {path.stem for path in sources if path.suffix == ".py"}
-    assert deps == imported_modules(stage)
+@pytest.mark.parametrize("stage", [stage for stage in stages() if stage not in FIRST])
+def test_a_stage_depends_on_its_code_and_on_checked_parameters(stage: str) -> None:
+    deps = stages()[stage]["deps"]
+    code = [dep for dep in deps if dep.startswith(("code/", "src/"))]
+    assert code[0] == f"code/{command(stage)}.txt"
+    assert code[1:] == (["src/convdepth/templates"] if stage == "report" else [])
+    assert "metrics/parameters.txt" in deps
+
+
+def test_check_is_the_first_stage_with_code_and_sees_both_files() -> None:
+    deps = stages()["check"]["deps"]
+    assert deps == ["code/check.txt", "params.yaml", "studies/params.yaml"]
+    for stage in FIRST:  # whose commands run before anything is checked
+        assert "${" not in stages()[stage]["cmd"]
+
+
+def test_code_is_digested_for_each_command_that_a_stage_runs() -> None:
+    assert {command(stage) for stage in stages() if stage != "code"} == set(CODE_STAGES)
 
 
 @pytest.mark.parametrize("stage", stages())
 def test_deps_are_sorted_and_exist(stage: str) -> None:
     deps = stages()[stage]["deps"]
     assert deps == sorted(deps)
-    assert all((PROJECT / dep).exists() for dep in deps if dep.startswith("src/"))
+    assert all((PROJECT / dep).exists() for dep in deps if dep.startswith(("src/", "code/")))
 
 
-def test_who_reads_templates_depends_on_them() -> None:
+def test_only_the_report_reads_templates() -> None:
     reading = {
         path.stem
         for path in SOURCES.glob("*.py")
         if "TEMPLATES = " in path.read_text(encoding="utf-8")
     }
     assert reading == {"report"}
-    assert "src/convdepth/templates" in stages()["report"]["deps"]
 
 
 @pytest.mark.parametrize("stage", stages())
-def test_the_command_of_a_stage_has_its_own_name_and_all_arguments(stage: str) -> None:
-    words = stages()[stage]["cmd"].split()
-    assert words[:2] == ["convdepth", stage]
-    options = {word.removeprefix("--") for word in words if word.startswith("--")}
-    assert options | ({"name"} if "${key}" in words else set()) == set(arguments(stage))
+def test_the_command_of_a_stage_has_all_arguments(stage: str) -> None:
+    options = set(re.findall(r"--(\w+)", stages()[stage]["cmd"]))
+    needed = {
+        name
+        for name, value in parameters(stage).items()
+        if value.default is value.empty and name not in PASSED_BY_THE_COMMAND_LINE
+    }
+    defaults = {"params", "studies"} if stage == "check" else set()
+    named = {"name"} if "name" in parameters(stage) else set()
+    assert needed - defaults <= options | named <= set(parameters(stage))
 
 
 @pytest.mark.parametrize("stage", stages())
-def test_the_command_line_passes_each_argument_of_a_stage(stage: str) -> None:
-    offered = list(inspect.signature(getattr(cli, stage)).parameters)
-    given = [*arguments(stage), "params", "studies"]
-    assert offered == given[: len(offered)]
-    assert "params" in offered
+def test_the_command_line_offers_each_argument_of_a_stage(stage: str) -> None:
+    offered = list(inspect.signature(getattr(cli, command(stage))).parameters)
+    given = [name for name in parameters(stage) if name not in PASSED_BY_THE_COMMAND_LINE]
+    assert sorted(offered) == sorted(given)
 
 
-def test_the_studies_have_no_more_stages_than_the_pipeline() -> None:
-    # DVC walks a part of its graph as a view of networkx, and that runs through a set, in an order
-    # that differs from process to process, as soon as the part is less than half of the whole. New
-    # entries of dvc.lock would then come in another order each time.
-    counts = []
-    for file in FILES:
-        entries = YAML(typ="safe").load(file)["stages"].values()
-        counts.append(sum(len(ARCHITECTURES) if "foreach" in each else 1 for each in entries))
-    pipeline, studies = counts
-    assert studies <= pipeline
+def test_each_training_is_a_stage_whose_model_dvc_keeps_and_whose_history_git_keeps() -> None:
+    for stage in ("train_seed", "train_tuned"):
+        model, history = stages()[stage]["outs"]
+        assert model.startswith("data/seeds/")
+        (options,) = history.values()
+        assert options == {"cache": False}
 
 
 def test_no_module_names_the_data() -> None:
@@ -126,4 +127,11 @@ def test_only_one_module_imports_tensorflow() -> None:
 
 def test_no_module_imports_prefect_or_dvc() -> None:
     for path in SOURCES.glob("*.py"):
-        assert not re.search(r"^\s*(import|from) (prefect|dvc)\b", path.read_text(), re.MULTILINE)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            else:
+                continue
+            assert not any(name.partition(".")[0] in ("prefect", "dvc") for name in names), path

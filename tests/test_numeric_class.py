@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from conftest import PROJECT
-from convdepth import numeric_class
-from convdepth.numeric_class import advise_precision, describe_numeric_class, write_record
+from convdepth import numeric_class, precision_advice
+from convdepth.numeric_class import describe_numeric_class, write_record
+from convdepth.precision_advice import BFLOAT16_COST, BFLOAT16_GAIN, advise_precision
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,48 +28,42 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         info.write_text(CPU.format(flags))
         monkeypatch.setattr(numeric_class, "CPU_INFO", info)
         details = [{"device_name": "A GPU", "compute_capability": gpu} for gpu in gpus]
-        monkeypatch.setattr(numeric_class, "gpu_details", lambda: details)
-        monkeypatch.setattr(
-            numeric_class, "gpus", lambda: [each["device_name"] for each in details]
-        )
+        monkeypatch.setattr(precision_advice, "gpu_details", lambda: details)
+        for module in (numeric_class, precision_advice):
+            monkeypatch.setattr(module, "gpus", lambda: [each["device_name"] for each in details])
 
     return pretend
 
 
-@pytest.mark.parametrize("flags", ["avx2 avx512_bf16", "avx2 avx512f amx_bf16 amx_tile"])
-def test_a_cpu_with_bfloat16_gets_a_hint_in_float32(machine: Machine, flags: str) -> None:
-    machine(flags)
-    hint = advise_precision("float32")
-    assert hint is not None
-    assert hint.startswith("hint: this CPU has instructions for bfloat16: with train.precision: ")
-    assert advise_precision("mixed_bfloat16") is None
+@pytest.mark.parametrize(
+    ("flags", "gpus", "precision", "kind"),
+    [
+        ("avx2 avx512_bf16", [], "float32", "hint"),
+        ("avx2 avx512_bf16", [], "mixed_bfloat16", None),
+        ("avx2 avx512f amx_bf16 amx_tile", [], "float32", "hint"),
+        ("avx2 avx512f avx512_vnni", [], "float32", None),
+        ("avx2 avx512f avx512_vnni", [], "mixed_bfloat16", "warning"),
+        ("avx512_bf16", [(9, 0), (7, 5)], "mixed_bfloat16", "warning"),  # one of two GPUs
+        ("avx2", [(8, 0)], "mixed_bfloat16", None),
+        ("avx2", [(8, 0)], "float32", None),  # the gain on a GPU was not measured
+    ],
+)
+def test_the_advice_depends_on_instructions_for_bfloat16(
+    machine: Machine, flags: str, gpus: list[tuple[int, int]], precision: str, kind: str | None
+) -> None:
+    machine(flags, *gpus)
+    advice = advise_precision(precision)
+    assert (advice.partition(":")[0] if advice else None) == kind
 
 
-def test_a_cpu_without_bfloat16_gets_a_warning_with_its_cost(machine: Machine) -> None:
-    machine("avx2 avx512f avx512_vnni")
-    warning = advise_precision("mixed_bfloat16")
-    assert warning is not None
-    assert warning.startswith("warning: this CPU has no instructions for bfloat16")
-    assert f"took {numeric_class.BFLOAT16_COST} times as long" in warning
-    assert advise_precision("float32") is None
-
-
-def test_the_figures_are_those_that_were_measured() -> None:
+def test_the_factors_are_the_measured_ones() -> None:
     results = PROJECT / "benchmarks" / "results" / "precision_cost.json"
     ratios = json.loads(results.read_text())["ratios"]
-    assert round(ratios["with"]["median"], 2) == numeric_class.BFLOAT16_GAIN
-    assert round(ratios["without"]["median"], 2) == numeric_class.BFLOAT16_COST
+    assert round(ratios["with"]["median"], 2) == BFLOAT16_GAIN
+    assert round(ratios["without"]["median"], 2) == BFLOAT16_COST
 
 
-def test_of_gpus_all_must_have_bfloat16(machine: Machine) -> None:
-    machine("avx512_bf16", (9, 0), (7, 5))
-    assert "warning: A GPU, A GPU has no instr" in (advise_precision("mixed_bfloat16") or "")
-    machine("avx2", (8, 0))
-    assert advise_precision("mixed_bfloat16") is None
-    assert advise_precision("float32") is None  # how much it would gain there was not measured
-
-
-def test_the_cpu_is_told_by_its_family_and_instructions(machine: Machine) -> None:
+def test_the_cpu_is_named_with_family_and_instructions(machine: Machine) -> None:
     machine("fpu avx2 sse avx512_bf16")
     found: dict[str, Any] = describe_numeric_class(1, "float32")
     assert found["device"] == "Some CPU (6/1/2; avx2 avx512_bf16)"

@@ -16,9 +16,12 @@ from prefect.client.orchestration import get_client
 
 import toy
 from conftest import PROJECT
+from convdepth.params import read_params
 from pipelines import execution, flows
 from pipelines.execution import FlowError
+from pipelines.graph import Stage, read_graph
 from pipelines.width import Width
+from pipelines.workspace import locked_stages
 from project import HEED_SIGINT, Project
 from waiting import lives
 
@@ -90,13 +93,28 @@ def test_the_training_with_the_most_arithmetic_is_started_first(project: Project
     assert log.index("begin train@two") < log.index("begin train@one")  # the other one is smaller
 
 
+def test_trainings_cost_what_their_network_does_and_evaluations_nothing() -> None:
+    flop = {
+        name: each.flop for name, each in read_params(PROJECT / "params.yaml").architectures.items()
+    }
+    costs = execution.stage_costs(read_graph(PROJECT, flows.STUDIES), PROJECT)
+    by_group: dict[str, set[tuple[str, int]]] = {}
+    for name, cost in costs.items():
+        stage = Stage(name, frozenset(), ())
+        by_group.setdefault(stage.group, set()).add((stage.key.partition("-")[0], cost))
+    for group in ("train", "train_seed", "train_tuned", "collapse"):
+        assert by_group[group] == set(flop.items())
+    for group in ("evaluate", "evaluate_seed", "evaluate_tuned", "replicates", "plot", "code"):
+        assert {cost for _, cost in by_group[group]} == {0}
+
+
 @pytest.mark.usefixtures("harness")
 def test_a_plain_dvc_repro_gives_the_same_lock(project: Project, tmp_path: Path) -> None:
     plain = toy.create(tmp_path / "plain", tmp_path)
     assert sorted(plain.repro()) == sorted(toy.STAGES)
     assert flows.pipeline(jobs=2, return_state=True).is_completed()
-    locks = [(each.folder / "dvc.lock").read_bytes() for each in (project, plain)]
-    assert locks[0] == locks[1]
+    assert toy.locked(project) == toy.locked(plain)
+    assert locked_stages(project.folder) == toy.STAGES
 
 
 @pytest.mark.usefixtures("harness")
@@ -134,6 +152,17 @@ def test_the_parts_are_flows_of_their_own(project: Project) -> None:
     assert flows.plot_results(force=True, return_state=True).message == "1 ran"
 
 
+def test_code_and_parameters_are_looked_at_before_any_other_stage() -> None:
+    graph = read_graph(PROJECT)
+    first = {"code", "check"}
+    prepared = set(flows._preparation(graph).stages)
+    assert prepared == first | {"download", "normalize", "validate"}
+    name = next(iter(read_params(PROJECT / "params.yaml").architectures))
+    network = flows._network(graph, name)
+    assert set(network.stages) == first | {f"train@{name}", f"evaluate@{name}"}
+    assert first <= network.stages[f"train@{name}"].upstream
+
+
 STUDIES = """
 vars: ["../params.yaml:architectures"]
 stages:
@@ -165,11 +194,12 @@ def test_the_studies_run_what_they_need_and_the_pipeline_does_not_run_them(
     assert log.index("end train@one") < log.index("begin study@one")
     assert "begin plot" not in log
     assert "begin evaluate@one" not in log
-    locks = [
-        [(each.folder / name).read_bytes() for name in ("dvc.lock", "studies/dvc.lock")]
-        for each in (project, plain)
+    for name in ("dvc.lock", "studies/dvc.lock"):
+        assert toy.locked(project, name) == toy.locked(plain, name)
+    assert locked_stages(project.folder) == [
+        *("download", "normalize", "train@one", "train@two"),
+        *("studies/dvc.yaml:study@one", "studies/dvc.yaml:study@two"),
     ]
-    assert locks[0] == locks[1]
     assert flows.pipeline(jobs=2, return_state=True).message == "4 unchanged, 3 ran"
     assert flows.studies(jobs=2, return_state=True).message == "6 unchanged"
 

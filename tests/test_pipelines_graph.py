@@ -8,7 +8,10 @@ import toy
 from conftest import PROJECT
 from convdepth.errors import ParameterError
 from convdepth.params import read_params
-from pipelines.graph import Graph, read_graph
+from pipelines.execution import QUICK
+from pipelines.flows import STUDIES
+from pipelines.graph import Graph, Stage, read_graph
+from pipelines.missing import GROUPS as MAY_LACK_MODELS
 
 # DVC 3.67 builds its graph with a call that its library pygtrie will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
@@ -36,7 +39,8 @@ def test_the_stages_and_edges_are_those_of_the_project(graph: Graph) -> None:
         expected[f"train@{name}"] = {"normalize", "validate"}
         expected[f"evaluate@{name}"] = {"normalize", f"train@{name}"}
         expected["plot"] |= {f"train@{name}", f"evaluate@{name}"}
-    assert upstream(graph) == expected
+    expected = {name: {*before, "code", "check"} for name, before in expected.items()}
+    assert upstream(graph) == expected | {"code": set(), "check": {"code"}}
 
 
 def test_each_stage_comes_after_what_it_depends_on(graph: Graph) -> None:
@@ -49,15 +53,38 @@ def test_each_stage_comes_after_what_it_depends_on(graph: Graph) -> None:
 
 def test_the_sorter_gives_what_is_ready(graph: Graph) -> None:
     sorter = graph.sorter()
-    assert sorter.get_ready() == ("download",)
-    sorter.done("download")
-    assert sorter.get_ready() == ("normalize",)
+    for name in ("code", "check", "download", "normalize"):
+        assert sorter.get_ready() == (name,)
+        sorter.done(name)
 
 
 def test_a_stage_knows_its_outputs(graph: Graph) -> None:
     outs = graph.stages[f"train@{NAMES[0]}"].outs
     assert {out.name for out in outs} == {f"{NAMES[0]}.csv", f"{NAMES[0]}.keras"}
     assert all(out.is_relative_to(PROJECT) for out in outs)
+    evaluation = graph.stages[f"evaluate@{NAMES[0]}"]
+    assert [out.name for out in evaluation.in_git] == [f"{NAMES[0]}.json"]
+    assert len(evaluation.outs) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "key"),
+    [
+        ("plot", "plot", ""),
+        ("train@cnn1", "train", "cnn1"),
+        ("studies/dvc.yaml:tuned", "tuned", ""),
+        ("studies/dvc.yaml:train_seed@cnn1-2", "train_seed", "cnn1-2"),
+    ],
+)
+def test_a_name_has_a_group_and_a_key(name: str, group: str, key: str) -> None:
+    stage = Stage(name, frozenset(), ())
+    assert (stage.group, stage.key) == (group, key)
+
+
+def test_the_groups_of_the_studies_are_those_that_the_flow_knows() -> None:
+    groups = {stage.group for stage in read_graph(PROJECT, STUDIES).stages.values()}
+    assert groups >= QUICK
+    assert groups >= MAY_LACK_MODELS
 
 
 def test_a_selection_keeps_the_edges_among_its_stages(graph: Graph) -> None:
@@ -78,6 +105,8 @@ def test_one_architecture_has_its_own_stages(graph: Graph, name: str) -> None:
 
 def test_one_architecture_up_to_its_stages(graph: Graph) -> None:
     assert list(graph.up_to(graph.key("cnn3")).stages) == [
+        "code",
+        "check",
         "download",
         "normalize",
         "validate",

@@ -60,8 +60,8 @@ def test_all_networks_are_searched_side_by_side_and_the_settings_are_shown(
     toy.mark(project, "meet")  # each search waits until the other one has begun
     state = search.tune(jobs=2, return_state=True)
     assert state.message == "2 searched"
-    text = capsys.readouterr().out.rpartition("looks at the test set:\n")[2]
-    settings = YAML(typ="safe").load(text)["settings"]
+    text = capsys.readouterr().out.partition("  settings:\n")[2]
+    settings = YAML(typ="safe").load(text)
     assert settings == {"one": SETTINGS, "two": SETTINGS}
     written = json.loads((project.folder / "metrics/studies/tuning/one.json").read_text())
     assert written["best"]["accuracy"] == 0.99

@@ -91,8 +91,7 @@ def test_each_network_is_trained_once_and_none_where_they_are_collected(
     assert {line.split(" on ")[1] for line in log if "train" in line} == {"first", "second"}
     alone = machine("alone", tmp_path)
     alone.repro()
-    locks = [(each.folder / "dvc.lock").read_bytes() for each in (project, alone)]
-    assert locks[0] == locks[1]
+    assert toy.locked(project) == toy.locked(alone)
     places = tmp_path / "first" / "clone" / ".dvc" / "tmp" / "places"
     assert not [path for path in places.iterdir() if path.is_dir()]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from convdepth.archive import save_network
+from convdepth.answers import predict
+from convdepth.archive import load_weights, save_network
 from convdepth.errors import DataError
 from convdepth.images import normalize
 from convdepth.network import build_network
@@ -64,6 +65,7 @@ def test_arrays_are_taken_as_they_are(tmp_path: Path, shape: tuple[int, ...]) ->
         ("shape.npy", np.zeros((28, 27), np.uint8)),
         ("four.npy", np.zeros((1, 1, 28, 28), np.uint8)),
         ("one.npy", np.zeros(28, np.uint8)),
+        ("none.npy", np.zeros((0, 28, 28), np.uint8)),
         ("pickle.npy", np.array([{}])),
     ],
 )
@@ -72,26 +74,32 @@ def test_what_is_no_image_is_refused(tmp_path: Path, name: str, content: object)
         (tmp_path / name).write_bytes(content)
     elif content is not None:
         np.save(tmp_path / name, content, allow_pickle=True)
-    with pytest.raises(DataError, match=rf"{name}: cannot be read: .*Expected a picture"):
+    with pytest.raises(DataError, match=rf"{name}: ") as caught:
         read_pixels(tmp_path / name)
+    assert caught.value.exit_code == 3
 
 
-def test_the_answer_is_that_of_the_network_to_the_normalized_image(
-    tmp_path: Path, tiny_params: Path, digit: np.ndarray
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_the_answers_are_those_that_an_evaluation_records(
+    tmp_path: Path, tiny_params: Path, digit: np.ndarray, precision: str
 ) -> None:
-    architecture = read_architecture("tiny", tiny_params)
-    network = build_network(architecture, seed=3)
-    save_network(network, tmp_path / "tiny.keras")
+    architecture, model = read_architecture("tiny", tiny_params), tmp_path / "tiny.keras"
+    save_network(build_network(architecture, seed=3), model)
+    pixels, labels = (each[:3] for each in draw_split("test"))
+    network = build_network(architecture, precision)
+    load_weights(network, model)
+    recorded = predict(network, normalize(pixels), labels)
     Image.fromarray(digit).save(tmp_path / "digit.png")
-    np.save(tmp_path / "digits.npy", draw_split("test")[0][:3])
+    np.save(tmp_path / "digits.npy", pixels)
     paths = [tmp_path / "digit.png", tmp_path / "digits.npy"]
-    answers = list(predict_files(paths, architecture, tmp_path / "tiny.keras"))
-    assert [Path(answer.source).name for answer in answers] == [
+    first, *answers = predict_files(paths, architecture, model, precision)
+    assert [Path(answer.source).name for answer in (first, *answers)] == [
         "digit.png",
         "digits.npy[0]",
         "digits.npy[1]",
         "digits.npy[2]",
     ]
-    expected = network.predict(normalize(digit[np.newaxis]), verbose=0)[0]
-    np.testing.assert_allclose(answers[0].probabilities, expected, atol=1e-6)
-    assert answers[0].digit == expected.argmax()
+    np.testing.assert_allclose(first.probabilities, answers[0].probabilities, atol=1e-6)
+    assert [answer.digit for answer in answers] == recorded["predicted"].tolist()
+    highest = [round(float(answer.probabilities.max()), 6) for answer in answers]
+    assert highest == recorded["probability"].tolist()

@@ -459,6 +459,13 @@ def test_costs_count_only_by_verdict(shallow: Network, deep: Network) -> None:
     assert text.say_pareto(make_results([shallow]), "flop").startswith("There is one network")
 
 
+def test_costs_are_weighed_in_the_order_of_the_networks(shallow: Network, deep: Network) -> None:
+    other = make_network("five", 2, 5, [0.99] * 3)
+    results = make_results([shallow, deep, other], {"one / five": "one", "three / five": "five"})
+    beaten = text.weigh_costs(text.verdicts(results), {"one": 1, "three": 3, "five": 2})
+    assert list(beaten.items()) == [("three", ["five"]), ("five", ["one"])]
+
+
 def test_broken_rules_are_not_hidden(shallow: Network) -> None:
     results = make_results([shallow])
     assert text.say_data(results) == (

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convdepth.scores import class_scores, confusion_matrix, prior_loss, score
+from convdepth.class_prior import prior_loss
+from convdepth.scores import class_scores, confusion_matrix, score
 
 
 def predictions(label: list[int], predicted: list[int], loss: float = 0.5) -> pd.DataFrame:
-    return pd.DataFrame({"label": label, "predicted": predicted, "loss": loss})
+    second = [(digit + 1) % 10 for digit in predicted]
+    table = {"label": label, "predicted": predicted, "second": second, "loss": loss}
+    return pd.DataFrame(table)
 
 
 def counted(correct: int, images: int) -> pd.DataFrame:
@@ -37,6 +40,10 @@ def test_the_interval_stays_within_0_and_1(correct: int, end: str) -> None:
     result = score(counted(correct, 10_000))
     assert getattr(result, end) == result.accuracy
     assert 0 <= result.accuracy_low < result.accuracy_high <= 1
+
+
+def test_a_label_counts_if_it_is_one_of_the_two_most_probable_answers() -> None:
+    assert score(predictions([1, 2, 3, 4], [1, 1, 1, 3])).top2_accuracy == 0.75
 
 
 def test_loss_is_the_mean() -> None:

@@ -12,9 +12,12 @@ from convdepth.training_data import (
     TakeRows,
     TrainingData,
     batches,
+    held_out,
     read_training_data,
     stratified_rows,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_held_out_images_are_training_images_and_not_trained_on(
@@ -28,6 +31,15 @@ def test_held_out_images_are_training_images_and_not_trained_on(
     assert len(data.validation.rows) == 500
     both = np.concatenate([data.training.rows, data.validation.rows])
     np.testing.assert_array_equal(np.sort(both), np.arange(len(images)))
+
+
+@pytest.mark.parametrize(
+    ("share", "images", "count"), [(0.1, 60_000, 6000), (0.1, 600, 60), (0.001, 600, 10)]
+)
+def test_at_least_one_image_of_each_class_is_held_out(
+    share: float, images: int, count: int
+) -> None:
+    assert held_out(share, images) == count
 
 
 @pytest.mark.parametrize("count", [10, 100, 777, 2000])

@@ -1,4 +1,4 @@
-"""What goes wrong within an epoch is told with its place, and with what to do."""
+"""Errors within an epoch name their place and the parameter to change."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ IMAGES = 3000
 
 
 SPOILED = 9
-"""The label whose loss is no number here."""
+"""The label whose loss is NaN."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def spoiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train_one_epoch(params: Path, epoch: int, part: str, place: int) -> None:
-    """Train on images of which one has the label that spoils everything."""
+    """Train on images; one of them has the label `SPOILED`."""
     generator = np.random.default_rng(0)
     images = generator.random((IMAGES, 28, 28, 1), np.float32)
     labels = {
@@ -61,15 +61,13 @@ def train_one_epoch(params: Path, epoch: int, part: str, place: int) -> None:
 def test_the_batch_whose_loss_is_no_number_is_named(
     tiny_params: Path, epoch: int, place: int, batch: int
 ) -> None:
-    said = f"tiny: the loss is NaN in epoch {epoch}, batch {batch} of 24, expected a finite number"
-    with pytest.raises(TrainingError, match=said):
+    with pytest.raises(TrainingError, match=rf"^tiny: .*epoch {epoch}, batch {batch} of 24\b"):
         train_one_epoch(tiny_params, epoch, "training", place)
 
 
 @pytest.mark.usefixtures("spoiled")
 def test_so_is_the_validation(tiny_params: Path) -> None:
-    said = "tiny: the loss is NaN in epoch 2, the validation after it, expected a finite number"
-    with pytest.raises(TrainingError, match=said):
+    with pytest.raises(TrainingError, match=r"^tiny: .*epoch 2, .*validation"):
         train_one_epoch(tiny_params, 2, "validation", 17)
 
 
@@ -79,16 +77,16 @@ def explain(params: Path, error: tf.errors.OpError) -> None:
         raise error
 
 
-def test_memory_that_is_exhausted_is_told_with_the_batch_size_to_try(tiny_params: Path) -> None:
+def test_exhausted_memory_is_named_with_the_batch_size_to_try(tiny_params: Path) -> None:
     error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmuch more")
-    with pytest.raises(MachineError, match=r"memory of .* is exhausted: OOM .*") as caught:
+    with pytest.raises(MachineError, match=r"\bOOM\b") as caught:
         explain(tiny_params, error)
-    assert "Try train.batch_size: 64" in str(caught.value)
+    assert "train.batch_size: 64" in str(caught.value)
     assert "much more" not in str(caught.value)
     assert caught.value.exit_code == 4
 
 
-def test_another_error_stays_what_it_is(tiny_params: Path) -> None:
+def test_another_error_is_not_changed(tiny_params: Path) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
         explain(tiny_params, tf.errors.InvalidArgumentError(None, None, "indices out of range"))
 

@@ -1,4 +1,4 @@
-"""The stage `tune`: the same search twice, also when it was interrupted, and never the test set."""
+"""The search `tune`: reproducible, also after an interruption, and blind to the test set."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import PROJECT, write_tiny_params
+from conftest import PROJECT, SECOND, write_tiny_params
 from convdepth import tune as tune_module
 from convdepth.errors import ParameterError
 from convdepth.images import SPLITS, array_paths, read_split, write_split
+from convdepth.params import read_architecture
 from convdepth.study_params import read_study_params
 from convdepth.tune import main
 from epochs import counted_epochs
+from test_train_tuned import edit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -50,9 +52,11 @@ def searched(
     return tune(params, write_studies(folder), normalized, folder), folder
 
 
-def tune(params: Path, studies: Path, normalized: Path, folder: Path) -> dict[str, Any]:
+def tune(
+    params: Path, studies: Path, normalized: Path, folder: Path, name: str = "tiny"
+) -> dict[str, Any]:
     main(
-        name="tiny",
+        name=name,
         normalized=normalized,
         summary=folder / "summary.json",
         checkpoints=folder / "checkpoints",
@@ -133,38 +137,43 @@ def test_the_test_set_has_no_say(
     assert tune(tiny_params, studies, other, tmp_path / "two") == expected
 
 
-def test_a_scale_that_makes_a_rate_of_one_is_refused(
-    tiny_params: Path, studies: Path, normalized: Path, tmp_path: Path
-) -> None:
-    text = studies.read_text()
-    studies.write_text(text.replace("dropout_scale: {low: 0, high: 1}", SCALE))
-    with pytest.raises(
-        ParameterError, match=r"dropout_scale\.high: expected less than 5, .* got 5"
-    ):
-        tune(tiny_params, studies, normalized, tmp_path)
-
-
-SCALE = "dropout_scale: {low: 0, high: 5}"
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ("{low: 0.0005, high: 0.01, log: true}", "{low: 0, high: 1, log: true}", "low above 0"),
-        ("{low: 0, high: 0.15}", "{low: 0.2, high: 0.1}", "expected high above low"),
-        ("startup_trials: 2", "startup_trials: 0", "expected at least 1, got 0"),
-    ],
-)
-def test_a_space_that_is_none_is_refused(
+@pytest.mark.parametrize("choices", ["[false, true]", "[true]"])
+def test_the_first_trial_trains_the_network_as_it_is(
     tiny_params: Path,
     studies: Path,
     normalized: Path,
     tmp_path: Path,
-    old: str,
-    new: str,
-    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    choices: str,
 ) -> None:
-    assert old in studies.read_text()
-    studies.write_text(studies.read_text().replace(old, new))
-    with pytest.raises(ParameterError, match=said):
+    tiny_params.write_text(tiny_params.read_text() + SECOND)
+    edit(tiny_params, {"architectures.cnn9.block1.batch_normalization": True})
+    text = studies.read_text()
+    head, _, _ = text.partition("  first:")
+    _, _, tail = text.partition("  space:")
+    tail = tail.replace("batch_normalization: [false, true]", f"batch_normalization: {choices}")
+    studies.write_text(f"{head}  first: []\n  space:{tail}")
+    trained = []
+
+    def fit(_title: str, architecture: Any, *_: object) -> tuple[None, list[dict[str, float]]]:
+        trained.append(architecture)
+        return None, [{"epoch": n, "val_accuracy": 0.5} for n in range(1, EPOCHS + 1)]
+
+    monkeypatch.setattr(tune_module, "fit", fit)
+    found = tune(tiny_params, studies, normalized, tmp_path, "cnn9")
+    assert trained[0] == read_architecture("cnn9", tiny_params)
+    assert found["notebook"]["settings"]["batch_normalization"] is None
+    normalize = {
+        tuple(block.batch_normalization for block in each.blocks.values()) for each in trained[1:]
+    }
+    assert normalize <= {(False, False), (True, True)}
+
+
+def test_a_scale_that_makes_a_rate_of_one_is_refused(
+    tiny_params: Path, studies: Path, normalized: Path, tmp_path: Path
+) -> None:
+    text = studies.read_text()
+    scale = "dropout_scale: {low: 0, high: 5}"
+    studies.write_text(text.replace("dropout_scale: {low: 0, high: 1}", scale))
+    with pytest.raises(ParameterError, match=r"tuning\.space\.dropout_scale\.high: "):
         tune(tiny_params, studies, normalized, tmp_path)

@@ -1,12 +1,14 @@
-"""Settings: they come from the space, and go where they belong."""
+"""Settings of a search: drawn from a space, and applied to a network and its recipe."""
 
 import optuna
 import pytest
 
 from conftest import PROJECT
+from convdepth.architecture import Architecture
 from convdepth.params import read_params
 from convdepth.study_params import Range, Space, read_study_params
-from convdepth.tuning import apply, settings_of, suggest
+from convdepth.tuned_settings import Settings, apply
+from convdepth.tuning import expressible, settings_of, suggest
 
 PARAMS = read_params(PROJECT / "params.yaml")
 SPACE = read_study_params(PROJECT / "studies" / "params.yaml").tuning.space
@@ -37,7 +39,7 @@ def test_settings_come_back_from_where_they_were_put() -> None:
     assert architecture.head == ARCHITECTURE.head
 
 
-def test_the_notebook_has_none_of_what_it_does_not_have() -> None:
+def test_the_notebooks_own_settings_change_nothing() -> None:
     settings = settings_of(ARCHITECTURE, PARAMS.train)
     assert apply(settings, ARCHITECTURE, PARAMS.train) == (ARCHITECTURE, PARAMS.train)
     assert settings.model_dump() == {
@@ -53,11 +55,31 @@ def test_the_notebook_has_none_of_what_it_does_not_have() -> None:
     }
 
 
-def test_the_notebook_s_settings_are_in_the_space_too() -> None:
-    for architecture in PARAMS.architectures.values():
-        for key, value in settings_of(architecture, PARAMS.train):
-            choices = getattr(SPACE, key)
-            if isinstance(choices, Range):
-                assert choices.low <= value <= choices.high
-            else:
-                assert value in choices
+@pytest.mark.parametrize("name", PARAMS.architectures)
+def test_the_space_contains_the_notebooks_settings(name: str) -> None:
+    settings = settings_of(PARAMS.architectures[name], PARAMS.train)
+    assert expressible(settings, SPACE) == settings.model_dump()
+
+
+def test_settings_outside_the_space_are_left_out() -> None:
+    settings = settings_of(ARCHITECTURE, PARAMS.train)
+    changes = {"learning_rate": 1.0, "batch_normalization": None}
+    changed = Settings(**settings.model_dump() | changes)
+    assert set(settings.model_dump()) - set(expressible(changed, SPACE)) == set(changes)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"), [((True, True), True), ((False, False), False), ((True, False), None)]
+)
+def test_normalization_of_some_blocks_is_no_setting(
+    blocks: tuple[bool, ...], expected: bool | None
+) -> None:
+    block = {"conv1": {"filters": 4, "kernel_size": 3}, "pool_size": 2}
+    entry = {
+        f"block{number}": block | {"batch_normalization": normalizes}
+        for number, normalizes in enumerate(blocks, start=1)
+    }
+    network = Architecture.model_validate(entry | {"head": {"units": 8}})
+    settings = settings_of(network, PARAMS.train)
+    assert settings.batch_normalization is expected
+    assert apply(settings, network, PARAMS.train) == (network, PARAMS.train)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from convdepth import verification
 from convdepth.digests import folder_md5, hash_files
@@ -244,6 +245,31 @@ def test_a_fresh_clone_is_not_damaged(project: Project) -> None:
     assert note.startswith("3 outputs not in this workspace: raw, models/one.keras, models/two")
 
 
+def test_an_output_without_a_digest_is_not_damaged(project: Project) -> None:
+    lock = project.folder / "dvc.lock"
+    entries = YAML(typ="safe").load(lock)
+    (out,) = entries["stages"]["train@one"]["outs"]
+    for key in ("hash", "md5", "size"):
+        del out[key]
+    YAML().dump(entries, lock)
+    recorded = {output.path: output for output in recorded_outputs(project.folder)}
+    assert (recorded["models/one.keras"].md5, recorded["models/one.keras"].is_folder) == ("", False)
+    model = project.folder / "models" / "one.keras"
+    report = verify(project.folder)
+    (note,) = report.notes
+    assert (report.damages, report.outputs) == ([], 6)
+    assert "models/one.keras was not verified" in note
+    model.unlink()
+    report = verify(project.folder)
+    (note,) = report.notes
+    assert (report.damages, report.outputs) == ([], 5)
+    assert note.startswith("1 output not in this workspace: models/one.keras")
+    assert "changed outs" in project.run("dvc", "status", "train@one")  # DVC takes the entry, too
+    assert "skipping" in project.run(
+        "dvc", "repro", "--allow-missing", "--single-item", "train@one"
+    )
+
+
 def test_without_copies_the_outputs_are_not_damaged(project: Project) -> None:
     shutil.rmtree(project.folder / ".dvc" / "cache")
     report = verify(project.folder)
@@ -340,6 +366,8 @@ def test_linked_outputs_are_read_through_their_links(project: Project) -> None:
         ("path: raw", "path: [raw]", r"expected a path within the project, got \['raw'\]"),
         (".dir", "/../../x", r"raw: expected `hash: md5` and 32 hexadecimal digits"),
         ("hash: md5", "hash: etag", r"expected `hash: md5`.*got 'etag'"),
+        ("md5: ", "md5: 1", r"raw: expected `hash: md5` and 32 hexadecimal digits"),
+        ("md5: ", "etag: ", r"expected `hash: md5`.*got 'md5' and None"),
         ("outs:", "outs: 3\n    other:", r"stages.download: expected a mapping with a list of out"),
         ("schema: '2.0'", "[1, 2", r"is no DVC lock"),
         ("stages:", "stages:\n  more: 3", r"stages.more: expected a mapping"),

@@ -8,6 +8,9 @@ log end with ``on MACHINE`` where that variable is set.
 """
 
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from project import Project
@@ -97,6 +100,11 @@ def create(folder: Path, home: Path) -> Project:
     )
     project.commit("The toy")
     return project
+
+
+def locked(project: Project, lock: str = "dvc.lock") -> Any:
+    """Read what a lock file records; its order differs from run to run of DVC."""
+    return YAML(typ="safe").load(project.folder / lock)
 
 
 def log(project: Project) -> list[str]:

@@ -11,25 +11,20 @@ import shutil
 import time
 from collections.abc import Iterator
 from fnmatch import fnmatch
-from importlib import metadata
 from pathlib import Path
 
 import psutil
 
-from convdepth.checkpoints import Unfinished, unfinished
 from convdepth.errors import DataError, ParameterError
 from convdepth.findings import Finding, fault, note, ok
-from convdepth.code_digests import read_code
-from convdepth.fingerprint import describe_training, differences
-from convdepth.images import array_paths
+from convdepth.interruptions import Interrupted, find_interrupted, versions
 from convdepth.locks import held_outputs
-from convdepth.params import find_architecture, read_params
+from convdepth.params import read_params
 from convdepth.process import STAGE_VARIABLE, find_dvc
 from convdepth.repository import (
     LOCK,
     cache_folder,
     find_option,
-    planned_command,
     trained_networks,
     training_command,
 )
@@ -43,9 +38,6 @@ LEFTOVER = ".*.tmp*"
 
 RECORD_SUFFIX = ".numeric_class.json"
 """As `numeric_class.SUFFIX`, whose module imports TensorFlow."""
-
-_PACKAGES = ("tensorflow", "keras")
-"""Those that the record of a model's numeric class has the versions of."""
 
 _SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}
 """Folders in which no stage writes."""
@@ -126,20 +118,9 @@ def check_leftovers(project: Path) -> list[Finding]:
 
 def check_checkpoints(project: Path) -> list[Finding]:
     """List trainings that were interrupted, and say whether the next run takes them up."""
-    findings = []
-    for name in _networks(project):
-        command = planned_command(name, project)
-        folder = find_option(command, "--checkpoints")
-        for kept in unfinished(project / folder) if folder else []:
-            age = _age(time.time() - kept.modified)
-            size = f"{kept.bytes / 1e6:.1f} MB"
-            text = f"{name}: interrupted {age} ago after epoch {kept.epoch} ({size})"
-            if differing := _differences(name, command, kept, project):
-                remove = f"rm -r {shlex.quote(str(kept.path.parent.relative_to(project)))}"
-                text = f"{text}; not taken up, made with other {', '.join(differing)}"
-                findings.append(note(text, f"Go back to those, or delete it: `{remove}`."))
-            else:
-                findings.append(note(f"{text}; its next run goes on from there"))
+    if not _networks(project):
+        return [ok("not looked for, since params.yaml is wrong")]
+    findings = [_judge_interrupted(each, project) for each in find_interrupted(project)]
     return findings or [ok("no training was interrupted")]
 
 
@@ -226,24 +207,19 @@ def _trained_by(process: psutil.Process) -> str | None:
     return None
 
 
-def _differences(name: str, command: list[str], kept: Unfinished, project: Path) -> list[str]:
-    """Say in what an interrupted training differs from the one that the next run would start.
-
-    What only TensorFlow knows, such as the device, is not compared.
-    """
-    file = project / "params.yaml"
-    params = read_params(file)
-    known = {**_versions(), "threads": params.train.threads, "precision": params.train.precision}
-    there = dict(kept.fingerprint)
-    data = array_paths(project / (find_option(command, "--normalized") or ""))
-    here = describe_training(
-        find_architecture(name, params, file),
-        params.train,
-        [path for path in data if path.exists()],
-        read_code("convdepth.train").digest,
-        there.get("numeric class", {}) | known,
-    )
-    return list(differences(there, here))
+def _judge_interrupted(found: Interrupted, project: Path) -> Finding:
+    newest = found.kept[-1]
+    age = _age(time.time() - newest.modified)
+    size = f"{sum(each.bytes for each in found.kept) / 1e6:.1f} MB"
+    number = f"{len(found.kept)} trainings, " if len(found.kept) > 1 else ""
+    part = f" of {found.part}" if found.part else ""
+    text = f"{found.stage}: interrupted {age} ago after epoch {newest.epoch}{part} ({number}{size})"
+    if found.differing:
+        paths = shlex.join(str(each.relative_to(project)) for each in found.paths)
+        text = f"{text}; not taken up, made with other {', '.join(found.differing)}"
+        return note(text, f"Go back to those, or delete it: `rm -r {paths}`.")
+    condition = "" if found.is_compared else ", unless its parameters have changed"
+    return note(f"{text}; its next run goes on from there{condition}")
 
 
 def _judge_record(
@@ -253,7 +229,7 @@ def _judge_record(
     try:
         entries = json.loads(record.read_bytes())
         recorded, digest = entries["model_sha256"], hashlib.sha256(model.read_bytes()).hexdigest()
-        made = {package: str(entries[package]) for package in _PACKAGES}
+        made = {package: str(entries[package]) for package in versions()}
         on = f"{entries['device']}, TensorFlow {made['tensorflow']}, {entries['threads']} threads"
     except FileNotFoundError:
         yield note(f"{name} has no record of what made it: trained elsewhere, or by older code")
@@ -267,15 +243,11 @@ def _judge_record(
         yield note(text, "It is no guide; the next training writes it anew.")
         return
     classes[name] = on
-    here = _versions()
+    here = versions()
     if changed := [key for key in made if made[key] != here[key]]:
         versions = ", ".join(f"{key} {made[key]}, now {here[key]}" for key in changed)
         text = f"{name} was made with other software: {versions}"
         yield note(text, "A new training gives other bytes.")
-
-
-def _versions() -> dict[str, str]:
-    return {package: metadata.version(package) for package in _PACKAGES}
 
 
 def _age(seconds: float) -> str:

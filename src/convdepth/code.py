@@ -25,39 +25,59 @@ STAGES = (
 )
 """Modules with a `main` that a stage runs; several stages can run one of them."""
 
-NAMES = "modules.txt"
-"""The file that gives the digest of each module by name, for people; no stage depends on it."""
+NAMES = "modules"
+"""The text that gives the digest of each module by name, for people; no stage depends on it."""
 
 
 def main(sources: Path, lock: Path, digests: Path) -> None:
-    """Write ``<stage>.txt`` for each of `STAGES`: sorted digests, then locked versions.
-
-    A text holds no names of modules, so that moving a module changes none of them.
+    """Write the texts of `digest_stages`, each as ``<name>.txt``.
 
     Args:
         sources: The folder of the package.
         lock: The requirements lock.
-        digests: The folder to write; a file of a stage that there is no more is deleted.
+        digests: The folder to write; other texts in it are deleted.
 
     Raises:
         DataError: A module or the lock cannot be read, or the lock lacks a library.
         MachineError: A file cannot be written.
+    """
+    texts = digest_stages(sources, lock)
+    for path in digests.glob("*.txt"):
+        if path.stem not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        write_text(digests / f"{name}.txt", text)
+    print(f"code: digests of {len(STAGES)} stages", flush=True)
+
+
+def digest_stages(sources: Path, lock: Path) -> dict[str, str]:
+    """Digest the code of each stage.
+
+    A stage's text holds no names of modules, so that moving a module changes none of them.
+
+    Args:
+        sources: The folder of the package.
+        lock: The requirements lock.
+
+    Returns:
+        For each of `STAGES` the sorted digests, then the locked versions; and for `NAMES` the
+        digest of each module by name.
+
+    Raises:
+        DataError: A module or the lock cannot be read, or the lock lacks a library.
     """
     try:
         versions = locked_versions(lock.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{lock}: cannot be read: {error}. Run `git checkout {lock}`.") from error
     names: dict[str, str] = {}
+    texts = {}
     for stage in STAGES:
         code = read_code(f"{PACKAGE}.{stage}", sources.parent)
         names |= code.modules
-        write_text(digests / f"{stage}.txt", "\n".join([*describe(code, versions, lock), ""]))
+        texts[stage] = "\n".join([*describe(code, versions, lock), ""])
     listed = [f"{digest} {name}" for name, digest in sorted(names.items())]
-    write_text(digests / NAMES, "\n".join([*listed, ""]))
-    for path in digests.glob("*.txt"):
-        if path.stem not in STAGES and path.name != NAMES:
-            path.unlink()
-    print(f"code: {len(STAGES)} stages, {len(names)} modules", flush=True)
+    return texts | {NAMES: "\n".join([*listed, ""])}
 
 
 def describe(code: Code, versions: dict[str, str], lock: Path) -> list[str]:

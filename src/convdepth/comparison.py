@@ -7,6 +7,7 @@ of the same training, a difference has to be larger than theirs.
 
 import io
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,14 +26,14 @@ from convdepth.repository import (
     read_recorded,
     recorded_outputs,
 )
-from convdepth.scores import score
+from convdepth.scores import learning_status
 from convdepth.significance import LEVEL, NO_EVIDENCE, Paired, holm, pair, seed_range
 
 EVALUATION = "evaluate@"
 """What the names of the stages that write predictions begin with; the network follows."""
 
-REPLICATION = f"{STUDIES.as_posix()}:replicate@"
-"""The same of the stages of the studies that train with several seeds."""
+REPLICATION = re.compile(rf"{re.escape(STUDIES.as_posix())}:replicates?@(.+)")
+"""Names of the stages that put the seeds of a network together; `replicate` in former commits."""
 
 LIKE_SEEDS = "no more than between two seeds"
 """The verdict where answers differ, but those of another seed would, too."""
@@ -50,8 +51,8 @@ class State:
         commit: Its 40 digits; None for the workspace.
         predictions: Of each network, the digest of its table, and the table; None in the place of
             a table that is not on this machine.
-        seeds: What other seeds answered, from the stage `replicate`, by network; where the studies
-            have not run, none.
+        seeds: Answers of all seeds, from the stage `replicates`, by network; empty if the studies
+            have not run.
     """
 
     label: str
@@ -206,9 +207,9 @@ def _read_seeds(project: Path, commit: str | None) -> dict[str, pd.DataFrame]:
     except DataError:
         return {}
     return {
-        output.stage.removeprefix(REPLICATION): pd.read_csv(io.BytesIO(content))
+        found[1]: pd.read_csv(io.BytesIO(content))
         for output in outputs
-        if output.stage.startswith(REPLICATION) and output.path.endswith(".csv")
+        if (found := REPLICATION.fullmatch(output.stage)) and output.path.endswith(".csv")
         if (content := read_recorded(output, project, commit)) is not None
     }
 
@@ -240,7 +241,7 @@ def _parse(name: str, content: bytes) -> pd.DataFrame:
 
 
 def _collapses(before: pd.DataFrame, after: pd.DataFrame) -> str:
-    had, has = (score(table).status != "ok" for table in (before, after))
+    had, has = (learning_status(table) != "ok" for table in (before, after))
     if had and has:
         return ": it had learned nothing, and has not now"
     if had:

@@ -4,19 +4,19 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from convdepth.answers import predict
 from convdepth.architecture import Architecture
 from convdepth.archive import load_weights
 from convdepth.class_prior import prior_loss
 from convdepth.errors import DataError
 from convdepth.files import write_csv, write_json
-from convdepth.images import Images, Labels, read_split
+from convdepth.images import read_split
 from convdepth.network import build_network
 from convdepth.notebook import Record, read_notebook
 from convdepth.params import find_architecture, read_params
-from convdepth.runtime import EVALUATION_BATCH_SIZE, configure, keras
+from convdepth.runtime import configure
 from convdepth.scores import Score, class_scores, score
 
 
@@ -69,31 +69,6 @@ def main(
     )
 
 
-def predict(network: keras.Model, images: Images, labels: Labels) -> pd.DataFrame:
-    """Ask a network for its answer to each image.
-
-    Args:
-        network: The trained network.
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
-        labels: ``(n,)``, 0 to 9.
-
-    Returns:
-        One row per image: index, label, predicted (0 to 9), probability (of what was predicted,
-        0 to 1), and loss (cross-entropy of this image in nats, at most 16.2 since Keras keeps
-        probabilities above 1e-7). Floats are rounded to the six digits that are written.
-    """
-    probabilities = network.predict(images, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
-    losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-    table = {
-        "index": np.arange(len(labels)),
-        "label": labels,
-        "predicted": probabilities.argmax(axis=1),
-        "probability": probabilities.max(axis=1).astype(np.float64).round(6),
-        "loss": np.asarray(losses, np.float64).round(6),
-    }
-    return pd.DataFrame(table)
-
-
 def summarize(
     predictions: pd.DataFrame, architecture: Architecture, class_prior_loss: float
 ) -> dict[str, Any]:
@@ -113,6 +88,7 @@ def summarize(
         "accuracy": total.accuracy,
         "accuracy_low": total.accuracy_low,
         "accuracy_high": total.accuracy_high,
+        "top2_accuracy": total.top2_accuracy,
         "loss": total.loss,
         "images": total.images,
         "blocks": len(architecture.blocks),

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from convdepth.answers import predict
 from convdepth.archive import load_weights
-from convdepth.evaluate import predict
 from convdepth.files import write_csv, write_json
 from convdepth.images import read_split
 from convdepth.network import build_network
 from convdepth.recipe import read_training
-from convdepth.replicates import ANSWERS, describe
+from convdepth.runs import ANSWERS, describe
 from convdepth.runtime import configure
 from convdepth.tuned_settings import read_tuned
 
@@ -30,7 +30,7 @@ def main(
         normalized: The folder of the normalized arrays.
         model: The ``.keras`` file of the trained network.
         answers: The CSV file to write: one row per test image, label and predicted, 0 to 9.
-        scores: The JSON file to write, see `replicates.describe`.
+        scores: The JSON file to write, see `runs.Scores`.
         tuned: Whether the network was trained with the settings of ``tuned``.
         params: The parameters.
         studies: Those of the studies.
@@ -52,5 +52,5 @@ def main(
     predictions = predict(network, images, labels)
     found = describe(predictions)
     write_csv(answers, predictions[list(ANSWERS)])
-    write_json(scores, found)
-    print(f"{scores}: test accuracy {found['accuracy']:.4f}, loss {found['loss']:.4f}", flush=True)
+    write_json(scores, found.model_dump())
+    print(f"{scores}: test accuracy {found.accuracy:.4f}, loss {found.loss:.4f}", flush=True)

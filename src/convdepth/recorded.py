@@ -8,7 +8,7 @@ from convdepth.errors import DataError
 from convdepth.images import Labels
 
 HISTORY_COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
-PREDICTION_COLUMNS = ["index", "label", "predicted", "probability", "loss"]
+PREDICTION_COLUMNS = ["index", "label", "predicted", "second", "probability", "loss"]
 
 
 def read_history(folder: Path, name: str) -> pd.DataFrame:

@@ -1,8 +1,6 @@
 """The stage `replicates`: trainings of one network that differ only in their seed, together."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from convdepth.bootstrap import mean_interval
-from convdepth.calibration import calibration_error, reliability
 from convdepth.errors import DataError
 from convdepth.files import write_csv, write_json
 from convdepth.images import read_split
 from convdepth.params import read_architecture, read_params
 from convdepth.recorded import read_history, read_predictions
-from convdepth.scores import score
+from convdepth.runs import AGAIN, ANSWERS, CURVES, Run, describe, read_run
 from convdepth.study_params import read_study_params
-
-CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
-"""Columns of a history that are kept of each epoch."""
-
-ANSWERS = ("label", "predicted")
-"""Columns of the answers of one training."""
-
-AGAIN = "`dvc repro studies/dvc.yaml` writes it again."
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training.
-
-    Attributes:
-        seed: What it was trained with.
-        history: One row per epoch: `CURVES`.
-        answers: One row per test image: `ANSWERS`, 0 to 9.
-        scores: From `describe`.
-    """
-
-    seed: int
-    history: pd.DataFrame
-    answers: pd.DataFrame
-    scores: Mapping[str, Any]
 
 
 def main(
@@ -64,7 +36,7 @@ def main(
         normalized: The folder of the normalized arrays.
         histories: The folder of the pipeline's histories, ``<name>.csv``.
         predictions: The folder of the pipeline's predictions, ``<name>.csv``.
-        seeds: The folder of the other trainings, see `read_run`.
+        seeds: The folder of the other trainings, see `runs.read_run`.
         summary: The JSON file to write, see `summarize`.
         answers: The CSV file to write, see `tabulate_answers`.
         params: The parameters.
@@ -80,7 +52,8 @@ def main(
     _, labels = read_split(normalized, "test")
     table = read_predictions(predictions, name, labels)
     own = Run(first, read_history(histories, name), table[list(ANSWERS)], describe(table))
-    others = [read_run(seeds, seed) for seed in read_study_params(studies).replicates.seeds]
+    study = read_study_params(studies).replicates
+    others = [read_run(seeds, seed, labels) for seed in study.seeds]
     result = summarize([own, *others])
     write_csv(answers, tabulate_answers([own, *others]))
     write_json(summary, result)
@@ -100,78 +73,31 @@ def say(result: Mapping[str, Any]) -> str:
     )
 
 
-def describe(predictions: pd.DataFrame) -> dict[str, Any]:
-    """Score one training.
-
-    Args:
-        predictions: From `evaluate.predict`.
-
-    Returns:
-        accuracy (0 to 1), loss (nats), status, calibration_error and reliability.
-    """
-    total = score(predictions)
-    return {
-        "accuracy": total.accuracy,
-        "loss": total.loss,
-        "status": total.status,
-        "calibration_error": calibration_error(predictions),
-        "reliability": reliability(predictions),
-    }
-
-
-def read_run(folder: Path, seed: int) -> Run:
-    """Read one training of a study.
-
-    Args:
-        folder: With ``<seed>.csv`` (the history), ``<seed>.answers.csv`` and
-            ``<seed>.scores.json``.
-        seed: Which training.
-
-    Raises:
-        DataError: A file is missing or damaged.
-    """
-    path = folder / f"{seed}.csv"
-    try:
-        history = pd.read_csv(path)[list(CURVES)]
-        path = folder / f"{seed}.answers.csv"
-        answers = pd.read_csv(path)[list(ANSWERS)]
-        path = folder / f"{seed}.scores.json"
-        scores = json.loads(path.read_bytes())
-        return Run(seed, history, answers, {key: scores[key] for key in SCORES})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}. {AGAIN}") from error
-
-
-SCORES = ("accuracy", "loss", "status", "calibration_error", "reliability")
-"""Keys of `describe`."""
-
-
 def summarize(runs: Sequence[Run]) -> dict[str, Any]:
     """Put several trainings together; a training that learned nothing counts as well.
 
     Args:
-        runs: All of one network, with different seeds, on the same images.
+        runs: All of one network, with different seeds, on the same test images.
 
     Returns:
         ``runs``, each with its seed, its scores and its curves; their ``count``, and how many
         ``collapsed`` or are ``near_chance``; mean and standard deviation (of the sample; None for
         one run) of ``accuracy`` (0 to 1) and ``loss`` (nats); and of the accuracy the 95 % interval
         of the mean over seeds and images.
-
-    Raises:
-        DataError: The runs answered different images.
     """
     answers = tabulate_answers(runs)
-    statuses = [run.scores["status"] for run in runs]
+    statuses = [run.scores.status for run in runs]
     low, high = mean_interval(rightness(answers))
     accuracy = _spread([float(each.mean()) for each in rightness(answers)])
     return {
-        "runs": [{"seed": run.seed, **run.scores, "curves": _curves(run)} for run in runs],
+        "runs": [
+            {"seed": run.seed, **run.scores.model_dump(), "curves": _curves(run)} for run in runs
+        ],
         "count": len(runs),
         "collapsed": statuses.count("collapsed"),
         "near_chance": statuses.count("near chance"),
         "accuracy": {**accuracy, "low": round(low, 6), "high": round(high, 6)},
-        "loss": _spread([float(run.scores["loss"]) for run in runs]),
+        "loss": _spread([run.scores.loss for run in runs]),
     }
 
 
@@ -179,23 +105,13 @@ def tabulate_answers(runs: Sequence[Run]) -> pd.DataFrame:
     """Set the answers of several trainings side by side.
 
     Args:
-        runs: All of one network, on the same images.
+        runs: All of one network, on the same test images.
 
     Returns:
         One row per image: label, and for each run ``seed_<seed>``, its answer (0 to 9).
-
-    Raises:
-        DataError: The runs answered different images.
     """
-    labels = runs[0].answers["label"].to_numpy()
-    for run in runs:
-        if not np.array_equal(run.answers["label"], labels):
-            raise DataError(
-                f"seed {run.seed}: expected the labels that seed {runs[0].seed} answered, got "
-                f"{len(run.answers)} others. {AGAIN}"
-            )
     answers = {f"seed_{run.seed}": run.answers["predicted"].to_numpy() for run in runs}
-    return pd.DataFrame({"label": labels, **answers})
+    return pd.DataFrame({"label": runs[0].answers["label"].to_numpy(), **answers})
 
 
 def read_answers(path: Path) -> pd.DataFrame:

@@ -36,13 +36,13 @@ def main(
     Args:
         validation: The JSON file of what was found in the data.
         histories: The folder of the histories, ``<name>.csv``.
-        models: The folder of the trained networks, ``<name>.keras``, and of what made them.
+        models: The folder of the trained networks, ``<name>.keras``.
         predictions: The folder of the predictions for the test set, ``<name>.csv``.
         normalized: The folder of the normalized arrays.
         figures: The folder of the pictures of the stage `plot`.
         notebook: The JSON file of what the notebook recorded.
         replicates: The folder of ``<name>.json`` from the stage `replicate`.
-        tuned: The folder of the stage `confirm`.
+        tuned: The folder of the stage `tuned`.
         contrasts: The JSON file from the stage `contrast`.
         collapse: The folder of ``<name>.json`` from the stage `collapse`.
         reading: The JSON file from the stage `examine`.

@@ -1,34 +1,82 @@
 """All that the report shows, read and checked: what is missing or damaged is named."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
 from convdepth.architecture import Architecture
 from convdepth.digests import md5_of
 from convdepth.errors import DataError
 from convdepth.images import Images, Labels, read_split
 from convdepth.notebook import Loss, Record, Share, read_notebook
-from convdepth.params import Params, Train, find_architecture, read_params
+from convdepth.params import Params, find_architecture, read_params
+from convdepth.recipe import Train
 from convdepth.recorded import read_history, read_predictions
 from convdepth.scores import Score, Status, confusion_matrix, score
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 STUDIES = "dvc repro studies/dvc.yaml"
-NUMERIC_CLASS = ".numeric_class.json"
-"""How the record beside a model ends; `numeric_class`, which writes it, imports TensorFlow."""
-
 TUNED = "summary.json"
-"""The file of the stage `confirm` that has all but the answers; `confirm` imports TensorFlow."""
+"""The file in the folder of the tuned networks that describes all of them."""
 
 PICTURES = {"figures": ("confusion",), "pictures": ("kernels", "grad_cam")}
 """Which pictures of others the report shows, by the folder that they are in."""
+
+
+def _names(params: Params) -> Sequence[str]:
+    return list(params.architectures)
+
+
+def _pairs(params: Params) -> Sequence[str]:
+    return [" / ".join(both) for both in itertools.combinations(params.architectures, 2)]
+
+
+def _blocks(params: Params) -> Sequence[str]:
+    return max((list(each.blocks) for each in params.architectures.values()), key=len)
+
+
+def _sort(keys: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Sort keys by their place in ``order``; other keys follow as they come."""
+    places = {key: place for place, key in enumerate(order)}
+    return sorted(keys, key=lambda key: places.get(key, len(places)))
+
+
+def _in_order(list_keys: Callable[[Params], Sequence[str]]) -> AfterValidator:
+    """Put a mapping or a list of names in the order of the parameters.
+
+    Result files have sorted keys, so ``block10`` comes before ``block2`` in them.
+
+    Args:
+        list_keys: Lists the keys in order. The parameters come as context of the validation;
+            without it, nothing changes.
+    """
+
+    def order(found: Any, info: ValidationInfo) -> Any:
+        if info.context is None:
+            return found
+        keys = _sort(found, list_keys(info.context))
+        return {key: found[key] for key in keys} if isinstance(found, dict) else keys
+
+    return AfterValidator(order)
+
+
+_Value = TypeVar("_Value")
+
+ByNetwork = Annotated[dict[str, _Value], _in_order(_names)]
+"""A mapping from network names, in the order of the parameters."""
+
+ByPair = Annotated[dict[str, _Value], _in_order(_pairs)]
+"""A mapping from pairs such as ``cnn1 / cnn3``, in the order of the parameters."""
+
+ByBlock = Annotated[dict[str, _Value], _in_order(_blocks)]
+"""A mapping from blocks, in the order of the parameters; the head comes last."""
 
 
 class Result(BaseModel):
@@ -37,11 +85,16 @@ class Result(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-class Spread(Result):
-    """A mean over seeds with its 95 % interval over seeds and images."""
+class Mean(Result):
+    """A mean over seeds with the standard deviation; None for one seed."""
 
     mean: float
     standard_deviation: float | None
+
+
+class Spread(Mean):
+    """A mean over seeds with its 95% interval over seeds and images."""
+
     low: float
     high: float
 
@@ -80,7 +133,7 @@ class Replicates(Result):
     collapsed: int
     near_chance: int
     accuracy: Spread
-    loss: Spread
+    loss: Mean
 
     @property
     def count(self) -> int:
@@ -124,13 +177,13 @@ class Contrasts(Result):
     """Each network against each other one."""
 
     seeds: int
-    pairs: dict[str, Pair]
+    pairs: ByPair[Pair]
 
 
 class Gains(Result):
     """What tuning changed: each tuned network less what it was before."""
 
-    networks: dict[str, Difference]
+    networks: ByNetwork[Difference]
 
 
 class AllContrasts(Contrasts):
@@ -157,9 +210,9 @@ class TunedNetwork(Replicates):
 
 
 class TunedNetworks(Result):
-    """What the stage `confirm` wrote, for each network that was tuned."""
+    """``tuned/summary.json``, see `tuned.main`."""
 
-    networks: dict[str, TunedNetwork]
+    networks: ByNetwork[TunedNetwork]
 
 
 class Trial(Result):
@@ -169,9 +222,9 @@ class Trial(Result):
     prior_loss: Loss
     loss: list[Loss] = Field(min_length=1)
     epochs_to_learn: int | None
-    signal: dict[str, Share]
-    gradient_norm: dict[str, float]
-    agreement: dict[str, Share]
+    signal: ByBlock[Share]
+    gradient_norm: ByBlock[float]
+    agreement: ByBlock[Share]
 
 
 class Point(Result):
@@ -181,7 +234,7 @@ class Point(Result):
     keep_share: Share
     learned: int
     runs: list[Trial] = Field(min_length=1)
-    signal: dict[str, Share]
+    signal: ByBlock[Share]
 
 
 class Collapse(Result):
@@ -222,7 +275,7 @@ class Hard(Result):
 
     index: int
     label: int
-    answers: dict[str, int]
+    answers: ByNetwork[int]
     failing: int
     loss: Loss
 
@@ -231,14 +284,14 @@ class AllFail(Result):
     """On how many images all networks fail that have learned."""
 
     images: int
-    networks: list[str]
+    networks: Annotated[list[str], _in_order(_names)]
 
 
 class Reading(Result):
     """What the stage `examine` wrote."""
 
-    networks: dict[str, NetworkReading]
-    agreement: dict[str, Share]
+    networks: ByNetwork[NetworkReading]
+    agreement: ByPair[Share]
     hardest: list[Hard]
     all_fail: AllFail
 
@@ -252,25 +305,20 @@ class Rule(Result):
     num_broken: int | None = None
 
 
+class ImageCounts(Result):
+    """How many images were checked, those of both splits together."""
+
+    raw: int
+    normalized: int
+
+
 class Validation(Result):
     """What the stage `validate` wrote."""
 
-    images: dict[str, int]
+    images: ImageCounts
     num_rules: int
     success: bool
     rules: list[Rule]
-
-
-class NumericClass(Result):
-    """What the bits of a model depend on beside parameters, data and code."""
-
-    tensorflow: str
-    keras: str
-    device: str
-    threads: int
-    precision: str
-    onednn: bool
-    deterministic: bool
 
 
 @dataclass(frozen=True)
@@ -289,7 +337,6 @@ class Network:
         collapse: Of the trainings with scaled dropouts.
         reading: Its calibration.
         record: What the notebook recorded; none for a network that it does not have.
-        numeric_class: Of its training; none where the model came from a cache.
         model_md5: Of the model's file.
     """
 
@@ -304,7 +351,6 @@ class Network:
     collapse: Collapse
     reading: NetworkReading
     record: Record | None
-    numeric_class: NumericClass | None
     model_md5: str
 
     @property
@@ -378,11 +424,11 @@ def read_results(sources: Sources) -> Results:
     """
     parameters = read_params(sources.params)
     images, labels = read_split(sources.normalized, "test")
-    reading = _read(sources.reading, Reading, STUDIES)
+    reading = _read(sources.reading, Reading, STUDIES, parameters)
     _require_networks(sources.reading, reading, parameters)
-    contrasts = _read(sources.contrasts, AllContrasts, STUDIES)
+    contrasts = _read(sources.contrasts, AllContrasts, STUDIES, parameters)
     _require_pairs(sources.contrasts, contrasts.pairs, list(parameters.architectures))
-    tuned = _read(sources.tuned / TUNED, TunedNetworks, STUDIES).networks
+    tuned = _read(sources.tuned / TUNED, TunedNetworks, STUDIES, parameters).networks
     _require_tuned(sources, contrasts, tuned)
     records = read_notebook(sources.notebook)
     networks = [
@@ -394,7 +440,7 @@ def read_results(sources: Sources) -> Results:
         networks=networks,
         contrasts=contrasts,
         reading=reading,
-        validation=_read(sources.validation, Validation, "dvc repro validate"),
+        validation=_read(sources.validation, Validation, "dvc repro validate", parameters),
         train_images=len(read_split(sources.normalized, "train")[1]),
         recipe=parameters.train,
         hardest=_take_hardest(sources.reading, reading, images),
@@ -412,7 +458,7 @@ def _read_network(
     records: Mapping[str, Record],
     tuned: Mapping[str, TunedNetwork],
 ) -> Network:
-    replicates = _read(sources.replicates / f"{name}.json", Replicates, STUDIES)
+    replicates = _read(sources.replicates / f"{name}.json", Replicates, STUDIES, parameters)
     history = read_history(sources.histories, name)
     answers = read_predictions(sources.predictions, name, labels)
     return Network(
@@ -424,10 +470,9 @@ def _read_network(
         tuned=tuned.get(name),
         is_first_seed=_is_run(history, replicates.runs[0]),
         confusion=confusion_matrix(answers),
-        collapse=_read(sources.collapse / f"{name}.json", Collapse, STUDIES),
+        collapse=_read(sources.collapse / f"{name}.json", Collapse, STUDIES, parameters),
         reading=reading.networks[name],
         record=records.get(name),
-        numeric_class=_read_numeric_class(sources.models / f"{name}{NUMERIC_CLASS}"),
         model_md5=md5_of(_read_bytes(sources.models / f"{name}.keras", f"dvc repro train@{name}")),
     )
 
@@ -435,9 +480,10 @@ def _read_network(
 _Kind = TypeVar("_Kind", bound=Result)
 
 
-def _read(path: Path, kind: type[_Kind], command: str) -> _Kind:
+def _read(path: Path, kind: type[_Kind], command: str, parameters: Params) -> _Kind:
+    """Read a result file; its mappings come in the order of the parameters."""
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes(), context=parameters)
     except OSError as error:
         reason = str(error.strerror)
     except ValidationError as error:
@@ -462,11 +508,6 @@ def _is_run(history: pd.DataFrame, run: SeedRun) -> bool:
     return all(history[name].round(6).tolist() == curves[name] for name in CURVES)
 
 
-def _read_numeric_class(path: Path) -> NumericClass | None:
-    """Read the record beside a model; DVC does not keep it, so it may not be there."""
-    return _read(path, NumericClass, "dvc repro --force train") if path.exists() else None
-
-
 def _require_networks(path: Path, reading: Reading, parameters: Params) -> None:
     for name in parameters.architectures:
         if name not in reading.networks:
@@ -489,12 +530,12 @@ def _require_pairs(path: Path, pairs: Mapping[str, Pair], names: Sequence[str]) 
 def _require_tuned(
     sources: Sources, contrasts: AllContrasts, tuned: Mapping[str, TunedNetwork]
 ) -> None:
-    """See that the networks that were tuned are those that were compared."""
+    """Require that the contrasts are of the networks that were tuned."""
     compared = list(contrasts.gains.networks)
-    if sorted(compared) != sorted(tuned):
+    if compared != list(tuned):
         raise DataError(
-            f"{sources.contrasts}: expected gains of {', '.join(sorted(tuned)) or 'none'}, which "
-            f"{sources.tuned / TUNED} has, got {', '.join(sorted(compared)) or 'none'}. "
+            f"{sources.contrasts}: expected gains of {', '.join(tuned) or 'none'}, which "
+            f"{sources.tuned / TUNED} has, got {', '.join(compared) or 'none'}. "
             f"`{STUDIES}` writes it again."
         )
     _require_pairs(sources.contrasts, contrasts.tuned.pairs, compared)

@@ -158,7 +158,9 @@ def _show_results(results: Results) -> Exhibit:
         _seeds_and_images(results),
         tables=[tables.tabulate_results(results)],
         note=(
-            "The interval of the pipeline's run is Wilson's, for other images. The interval of the "
+            "The interval of the pipeline's run is Wilson's, for other images. Top-2 accuracy: the "
+            "share of images whose label is among the two most probable digits, in the pipeline's "
+            "run. The interval of the "
             "mean is for other seeds and other images: both are drawn anew, with replacement "
             "(pigeonhole bootstrap, Owen 2007). A few seeds tell little of how seeds differ, so it "
             "is rather too narrow. Collapsed: at least 99 % of the answers are the same digit. "
@@ -474,12 +476,18 @@ def _show_data(results: Results) -> Exhibit:
 
 
 def _show_models(results: Results) -> Exhibit:
+    recipe = results.recipe
     return Exhibit(
         "reproduce-models",
         "Which bytes these are",
         text.say_first_seeds(results),
         "Equal parameters, data and code give equal bytes within one numeric class.",
-        tables=[tables.tabulate_classes(results), tables.tabulate_models(results)],
+        tables=[tables.tabulate_models(results)],
+        note=(
+            f"The recipe trains in {recipe.precision} with "
+            f"{text.multiple(recipe.threads, 'thread')}. `convdepth doctor` shows in which numeric "
+            "class each model of the workspace was trained."
+        ),
     )
 
 

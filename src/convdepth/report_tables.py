@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from convdepth.report_data import Difference, Network, Results, Rule, Spread
 from convdepth.report_text import mean_curve, multiple, percent, points, short, verdicts
@@ -67,8 +66,9 @@ def tabulate_results(results: Results) -> Table:
     """Give one row per network: what it is, and how good."""
     columns = [
         "network", "blocks", "parameters", "FLOP per image",
-        "accuracy of the pipeline's run, 95 % interval", "mean over seeds ± sd, 95 % interval",
-        "collapsed seeds", "loss", "notebook's accuracy", "notebook's loss",
+        "accuracy of the pipeline's run, 95 % interval", "top-2 accuracy",
+        "mean over seeds ± sd, 95 % interval", "collapsed seeds", "loss", "notebook's accuracy",
+        "notebook's loss",
     ]  # fmt: skip
     rows = [_result_row(network) for network in results.networks]
     return Table("results", "The networks, and how good they are", columns, rows)
@@ -386,20 +386,6 @@ def tabulate_rules(results: Results) -> Table:
     return Table("rules", "Each rule for the data", ["rule", "table", "found"], rows)
 
 
-def tabulate_classes(results: Results) -> Table:
-    """Give one row per network: in which numeric class it was trained."""
-    columns = [
-        "network", "TensorFlow", "Keras", "device", "threads", "precision", "oneDNN",
-        "deterministic",
-    ]  # fmt: skip
-    rows = []
-    for network in results.networks:
-        found: dict[str, Any] = network.numeric_class.model_dump() if network.numeric_class else {}
-        keys = ("tensorflow", "keras", "device", "threads", "precision", "onednn", "deterministic")
-        rows.append([_name(network), *(_word(_say(found.get(key))) for key in keys)])
-    return Table("classes", "What the bits depend on", columns, rows, is_sortable=False)
-
-
 def tabulate_models(results: Results) -> Table:
     """Give one row per network: the MD5 of its model, and how to find the commit that has it."""
     rows = [
@@ -426,6 +412,7 @@ def _result_row(network: Network) -> list[Cell]:
             _span(score.accuracy_low, score.accuracy_high),
             score.accuracy,
         ),
+        _share(score.top2_accuracy),
         _mean(found.accuracy),
         _number(found.collapsed, f"{found.collapsed} of {found.count}"),
         _number(score.loss, f"{score.loss:.4f}"),
@@ -519,9 +506,3 @@ def _found(rule: Rule) -> str:
             else f"{multiple(rule.num_broken, 'row')} break it"
         )
     return NONE if rule.observed is None else f"{rule.observed:,.10g}"
-
-
-def _say(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "not kept on this machine" if value is None else str(value)

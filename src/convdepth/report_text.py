@@ -323,21 +323,26 @@ def say_pareto(results: Results, cost: str) -> str:
 
 
 def weigh_costs(pairs: Sequence[Verdict], costs: Mapping[str, int]) -> dict[str, list[str]]:
-    """Give for each network that is worse than one that costs less all of these.
+    """List for each network the better ones that cost less.
 
     Args:
         pairs: What was found about each pair.
         costs: Of each network.
+
+    Returns:
+        Only networks for which there is one, in the order of the parameters.
     """
-    beaten: dict[str, list[str]] = {}
+    beaten: dict[str, list[str]] = {
+        network.name: [] for each in pairs for network in (each.first, each.second)
+    }
     for each in pairs:
         names = [each.first.name, each.second.name]
         if each.winner is None:
             continue
         names.remove(each.winner)
         if costs[each.winner] < costs[names[0]]:
-            beaten.setdefault(names[0], []).append(each.winner)
-    return beaten
+            beaten[names[0]].append(each.winner)
+    return {name: winners for name, winners in beaten.items() if winners}
 
 
 def say_beaten(beaten: Mapping[str, Sequence[str]], cost: str) -> str:
@@ -352,7 +357,7 @@ def say_beaten(beaten: Mapping[str, Sequence[str]], cost: str) -> str:
 def say_data(results: Results) -> str:
     """Say whether the data keep the rules."""
     found = results.validation
-    images = listed([f"{number:,} {kind}" for kind, number in sorted(found.images.items())][::-1])
+    images = f"{found.images.raw:,} raw and {found.images.normalized:,} normalized"
     broken = [rule for rule in found.rules if rule.num_broken]
     if found.success and not broken:
         return f"All {multiple(found.num_rules, 'rule')} hold, for {images} images."

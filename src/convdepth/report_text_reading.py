@@ -137,14 +137,14 @@ def _tell_apart(results: Results, values: dict[str, float]) -> str:
 
 
 def own_median(network: Network, kind: str) -> dict[str, float]:
-    """Give the median over the seeds of a measurement, at the scale that the network has.
+    """Return the median over the seeds of a measurement, at the scale that the network has.
 
     Args:
         network: With its collapse study.
         kind: ``signal``, ``gradient_norm`` or ``agreement``.
 
     Returns:
-        By place in the network, in order.
+        By block, in the order of the parameters; of ``signal`` also `HEAD`, which is last.
     """
     runs = network.collapse.at(network.architecture.dropout_scale).runs
     places = getattr(runs[0], kind)

@@ -4,12 +4,14 @@ The one module that speaks to them, for the commands about history, cache and he
 stage. Both are asked in child processes: importing DVC takes a second, and ours is no part of it.
 """
 
+import itertools
+import json
 import posixpath
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -32,6 +34,9 @@ STUDIES = Path("studies/dvc.yaml")
 _TEMPLATE = re.compile(r"\\\$\\\{.*?\\\}")
 """A ``${...}`` of dvc.yaml, after `re.escape`."""
 
+_PLACEHOLDER = re.compile(r"\$\{\s*(.*?)\s*\}")
+"""The same, in the file itself."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -40,7 +45,8 @@ class Output:
     Attributes:
         stage: The stage that has made it, as `dvc repro` takes it.
         path: Where it belongs, from the root of the project, with slashes.
-        md5: Of the file; of a folder, that of the list of its files, with ``.dir`` behind it.
+        md5: Of the file; of a folder, that of the list of its files, with ``.dir`` behind it. Empty
+            if none is recorded: the result is older than the decision to keep this output.
         cached: Whether DVC keeps a copy. What is small is in git instead.
     """
 
@@ -125,8 +131,8 @@ def recorded_outputs(
         They, stage by stage.
 
     Raises:
-        DataError: There is no lock, or it is none, or an entry is not of a kind that DVC writes
-            here: a path that leaves the project, or another digest than MD5.
+        DataError: The lock is missing or malformed, or an entry has a path that leaves the
+            project, or a digest other than MD5.
     """
     lock, stages = project / graph.with_name(LOCK.name), _read_stages(project / graph, commit)
     is_uncached, folders = _find_uncached(stages), _find_folders(graph, stages)
@@ -183,6 +189,25 @@ def find_commit(revision: str, project: Path = Path()) -> str:
     return found.decode().split()[-1]  # some versions of git repeat the option before it
 
 
+def read_commit(commit: str, arguments: Sequence[str], project: Path = Path()) -> bytes:
+    """Read something of a commit with git.
+
+    Args:
+        commit: Its 40 digits, for the error.
+        arguments: What stands behind ``git``.
+        project: The root of the project.
+
+    Raises:
+        DataError: The commit does not have it.
+    """
+    content = _git(*arguments, project=project)
+    if content is None:
+        raise DataError(
+            f"{commit[:12]}: `git {' '.join(arguments)}` failed. Name a commit that has all of it."
+        )
+    return content
+
+
 def training_command(name: str, project: Path = Path()) -> list[str]:
     """Give the command that has trained a network, word by word.
 
@@ -201,12 +226,13 @@ def training_command(name: str, project: Path = Path()) -> list[str]:
     return _split_training(lock, name, _read_training(name, lock).get("cmd"))
 
 
-def planned_command(name: str, project: Path = Path()) -> list[str]:
+def planned_command(name: str, project: Path = Path(), commit: str | None = None) -> list[str]:
     """Give the command that the next run would train a network with, word by word.
 
     Args:
         name: The architecture; it need not have been trained.
         project: The root of the project.
+        commit: Of which ``dvc.yaml`` is read; None for the workspace.
 
     Returns:
         What ``dvc.yaml`` says: ``convdepth``, ``train``, the name and the options.
@@ -215,12 +241,37 @@ def planned_command(name: str, project: Path = Path()) -> list[str]:
         DataError: The file cannot be read, or has no such stage.
     """
     graph = project / GRAPH
-    train = _read_stages(graph).get("train")
+    train = _read_stages(graph, commit).get("train")
     body = train.get("do", train) if isinstance(train, dict) else {}
     command = body.get("cmd")
     if isinstance(command, str):
         command = command.replace("${key}", name)
     return _split_training(graph, name, command)
+
+
+def planned_commands(project: Path = Path(), graph: Path = GRAPH) -> dict[str, list[str]]:
+    """Return the command of each stage that a ``dvc.yaml`` defines, word by word.
+
+    Args:
+        project: The root of the project.
+        graph: The ``dvc.yaml``. Its items are entries of the ``params.yaml`` in the root, or of
+            the one beside it. A stage whose items are not there is left out.
+
+    Returns:
+        Stage, as `dvc repro` takes it, to command.
+
+    Raises:
+        DataError: The file is missing or malformed.
+    """
+    values = _read_values(project) | _read_values(project / graph.parent)
+    prefix = "" if graph == GRAPH else f"{graph.as_posix()}:"
+    commands = {}
+    for stage, body in _read_stages(project / graph).items():
+        command = body.get("do", body).get("cmd") if isinstance(body, dict) else None
+        if isinstance(command, str):
+            for key, item in _items(body, values):
+                commands[f"{prefix}{stage}{key}"] = shlex.split(_fill(command, item))
+    return commands
 
 
 def find_option(command: Sequence[str], option: str) -> str | None:
@@ -319,6 +370,45 @@ def ask_remote(project: Path, seconds: float) -> str | None:
     except subprocess.TimeoutExpired:
         return f"no answer within {seconds:.0f} s"
     return None if ended.returncode == 0 else _reason(ended.stderr)
+
+
+def changed_stages(project: Path = Path()) -> dict[str, list[Any]]:
+    """Ask DVC which stages of both graphs have changed.
+
+    Args:
+        project: The root of the project.
+
+    Returns:
+        Stage, as `dvc repro` takes it, to its changes as `dvc status --json` gives them.
+
+    Raises:
+        MachineError: DVC failed.
+    """
+    return dict(json.loads(_require("status", "--json", project=project)))
+
+
+def refresh_code(project: Path = Path()) -> None:
+    """Let DVC run the stage `code` if a source has changed.
+
+    Args:
+        project: The root of the project.
+
+    Raises:
+        MachineError: DVC failed.
+    """
+    _require("--wait-for-lock", "repro", "--single-item", "code", project=project)
+
+
+def read_lock_entries(lock: Path) -> dict[str, Any]:
+    """Read the entries of a ``dvc.lock`` by stage.
+
+    Args:
+        lock: The file.
+
+    Raises:
+        DataError: The file is missing or malformed.
+    """
+    return _read_stages(lock)
 
 
 def ignored_by_dvc(paths: Sequence[Path], project: Path = Path()) -> set[Path]:
@@ -426,6 +516,44 @@ def _read_stages(file: Path, commit: str | None = None) -> dict[str, Any]:
         raise DataError(f"{file}: is no DVC {kind}: {error}. Run `git checkout {file}`.") from error
 
 
+def _read_values(folder: Path) -> dict[str, Any]:
+    """Read a ``params.yaml`` as it is; empty if the file is missing or malformed."""
+    try:
+        return dict(YAML(typ="safe").load(folder / "params.yaml"))
+    except (OSError, YAMLError, TypeError, ValueError):
+        return {}
+
+
+def _items(body: dict[str, Any], values: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Give for each item of a stage the end of its name, and placeholder to value."""
+    if "matrix" in body:
+        axes = {name: _resolve(choices, values) for name, choices in body["matrix"].items()}
+        for point in itertools.product(*axes.values()):
+            words = [str(each) for each in point]
+            item = {f"item.{name}": word for name, word in zip(axes, words, strict=True)}
+            yield f"@{'-'.join(words)}", item
+    elif "foreach" in body:
+        choices = _resolve(body["foreach"], values)
+        for each in choices:
+            yield f"@{each}", {"key" if isinstance(choices, dict) else "item": str(each)}
+    else:
+        yield "", {}
+
+
+def _fill(command: str, item: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: item.get(found[1], found[0]), command)
+
+
+def _resolve(choices: Any, values: dict[str, Any]) -> Any:
+    """Give the list or mapping that ``${a.b}`` stands for; empty if there is none."""
+    if not isinstance(choices, str):
+        return choices
+    found: Any = values
+    for key in _PLACEHOLDER.sub(r"\1", choices).split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict | list) else {}
+
+
 def _committed(file: Path, commit: str) -> str:
     """Give the content of a file in a commit."""
     content = _git("cat-file", "blob", f"{commit}:./{file.name}", project=file.parent)
@@ -473,6 +601,8 @@ def _read_output(
             f"{lock}: stages.{stage}.outs: expected a path within the project, got {path!r}. "
             f"Run `git checkout {lock}`."
         )
+    if entry.keys() <= {"path", "hash"} and entry.get("hash", "md5") == "md5":
+        return Output(stage, place, "", cached=not is_uncached(path))
     digits = md5.removesuffix(FOLDER_SUFFIX) if isinstance(md5, str) else ""
     if entry.get("hash") != "md5" or not is_md5(digits):
         raise DataError(

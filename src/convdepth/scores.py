@@ -25,6 +25,7 @@ class Score:
         accuracy: Share of right answers, 0 to 1.
         accuracy_low: Lower end of the accuracy's 95 % interval after Wilson (1927).
         accuracy_high: Its upper end.
+        top2_accuracy: Share of images whose label is among the two most probable answers, 0 to 1.
         loss: Mean cross-entropy in nats.
         status: ``collapsed``: nearly all answers are the same; ``near chance``: not better than
             always giving the most frequent label, as after shuffling the labels; else ``ok``.
@@ -36,6 +37,7 @@ class Score:
     accuracy: float
     accuracy_low: float
     accuracy_high: float
+    top2_accuracy: float
     loss: float
     status: Status
     answer: int
@@ -46,7 +48,7 @@ def score(predictions: pd.DataFrame) -> Score:
     """Score predictions.
 
     Args:
-        predictions: One row per image with label and predicted (0 to 9), and loss (nats).
+        predictions: One row per image with label, predicted and second (0 to 9), and loss (nats).
 
     Returns:
         The score; floats are rounded to six digits.
@@ -59,24 +61,33 @@ def score(predictions: pd.DataFrame) -> Score:
     images = len(predictions)
     correct = int((predictions["label"] == predictions["predicted"]).sum())
     interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
+    second = int((predictions["label"] == predictions["second"]).sum())
     answers = predictions["predicted"].value_counts(normalize=True)
-    answer, answer_share = int(answers.index[0]), float(answers.iloc[0])
-    chance = predictions["label"].value_counts(normalize=True).iloc[0]
-    status: Status = "ok"
-    if answer_share >= COLLAPSED_SHARE:
-        status = "collapsed"
-    elif interval.low <= chance:
-        status = "near chance"
     return Score(
         images=images,
         accuracy=round(correct / images, 6),
         accuracy_low=round(float(interval.low), 6),
         accuracy_high=round(float(interval.high), 6),
+        top2_accuracy=round((correct + second) / images, 6),
         loss=round(float(predictions["loss"].mean()), 6),
-        status=status,
-        answer=answer,
-        answer_share=round(answer_share, 6),
+        status=learning_status(predictions),
+        answer=int(answers.index[0]),
+        answer_share=round(float(answers.iloc[0]), 6),
     )
+
+
+def learning_status(predictions: pd.DataFrame) -> Status:
+    """Tell whether a network has learned anything.
+
+    Args:
+        predictions: One row per image with label and predicted, 0 to 9.
+    """
+    correct = int((predictions["label"] == predictions["predicted"]).sum())
+    interval = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
+    if predictions["predicted"].value_counts(normalize=True).iloc[0] >= COLLAPSED_SHARE:
+        return "collapsed"
+    chance = predictions["label"].value_counts(normalize=True).iloc[0]
+    return "near chance" if interval.low <= chance else "ok"
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> NDArray[np.int64]:

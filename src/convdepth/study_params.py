@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from convdepth.architecture import Strict
 from convdepth.collapse_params import Collapse
+from convdepth.dropout_rates import require_scale
 from convdepth.errors import ParameterError
 from convdepth.params import Params, read_file
 from convdepth.recipe import Precision, Schedule
@@ -129,16 +130,18 @@ def require_consistent(path: Path, studies: StudyParams, params: Params) -> None
         params: Those of the pipeline.
 
     Raises:
-        ParameterError: A tuned network does not exist, or recipe and tuned networks would be
-            trained with different seeds.
+        ParameterError: A tuned network does not exist or has a dropout rate of 1 or more, or recipe
+            and tuned networks would be trained with different seeds.
     """
     known = list(params.architectures)
-    for name in studies.tuned.settings:
+    for name, settings in studies.tuned.settings.items():
         if name not in known:
             raise ParameterError(
                 f"{path}: tuned.settings.{name}: expected a network of params.yaml, which has "
                 f"{', '.join(known)}. Remove the entry, or name one of these."
             )
+        key = f"{path}: tuned.settings.{name}.dropout_scale"
+        require_scale(key, name, params.architectures[name], settings.dropout_scale)
     seeds = [params.train.seed, *studies.replicates.seeds]
     if len(set(seeds)) < len(seeds):
         raise ParameterError(

@@ -28,7 +28,7 @@ from convdepth.study_params import Tuning, read_study_params
 from convdepth.train import Epoch, ProgressMaker, Silent, checkpoints_of, fit
 from convdepth.training_data import held_out, read_training_data
 from convdepth.tuned_settings import Settings, apply
-from convdepth.tuning import settings_of, suggest
+from convdepth.tuning import expressible, settings_of, suggest, suggest_value
 
 GRACE = 2
 """The first epoch after which a trial may be ended."""
@@ -119,8 +119,7 @@ def _search(search: Search) -> dict[str, Any]:
         ),
     )
     for settings in (settings_of(search.architecture, search.recipe), *tuning.first):
-        normalized = settings.batch_normalization is not False
-        study.enqueue_trial(settings.model_dump() | {"batch_normalization": normalized})
+        study.enqueue_trial(expressible(settings, tuning.space))
     study.optimize(lambda trial: _try(search, trial), n_trials=tuning.trials)
     trials = [_describe(trial) for trial in study.trials]
     # Of equals the first: max takes it.
@@ -131,9 +130,13 @@ def _search(search: Search) -> dict[str, Any]:
 
 def _try(search: Search, trial: optuna.trial.Trial) -> float:
     """Train with what is proposed, and tell the search of each epoch."""
-    settings = suggest(trial, search.tuning.space)
-    if trial.number == 0:  # the network as it is, which the space need not be able to express
+    space = search.tuning.space
+    if trial.number == 0:  # the network as it is; the space may lack some of its settings
         settings = settings_of(search.architecture, search.recipe)
+        for key in expressible(settings, space):
+            suggest_value(trial, space, key)
+    else:
+        settings = suggest(trial, space)
     accuracies = _train(search, trial, settings)
     trial.set_user_attr("settings", settings.model_dump())
     trial.set_user_attr("accuracies", accuracies)

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from convdepth.errors import DataError
 from convdepth.files import write_csv, write_json
 from convdepth.images import read_split
-from convdepth.replicates import AGAIN, read_answers, read_run, say, summarize, tabulate_answers
+from convdepth.replicates import read_answers, say, summarize, tabulate_answers
+from convdepth.runs import AGAIN, read_run
 from convdepth.study_params import read_study_params
 from convdepth.tuned_settings import read_tuned
 
@@ -51,11 +52,13 @@ def main(
         MachineError: A file cannot be written.
     """
     study = read_study_params(studies).tuned
-    _, labels = read_split(normalized, "train")
+    _, training_labels = read_split(normalized, "train")
+    _, labels = read_split(normalized, "test")
     networks: dict[str, Any] = {}
     for name in study.settings:
         settings, architecture, recipe = read_tuned(name, params, studies)
-        runs = [read_run(seeds / FOLDER.format(name=name), seed) for seed in study.seeds]
+        folder = seeds / FOLDER.format(name=name)
+        runs = [read_run(folder, seed, labels) for seed in study.seeds]
         write_csv(tuned / f"{name}.csv", tabulate_answers(runs))
         networks[name] = {
             "settings": settings.model_dump(),
@@ -63,7 +66,7 @@ def main(
             "cost": {
                 "parameters": architecture.num_parameters,
                 "flop": architecture.flop,
-                "images": recipe.epochs * len(labels),
+                "images": recipe.epochs * len(training_labels),
             },
             **summarize(runs),
         }

@@ -160,11 +160,16 @@ class _Verification:
 
     def check(self, output: Output) -> None:
         path = self.project / output.path
-        if os.path.lexists(path):
+        is_here = os.path.lexists(path)
+        if is_here:
             self.report.outputs += 1
         else:
             self.absent.append(output.path)
-        if output.is_folder:
+        if not output.md5:
+            if is_here:
+                text = f"{output.path} was not verified: {output.lock} has no digest of it"
+                self.report.notes.append(text)
+        elif output.is_folder:
             self._check_folder(output, path)
         else:
             pair = _Pair(path, object_path(self.cache, output.md5), output.md5)
