@@ -138,10 +138,16 @@ def _explain_origin(stage: str, commit: str, project: Path) -> str:
     recorded = {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])}
     code = {path: md5 for path, md5 in recorded.items() if path.startswith(CODE)}
     made_by_it = code and all(
-        md5_of(read_commit(commit, ("cat-file", "blob", f"{commit}:{path}"), project)) == md5
-        for path, md5 in code.items()
+        _committed_md5(path, commit, project) == md5 for path, md5 in code.items()
     )
     return "" if made_by_it else f"was not made by the code of {commit[:12]}"
+
+
+def _committed_md5(path: str, commit: str, project: Path) -> str | None:
+    try:
+        return md5_of(read_commit(commit, ("cat-file", "blob", f"{commit}:{path}"), project))
+    except DataError:
+        return None
 
 
 def _explain_libraries(module: str, commit: str, project: Path) -> str:

@@ -156,7 +156,9 @@ def train(
     model: Model,
     history: WrittenHistory,
     checkpoints: Checkpoints,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces train.seed.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Replaces train.seed.")
+    ] = None,
     params: Params = PARAMS,
 ) -> None:
     """Train one network by the recipe in params.yaml.
@@ -261,7 +263,9 @@ def plot(
 @app.command(rich_help_panel=STUDIES)
 def train_tuned(
     name: Name,
-    seed: Annotated[int, typer.Option(metavar="N", help="Replaces train.seed.")],
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Replaces train.seed.")
+    ],
     normalized: Normalized,
     model: Model,
     history: WrittenHistory,

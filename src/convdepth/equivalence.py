@@ -67,7 +67,7 @@ class Comparison:
         return not self.differing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Training:
     """One training by one version."""
 
