@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from convdepth.network import build_network
 from convdepth.optimizer import learning_rate
 from convdepth.params import read_architecture, read_params
 from convdepth.progress import TrainingProgress
+from convdepth.recipe import Optimizer
 from convdepth.runtime import keras
 from convdepth.train import build_trainer, main, seed_random_layers
 from convdepth.training_data import read_training_data
@@ -344,18 +345,67 @@ def test_with_all_that_the_notebook_does_not_have_it_is_the_same(
     assert not np.allclose(moved, 1)  # what the network has seen of the data is kept
 
 
-def test_weight_decay_is_of_weights_and_not_of_biases(tiny_params: Path, normalized: Path) -> None:
+OPTIMIZERS = get_args(Optimizer)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_weight_decay_is_of_weights_and_not_of_biases(
+    tiny_params: Path, normalized: Path, optimizer: str
+) -> None:
+    change(tiny_params, "optimizer: adam ", f"optimizer: {optimizer} ")
     change(tiny_params, "weight_decay: 0 ", "weight_decay: 0.5 ")
     change(tiny_params, "pool_size: 4\n", "pool_size: 4\n      batch_normalization: true\n")
     trainer = build_tiny_trainer(tiny_params, normalized)
-    optimizer, network = trainer.optimizer, trainer.layers[-1]
-    optimizer.build(trainer.trainable_variables)
+    built, network = trainer.optimizer, trainer.layers[-1]
     for weight in network.trainable_weights:
         weight.assign(np.ones(weight.shape))
-    optimizer.apply([np.zeros(weight.shape, np.float32) for weight in network.trainable_weights])
+    built.build(trainer.trainable_variables)
+    built.apply([np.zeros(weight.shape, np.float32) for weight in network.trainable_weights])
     decayed = {weight.path.split("/")[-1]: float(np.min(weight)) for weight in network.weights}
-    assert decayed["kernel"] == pytest.approx(1 - 0.5 * 0.001)
-    assert decayed["bias"] == decayed["gamma"] == decayed["beta"] == 1
+    assert decayed["bias"] == decayed["gamma"] == decayed["beta"] == pytest.approx(1)
+    if optimizer != "schedule_free_adamw":  # which goes back to where its average is
+        assert decayed["kernel"] == pytest.approx(1 - 0.5 * 0.001)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_each_optimizer_learns_and_resumes_with_equal_bytes(
+    four_epochs: Path,
+    normalized: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    optimizer: str,
+) -> None:
+    change(four_epochs, "optimizer: adam ", f"optimizer: {optimizer} ")
+    rate = 0.3 if optimizer == "sgd" else 0.01
+    change(four_epochs, "learning_rate: 0.001", f"learning_rate: {rate}")
+    whole = train(four_epochs, normalized, tmp_path / "whole")
+    losses = pd.read_csv(whole[1])["loss"]
+    assert losses.iloc[-1] < losses.iloc[0] - 0.1
+    interrupt_after(monkeypatch, 2, four_epochs, normalized, tmp_path / "resumed")
+    resumed = train(four_epochs, normalized, tmp_path / "resumed")
+    assert [path.read_bytes() for path in resumed] == [path.read_bytes() for path in whole]
+
+
+def test_no_two_optimizers_train_alike(tiny_params: Path, normalized: Path, tmp_path: Path) -> None:
+    change(tiny_params, "weight_decay: 0 ", "weight_decay: 0.1 ")
+    text, models = tiny_params.read_text(), set()
+    for optimizer in OPTIMIZERS:
+        tiny_params.write_text(text.replace("optimizer: adam ", f"optimizer: {optimizer} "))
+        models.add(train(tiny_params, normalized, tmp_path / optimizer)[0].read_bytes())
+    assert len(models) == len(OPTIMIZERS) - 1  # Adam with weight decay is AdamW
+
+
+def test_muon_trains_the_dense_layer_of_the_head_alone(tiny_params: Path, normalized: Path) -> None:
+    change(tiny_params, "optimizer: adam ", "optimizer: muon ")
+    trainer = build_tiny_trainer(tiny_params, normalized)
+    optimizer, variables = trainer.optimizer, trainer.trainable_variables
+    optimizer.build(variables)
+    names = {
+        "/".join(each.path.split("/")[-2:])
+        for each in variables
+        if optimizer.adam_velocities[optimizer._get_variable_index(each)] is None
+    }
+    assert names == {"head_dense/kernel"}
 
 
 def test_with_other_parameters_it_starts_anew_and_says_why(

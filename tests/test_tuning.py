@@ -52,6 +52,7 @@ def test_the_notebooks_own_settings_change_nothing() -> None:
         "zoom": 0,
         "dropout_scale": 1,
         "batch_normalization": False,
+        "optimizer": "adam",
     }
 
 

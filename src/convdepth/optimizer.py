@@ -1,28 +1,51 @@
 """The optimizer of a training, and how fast it learns."""
 
-from convdepth.recipe import Train
+from collections.abc import Callable
+from typing import Any
+
+from convdepth.recipe import Optimizer, Train
 from convdepth.runtime import keras
 
+Rate = Any
+"""A number, or a schedule of Keras, which has no types."""
 
-def build_optimizer(recipe: Train, images: int) -> keras.optimizers.Adam:
-    """Build the notebook's optimizer, Adam with Keras's defaults, and with what the recipe adds.
+
+_KERAS = keras.optimizers
+
+BUILDERS: dict[Optimizer, Callable[[Rate, float | None], keras.Optimizer]] = {
+    "adam": lambda rate, decay: _KERAS.Adam(rate, weight_decay=decay),
+    "sgd": lambda rate, decay: _KERAS.SGD(rate, weight_decay=decay),
+    "adamw": lambda rate, decay: _KERAS.AdamW(rate, weight_decay=decay or 0.0),
+    "muon": lambda rate, decay: _KERAS.Muon(
+        rate, weight_decay=decay, adam_weight_decay=decay, exclude_layers=["softmax"]
+    ),
+    "schedule_free_adamw": lambda rate, decay: _KERAS.ScheduleFreeAdamW(rate, weight_decay=decay),
+}
+"""Each optimizer from its learning rate and its weight decay, None for none.
+
+Muon orthogonalizes the updates of the head's dense layer (Jordan et al. 2024); convolutions, biases
+and the softmax get Adam's. Keras evaluates the schedule-free optimizer (Defazio et al. 2024,
+arXiv:2405.15682) with the weights that it trains, not with their average.
+"""
+
+
+def build_optimizer(recipe: Train, images: int) -> keras.Optimizer:
+    """Build the optimizer of a recipe, all else by Keras's defaults.
 
     Args:
-        recipe: Gives the learning rate and the weight decay, which is taken off the weights
-            themselves, and not added to the loss (Loshchilov and Hutter 2019, arXiv:1711.05101).
+        recipe: Gives the optimizer, the learning rate and the weight decay. The decay is subtracted
+            from the weights, not added to the loss (Loshchilov and Hutter 2019, arXiv:1711.05101);
+            biases and normalizations have none.
         images: How many an epoch trains on.
     """
-    optimizer = keras.optimizers.Adam(
-        learning_rate(recipe, images), weight_decay=recipe.weight_decay or None
-    )
+    rate = learning_rate(recipe, images)
+    optimizer = BUILDERS[recipe.optimizer](rate, recipe.weight_decay or None)
     if recipe.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer
 
 
-def learning_rate(
-    recipe: Train, images: int
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
+def learning_rate(recipe: Train, images: int) -> Rate:
     """Say how fast to learn, by the number of steps that are done.
 
     A ``one_cycle`` rises in a line from 0, and then falls along a cosine to 0: the first and the

@@ -19,6 +19,7 @@ from convdepth.images import SPLIT_SIZES
 Positive = Annotated[float, Field(gt=0)]
 Precision = Literal["float32", "mixed_bfloat16"]
 Schedule = Literal["constant", "cosine", "one_cycle"]
+Optimizer = Literal["adam", "sgd", "adamw", "muon", "schedule_free_adamw"]
 
 Section = TypeVar("Section", bound=Strict)
 """A part of a YAML file of parameters."""
@@ -40,6 +41,7 @@ class Recipe(Strict):
 
     epochs: int = Field(ge=1, le=10_000)
     batch_size: int = Field(ge=1, le=SPLIT_SIZES["train"])
+    optimizer: Optimizer = "adam"
     learning_rate: Positive
     schedule: Schedule
     warmup: float = Field(ge=0, lt=1)

@@ -10,7 +10,7 @@ from convdepth.collapse_params import Collapse
 from convdepth.dropout_rates import require_scale
 from convdepth.errors import ParameterError
 from convdepth.params import Params, read_file
-from convdepth.recipe import Precision, Schedule
+from convdepth.recipe import Optimizer, Precision, Schedule
 from convdepth.tuned_settings import Seeds, Settings, Tuned
 
 Count = Annotated[int, Field(ge=1)]
@@ -58,6 +58,7 @@ class Space(Strict):
     """Of all dropouts of a network; never so high that one of them reaches 1."""
     batch_normalization: list[bool] = Field(min_length=1)
     """In all blocks of a network, or in none."""
+    optimizer: list[Optimizer] = Field(default=["adam"], min_length=1)
 
 
 class Tuning(Strict):

@@ -9,6 +9,7 @@ from convdepth.architecture import Architecture, Strict
 from convdepth.dropout_rates import require_scale
 from convdepth.recipe import (
     Augmentation,
+    Optimizer,
     Precision,
     Schedule,
     Train,
@@ -16,7 +17,7 @@ from convdepth.recipe import (
     read_training,
 )
 
-RECIPE = ("learning_rate", "schedule", "weight_decay", "label_smoothing")
+RECIPE = ("learning_rate", "schedule", "weight_decay", "label_smoothing", "optimizer")
 """Settings that are keys of ``train``."""
 
 AUGMENTATION = ("shift", "rotation", "zoom")
@@ -46,6 +47,7 @@ class Settings(Augmentation):
     dropout_scale: float = Field(ge=0)
     batch_normalization: bool | None
     """In all blocks or in none; null leaves each block as ``params.yaml`` has it."""
+    optimizer: Optimizer = "adam"
 
 
 class Tuned(Strict):
