@@ -22,8 +22,9 @@ from reporting import describe_machine, record
 from convdepth.architecture import Architecture
 from convdepth.checkpoints import Checkpoints, State
 from convdepth.images import SPLIT_SIZES
-from convdepth.params import Train, find_architecture, read_params
+from convdepth.params import find_architecture, read_params
 from convdepth.progress import TrainingProgress
+from convdepth.recipe import Train
 from convdepth.runtime import configure
 from convdepth.train import build_trainer, train_epoch
 from convdepth.training_state import build_state, state_arrays

@@ -61,7 +61,7 @@ def pipeline(
 
 @app.command(rich_help_panel=HERE)
 def prepare_data(force: Force = False) -> None:
-    """Get MNIST, normalize it, and check it by rules."""
+    """Check code and parameters, then get MNIST, normalize it, and validate it."""
     _run("flows", "prepare_data", force=force)
 
 
@@ -82,8 +82,8 @@ def plot_results(force: Force = False) -> None:
 def studies(jobs: Jobs = None, force: Force = False) -> None:
     """Run the studies of studies/dvc.yaml: hours of training, with several seeds of each network.
 
-    What they need of the pipeline, and has changed, is run before. Whatever is interrupted goes on
-    where it was.
+    Stages of the pipeline that they need and that have changed run first. An interrupted training
+    goes on where it was. A missing model alone is not trained again: git keeps its answers.
     """
     _run("flows", "studies", jobs=jobs, force=force)
 

@@ -34,7 +34,7 @@ def prepare_data(force: bool = False) -> State[Any]:
 def train_architecture(name: str, force: bool = False) -> State[Any]:
     """Train and evaluate one network; the data must have been prepared.
 
-    Code and parameters are looked at again, since the network depends on them.
+    Runs the stages of `FIRST` too: both stages of the network depend on them.
 
     Args:
         name: An entry of ``architectures`` in ``params.yaml``.
@@ -49,6 +49,8 @@ def train_architecture(name: str, force: bool = False) -> State[Any]:
 @flow(name="plot-results")
 def plot_results(force: bool = False) -> State[Any]:
     """Draw all figures; all networks must have been trained and evaluated.
+
+    Runs the stages of `FIRST` too.
 
     Args:
         force: Run the stages even if nothing has changed.
@@ -79,8 +81,8 @@ def pipeline(jobs: Jobs | None = None, force: bool = False) -> State[Any]:
 def studies(jobs: Jobs | None = None, force: bool = False) -> State[Any]:
     """Run the studies, and of the pipeline what they depend on and what has changed.
 
-    A model of a further seed that is missing here, as in a fresh clone, is not trained again: git
-    has what it answered.
+    A missing model of a further seed, as in a fresh clone, is not trained again: git keeps its
+    answers. See `missing.Models`.
 
     Args:
         jobs: Stages at once; by default as many as fill the cores.

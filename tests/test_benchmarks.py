@@ -1,5 +1,6 @@
 """Benchmarks: what they compute from what was measured, and that the tables say what it was."""
 
+import ast
 import importlib
 import json
 import os
@@ -47,6 +48,16 @@ def test_each_measurement_has_a_place_and_a_target() -> None:
         if "record(" in path.read_text() and path.stem != "reporting":
             assert f"<!-- {path.stem} -->" in text
             assert f"benchmarks/{path.name}" in makefile
+
+
+@pytest.mark.parametrize(
+    "path", [*FOLDER.glob("*.py"), *FOLDER.glob("arms/*.py")], ids=lambda path: path.stem
+)
+def test_what_is_imported_of_the_project_is_there(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("convdepth", "pipel")):
+            module = importlib.import_module(str(node.module))
+            assert all(hasattr(module, alias.name) for alias in node.names)
 
 
 def test_a_table_without_a_place_is_refused(tmp_path: Path) -> None:

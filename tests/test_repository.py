@@ -1,5 +1,6 @@
 """What DVC and git know: where the trained networks are, and what made them."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from conftest import PROJECT
 from convdepth.errors import DataError, MachineError, ParameterError
 from convdepth.repository import (
+    GRAPH,
+    STUDIES,
     Remotes,
     _reason,
     cache_folder,
@@ -16,6 +19,7 @@ from convdepth.repository import (
     lies_within,
     model_path,
     planned_command,
+    planned_commands,
     trained_networks,
     training_command,
 )
@@ -95,6 +99,44 @@ def test_the_command_that_would_train_a_network(tmp_path: Path) -> None:
     graph.write_text("stages: {evaluate: {cmd: something}}")
     with pytest.raises(DataError, match=r"dvc\.yaml: the stage train@cnn9: expected the command"):
         planned_command("cnn9", tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
+@pytest.mark.parametrize("graph", [GRAPH, STUDIES])
+def test_the_planned_commands_are_dvcs_own(graph: Path) -> None:
+    from dvc.repo import Repo
+
+    with Repo(str(PROJECT)) as repo:
+        stages = repo.stage.load_file(str(PROJECT / graph))
+        expected = {stage.name: shlex.split(stage.cmd) for stage in stages}
+    prefix = "" if graph == GRAPH else f"{graph}:"
+    found = planned_commands(PROJECT, graph)
+    assert found == {f"{prefix}{name}": command for name, command in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("{cmd: 'a ${x}'}", {"stage": ["a", "${x}"]}),
+        (
+            "{foreach: [1, b], do: {cmd: 'a ${item}'}}",
+            {"stage@1": ["a", "1"], "stage@b": ["a", "b"]},
+        ),
+        ("{foreach: '${ one.two }', do: {cmd: 'a ${ key }'}}", {"stage@k": ["a", "k"]}),
+        (
+            "{matrix: {x: [1], y: '${one.three}'}, cmd: 'a ${item.x}-${item.y}'}",
+            {"stage@1-3": ["a", "1-3"]},
+        ),
+        ("{foreach: '${missing.too}', do: {cmd: a}}", {}),
+        ("{foreach: '${one.four}', do: {cmd: a}}", {}),
+        ("{cmd: [a, b]}", {}),
+        ("3", {}),
+    ],
+)
+def test_planned_commands(tmp_path: Path, stage: str, expected: dict[str, list[str]]) -> None:
+    (tmp_path / "params.yaml").write_text("one: {two: {k: 1}, three: [3], four: 5}")
+    (tmp_path / "dvc.yaml").write_text(f"stages: {{stage: {stage}}}")
+    assert planned_commands(tmp_path) == expected
 
 
 def test_the_project_has_a_command_for_each_of_its_networks() -> None:

@@ -10,8 +10,9 @@ from protocol import serve
 
 import convdepth.train
 from convdepth.compilation import PLAIN
-from convdepth.params import Train, find_architecture, read_params
+from convdepth.params import find_architecture, read_params
 from convdepth.progress import TrainingProgress
+from convdepth.recipe import Train
 from convdepth.runtime import configure, keras, tf
 from convdepth.train import build_trainer, train_epoch
 from convdepth.training_data import TrainingData, read_training_data

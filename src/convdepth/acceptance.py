@@ -16,27 +16,36 @@ from convdepth.digests import md5_of
 from convdepth.errors import DataError, MachineError
 from convdepth.repository import LOCK, STUDIES, changed_stages, read_commit, read_lock_entries
 
-TRAINING = {
+MODULES = {
     "train": "train",
     "train_seed": "train",
+    "evaluate_seed": "evaluate_seed",
     "train_tuned": "train_tuned",
+    "evaluate_tuned": "evaluate_seed",
     "collapse": "collapse",
 }
-"""Groups of stages that train: the module that each runs. All others are cheap to run again."""
+"""Groups of stages that train, or that need the model of a study: the module that each runs.
 
-CODE = ("code/", "src/")
+All others run again in seconds from what is there.
+"""
+
+CODE = "code/"
 """Where the dependencies lie that are code."""
 
 REQUIREMENTS = "requirements.lock"
 
-# DVC's own function, which its command line has no option for: an output that is not here, such as
-# the model of a study, keeps the digest that dvc.lock records.
+# What `dvc commit` does, with an argument that its command line does not have: a file that is not
+# here, such as the model of a study, keeps the digest that dvc.lock records.
 COMMIT = """
 import sys
 from dvc.repo import Repo
-with Repo() as repo:
-    for stage in sys.argv[1:]:
-        repo.commit(stage, force=True, allow_missing=True)
+with Repo(_wait_for_lock=True) as repo, repo.lock:
+    for stage in repo.index.stages:
+        if stage.addressing in sys.argv[1:]:
+            is_whole = all(dep.exists for dep in stage.deps)
+            stage.save(allow_missing=True, run_cache=is_whole)
+            stage.commit(allow_missing=True)
+            stage.dump(update_pipeline=False)
 """
 
 
@@ -56,7 +65,7 @@ class Judgement:
 def judge_stages(
     names: Sequence[str], before: Path, commit: str, project: Path = Path()
 ) -> list[Judgement]:
-    """Judge each stage that trains one of some networks and would run again.
+    """Judge each stage of `MODULES` that is of one of some networks and would run again.
 
     Args:
         names: The networks whose first epochs were found equal.
@@ -72,11 +81,11 @@ def judge_stages(
     covered = set(read_code(f"{PACKAGE}.train", project / "src").modules.values())
     for stage, changes in changed_stages(project).items():
         group, _, key = stage.rpartition(":")[2].partition("@")
-        if group in TRAINING and key.partition("-")[0] in names:
-            module = f"{PACKAGE}.{TRAINING[group]}"
+        if group in MODULES and key.partition("-")[0] in names:
+            module = f"{PACKAGE}.{MODULES[group]}"
             reason = (
                 _explain_changes(changes, names)
-                or _explain_origin(stage, commit, project)
+                or _explain_origin(stage, before, commit, project)
                 or _explain_libraries(module, commit, project)
                 or _explain_modules(module, before, project, covered)
             )
@@ -118,11 +127,11 @@ def _changed_paths(changes: Sequence[Any]) -> Iterator[str]:
         if not isinstance(change, dict):
             yield str(change)  # such as "changed command"
             continue
-        for kind, entries in change.items():
+        for entries in change.values():
             for path, status in entries.items():
                 if isinstance(status, dict):
                     yield from (f"{path}:{key}" for key in status)
-                elif not (kind == "changed outs" and status in ("deleted", "not in cache")):
+                elif status not in ("deleted", "not in cache"):  # what is not here has not changed
                     yield path
 
 
@@ -131,23 +140,27 @@ def _is_compared(path: str, names: Sequence[str]) -> bool:
     return path.startswith(CODE) or path in [f"params.yaml:{key}" for key in keys]
 
 
-def _explain_origin(stage: str, commit: str, project: Path) -> str:
+def _explain_origin(stage: str, before: Path, commit: str, project: Path) -> str:
     """Say that a result is not known to be of the commit's code."""
     folder = STUDIES.parent if ":" in stage else Path()
     entry = read_lock_entries(project / folder / LOCK).get(stage.rpartition(":")[2], {})
     recorded = {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])}
     code = {path: md5 for path, md5 in recorded.items() if path.startswith(CODE)}
     made_by_it = code and all(
-        _committed_md5(path, commit, project) == md5 for path, md5 in code.items()
+        _is_of_sources(path, md5, before, commit, project) for path, md5 in code.items()
     )
     return "" if made_by_it else f"was not made by the code of {commit[:12]}"
 
 
-def _committed_md5(path: str, commit: str, project: Path) -> str | None:
+def _is_of_sources(path: str, md5: str | None, before: Path, commit: str, project: Path) -> bool:
+    """Tell whether a recorded text of digests is the commit's, and that of its sources."""
     try:
-        return md5_of(read_commit(commit, ("cat-file", "blob", f"{commit}:{path}"), project))
+        text = read_commit(commit, ("cat-file", "blob", f"{commit}:{path}"), project)
+        digests = read_code(f"{PACKAGE}.{Path(path).stem}", before / "src").modules.values()
     except DataError:
-        return None
+        return False
+    lines = text.decode().splitlines()
+    return md5_of(text) == md5 and {line for line in lines if "==" not in line} == set(digests)
 
 
 def _explain_libraries(module: str, commit: str, project: Path) -> str:

@@ -17,7 +17,7 @@ import psutil
 
 from convdepth.errors import DataError, ParameterError
 from convdepth.findings import Finding, fault, note, ok
-from convdepth.interruptions import Interrupted, find_interrupted, versions
+from convdepth.interruptions import PACKAGES, Interrupted, find_interrupted, versions
 from convdepth.locks import held_outputs
 from convdepth.params import read_params
 from convdepth.process import STAGE_VARIABLE, find_dvc
@@ -38,6 +38,9 @@ LEFTOVER = ".*.tmp*"
 
 RECORD_SUFFIX = ".numeric_class.json"
 """As `numeric_class.SUFFIX`, whose module imports TensorFlow."""
+
+_TRAININGS = {"train", "train-tuned", "collapse"}
+"""Commands of stages that train, and so may run for minutes or hours."""
 
 _SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}
 """Folders in which no stage writes."""
@@ -202,7 +205,7 @@ def _trained_by(process: psutil.Process) -> str | None:
     """Give the network that a process trains."""
     words = process.cmdline()
     for place, word in enumerate(words[:3]):
-        if Path(word).name == "convdepth" and words[place + 1 : place + 2] == ["train"]:
+        if Path(word).name == "convdepth" and set(words[place + 1 : place + 2]) & _TRAININGS:
             return str((words[place + 2 :] or ["?"])[0])
     return None
 
@@ -218,8 +221,9 @@ def _judge_interrupted(found: Interrupted, project: Path) -> Finding:
         paths = shlex.join(str(each.relative_to(project)) for each in found.paths)
         text = f"{text}; not taken up, made with other {', '.join(found.differing)}"
         return note(text, f"Go back to those, or delete it: `rm -r {paths}`.")
+    goes_on = "takes the trials that had ended" if found.is_search else "goes on from there"
     condition = "" if found.is_compared else ", unless its parameters have changed"
-    return note(f"{text}; its next run goes on from there{condition}")
+    return note(f"{text}; its next run {goes_on}{condition}")
 
 
 def _judge_record(
@@ -229,7 +233,7 @@ def _judge_record(
     try:
         entries = json.loads(record.read_bytes())
         recorded, digest = entries["model_sha256"], hashlib.sha256(model.read_bytes()).hexdigest()
-        made = {package: str(entries[package]) for package in versions()}
+        made = {package: str(entries[package]) for package in PACKAGES}
         on = f"{entries['device']}, TensorFlow {made['tensorflow']}, {entries['threads']} threads"
     except FileNotFoundError:
         yield note(f"{name} has no record of what made it: trained elsewhere, or by older code")
@@ -245,8 +249,8 @@ def _judge_record(
     classes[name] = on
     here = versions()
     if changed := [key for key in made if made[key] != here[key]]:
-        versions = ", ".join(f"{key} {made[key]}, now {here[key]}" for key in changed)
-        text = f"{name} was made with other software: {versions}"
+        changes = ", ".join(f"{key} {made[key]}, now {here[key]}" for key in changed)
+        text = f"{name} was made with other software: {changes}"
         yield note(text, "A new training gives other bytes.")
 
 

@@ -10,20 +10,20 @@ import json
 import os
 import tarfile
 import tempfile
-import time
-from collections import deque
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convdepth.architecture import Architecture
-from convdepth.errors import DataError, ParameterError
+from convdepth.errors import ConvdepthError, DataError, ParameterError
 from convdepth.files import write_text
 from convdepth.params import read_params
 from convdepth.recipe import Train, read_section
@@ -34,6 +34,11 @@ from convdepth.repetition import (
     training_error,
 )
 from convdepth.repository import find_option, planned_command, read_commit, recorded_outputs
+
+
+class StoppedError(ConvdepthError):
+    """A training was stopped since another one failed."""
+
 
 CHECKPOINT = "epoch-0001"
 """Files of the checkpoint of the first epoch, without their suffix."""
@@ -77,10 +82,18 @@ class _Training:
     project: Path
     folder: Path
 
-    @property
-    def checkpoint(self) -> Path | None:
-        """The manifest of the first epoch, once it is written."""
-        return next(self.folder.glob(f"checkpoints/*/{CHECKPOINT}.json"), None)
+    def keep_checkpoint(self) -> Path | None:
+        """Link the checkpoint of the first epoch, once it is written, before it is replaced.
+
+        Returns:
+            Its manifest.
+        """
+        manifest = next(self.folder.glob(f"checkpoints/*/{CHECKPOINT}.json"), None)
+        if manifest is None:
+            return None
+        for path in (manifest, manifest.with_suffix(".npz")):
+            (self.folder / path.name).hardlink_to(path)
+        return self.folder / manifest.name
 
 
 @contextmanager
@@ -216,32 +229,27 @@ def _plan(
 
 def _run(trainings: Sequence[_Training], at_once: int) -> Iterator[tuple[str, list[Path]]]:
     """Run trainings to the end of their first epoch; give both manifests of each network."""
-    waiting = deque(trainings)
-    running: dict[_Training, tuple[Popen[str], ExitStack]] = {}
-    done: dict[str, dict[str, Path]] = {}
-    with ExitStack() as all_of_them:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                training = waiting.popleft()
-                own = all_of_them.enter_context(ExitStack())
-                stage = f"train@{training.network} ({training.side})"
-                process = own.enter_context(
-                    start_training(training.side, training.command, stage, training.project, {})
-                )
-                running[training] = (process, own)
-            time.sleep(POLL_SECONDS)
-            for training, (process, own) in list(running.items()):
-                code = process.poll()
-                if (manifest := training.checkpoint) is not None:
-                    own.close()  # stops it
-                    del running[training]
-                    found = done.setdefault(training.network, {})
-                    found[training.side] = manifest
-                    if len(found) == len(SIDES):
-                        yield training.network, [found[side] for side in SIDES]
-                elif code is not None:
-                    what = f"{training.network}: the training {training.side}"
-                    raise training_error(f"{what}, before its first checkpoint was seen,", code)
+    stop = threading.Event()
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            manifests = pool.map(partial(_train_first_epoch, stop=stop), trainings)
+            for training in trainings[:: len(SIDES)]:
+                yield training.network, [next(manifests) for _ in SIDES]
+        finally:
+            stop.set()  # of what still runs or waits
+
+
+def _train_first_epoch(training: _Training, stop: threading.Event) -> Path:
+    stage = f"train@{training.network} ({training.side})"
+    with start_training(training.side, training.command, stage, training.project, {}) as process:
+        while not stop.wait(POLL_SECONDS):
+            code = process.poll()
+            if manifest := training.keep_checkpoint():
+                return manifest
+            if code is not None:
+                what = f"{training.network}: the training {training.side}"
+                raise training_error(f"{what}, before its first checkpoint was seen,", code)
+    raise StoppedError(f"{stage}: stopped")
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:

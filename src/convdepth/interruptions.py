@@ -35,7 +35,7 @@ class Interrupted:
         folder: Holds all checkpoints of the stage.
         kept: One entry for each training, the newest last.
         differing: What differs, see `fingerprint.differences`; empty if the next run takes them up.
-        is_compared: Whether parameters were compared too. The device is never compared.
+        module: Name of the command: ``train``, ``train_tuned``, ``collapse`` or ``tune``.
         is_all: Whether the folder holds no other checkpoints.
     """
 
@@ -43,8 +43,18 @@ class Interrupted:
     folder: Path
     kept: Sequence[Unfinished]
     differing: Sequence[str]
-    is_compared: bool
+    module: str
     is_all: bool
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether parameters were compared too. The device is never compared."""
+        return self.module == "train"
+
+    @property
+    def is_search(self) -> bool:
+        """Whether only the trials count that had ended."""
+        return self.module == "tune"
 
     @property
     def part(self) -> str:
@@ -92,7 +102,7 @@ def find_interrupted(project: Path) -> list[Interrupted]:
                 folder,
                 sorted(kept, key=lambda each: each.modified),
                 differing,
-                is_compared=_module(command) == "train",
+                _module(command),
                 is_all=len(groups) == 1,
             )
             for differing, kept in groups.items()
