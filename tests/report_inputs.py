@@ -48,7 +48,7 @@ class Training:
     """A made-up training.
 
     Attributes:
-        run: What the stage `replicate` keeps of it.
+        run: What the stage `replicates` keeps of it.
         predictions: One row per test image, as from `evaluate.predict`.
     """
 

@@ -28,8 +28,8 @@ def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("para
     """Compare each network with each other one; write and print what was found.
 
     Args:
-        replicates: The folder of what each network answered, from the stage `replicate`.
-        tuned: The folder of what each tuned network answered, from the stage `confirm`.
+        replicates: The folder of what each network answered, from the stage `replicates`.
+        tuned: The folder of what each tuned network answered, from the stage `tuned`.
         summary: The JSON file to write: what `contrast` gives; ``tuned``, the same of the tuned
             networks; and ``gains``, see `gains`.
         params: The parameters, which say which networks there are.

@@ -76,7 +76,7 @@ def seeds_table(replicates: Mapping[str, dict[str, Any]]) -> str:
     """Make a Markdown table of what several seeds of each network say together.
 
     Args:
-        replicates: From the stage `replicate`, by network, in order; empty for what has not run.
+        replicates: From the stage `replicates`, by network, in order; empty for what has not run.
 
     Returns:
         One row per network; accuracies in percent.
@@ -125,7 +125,7 @@ def tuned_table(tuned: Mapping[str, Any], gains: Mapping[str, Any], names: Seque
     """Make a Markdown table of what tuning does to each network.
 
     Args:
-        tuned: From the stage `confirm`; empty where nothing is tuned.
+        tuned: From the stage `tuned`; empty where nothing is tuned.
         gains: From the stage `contrast`, of the same networks.
         names: The networks in order.
 

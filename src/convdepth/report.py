@@ -41,7 +41,7 @@ def main(
         normalized: The folder of the normalized arrays.
         figures: The folder of the pictures of the stage `plot`.
         notebook: The JSON file of what the notebook recorded.
-        replicates: The folder of ``<name>.json`` from the stage `replicate`.
+        replicates: The folder of ``<name>.json`` from the stage `replicates`.
         tuned: The folder of the stage `tuned`.
         contrasts: The JSON file from the stage `contrast`.
         collapse: The folder of ``<name>.json`` from the stage `collapse`.
