@@ -238,3 +238,46 @@ def test_summary_shows_layers_and_sums() -> None:
     assert "block2_conv1" in finished.stdout
     assert "76,978" in finished.stdout
     assert "34,200,064" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train cnn1 --normalized x --model x --history x --checkpoints x",
+        "train-tuned cnn1 --seed 1 --normalized x --model x --history x --checkpoints x",
+        "evaluate cnn1 --normalized x --model x --history x --notebook x --metrics m"
+        " --predictions p",
+        "evaluate-seed cnn1 --normalized x --model x --answers a --scores s",
+        "plot --normalized x --models x --histories x --predictions x --notebook x --figures f"
+        " --tables t",
+        "examine --normalized x --models x --predictions x --reading r --pictures p",
+        "collapse cnn1 --normalized x --summary s --checkpoints x",
+        "tune cnn1 --normalized x --summary s --checkpoints x",
+    ],
+)
+def test_every_stage_that_computes_heeds_the_device(tmp_path: Path, command: str) -> None:
+    params = ["--params", str(PROJECT / "params.yaml")]
+    if "--seed" in command or command.startswith(("evaluate-seed", "collapse", "tune")):
+        params += ["--studies", str(PROJECT / "studies" / "params.yaml")]
+    finished = run(
+        *command.split(),
+        *params,
+        folder=tmp_path,
+        CONVDEPTH_DEVICE="gpu",
+        CUDA_VISIBLE_DEVICES="-1",
+    )
+    assert finished.returncode == 4, finished.stderr
+
+
+def test_predict_heeds_the_device(tmp_path: Path) -> None:
+    (tmp_path / "kept.keras").touch()
+    lock = "stages: {train@cnn1: {cmd: x, outs: [{path: kept.keras}]}}"
+    (tmp_path / "dvc.lock").write_text(lock)
+    params = ["--params", str(PROJECT / "params.yaml")]
+    finished = run(
+        *("predict", "x.png", "--model", "cnn1", *params),
+        folder=tmp_path,
+        CONVDEPTH_DEVICE="gpu",
+        CUDA_VISIBLE_DEVICES="-1",
+    )
+    assert finished.returncode == 4, finished.stderr

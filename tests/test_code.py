@@ -14,6 +14,7 @@ from conftest import PROJECT
 from convdepth.code import digest_stages, main
 from convdepth.code_digests import locked_versions, read_code
 from convdepth.errors import DataError
+from project import Project
 
 GRAPHS = ("dvc.yaml", "studies/dvc.yaml")
 TRAININGS = {"train", "train_seed", "train_tuned", "collapse"}
@@ -175,6 +176,14 @@ def test_what_trains_reruns_every_training(
 ) -> None:
     EVERY_TRAINING[name](sources)
     assert sources.stale(before) >= TRAININGS
+
+
+def test_dvc_runs_the_stage_code_alone_after_a_comment(workspace: Project) -> None:
+    path = workspace.folder / "src" / "convdepth" / "dropout.py"
+    path.write_text("# A comment.\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert workspace.repro() == ["code"]
+    assert "code/" not in workspace.run("git", "status", "--porcelain")
+    assert workspace.repro() == []
 
 
 def test_a_training_depends_on_the_versions_of_its_numeric_libraries_alone() -> None:

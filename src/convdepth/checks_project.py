@@ -165,7 +165,8 @@ def check_numeric_class(project: Path) -> list[Finding]:
         findings.append(note(f"the networks were not all trained alike: {text}", remedy))
     if not findings and not classes:
         return [ok("no trained network is in this workspace")]
-    return findings or [ok(f"{name_first(list(classes))} were trained alike, as here")]
+    alike = f"{name_first(list(classes))} were trained alike, as here"
+    return findings or [ok(f"{alike}: {next(iter(classes.values()))}")]
 
 
 def _networks(project: Path) -> list[str]:
