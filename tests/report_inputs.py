@@ -22,6 +22,7 @@ from convdepth.scores import score
 
 PRIOR = 2.301
 SETTINGS = {
+    "optimizer": "muon",
     "learning_rate": 0.004,
     "schedule": "one_cycle",
     "weight_decay": 0.01,

@@ -166,7 +166,7 @@ def test_tuning_is_shown_with_its_settings_and_its_cost(inputs: Inputs) -> None:
     assert "There are no two tuned networks of different depth" in text
     settings = page[page.index('<table id="table-settings"') :]
     row = visible_text(settings[: settings.index("</table>")])
-    assert "tiny 0.004 one cycle 0.01 0.05 0.08 0 0.1 0.5 yes" in row
+    assert "tiny muon 0.004 one cycle 0.01 0.05 0.08 0 0.1 0.5 yes" in row
     costs = page[page.index('<table id="table-tuning-costs"') :]
     assert visible_text(costs[: costs.index("</table>")]).split()[-1] == "24,000"
     assert "cnn9" not in row

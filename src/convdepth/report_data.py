@@ -204,7 +204,7 @@ class Cost(Result):
 class TunedNetwork(Replicates):
     """One network with what a tuning settled, trained with several seeds."""
 
-    settings: dict[str, float | bool | str]
+    settings: dict[str, float | bool | str | None]
     precision: str
     cost: Cost
 

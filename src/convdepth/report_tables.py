@@ -255,6 +255,7 @@ def tabulate_tuning(results: Results) -> Table:
 def tabulate_settings(results: Results) -> Table:
     """Give one row per tuned network: its settings."""
     columns = {
+        "optimizer": "optimizer",
         "learning_rate": "learning rate",
         "schedule": "schedule",
         "weight_decay": "weight decay",
