@@ -116,5 +116,6 @@ def put_drawn_digits(project: Project) -> None:
     The stage `download` refuses whatever is not MNIST, so its output is committed by hand.
     """
     drawn.write(project.folder / "data" / "raw")
+    project.run("dvc", "repro", "check")
     project.run("dvc", "commit", "--force", "download")
     project.commit("Drawn digits")

@@ -57,7 +57,7 @@ ROWS = {
     ],
     # Parameters
     "unknown key, wrong type, NaN, true for a number, out of range": [
-        "params::a_wrong_value_is_named",
+        "params::a_wrong_value_is_named_with_its_limits",
         "params::an_unknown_key_is_named_with_the_nearest_of_its_section",
         "params::a_mistake_is_found_without_the_slow_libraries",
     ],
@@ -119,9 +119,7 @@ ROWS = {
         "devices::a_gpu_that_is_required_and_absent_says_what_was_found",
         "devices::a_required_gpu_that_tensorflow_cannot_use_is_an_error",
     ],
-    "GPU out of memory": [
-        "training_errors::memory_that_is_exhausted_is_told_with_the_batch_size_to_try"
-    ],
+    "GPU out of memory": ["training_errors::exhausted_memory_is_named_with_the_batch_size_to_try"],
     # Orchestration
     "Prefect server down at the start": [
         "pipelines_flows::a_server_that_is_down_is_told_within_seconds"

@@ -252,15 +252,6 @@ def test_the_trainings_end_with_the_command(
         assert not list((tmp_path / "temporary").glob("convdepth-twice-*"))
 
 
-def test_names_and_epochs_need_twice(lock: Lock) -> None:
-    for arguments in (["tiny"], ["--epochs", "1"]):
-        ended = subprocess.run(
-            [COMMAND, "verify", *arguments], cwd=lock(), capture_output=True, text=True, check=False
-        )
-        assert ended.returncode == 2
-        assert "names and --epochs belong to --twice" in ended.stderr
-
-
 @pytest.mark.parametrize(
     ("old", "new"),
     [

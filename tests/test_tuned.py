@@ -42,7 +42,7 @@ def test_each_seed_is_read_from_the_folder_of_its_network(
     assert list(found) == ["tiny"]
     runs = found["tiny"]["runs"]
     assert [(run["seed"], run["accuracy"]) for run in runs] == [(1, 0.45), (2, 0.9)]
-    assert found["tiny"]["settings"] == SETTINGS
+    assert found["tiny"]["settings"] == SETTINGS | {"optimizer": "adam"}
     assert found["tiny"]["precision"] == TUNED["precision"]
     answers = read_tuned_answers(folder / "tuned", ["tiny"])["tiny"]
     assert list(answers.columns) == ["label", "seed_1", "seed_2"]
