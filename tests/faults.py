@@ -155,12 +155,17 @@ def _timed_repro(project: Project) -> dict[str, float]:
 
 
 def results(project: Project) -> dict[str, str]:
-    """Give the SHA-256 of dvc.lock, and of all that the stages make, by path in the project."""
-    files = [project.folder / "dvc.lock"]
+    """Give the SHA-256 of dvc.lock, and of all that the stages make, by path in the project.
+
+    DVC writes new entries of dvc.lock in an order that differs from process to process.
+    """
+    files: list[Path] = []
     for name in ("data", "metrics"):
         files += [path for path in (project.folder / name).rglob("*") if path.is_file()]
     names = sorted(str(path.relative_to(project.folder)) for path in files if path.exists())
-    return {
+    entries = json.dumps(locked(project), sort_keys=True).encode()
+    lock = {"dvc.lock": hashlib.sha256(entries).hexdigest()} if locked(project) else {}
+    return lock | {
         name: hashlib.sha256((project.folder / name).read_bytes()).hexdigest()
         for name in names
         if not is_between(name)
