@@ -19,6 +19,8 @@ def test_a_quick_run_on_the_real_mnist_reaches_its_accuracy(tmp_path: Path) -> N
     output = project.run("dvc", "repro", "evaluate@cnn1")
     print(output)
     assert projects.stages_run(output) == [
+        "code",
+        "check",
         "download",
         "normalize",
         "validate",
