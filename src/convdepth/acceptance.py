@@ -81,7 +81,8 @@ def judge_stages(
     covered = set(read_code(f"{PACKAGE}.train", project / "src").modules.values())
     for stage, changes in changed_stages(project).items():
         group, _, key = stage.rpartition(":")[2].partition("@")
-        if group in MODULES and key.partition("-")[0] in names:
+        is_one = group in MODULES and key.partition("-")[0] in names
+        if is_one and any(_changed_paths(changes)):  # a model that is not here changes nothing
             module = f"{PACKAGE}.{MODULES[group]}"
             reason = (
                 _explain_changes(changes, names)
