@@ -19,15 +19,15 @@ from typing import Any
 from made_up import made_up_data
 from reporting import describe_machine, record
 
-from convdepth.architecture import Architecture
-from convdepth.checkpoints import Checkpoints, State
-from convdepth.images import SPLIT_SIZES
-from convdepth.params import find_architecture, read_params
-from convdepth.progress import TrainingProgress
-from convdepth.recipe import Train
-from convdepth.runtime import configure
-from convdepth.train import build_trainer, train_epoch
-from convdepth.training_state import build_state, state_arrays
+from convdepth.config.architecture import Architecture
+from convdepth.config.dataset import SPLIT_SIZES
+from convdepth.config.params import find_architecture, read_params
+from convdepth.config.recipe import Train
+from convdepth.models.backend import configure
+from convdepth.training.checkpoints import Checkpoints, State
+from convdepth.training.progress import TrainingProgress
+from convdepth.training.state import build_state, state_arrays
+from convdepth.training.train import build_trainer, train_epoch
 
 BATCHES = 40
 

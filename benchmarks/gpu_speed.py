@@ -26,8 +26,8 @@ from networks import NORMALIZED, PARAMS, describe_layers
 from reporting import describe_machine, record
 from training_speed import MIXED, NOTEBOOK, OURS, TORCH, TWIN, WHOLE_EPOCH
 
-from convdepth.devices import choose_gpus
-from convdepth.params import Params, read_params
+from convdepth.config.params import Params, read_params
+from convdepth.workspace.gpu import choose_gpus
 
 CHOICES = {
     "ours, float32, without XLA": ["--no-xla"],

@@ -16,7 +16,7 @@ from interleaving import Arm, measure, run_arm
 from networks import NORMALIZED, PARAMS, PROJECT
 from reporting import describe_machine, record
 
-from pipelines.width import choose_width
+from pipelines.execution.concurrency import choose_width
 
 NETWORK = "cnn3"
 IMAGES = 7680

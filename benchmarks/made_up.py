@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from convdepth.images import IMAGE_SHAPE, NUM_CLASSES
-from convdepth.training_data import Subset, TrainingData
+from convdepth.config.dataset import IMAGE_SHAPE, NUM_CLASSES
+from convdepth.training.data import Subset, TrainingData
 
 
 def made_up_data(images: int) -> TrainingData:

@@ -21,7 +21,7 @@ from networks import PARAMS
 from reporting import describe_machine, record
 from trainings import Training, prepare
 
-from convdepth.params import read_params
+from convdepth.config.params import read_params
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 

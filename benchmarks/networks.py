@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from convdepth.architecture import Architecture, walk
-from convdepth.images import NUM_CLASSES
+from convdepth.config.architecture import Architecture, walk
+from convdepth.config.dataset import NUM_CLASSES
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.append(str(PROJECT))  # for the flow's own code, which is not installed

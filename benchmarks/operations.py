@@ -19,10 +19,10 @@ from typing import Any
 from made_up import made_up_data
 from reporting import describe_machine, record
 
-from convdepth.params import find_architecture, read_params
-from convdepth.progress import TrainingProgress
-from convdepth.runtime import configure, tf
-from convdepth.train import build_trainer, train_epoch
+from convdepth.config.params import find_architecture, read_params
+from convdepth.models.backend import configure, tf
+from convdepth.training.progress import TrainingProgress
+from convdepth.training.train import build_trainer, train_epoch
 
 # isort: split
 from tensorflow.tsl.profiler.protobuf import xplane_pb2

@@ -14,7 +14,7 @@ from interleaving import Arm, compare, measure
 from networks import PARAMS, describe_layers
 from reporting import describe_machine, record
 
-from convdepth.params import read_params
+from convdepth.config.params import read_params
 
 NETWORKS = ("cnn1", "cnn5")
 PRECISIONS = ("float32", "mixed_bfloat16")

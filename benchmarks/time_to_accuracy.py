@@ -40,10 +40,10 @@ from training_speed import (
 )
 from trainings import Training, run_trainings
 
-from convdepth.images import SPLIT_SIZES
-from convdepth.notebook import read_notebook
-from convdepth.params import Params, read_params
-from pipelines.width import choose_width
+from convdepth.config.dataset import SPLIT_SIZES
+from convdepth.config.params import Params, read_params
+from convdepth.evaluation.notebook_record import read_notebook
+from pipelines.execution.concurrency import choose_width
 
 SEEDS = (1, 2, 3, 4, 5)
 

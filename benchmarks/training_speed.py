@@ -26,10 +26,10 @@ from interleaving import Arm, Sample, compare, measure, rounds_of, show_ratio
 from networks import NORMALIZED, PARAMS, PROJECT, describe_layers, training_flop
 from reporting import describe_machine, record, write_section
 
-from convdepth.images import SPLIT_SIZES
-from convdepth.params import Params, read_params
-from pipelines.rounds import queued_length, shared_length
-from pipelines.width import choose_width
+from convdepth.config.dataset import SPLIT_SIZES
+from convdepth.config.params import Params, read_params
+from pipelines.execution.concurrency import choose_width
+from pipelines.execution.rounds import queued_length, shared_length
 
 NOTEBOOK, OURS, TWIN = "the notebook's code", "ours, float32", "ours, float32, again"
 MIXED, FAST = "ours, bfloat16", "ours, fast recipe"

@@ -14,7 +14,7 @@ from typing import Any
 from networks import NORMALIZED, PARAMS, PROJECT
 from ruamel.yaml import YAML
 
-from pipelines.width import choose_width
+from pipelines.execution.concurrency import choose_width
 
 HISTORY = "history.csv"
 

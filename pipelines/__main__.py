@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from convdepth.process import run_app
+from convdepth.workspace.process import run_app
 
 app = typer.Typer(
     name="python -m pipelines",
@@ -55,27 +55,27 @@ def pipeline(
     """Run the whole graph: what has changed, and what depends on it."""
     if preset is not None:
         _apply_preset(preset)
-    _run("flows", "pipeline", jobs=jobs, force=force)
+    _run("local", "pipeline", jobs=jobs, force=force)
     _print_metrics()
 
 
 @app.command(rich_help_panel=HERE)
 def prepare_data(force: Force = False) -> None:
     """Check code and parameters, then get MNIST, normalize it, and validate it."""
-    _run("flows", "prepare_data", force=force)
+    _run("local", "prepare_data", force=force)
 
 
 @app.command(rich_help_panel=HERE)
 def train_architecture(name: Name, force: Force = False) -> None:
     """Train and evaluate one network; the data must have been prepared."""
-    _run("flows", "train_architecture", name=name, force=force)
+    _run("local", "train_architecture", name=name, force=force)
     _print_metrics()
 
 
 @app.command(rich_help_panel=HERE)
 def plot_results(force: Force = False) -> None:
     """Draw all figures; all networks must have been trained and evaluated."""
-    _run("flows", "plot_results", force=force)
+    _run("local", "plot_results", force=force)
 
 
 @app.command(rich_help_panel=HERE)
@@ -85,7 +85,7 @@ def studies(jobs: Jobs = None, force: Force = False) -> None:
     Stages of the pipeline that they need and that have changed run first. An interrupted training
     goes on where it was. A missing model alone is not trained again: git keeps its answers.
     """
-    _run("flows", "studies", jobs=jobs, force=force)
+    _run("local", "studies", jobs=jobs, force=force)
 
 
 @app.command(rich_help_panel=HERE)
@@ -101,7 +101,7 @@ def tune(
     What may be varied is in `tuning` in studies/params.yaml. Held-out training images alone
     decide. A search that is interrupted goes on after its last whole trial.
     """
-    _run("search", "tune", names=names, jobs=jobs)
+    _run("tune", "tune", names=names, jobs=jobs)
 
 
 @app.command(rich_help_panel=ELSEWHERE)
@@ -128,10 +128,10 @@ def spread(require_gpu: RequireGpu = False) -> None:
     Needs a git remote and a DVC remote that the workers share, and a server with the deployments.
     """
     _prepare()
-    from pipelines.server import require_staying_server
+    from pipelines.deploy.server import require_staying_server
 
     require_staying_server()
-    _run("spread", "spread", require_gpu=require_gpu)
+    _run("fan_out", "spread", require_gpu=require_gpu)
     _print_metrics()
 
 
@@ -163,7 +163,7 @@ def sweep(
     Each is a DVC experiment on top of the last commit. Those that were run before are not run
     again. The test set is not looked at, so `train.validation_images` must be given.
     """
-    from pipelines.grid import parse_settings, plan
+    from pipelines.experiments.grid import parse_settings, plan
 
     changes = parse_settings(settings)
     plan(changes, sample, sample_seed, architectures)  # a mistake is told before Prefect starts
@@ -182,7 +182,7 @@ def sweep(
 def ui() -> None:
     """Start a server that stays, with its web page, and say where to look."""
     _prepare()
-    from pipelines.ui import start_ui
+    from pipelines.deploy.ui import start_ui
 
     start_ui()
 
@@ -191,7 +191,7 @@ def ui() -> None:
 def deploy() -> None:
     """Put the work pool, the schedule and the deployments on the server; again without harm."""
     _prepare()
-    from pipelines.deployments import deploy as put_on_server
+    from pipelines.deploy.deployments import deploy as put_on_server
 
     put_on_server()
 
@@ -206,7 +206,7 @@ def worker(
 ) -> None:
     """Run in this clone what the server has for a pool, one run at a time, until stopped."""
     _prepare()
-    from pipelines.deployments import work
+    from pipelines.deploy.deployments import work
 
     work(pool, name)
 
@@ -218,11 +218,11 @@ def _prepare() -> None:
 
 def _run(module: str, flow: str, **parameters: Any) -> None:
     _prepare()
-    from pipelines.console import show_stage_lines
-    from pipelines.server import require_server
+    from pipelines.deploy.server import require_server
+    from pipelines.reporting.console import show_stage_lines
 
     require_server()
-    function = getattr(import_module(f"pipelines.{module}"), flow)
+    function = getattr(import_module(f"pipelines.flows.{module}"), flow)
     show_stage_lines()
     try:
         state = function(**parameters, return_state=True)
@@ -232,7 +232,7 @@ def _run(module: str, flow: str, **parameters: Any) -> None:
 
 
 def _apply_preset(name: str) -> None:
-    from pipelines.presets import apply_preset
+    from pipelines.experiments.presets import apply_preset
 
     changes = apply_preset(name)
     for key, (former, new) in changes.items():
@@ -242,8 +242,8 @@ def _apply_preset(name: str) -> None:
 
 
 def _print_metrics() -> None:
-    from pipelines.artifacts import read_metrics
-    from pipelines.console import print_metrics
+    from pipelines.reporting.artifacts import read_metrics
+    from pipelines.reporting.console import print_metrics
 
     print_metrics(read_metrics())
 

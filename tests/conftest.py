@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 import drawn
-from convdepth import images
+import pytest
 from fault_report import (  # noqa: F401  # pytest finds its hooks and fixtures here
     full,
     pytest_addoption,
     pytest_terminal_summary,
     record_fault,
 )
+
+from convdepth.data import arrays as images
 
 if TYPE_CHECKING:  # they need this module
     from faults import Finished
@@ -104,7 +104,7 @@ def normalized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def one_thread() -> None:
     """TensorFlow as the stages set it up, which is possible only before it does anything."""
-    from convdepth.runtime import configure
+    from convdepth.models.backend import configure
 
     configure(threads=1)
 

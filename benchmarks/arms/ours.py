@@ -8,14 +8,14 @@ from unittest import mock
 import numpy as np
 from protocol import serve
 
-import convdepth.train
-from convdepth.compilation import PLAIN
-from convdepth.params import find_architecture, read_params
-from convdepth.progress import TrainingProgress
-from convdepth.recipe import Train
-from convdepth.runtime import configure, keras, tf
-from convdepth.train import build_trainer, train_epoch
-from convdepth.training_data import TrainingData, read_training_data
+import convdepth.training.train
+from convdepth.config.params import find_architecture, read_params
+from convdepth.config.recipe import Train
+from convdepth.models.backend import configure, keras, tf
+from convdepth.models.xla import PLAIN
+from convdepth.training.data import TrainingData, read_training_data
+from convdepth.training.progress import TrainingProgress
+from convdepth.training.train import build_trainer, train_epoch
 
 
 def main() -> None:

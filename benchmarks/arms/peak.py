@@ -4,7 +4,7 @@ import argparse
 
 from protocol import serve
 
-from convdepth.runtime import configure, tf
+from convdepth.models.backend import configure, tf
 
 SIZE = 1024
 REPEATS = {"float32": 40, "bfloat16": 80}

@@ -12,8 +12,8 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from convdepth.errors import ParameterError
-from convdepth.process import STAGE_VARIABLE, run_app
+from convdepth.core.errors import ParameterError
+from convdepth.workspace.process import STAGE_VARIABLE, run_app
 
 app = typer.Typer(
     help="Four convolutional networks of growing depth on MNIST: trained, compared, reproducible.",
@@ -79,7 +79,7 @@ def code(
     changes.
     """
     _hold("code", digests)
-    from convdepth.code import main
+    from convdepth.workspace.code import main
 
     main(sources=sources, lock=lock, digests=digests)
 
@@ -94,7 +94,7 @@ def check(
 ) -> None:
     """Check all parameters, before any stage uses one."""
     _hold("check", checked)
-    from convdepth.check import main
+    from convdepth.config.check import main
 
     main(params=params, studies=studies, checked=checked)
 
@@ -108,7 +108,7 @@ def download(raw: Raw, params: Params = PARAMS) -> None:
     mnist.npz. Files that are already there and right are left alone.
     """
     _hold("download", raw)
-    from convdepth.download import main
+    from convdepth.data.download import main
 
     main(raw=raw, params=params)
 
@@ -120,7 +120,7 @@ def normalize(raw: Raw, normalized: Normalized, params: Params = PARAMS) -> None
     `normalize.max_images` in params.yaml keeps only the first N images of each split.
     """
     _hold("normalize", normalized)
-    from convdepth.normalize import main
+    from convdepth.data.normalize import main
 
     main(raw=raw, normalized=normalized, params=params)
 
@@ -144,7 +144,7 @@ def validate(
     """
     _check(params)
     _hold("validate", summary, docs)
-    from convdepth.validate import main
+    from convdepth.data.validation.validate import main
 
     main(raw=raw, normalized=normalized, summary=summary, docs=docs, params=params)
 
@@ -175,8 +175,8 @@ def train(
     _hold(f"train@{name}", model, history)
     _take_device(name)
     _advise(name, params)
-    from convdepth.progress import TrainingProgress
-    from convdepth.train import main
+    from convdepth.training.progress import TrainingProgress
+    from convdepth.training.train import main
 
     main(
         name=name,
@@ -212,7 +212,7 @@ def evaluate(
     _check(params, name)
     _hold(f"evaluate@{name}", metrics, predictions)
     _take_device(name)
-    from convdepth.evaluate import main
+    from convdepth.evaluation.evaluate import main
 
     main(
         name=name,
@@ -246,7 +246,7 @@ def plot(
     _check(params)
     _hold("plot", figures, tables)
     _take_device("plot")
-    from convdepth.plot import main
+    from convdepth.figures.plot import main
 
     main(
         normalized=normalized,
@@ -282,8 +282,8 @@ def train_tuned(
     _check_studies(studies)
     _hold(f"train_tuned@{name}-{seed}", model, history)
     _take_device(f"{name} tuned")
-    from convdepth.progress import TrainingProgress
-    from convdepth.train_tuned import main
+    from convdepth.studies.train_tuned import main
+    from convdepth.training.progress import TrainingProgress
 
     main(
         name=name,
@@ -322,7 +322,7 @@ def evaluate_seed(
     _check_studies(studies)
     _hold(f"evaluate_seed@{name}", answers, scores)
     _take_device(name)
-    from convdepth.evaluate_seed import main
+    from convdepth.studies.evaluate_seed import main
 
     main(
         name=name,
@@ -357,7 +357,7 @@ def replicates(
     _check(params, name)
     _check_studies(studies)
     _hold(f"replicates@{name}", summary, answers)
-    from convdepth.replicates import main
+    from convdepth.studies.replicates import main
 
     main(
         name=name,
@@ -420,7 +420,7 @@ def tuned(
     _check(params)
     _check_studies(studies)
     _hold("tuned", tuned)
-    from convdepth.tuned import main
+    from convdepth.studies.tuned import main
 
     main(normalized=normalized, seeds=seeds, tuned=tuned, params=params, studies=studies)
 
@@ -441,7 +441,7 @@ def contrast(
     """
     _check(params)
     _hold("contrast", summary)
-    from convdepth.contrast import main
+    from convdepth.studies.contrast import main
 
     main(replicates=replicates, tuned=tuned, summary=summary, params=params)
 
@@ -464,7 +464,7 @@ def examine(
     _check(params)
     _hold("examine", reading, pictures)
     _take_device("examine")
-    from convdepth.examine import main
+    from convdepth.studies.examine import main
 
     main(
         normalized=normalized,
@@ -513,7 +513,7 @@ def report(
     """
     _check(params)
     _hold("report", page)
-    from convdepth.report import main
+    from convdepth.report.report import main
 
     main(
         validation=validation,
@@ -541,8 +541,8 @@ def summary(name: Name, params: Params = PARAMS) -> None:
     FLOP are those of one forward pass, a multiplication and an addition counted as two; training
     on an image takes about three times as many.
     """
-    from convdepth.params import read_architecture
-    from convdepth.summary import print_summary
+    from convdepth.commands.summary import print_summary
+    from convdepth.config.params import read_architecture
 
     print_summary(name, read_architecture(name, params))
 
@@ -563,7 +563,7 @@ def compare(
     the two has right, and the p of McNemar's exact test, corrected for several networks. It takes
     what the networks answered from DVC's cache; nothing is computed anew.
     """
-    from convdepth.comparison_report import print_comparison
+    from convdepth.commands.compare_output import print_comparison
 
     print_comparison(before, after, style)
 
@@ -579,7 +579,7 @@ def rank(
 
     As `compare`, with the two networks of a pair in the place of the two commits.
     """
-    from convdepth.comparison_report import print_ranking
+    from convdepth.commands.compare_output import print_ranking
 
     print_ranking(revision, style)
 
@@ -605,15 +605,15 @@ def predict(
     its border is light, and scaled to 28 x 28 pixels; MNIST's digits are light on dark, centred,
     and fill the middle 20 x 20.
     """
-    from convdepth.params import read_architecture, read_params
-    from convdepth.repository import model_path
+    from convdepth.config.params import read_architecture, read_params
+    from convdepth.workspace.repository import model_path
 
     architecture = read_architecture(model, params)
     precision = read_params(params).train.precision
     path = model_path(model)
     _take_device(model)
 
-    from convdepth.prediction import predict_files  # TensorFlow, once all arguments are right
+    from convdepth.commands.predict import predict_files  # TensorFlow, once all arguments are right
 
     for prediction in predict_files(images, architecture, path, precision):
         row = "  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(prediction.probabilities))
@@ -630,11 +630,13 @@ def device(
 
     CONVDEPTH_DEVICE, CONVDEPTH_SLOTS_PER_GPU and CONVDEPTH_LOCKS count as for a training.
     """
-    from convdepth.devices import check_usable, choose_gpus, describe, list_slots
+    from convdepth.workspace.gpu import check_usable, choose_gpus, describe, list_slots
 
     choice = choose_gpus(require=require_gpu)
 
-    from convdepth.runtime import gpus  # TensorFlow, once it is decided what it may compute on
+    from convdepth.models.backend import (
+        gpus,  # TensorFlow, once it is decided what it may compute on
+    )
 
     usable = gpus()
     wrong = check_usable(choice.gpus, usable, require=require_gpu)
@@ -652,7 +654,7 @@ def readme(
     params: Params = PARAMS,
 ) -> None:
     """Write the results into the tables of the README."""
-    from convdepth.readme import update_readme
+    from convdepth.commands.readme import update_readme
 
     update_readme(readme, metrics, notebook, params)
 
@@ -701,16 +703,16 @@ def verify(
     """
     _refuse_options(names, epochs, twice, against, accept)
     if twice:
-        from convdepth.params import read_params
-        from convdepth.repetition import print_repetitions
+        from convdepth.config.params import read_params
+        from convdepth.integrity.train_twice import print_repetitions
 
         print_repetitions(names or list(read_params(params).architectures), params, epochs)
     elif against is not None:
-        from convdepth.equivalence_report import print_equivalence
+        from convdepth.integrity.equivalence_report import print_equivalence
 
         print_equivalence(names, against, params, accept_results=accept)
     else:
-        from convdepth.verification import print_verification
+        from convdepth.integrity.verify import print_verification
 
         print_verification()
 
@@ -726,7 +728,7 @@ def doctor(
     One line for each check; nothing is changed. Exits with code 4 if anything is wrong. What may
     well be so, such as that no Prefect server runs, is a note.
     """
-    from convdepth.diagnosis import print_diagnosis
+    from convdepth.integrity.doctor import print_diagnosis
 
     print_diagnosis(remote=remote)
 
@@ -749,7 +751,7 @@ def _refuse_options(
 
 def _check(params: Path, name: str | None = None) -> None:
     """Refuse a wrong parameter at once, and not after seconds of imports."""
-    from convdepth.params import read_architecture, read_params
+    from convdepth.config.params import read_architecture, read_params
 
     if name is None:
         read_params(params)
@@ -758,21 +760,21 @@ def _check(params: Path, name: str | None = None) -> None:
 
 
 def _check_studies(studies: Path) -> None:
-    from convdepth.study_params import read_study_params
+    from convdepth.config.studies import read_study_params
 
     read_study_params(studies)
 
 
 def _digest_code(stage: str) -> str:
     """Digest the code of a training: its checkpoints serve no other code."""
-    from convdepth.code_digests import PACKAGE, read_code
+    from convdepth.workspace.code_digests import read_command
 
-    return read_code(f"{PACKAGE}.{stage}").digest
+    return read_command(stage).digest
 
 
 def _advise(name: str, params: Path) -> None:
-    from convdepth.params import read_params
-    from convdepth.precision_advice import advise_precision
+    from convdepth.config.params import read_params
+    from convdepth.models.precision_advice import advise_precision
 
     if advice := advise_precision(read_params(params).train.precision):
         print(f"{name}  {advice}", flush=True)
@@ -780,7 +782,7 @@ def _advise(name: str, params: Path) -> None:
 
 def _hold(stage: str, *outputs: Path) -> None:
     """Be the only writer of a stage's outputs until this process ends."""
-    from convdepth.locks import hold_outputs
+    from convdepth.workspace.locks import hold_outputs
 
     hold_outputs(os.environ.get(STAGE_VARIABLE, stage), outputs)
 
@@ -799,9 +801,10 @@ def _study(
     _check_studies(studies)
     _hold(f"{stage}@{name}", summary)
     _take_device(name)
-    from convdepth.progress import TrainingProgress
+    from convdepth.training.progress import TrainingProgress
+    from convdepth.workspace.code_digests import MODULES
 
-    import_module(f"convdepth.{stage}").main(
+    import_module(f"convdepth.{MODULES[stage]}").main(
         name=name,
         normalized=normalized,
         summary=summary,
@@ -815,11 +818,11 @@ def _study(
 
 def _take_device(name: str) -> None:
     """Wait for a place on a GPU, where there is one, and import TensorFlow, which sees no other."""
-    from convdepth.devices import take_slot
+    from convdepth.workspace.gpu import take_slot
 
     slot = take_slot(name)
 
-    from convdepth.runtime import gpus  # it is decided now what TensorFlow may compute on
+    from convdepth.models.backend import gpus  # it is decided now what TensorFlow may compute on
 
     if slot is not None:
         slot.confirm(gpus())

@@ -1,0 +1,1 @@
+"""Git commits, clones and result branches."""

@@ -1,0 +1,1 @@
+"""DVC's graph, stages, lock file and remote."""

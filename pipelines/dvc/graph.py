@@ -1,0 +1,152 @@
+"""The stages of the project and what each of them waits for, as DVC's own graph has them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import networkx as nx
+from dvc.dvcfile import PROJECT_FILE
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.repo.reproduce import get_active_graph, plan_repro
+from dvc.stage import PipelineStage
+from dvc.stage import Stage as DvcStage
+
+from convdepth.core.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A node of the graph.
+
+    Attributes:
+        name: As `dvc repro` takes it: ``train@cnn1``, ``studies/dvc.yaml:train_seed@cnn1-2``.
+        upstream: The stages that must be done before.
+        outs: What it writes, as absolute paths.
+        in_git: The outputs among these that DVC does not cache.
+    """
+
+    name: str
+    upstream: frozenset[str]
+    outs: tuple[Path, ...]
+    in_git: tuple[Path, ...] = ()
+
+    @property
+    def group(self) -> str:
+        """Name without file and key: ``train_seed`` for ``studies/dvc.yaml:train_seed@cnn1-2``."""
+        return self.name.partition("@")[0].rpartition(":")[2]
+
+    @property
+    def key(self) -> str:
+        """The item of ``foreach`` or ``matrix``: ``cnn1-2``; empty for a stage without items."""
+        return self.name.partition("@")[2]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Stages by name, in the order in which `dvc repro` runs them."""
+
+    stages: Mapping[str, Stage]
+
+    def sorter(self) -> TopologicalSorter[str]:
+        """Give the standard library's sorter, prepared: it tells which stages are ready."""
+        sorter = TopologicalSorter({stage.name: stage.upstream for stage in self.stages.values()})
+        sorter.prepare()
+        return sorter
+
+    def select(self, wanted: Callable[[Stage], bool]) -> "Graph":
+        """Keep only some stages, and what these wait for among themselves."""
+        kept = {name: stage for name, stage in self.stages.items() if wanted(stage)}
+        return Graph(
+            {
+                name: replace(stage, upstream=stage.upstream & kept.keys())
+                for name, stage in kept.items()
+            }
+        )
+
+    def groups(self, *groups: str) -> "Graph":
+        """Keep the stages of these groups.
+
+        Args:
+            groups: See `Stage.group`.
+        """
+        return self.select(lambda stage: stage.group in groups)
+
+    def up_to(self, targets: "Graph") -> "Graph":
+        """Keep some stages, and all that must be done before.
+
+        Args:
+            targets: A selection of this graph's stages.
+        """
+        needed = set(targets.stages)
+        for name in reversed(list(self.stages)):  # what a stage waits for stands before it
+            if name in needed:
+                needed |= self.stages[name].upstream
+        return self.select(lambda stage: stage.name in needed)
+
+    def key(self, key: str) -> "Graph":
+        """Keep the stages that ``foreach`` made for one key.
+
+        Args:
+            key: See `Stage.key`.
+
+        Raises:
+            ParameterError: There is no such key.
+        """
+        known = sorted({stage.key for stage in self.stages.values() if stage.key})
+        if key not in known:
+            raise ParameterError(
+                f"params.yaml: architectures.{key}: no such architecture; there are "
+                f"{', '.join(known) or 'none'}"
+            )
+        return self.select(lambda stage: stage.key == key)
+
+
+def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
+    """Read the graph that `dvc repro` would walk.
+
+    These are the stages of one ``dvc.yaml``, and what they depend on elsewhere in the repository.
+
+    Args:
+        folder: The root of the project.
+        file: The ``dvc.yaml``, from there; by default its own.
+
+    Returns:
+        The graph, its stages in the order in which `dvc repro` runs them.
+
+    Raises:
+        ParameterError: DVC finds no project here, or cannot read its files.
+    """
+    try:
+        with Repo(str(folder)) as repo:
+            # The edges of DVC's graph point from a stage to what it depends on.
+            graph = repo.index.graph
+            own = repo.stage.collect(str(folder / file))
+            planned = plan_repro(get_active_graph(graph), own)
+            return Graph({name_of(stage): _read_stage(graph, stage) for stage in planned})
+    except DvcException as error:
+        raise ParameterError(
+            f"DVC cannot read the stages: {error}. `dvc status` in the project's folder says more."
+        ) from error
+
+
+def _read_stage(graph: nx.DiGraph, stage: DvcStage) -> Stage:
+    return Stage(
+        name=name_of(stage),
+        upstream=frozenset(name_of(before) for before in graph.successors(stage)),
+        outs=tuple(Path(out.fs_path) for out in stage.outs),
+        in_git=tuple(Path(out.fs_path) for out in stage.outs if not out.use_cache),
+    )
+
+
+def name_of(stage: DvcStage) -> str:
+    """Return the name of a stage as `dvc repro` takes it in the root of the project.
+
+    Args:
+        stage: As DVC has it; its own `addressing` is relative to the current folder.
+    """
+    if not isinstance(stage, PipelineStage):
+        return str(stage.path_in_repo)
+    prefix = "" if stage.path_in_repo == PROJECT_FILE else f"{stage.path_in_repo}:"
+    return f"{prefix}{stage.name}"

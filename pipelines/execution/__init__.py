@@ -1,0 +1,1 @@
+"""Child processes of a flow: how many, and how they end."""

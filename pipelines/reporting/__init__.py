@@ -1,0 +1,1 @@
+"""What a flow shows: artifacts, regressions, console lines."""

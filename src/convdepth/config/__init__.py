@@ -1,0 +1,1 @@
+"""The two parameter files, typed and strict; no Keras."""

@@ -1,0 +1,108 @@
+"""Settings that a tuning found: the section ``tuned`` of ``studies/params.yaml``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from convdepth.config.architecture import Architecture, Strict
+from convdepth.config.dropout_rates import require_scale
+from convdepth.config.recipe import (
+    Augmentation,
+    Optimizer,
+    Precision,
+    Schedule,
+    Train,
+    read_section,
+    read_training,
+)
+
+RECIPE = ("learning_rate", "schedule", "weight_decay", "label_smoothing", "optimizer")
+"""Settings that are keys of ``train``."""
+
+AUGMENTATION = ("shift", "rotation", "zoom")
+"""Settings that are keys of ``train.augmentation``."""
+
+
+def _all_different(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"expected different seeds, got {seeds}")
+    return seeds
+
+
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, lt=2**32)]],
+    Field(min_length=1),
+    AfterValidator(_all_different),
+]
+
+
+class Settings(Augmentation):
+    """A value for each key of `study_params.Space`."""
+
+    learning_rate: float = Field(gt=0)
+    schedule: Schedule
+    weight_decay: float = Field(ge=0)
+    label_smoothing: float = Field(ge=0, lt=1)
+    dropout_scale: float = Field(ge=0)
+    batch_normalization: bool | None
+    """In all blocks or in none; null leaves each block as ``params.yaml`` has it."""
+    optimizer: Optimizer = "adam"
+
+
+class Tuned(Strict):
+    """What a tuning settled before the test set was looked at."""
+
+    epochs: int = Field(ge=1)
+    """Of each training, on all training images."""
+    precision: Precision
+    seeds: Seeds
+    settings: dict[str, Settings]
+    """By network; a network that is not named here was not tuned."""
+
+
+def read_tuned(name: str, params: Path, studies: Path) -> tuple[Settings, Architecture, Train]:
+    """Read a tuned network.
+
+    Args:
+        name: A key of ``tuned.settings`` and of ``architectures``.
+        params: ``params.yaml``.
+        studies: ``studies/params.yaml``.
+
+    Returns:
+        Its settings, and the architecture and the recipe with the settings in them.
+
+    Raises:
+        ParameterError: A file or a section is missing or wrong, or a dropout rate would reach 1.
+    """
+    architecture, recipe = read_training(name, params)
+    tuned = read_section(studies, ("tuned",), Tuned)
+    settings = read_section(studies, ("tuned", "settings", name), Settings)
+    key = f"{studies}: tuned.settings.{name}.dropout_scale"
+    require_scale(key, name, architecture, settings.dropout_scale)
+    common = {"epochs": tuned.epochs, "precision": tuned.precision, "validation_images": 0}
+    return settings, *apply(settings, architecture, recipe.model_copy(update=common))
+
+
+def apply(
+    settings: Settings, architecture: Architecture, recipe: Train
+) -> tuple[Architecture, Train]:
+    """Put settings in the place of those that a network has.
+
+    Args:
+        settings: What to change.
+        architecture: Its dropout scale and the normalization of all blocks are replaced.
+        recipe: All other settings are replaced.
+
+    Returns:
+        The changed ones; what settings do not name stays.
+    """
+    changed: dict[str, Any] = {"dropout_scale": settings.dropout_scale}
+    if settings.batch_normalization is not None:
+        update = {"batch_normalization": settings.batch_normalization}
+        changed["blocks"] = {
+            name: block.model_copy(update=update) for name, block in architecture.blocks.items()
+        }
+    augmentation = Augmentation(**{key: getattr(settings, key) for key in AUGMENTATION})
+    adapted = {key: getattr(settings, key) for key in RECIPE} | {"augmentation": augmentation}
+    return architecture.model_copy(update=changed), recipe.model_copy(update=adapted)

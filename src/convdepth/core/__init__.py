@@ -1,0 +1,1 @@
+"""Errors, atomic files, hashes and text helpers, on which all other packages build."""

@@ -1,0 +1,1 @@
+"""MNIST: download, file formats, normalization, arrays."""

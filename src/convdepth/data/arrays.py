@@ -1,0 +1,117 @@
+"""The images and labels as arrays: how they are scaled, written and read."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convdepth.config.dataset import IMAGE_SHAPE, SPLITS
+from convdepth.core.errors import DataError
+from convdepth.core.files import atomic_path
+
+Pixels = NDArray[np.uint8]
+Images = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+
+
+def normalize(pixels: Pixels) -> Images:
+    """Turn raw pixels into what the networks are fed with.
+
+    The one place where this is done: the stage `normalize`, and so training and evaluation, and
+    the command `predict` all use it.
+
+    Args:
+        pixels: ``(n, 28, 28)``, uint8, 0 (background) to 255 (ink).
+
+    Returns:
+        ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
+
+    Raises:
+        DataError: The array has another shape or dtype.
+    """
+    height, width, channels = IMAGE_SHAPE
+    if pixels.shape[1:] != (height, width) or pixels.dtype != np.uint8:
+        raise DataError(
+            f"expected uint8 pixels of shape (n, {height}, {width}), "
+            f"got {pixels.dtype} of shape {pixels.shape}"
+        )
+    return pixels.reshape(-1, height, width, channels).astype(np.float32) / np.float32(255)
+
+
+def write_split(folder: Path, split: str, images: Images, labels: Labels) -> None:
+    """Write one split as two ``.npy`` files.
+
+    Args:
+        folder: Where to write.
+        split: ``train`` or ``test``.
+        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
+        labels: ``(n,)``, uint8, 0 to 9.
+
+    Raises:
+        MachineError: A file cannot be written.
+    """
+    for kind, array in (("images", images), ("labels", labels)):
+        with atomic_path(_array_path(folder, split, kind)) as temporary:
+            _write_array(temporary, array)
+
+
+def read_split(folder: Path, split: str) -> tuple[Images, Labels]:
+    """Open one split; the images stay on disk and are mapped into memory.
+
+    Processes that train at the same time so share one copy in the page cache.
+
+    Args:
+        folder: Where `write_split` wrote.
+        split: ``train`` or ``test``.
+
+    Returns:
+        Images ``(n, 28, 28, 1)``, float32, read-only, and labels ``(n,)``, uint8.
+
+    Raises:
+        DataError: A file is missing, damaged, or not such an array.
+    """
+    images = _open_array(_array_path(folder, split, "images"), np.dtype(np.float32), IMAGE_SHAPE)
+    labels = _open_array(_array_path(folder, split, "labels"), np.dtype(np.uint8), ())
+    if len(images) != len(labels):
+        raise DataError(
+            f"{folder}: {split}: expected one label for each image, "
+            f"got {len(images)} images and {len(labels)} labels. Run `dvc repro normalize`."
+        )
+    return images, labels
+
+
+def array_paths(folder: Path) -> list[Path]:
+    """List the files that `write_split` writes for both splits.
+
+    Args:
+        folder: Where it wrote.
+    """
+    kinds = ("images", "labels")
+    return [_array_path(folder, split, kind) for split in SPLITS for kind in kinds]
+
+
+def _array_path(folder: Path, split: str, kind: str) -> Path:
+    return folder / f"{split}_{kind}.npy"
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    # np.save gives the same bytes, but it drops the last block in silence when the disk is full.
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
+def _open_array(path: Path, dtype: np.dtype, item_shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # numpy lets errors of many kinds through from a damaged header
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: cannot be read: {reason}. Run `dvc repro normalize`.") from error
+    if array.dtype != dtype or array.shape[1:] != item_shape or array.ndim != 1 + len(item_shape):
+        expected = ", ".join(["n", *map(str, item_shape)])
+        raise DataError(
+            f"{path}: expected {dtype} of shape ({expected}), got {array.dtype} of shape "
+            f"{array.shape}. Run `dvc repro normalize`."
+        )
+    return array

@@ -1,0 +1,1 @@
+"""Data rules, run by Great Expectations."""

@@ -1,0 +1,1 @@
+"""Predictions, metrics, significance tests, and the recorded results."""

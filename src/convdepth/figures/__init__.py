@@ -1,0 +1,1 @@
+"""The stage `plot`: one module per picture."""

@@ -1,0 +1,1 @@
+"""`convdepth verify` and `convdepth doctor`."""

@@ -1,0 +1,1 @@
+"""The stage `report`: one self-contained HTML page."""

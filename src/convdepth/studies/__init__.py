@@ -1,0 +1,1 @@
+"""The stages of `studies/dvc.yaml` and the hyperparameter search."""

@@ -1,0 +1,56 @@
+"""The stage `evaluate_seed`: what one training of a study answers to the test images."""
+
+from pathlib import Path
+
+from convdepth.config.recipe import read_training
+from convdepth.config.tuned_settings import read_tuned
+from convdepth.core.files import write_csv, write_json
+from convdepth.data.arrays import read_split
+from convdepth.evaluation.answers import predict
+from convdepth.models.archive import load_weights
+from convdepth.models.backend import configure
+from convdepth.models.build import build_network
+from convdepth.studies.runs import ANSWERS, describe
+
+
+def main(
+    name: str,
+    normalized: Path,
+    model: Path,
+    answers: Path,
+    scores: Path,
+    tuned: bool = False,
+    params: Path = Path("params.yaml"),
+    studies: Path = Path("studies/params.yaml"),
+) -> None:
+    """Evaluate one network on the test set; write its answers and its scores.
+
+    Args:
+        name: A key of ``architectures`` in the parameters.
+        normalized: The folder of the normalized arrays.
+        model: The ``.keras`` file of the trained network.
+        answers: The CSV file to write: one row per test image, label and predicted, 0 to 9.
+        scores: The JSON file to write, see `runs.Scores`.
+        tuned: Whether the network was trained with the settings of ``tuned``.
+        params: The parameters.
+        studies: Those of the studies.
+
+    Raises:
+        ParameterError: A parameter is wrong, or there is no such network.
+        DataError: The arrays are missing or damaged.
+        IntegrityError: The model is missing, damaged, or of another architecture.
+        MachineError: A file cannot be written.
+    """
+    if tuned:
+        _, architecture, recipe = read_tuned(name, params, studies)
+    else:
+        architecture, recipe = read_training(name, params)
+    images, labels = read_split(normalized, "test")
+    configure(recipe.threads)
+    network = build_network(architecture, recipe.precision)
+    load_weights(network, model)
+    predictions = predict(network, images, labels)
+    found = describe(predictions)
+    write_csv(answers, predictions[list(ANSWERS)])
+    write_json(scores, found.model_dump())
+    print(f"{scores}: test accuracy {found.accuracy:.4f}, loss {found.loss:.4f}", flush=True)

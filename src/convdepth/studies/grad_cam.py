@@ -1,0 +1,73 @@
+"""Where a network looks: which places of an image speak for the digit that it answers."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convdepth.config.dataset import IMAGE_SHAPE
+from convdepth.data.arrays import Images
+from convdepth.models.backend import keras, tf
+from convdepth.studies.dead_channels import rectified_layers
+
+SMALLEST_MAP = 8
+"""A map of fewer values on a side is too coarse to tell the parts of a digit."""
+
+
+def choose_layer(network: keras.Model) -> keras.Layer:
+    """Choose the convolution whose maps are shown.
+
+    Args:
+        network: From `network.build_network`.
+
+    Returns:
+        The last one whose maps have `SMALLEST_MAP` values or more on a side; the first one if
+        none has. Where its ReLU is a layer of its own, behind a normalization, it is that one:
+        before it, maps have negative values, which speak for nothing.
+    """
+    convolutions = [each for each in rectified_layers(network) if len(each.output.shape) == 4]
+    fine = [each for each in convolutions if each.output.shape[1] >= SMALLEST_MAP]
+    return (fine or convolutions[:1])[-1]
+
+
+def grad_cam(network: keras.Model, images: Images) -> NDArray[np.float32]:
+    """Compute the class activation maps of what a network answers (Selvaraju et al. 2017).
+
+    Each map of the chosen layer is weighted by the mean gradient of the answer's score, before the
+    softmax; what the weighted sum has above 0 speaks for the answer.
+
+    Args:
+        network: Trained.
+        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0; there may be none.
+
+    Returns:
+        ``(n, 28, 28)``, float32, 0.0 to 1.0, the highest of each image 1; all 0 where nothing
+        speaks for the answer.
+    """
+    if not len(images):  # Keras's layers do not take an empty batch
+        return np.zeros((0, *IMAGE_SHAPE[:2]), np.float32)
+    front, back = _split(network)
+    softmax = network.layers[-1]
+    maps = front(tf.convert_to_tensor(images), training=False)
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        scores = tf.matmul(back(maps, training=False), softmax.kernel.value) + softmax.bias.value
+        highest = tf.reduce_max(scores, axis=1)
+    weights = tf.reduce_mean(tape.gradient(highest, maps), axis=(1, 2), keepdims=True)
+    heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=3, keepdims=True))
+    return _enlarge(np.asarray(heat))
+
+
+def _split(network: keras.Model) -> tuple[keras.Sequential, keras.Sequential]:
+    """Cut a network behind the chosen layer, and before the softmax."""
+    place = network.layers.index(choose_layer(network)) + 1
+    before, after = network.layers[:place], network.layers[place:-1]
+    return (
+        keras.Sequential([keras.Input(IMAGE_SHAPE), *before]),
+        keras.Sequential([keras.Input(before[-1].output.shape[1:]), *after]),
+    )
+
+
+def _enlarge(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    large = np.asarray(keras.ops.image.resize(heat, IMAGE_SHAPE[:2], interpolation="bilinear"))
+    highest = large.max(axis=(1, 2, 3), keepdims=True)
+    scaled = np.divide(large, highest, out=np.zeros_like(large), where=highest > 0)
+    return np.asarray(scaled[..., 0], np.float32)

@@ -1,0 +1,71 @@
+"""The optimizer of a training, and how fast it learns."""
+
+from collections.abc import Callable
+from typing import Any
+
+from convdepth.config.recipe import Optimizer, Train
+from convdepth.models.backend import keras
+
+Rate = Any
+"""A number, or a schedule of Keras, which has no types."""
+
+
+_KERAS = keras.optimizers
+
+BUILDERS: dict[Optimizer, Callable[[Rate, float | None], keras.Optimizer]] = {
+    "adam": lambda rate, decay: _KERAS.Adam(rate, weight_decay=decay),
+    "sgd": lambda rate, decay: _KERAS.SGD(rate, weight_decay=decay),
+    "adamw": lambda rate, decay: _KERAS.AdamW(rate, weight_decay=decay or 0.0),
+    "muon": lambda rate, decay: _KERAS.Muon(
+        rate, weight_decay=decay, adam_weight_decay=decay, exclude_layers=["softmax"]
+    ),
+    "schedule_free_adamw": lambda rate, decay: _KERAS.ScheduleFreeAdamW(rate, weight_decay=decay),
+}
+"""Each optimizer from its learning rate and its weight decay, None for none.
+
+Muon orthogonalizes the updates of the head's dense layer (Jordan et al. 2024); convolutions, biases
+and the softmax get Adam's. Keras evaluates the schedule-free optimizer (Defazio et al. 2024,
+arXiv:2405.15682) with the weights that it trains, not with their average.
+"""
+
+
+def build_optimizer(recipe: Train, images: int) -> keras.Optimizer:
+    """Build the optimizer of a recipe, all else by Keras's defaults.
+
+    Args:
+        recipe: Gives the optimizer, the learning rate and the weight decay. The decay is subtracted
+            from the weights, not added to the loss (Loshchilov and Hutter 2019, arXiv:1711.05101);
+            biases and normalizations have none.
+        images: How many an epoch trains on.
+    """
+    rate = learning_rate(recipe, images)
+    optimizer = BUILDERS[recipe.optimizer](rate, recipe.weight_decay or None)
+    if recipe.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return optimizer
+
+
+def learning_rate(recipe: Train, images: int) -> Rate:
+    """Say how fast to learn, by the number of steps that are done.
+
+    A ``one_cycle`` rises in a line from 0, and then falls along a cosine to 0: the first and the
+    last part of Smith's policy (2018, arXiv:1803.09820), its momentum left as it is. A ``cosine``
+    only falls (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts).
+
+    Args:
+        recipe: Gives the schedule, its highest value, epochs and batch size.
+        images: How many an epoch trains on.
+
+    Returns:
+        What Keras's optimizers take.
+    """
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    steps = recipe.epochs * recipe.batches(images)
+    rising = int(recipe.warmup * steps) if recipe.schedule == "one_cycle" else 0
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if rising else recipe.learning_rate,
+        decay_steps=steps - rising,
+        warmup_target=recipe.learning_rate if rising else None,
+        warmup_steps=rising,
+    )

@@ -1,0 +1,1 @@
+"""The project folder as git, DVC, processes and locks see it."""

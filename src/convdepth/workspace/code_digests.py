@@ -1,0 +1,268 @@
+"""Digests of the code that a stage runs: what changes no result changes no digest.
+
+A stage depends on the modules that it imports, directly or not, and on the locked versions of the
+numeric libraries among them. A module's digest is the SHA-256 of its syntax tree without comments,
+docstrings, `print`, the text of errors, exception classes and imports of project modules. Neither
+the module's name nor its path is part of it, so a moved file has the digest that it had.
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import convdepth
+from convdepth.core.errors import DataError
+
+PACKAGE = "convdepth"
+
+MODULES = {
+    "check": "config.check",
+    "download": "data.download",
+    "normalize": "data.normalize",
+    "validate": "data.validation.validate",
+    "train": "training.train",
+    "evaluate": "evaluation.evaluate",
+    "plot": "figures.plot",
+    "train_tuned": "studies.train_tuned",
+    "evaluate_seed": "studies.evaluate_seed",
+    "replicates": "studies.replicates",
+    "tuned": "studies.tuned",
+    "collapse": "studies.collapse",
+    "contrast": "studies.contrast",
+    "examine": "studies.examine",
+    "report": "report.report",
+    "tune": "studies.search",
+}
+"""The module whose `main` each command runs that a stage or the flow `tune` starts."""
+
+LIBRARIES = {
+    "great_expectations": "great-expectations",
+    "keras": "keras",
+    "matplotlib": "matplotlib",
+    "numpy": "numpy",
+    "optuna": "optuna",
+    "pandas": "pandas",
+    "PIL": "pillow",
+    "plotly": "plotly",
+    "scipy": "scipy",
+    "seaborn": "seaborn",
+    "tensorflow": "tensorflow",
+}
+"""Libraries whose version can change a number or a picture: import name to package name."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a stage runs.
+
+    Attributes:
+        modules: Name to digest, such as ``convdepth.training.train`` to 64 hexadecimal digits.
+        libraries: Packages of `LIBRARIES` that these modules import, sorted.
+    """
+
+    modules: dict[str, str]
+    libraries: list[str]
+
+    @property
+    def digest(self) -> str:
+        """One SHA-256 for all modules, independent of their names."""
+        return hashlib.sha256("\n".join(sorted(self.modules.values())).encode()).hexdigest()
+
+
+def read_code(module: str, sources: Path = Path(convdepth.__file__).parent.parent) -> Code:
+    """Read a module and all project modules that it imports, directly or not.
+
+    Imports in functions count. Imports under ``if TYPE_CHECKING`` do not: they never run.
+
+    Args:
+        module: Full name, such as ``convdepth.training.train``.
+        sources: The folder that holds the package; by default that of the running code.
+
+    Returns:
+        The modules, sorted by name.
+
+    Raises:
+        DataError: A module is missing or is not valid Python.
+    """
+    found: dict[str, _Module] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = _read_module(sources, name)
+            waiting += found[name].imports
+    libraries = {LIBRARIES[each] for one in found.values() for each in one.libraries}
+    return Code({name: found[name].digest for name in sorted(found)}, sorted(libraries))
+
+
+def read_command(command: str, sources: Path = Path(convdepth.__file__).parent.parent) -> Code:
+    """Read the code of a command of `MODULES`, as `read_code` does."""
+    return read_code(f"{PACKAGE}.{MODULES[command]}", sources)
+
+
+def locked_versions(lock: str) -> dict[str, str]:
+    """Read the versions in a requirements lock.
+
+    Args:
+        lock: The text, in the format of pip.
+
+    Returns:
+        Package name, lower case with hyphens, to version.
+    """
+    pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", lock, re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
+
+
+@dataclass(frozen=True)
+class _Module:
+    digest: str
+    imports: tuple[str, ...]
+    libraries: frozenset[str]
+
+
+def _read_module(sources: Path, name: str) -> _Module:
+    path = _module_path(sources, name)
+    if path is None:
+        raise DataError(
+            f"{sources / name.replace('.', '/')}: expected the module {name}, found none. "
+            f"Correct the import, or run `git checkout`."
+        )
+    return _parse(sources, name, path, path.read_bytes())
+
+
+@cache
+def _parse(sources: Path, name: str, path: Path, content: bytes) -> _Module:
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: is not valid Python: {error}. Correct it.") from error
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    tree = _RuntimeOnly().visit(tree)
+    imports, libraries = [], set()
+    for imported in _imported_names(tree, package):
+        if imported.partition(".")[0] == PACKAGE:
+            imports += _existing_modules(sources, imported)
+        elif imported.partition(".")[0] in LIBRARIES:
+            libraries.add(imported.partition(".")[0])
+    tree = _WithoutText().visit(tree)
+    digest = hashlib.sha256("".join(_serialize(tree)).encode()).hexdigest()
+    return _Module(digest, tuple(dict.fromkeys(imports)), frozenset(libraries))
+
+
+def _module_path(sources: Path, name: str) -> Path | None:
+    base = sources.joinpath(*name.split("."))
+    candidates = (base.with_name(f"{base.name}.py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _imported_names(tree: ast.AST, package: str) -> Iterator[str]:
+    """Give the full dotted names of all imports; of ``from a import b`` it is ``a.b``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: 1 - node.level or None] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def _existing_modules(sources: Path, name: str) -> list[str]:
+    """List the modules that importing a name runs: its packages, and it if it is a module.
+
+    Raises:
+        DataError: Not even the module that would define the name exists.
+    """
+    parts = name.split(".")
+    chain = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    found = [each for each in chain if _module_path(sources, each)]
+    if len(found) < len(chain) - 1:  # the last part may be a function or a class
+        raise DataError(
+            f"{sources}: an import names {name}, found no such module. Correct the import."
+        )
+    return found
+
+
+class _RuntimeOnly(ast.NodeTransformer):
+    """Drops what only a type checker sees."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return [self.visit(each) for each in node.orelse]
+        return self.generic_visit(node)
+
+
+class _WithoutText(ast.NodeTransformer):
+    """Drops what changes no result: texts for people, and where project code is imported from."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        value = node.value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return None  # a docstring, of a module, class, function or attribute
+        if isinstance(value, ast.Call) and _called(value) == "print":
+            return None
+        return self.generic_visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        is_own = node.level or (node.module or "").partition(".")[0] == PACKAGE
+        return None if is_own else node
+
+    def visit_Import(self, node: ast.Import) -> ast.AST | None:
+        node.names = [each for each in node.names if each.name.partition(".")[0] != PACKAGE]
+        return node if node.names else None
+
+    def visit_Raise(self, node: ast.Raise) -> Any:
+        return _Blank().visit(node)
+
+    def visit_Call(self, node: ast.Call) -> Any:
+        if _called(node).endswith("Error"):
+            return _Blank().visit(node)
+        return self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST | None:
+        if any(_name(base).endswith(("Error", "Exception")) for base in node.bases):
+            return None
+        return self.generic_visit(node)
+
+
+class _Blank(ast.NodeTransformer):
+    """Empties every text."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, _node: ast.JoinedStr) -> ast.AST:
+        return ast.Constant("")
+
+
+def _called(call: ast.Call) -> str:
+    return _name(call.func)
+
+
+def _name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _serialize(node: object) -> Iterator[str]:
+    """Write a syntax tree as text that is the same in each supported version of Python.
+
+    `ast.dump` is not: later versions add fields, and leave out empty ones.
+    """
+    if isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for field, value in ast.iter_fields(node):
+            if value not in (None, []) and field not in ("ctx", "kind", "type_comment"):
+                yield f" {field}="
+                yield from _serialize(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for each in node:
+            yield from _serialize(each)
+        yield "]"
+    else:
+        yield f"{type(node).__name__}:{node!r} "

@@ -1,0 +1,105 @@
+"""Images of the user's own: what is read, and what is answered."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn import draw_split
+from PIL import Image, ImageOps
+
+from convdepth.commands.predict import predict_files, read_pixels
+from convdepth.config.params import read_architecture
+from convdepth.core.errors import DataError
+from convdepth.data.arrays import normalize
+from convdepth.evaluation.answers import predict
+from convdepth.models.archive import load_weights, save_network
+from convdepth.models.build import build_network
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def digit() -> np.ndarray:
+    return draw_split("test")[0][0]
+
+
+def test_a_picture_in_mnists_form_is_read_as_it_is(tmp_path: Path, digit: np.ndarray) -> None:
+    Image.fromarray(digit).save(tmp_path / "digit.png")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "digit.png"), digit[np.newaxis])
+
+
+def test_dark_ink_on_light_paper_is_inverted(tmp_path: Path, digit: np.ndarray) -> None:
+    ImageOps.invert(Image.fromarray(digit)).save(tmp_path / "digit.png")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "digit.png"), digit[np.newaxis])
+
+
+def test_transparent_paper_counts_as_white(tmp_path: Path, digit: np.ndarray) -> None:
+    black = np.zeros((28, 28, 4), np.uint8)
+    black[..., 3] = digit
+    Image.fromarray(black, "RGBA").save(tmp_path / "digit.png")
+    np.testing.assert_allclose(read_pixels(tmp_path / "digit.png")[0], digit, atol=1)
+
+
+def test_a_large_colour_picture_is_scaled(tmp_path: Path, digit: np.ndarray) -> None:
+    large = Image.fromarray(digit).resize((280, 280)).convert("RGB")
+    large.save(tmp_path / "digit.png")
+    pixels = read_pixels(tmp_path / "digit.png")
+    assert pixels.shape == (1, 28, 28)
+    assert np.abs(pixels[0].astype(int) - digit).mean() < 12
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (5, 28, 28)])
+def test_arrays_are_taken_as_they_are(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    np.save(tmp_path / "digits.npy", array)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "digits.npy"), array.reshape(-1, 28, 28))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("nowhere.png", None),
+        ("text.png", b"no picture"),
+        ("cut.npy", b"\x93NUMPY"),
+        ("float.npy", np.zeros((28, 28))),
+        ("shape.npy", np.zeros((28, 27), np.uint8)),
+        ("four.npy", np.zeros((1, 1, 28, 28), np.uint8)),
+        ("one.npy", np.zeros(28, np.uint8)),
+        ("none.npy", np.zeros((0, 28, 28), np.uint8)),
+        ("pickle.npy", np.array([{}])),
+    ],
+)
+def test_what_is_no_image_is_refused(tmp_path: Path, name: str, content: object) -> None:
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    elif content is not None:
+        np.save(tmp_path / name, content, allow_pickle=True)
+    with pytest.raises(DataError, match=rf"{name}: ") as caught:
+        read_pixels(tmp_path / name)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_the_answers_are_those_that_an_evaluation_records(
+    tmp_path: Path, tiny_params: Path, digit: np.ndarray, precision: str
+) -> None:
+    architecture, model = read_architecture("tiny", tiny_params), tmp_path / "tiny.keras"
+    save_network(build_network(architecture, seed=3), model)
+    pixels, labels = (each[:3] for each in draw_split("test"))
+    network = build_network(architecture, precision)
+    load_weights(network, model)
+    recorded = predict(network, normalize(pixels), labels)
+    Image.fromarray(digit).save(tmp_path / "digit.png")
+    np.save(tmp_path / "digits.npy", pixels)
+    paths = [tmp_path / "digit.png", tmp_path / "digits.npy"]
+    first, *answers = predict_files(paths, architecture, model, precision)
+    assert [Path(answer.source).name for answer in (first, *answers)] == [
+        "digit.png",
+        "digits.npy[0]",
+        "digits.npy[1]",
+        "digits.npy[2]",
+    ]
+    np.testing.assert_allclose(first.probabilities, answers[0].probabilities, atol=1e-6)
+    assert [answer.digit for answer in answers] == recorded["predicted"].tolist()
+    highest = [round(float(answer.probabilities.max()), 6) for answer in answers]
+    assert highest == recorded["probability"].tolist()

@@ -1,0 +1,72 @@
+"""The stage `check`: wrong parameters end it, valid ones give the same bytes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from study_inputs import edit
+
+from conftest import PROJECT
+from convdepth.config.check import main
+from convdepth.core.errors import ParameterError
+
+NAMES = ("params.yaml", "studies.yaml")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with both files of the project's parameters."""
+    shutil.copy(PROJECT / "params.yaml", tmp_path / NAMES[0])
+    shutil.copy(PROJECT / "studies" / "params.yaml", tmp_path / NAMES[1])
+    return tmp_path
+
+
+def check(folder: Path) -> bytes:
+    checked = folder / "metrics" / "parameters.txt"
+    main(folder / NAMES[0], folder / NAMES[1], checked)
+    return checked.read_bytes()
+
+
+def test_all_valid_parameters_give_the_same_bytes(folder: Path) -> None:
+    expected = check(folder)
+    edit(folder / NAMES[0], {"train.seed": 6, "train.epochs": 3})
+    edit(folder / NAMES[1], {"tuned.seeds": [2, 3, 4, 5, 6], "collapse.masks": 9})
+    assert check(folder) == expected
+    edit(folder / NAMES[1], {"tuned.seeds": [8], "tuned.settings": {}})  # tunes nothing
+    assert check(folder) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "said"),
+    [
+        (0, "train.epochs", 0, None),
+        (0, "train.seed", 5, "replicates.seeds"),
+        (0, "train.seed", 6, "tuned.seeds"),
+        (1, "collapse.masks", 0, None),
+        (1, "replicates.seeds", [], None),
+        (1, "replicates.seeds", [2, 3, 4, 4], None),
+        (1, "replicates.seeds", [1, 2, 3, 4], None),
+        (1, "replicates.seeds", [2, 3, 4], "tuned.seeds"),
+        (1, "tuned.seeds", [1, 2, 3, 4, 5, 6], None),
+        (1, "tuned.seeds", [1, 1, 2, 3, 4, 5], None),
+        (1, "tuned.settings.cnn3.zoom", 1, None),
+        (1, "tuned.settings.cnn3.dropout_scale", 2, None),
+    ],
+)
+def test_a_wrong_parameter_is_named_and_nothing_is_written(
+    folder: Path, file: int, key: str, value: Any, said: str | None
+) -> None:
+    edit(folder / NAMES[file], {key: value})
+    blamed = folder / NAMES[1 if said else file]
+    with pytest.raises(ParameterError) as caught:
+        check(folder)
+    assert str(caught.value).startswith(f"{blamed}: {said or key}: ")
+    assert not (folder / "metrics").exists()
+
+
+def test_settings_of_an_unknown_network_are_named(folder: Path) -> None:
+    text = (folder / NAMES[1]).read_text()
+    (folder / NAMES[1]).write_text(text.replace("    cnn7: {", "    cnn9: {"))
+    with pytest.raises(ParameterError, match=r"studies\.yaml: tuned\.settings\.cnn9: "):
+        check(folder)

@@ -1,0 +1,36 @@
+"""The stage `normalize`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn import draw_split
+
+from convdepth.core.errors import DataError
+from convdepth.data.arrays import read_split
+from convdepth.data.normalize import main
+
+
+@pytest.mark.parametrize("max_images", [700, None])
+def test_the_first_images_of_each_split_are_kept(
+    raw: Path, tmp_path: Path, params_text: str, max_images: int | None
+) -> None:
+    params = tmp_path / "params.yaml"
+    limit = "null" if max_images is None else str(max_images)
+    params.write_text(params_text.replace("max_images: null", f"max_images: {limit}"))
+    main(raw=raw, normalized=tmp_path / "normalized", params=params)
+    for split in ("train", "test"):
+        images, labels = read_split(tmp_path / "normalized", split)
+        pixels, raw_labels = draw_split(split)
+        assert len(images) == (max_images or len(pixels))
+        np.testing.assert_array_equal(labels, raw_labels[:max_images])
+        np.testing.assert_array_equal(
+            (images[..., 0] * 255).round().astype(np.uint8), pixels[:max_images]
+        )
+
+
+def test_missing_raw_data_are_named(tmp_path: Path, params_text: str) -> None:
+    (tmp_path / "params.yaml").write_text(params_text)
+    with pytest.raises(DataError, match="train-images-idx3-ubyte: cannot be read"):
+        main(raw=tmp_path, normalized=tmp_path / "new", params=tmp_path / "params.yaml")
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,108 @@
+"""What `convdepth doctor` says of Python, of packages, of the code and of GPUs."""
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from conftest import PROJECT
+from convdepth.integrity.check_environment import (
+    check_code,
+    check_gpu,
+    check_packages,
+    check_python,
+)
+from convdepth.integrity.findings import Severity
+from convdepth.workspace.gpu import take_slot
+
+
+@pytest.mark.parametrize(
+    ("required", "severity"), [(">=3.11", Severity.OK), (">=3.99,<4", Severity.FAULT)]
+)
+def test_python(tmp_path: Path, required: str, severity: Severity) -> None:
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nrequires-python = "{required}"\n')
+    (finding,) = check_python(tmp_path)
+    assert finding.severity is severity
+    assert ".".join(map(str, sys.version_info[:3])) in finding.text
+
+
+def write_lock(folder: Path, *requirements: str, name: str = "requirements.lock") -> None:
+    entries = [f"{line} \\\n    --hash=sha256:00 \\\n    --hash=sha256:01" for line in requirements]
+    (folder / name).write_text("\n".join(["# made by uv", *entries, ""]))
+
+
+def test_packages_that_are_those_of_the_lock(tmp_path: Path) -> None:
+    there = [f"{name}=={version(name)}" for name in ("pytest", "numpy")]
+    extra = f"httpx[http2]=={version('httpx')}"
+    elsewhere = "no-such-package==1 ; sys_platform == 'win32'"
+    write_lock(tmp_path, *there, extra, elsewhere)
+    (finding,) = check_packages(tmp_path)
+    assert (finding.severity, finding.text) == (Severity.OK, "all 3 of requirements.lock")
+
+
+def test_packages_that_differ_from_the_lock(tmp_path: Path) -> None:
+    write_lock(tmp_path, "pytest==0.1", f"numpy=={version('numpy')}", "no-such-package==1")
+    (finding,) = check_packages(tmp_path)
+    assert finding.severity is Severity.FAULT
+    assert finding.text == (
+        f"2 of 3 differ from requirements.lock: pytest {version('pytest')}, expected ==0.1, "
+        "no-such-package is not installed"
+    )
+    assert "make environment`" in finding.remedy
+
+
+def test_packages_are_compared_with_the_lock_that_was_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    write_lock(tmp_path, "pytest==0.1")
+    write_lock(tmp_path, f"pytest=={version('pytest')}", name="requirements-gpu.lock")
+    for place, name in enumerate(("requirements.lock", "requirements-gpu.lock")):
+        (tmp_path / f"installed-{name}").touch()
+        os.utime(tmp_path / f"installed-{name}", (place, place))
+    (finding,) = check_packages(tmp_path)
+    assert (finding.severity, finding.text) == (Severity.OK, "all 1 of requirements-gpu.lock")
+    write_lock(tmp_path, "pytest==0.1", name="requirements-gpu.lock")
+    (finding,) = check_packages(tmp_path)
+    assert "make environment LOCK=requirements-gpu.lock" in finding.remedy
+
+
+def test_the_environment_of_the_tests_is_that_of_a_lock() -> None:
+    (finding,) = check_packages(PROJECT)
+    assert finding.severity is Severity.OK
+
+
+def test_the_code_that_runs(tmp_path: Path) -> None:
+    (finding,) = check_code(PROJECT)
+    assert finding.severity is Severity.OK
+    (finding,) = check_code(tmp_path)
+    assert finding.severity is Severity.FAULT
+    assert f"expected {tmp_path / 'src' / 'convdepth'}" in finding.text
+
+
+def test_no_gpu_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVDEPTH_DEVICE", "cpu")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # is put back afterwards
+    (finding,) = check_gpu(PROJECT)
+    assert finding.severity is Severity.OK
+    assert "trainings use the CPU: CONVDEPTH_DEVICE=cpu hides all GPUs" in finding.text
+
+
+def test_a_gpu_and_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 0, GPU-made-up, NVIDIA H200\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CONVDEPTH_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.setenv("CONVDEPTH_DEVICE", "auto")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    finding, *_ = check_gpu(PROJECT)
+    assert finding.text == "GPU 0 (NVIDIA H200), slot 1 is free"
+    held = take_slot("cnn7")
+    assert held is not None
+    finding, *others = check_gpu(PROJECT)
+    held.release()
+    assert "slot 1 is in use by cnn7 (process" in finding.text
+    assert all("without CUDA" in other.text for other in others)

@@ -1,0 +1,80 @@
+"""What bits depend on, and whether the machine suits the precision."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import PROJECT
+from convdepth.models import numeric_class, precision_advice
+from convdepth.models.numeric_class import describe_numeric_class, write_record
+from convdepth.models.precision_advice import BFLOAT16_COST, BFLOAT16_GAIN, advise_precision
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = "vendor_id : A\ncpu family : 6\nmodel : 1\nmodel name : Some CPU\nstepping : 2\nflags : {}\n"
+
+Machine = Callable[..., None]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """Gives a function that pretends a CPU with some instruction sets, and GPUs."""
+
+    def pretend(flags: str, *gpus: tuple[int, int]) -> None:
+        info = tmp_path / "cpuinfo"
+        info.write_text(CPU.format(flags))
+        monkeypatch.setattr(numeric_class, "CPU_INFO", info)
+        details = [{"device_name": "A GPU", "compute_capability": gpu} for gpu in gpus]
+        monkeypatch.setattr(precision_advice, "gpu_details", lambda: details)
+        for module in (numeric_class, precision_advice):
+            monkeypatch.setattr(module, "gpus", lambda: [each["device_name"] for each in details])
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("flags", "gpus", "precision", "kind"),
+    [
+        ("avx2 avx512_bf16", [], "float32", "hint"),
+        ("avx2 avx512_bf16", [], "mixed_bfloat16", None),
+        ("avx2 avx512f amx_bf16 amx_tile", [], "float32", "hint"),
+        ("avx2 avx512f avx512_vnni", [], "float32", None),
+        ("avx2 avx512f avx512_vnni", [], "mixed_bfloat16", "warning"),
+        ("avx512_bf16", [(9, 0), (7, 5)], "mixed_bfloat16", "warning"),  # one of two GPUs
+        ("avx2", [(8, 0)], "mixed_bfloat16", None),
+        ("avx2", [(8, 0)], "float32", None),  # the gain on a GPU was not measured
+    ],
+)
+def test_the_advice_depends_on_instructions_for_bfloat16(
+    machine: Machine, flags: str, gpus: list[tuple[int, int]], precision: str, kind: str | None
+) -> None:
+    machine(flags, *gpus)
+    advice = advise_precision(precision)
+    assert (advice.partition(":")[0] if advice else None) == kind
+
+
+def test_the_factors_are_the_measured_ones() -> None:
+    results = PROJECT / "benchmarks" / "results" / "precision_cost.json"
+    ratios = json.loads(results.read_text())["ratios"]
+    assert round(ratios["with"]["median"], 2) == BFLOAT16_GAIN
+    assert round(ratios["without"]["median"], 2) == BFLOAT16_COST
+
+
+def test_the_cpu_is_named_with_family_and_instructions(machine: Machine) -> None:
+    machine("fpu avx2 sse avx512_bf16")
+    found: dict[str, Any] = describe_numeric_class(1, "float32")
+    assert found["device"] == "Some CPU (6/1/2; avx2 avx512_bf16)"
+    assert (found["threads"], found["precision"], found["onednn"]) == (1, "float32", True)
+
+
+def test_the_record_names_the_model(tmp_path: Path) -> None:
+    model = tmp_path / "a.keras"
+    model.write_bytes(b"weights")
+    write_record(model, {"device": "Some CPU"})
+    assert json.loads((tmp_path / "a.numeric_class.json").read_text()) == {
+        "device": "Some CPU",
+        "model_sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c",
+    }

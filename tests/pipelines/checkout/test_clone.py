@@ -1,0 +1,128 @@
+"""Places: clones that share the cache and the settings, and leave the user's folder alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import toy
+from ruamel.yaml import YAML
+
+from conftest import PROJECT
+from convdepth.core.errors import MachineError
+from pipelines.checkout.clone import CHECKPOINTS, PLACES, place
+from project import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = toy.create(tmp_path / "toy", tmp_path)
+    project.repro()
+    project.commit("Results")
+    return project
+
+
+def run_in(folder: Path, project: Project, *command: str) -> str:
+    return Project(folder, Path(project.environment["HOME"])).run(*command)
+
+
+def places(project: Project) -> list[Path]:
+    return [path for path in (project.folder / PLACES).iterdir() if path.is_dir()]
+
+
+def test_a_place_is_a_clone_at_the_commit(project: Project) -> None:
+    first = project.run("git", "rev-parse", "HEAD~1").strip()
+    (project.folder / "work.sh").write_text("changed by hand")
+    with place("HEAD~1", project.folder) as folder:
+        assert (folder / "work.sh").read_text() == toy.WORK_SH
+        assert not (folder / "dvc.lock").exists()
+        assert run_in(folder, project, "git", "rev-parse", "HEAD").strip() == first
+        assert run_in(folder, project, "git", "branch", "--show-current") == ""
+        assert run_in(folder, project, "git", "status", "--porcelain") == ""
+    assert not folder.exists()
+    assert (project.folder / "work.sh").read_text() == "changed by hand"
+    assert places(project) == []
+
+
+def test_what_ran_before_is_restored_in_it_and_what_runs_in_it_is_kept(project: Project) -> None:
+    with place("HEAD~1", project.folder) as folder:
+        output = run_in(folder, project, "dvc", "repro", "train@one")
+        assert "Running stage" not in output
+        (folder / "work.sh").write_text(toy.WORK_SH + "# other code\n")
+        assert "Running stage 'download'" in run_in(folder, project, "dvc", "repro", "download")
+    (project.folder / "work.sh").write_text(toy.WORK_SH + "# other code\n")
+    assert "Running stage" not in project.run("dvc", "repro", "download")
+
+
+def test_remotes_secrets_and_identity_come_along(project: Project, tmp_path: Path) -> None:
+    project.run("git", "init", "--quiet", "--bare", str(tmp_path / "origin.git"))
+    project.run("git", "remote", "add", "origin", "../origin.git")
+    project.run("git", "config", "user.name", "somebody")
+    project.run("dvc", "remote", "add", "--default", "storage", "../storage")
+    project.run("dvc", "remote", "add", "--local", "cloud", "s3://bucket")
+    project.run("dvc", "remote", "modify", "--local", "cloud", "secret_access_key", "secret")
+    project.run("dvc", "config", "--local", "cache.dir", "../cache")
+    with place("HEAD", project.folder) as folder:
+        origin = run_in(folder, project, "git", "remote", "get-url", "origin").strip()
+        assert Path(origin) == tmp_path / "origin.git"
+        here = run_in(folder, project, "git", "remote", "get-url", "here").strip()
+        assert Path(here) == project.folder
+        assert run_in(folder, project, "git", "config", "user.name").strip() == "somebody"
+        listed = run_in(folder, project, "dvc", "remote", "list").split()
+        storage = Path(listed[listed.index("storage") + 1])
+        assert (folder / storage).resolve() == tmp_path / "storage"
+        assert "secret_access_key=secret" in run_in(folder, project, "dvc", "config", "--list")
+        assert run_in(folder, project, "dvc", "cache", "dir").strip() == str(tmp_path / "cache")
+        assert run_in(folder, project, "git", "status", "--porcelain") == ""
+
+
+def test_an_unknown_commit_is_gits_own_error(project: Project) -> None:
+    with (
+        pytest.raises(MachineError, match="nothing-of-this-name"),
+        place("nothing-of-this-name", project.folder),
+    ):
+        pass
+    assert places(project) == []
+
+
+def test_the_place_of_a_killed_process_is_removed_by_the_next(project: Project) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pipelines.checkout.clone import place\n"
+        "with place('HEAD', Path(sys.argv[1])):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(project.folder)],
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        check=False,
+    )
+    (abandoned,) = places(project)
+    (abandoned / "half.txt").touch()
+    with place("HEAD", project.folder) as folder:
+        assert places(project) == [folder]
+        assert not (folder / "half.txt").exists()
+
+
+def test_two_places_live_side_by_side(project: Project) -> None:
+    with place("HEAD", project.folder) as first, place("HEAD", project.folder) as second:
+        assert first != second
+        assert first.exists()
+
+
+def test_a_training_that_was_killed_in_one_place_goes_on_in_another(project: Project) -> None:
+    for file in ("begun", "gone on"):
+        with place("HEAD", project.folder) as folder:
+            checkpoints = folder / CHECKPOINTS
+            (checkpoints / file).touch()
+            assert run_in(folder, project, "git", "status", "--porcelain") == ""
+    kept = {path.name for path in (project.folder / CHECKPOINTS).iterdir()}
+    assert kept == {"begun", "gone on"}
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_checkpoints_are_shared_where_the_trainings_keep_them() -> None:
+    command = YAML(typ="safe").load(PROJECT / "dvc.yaml")["stages"]["train"]["do"]["cmd"]
+    assert f"--checkpoints {CHECKPOINTS}/${{key}}" in command

@@ -1,0 +1,242 @@
+"""Which experiments a sweep is made of, and what is refused before any of them runs."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from conftest import PROJECT
+from convdepth.config.params import read_params
+from convdepth.core.errors import MachineError, ParameterError
+from pipelines.experiments.grid import combine, parse_settings, plan, set_values
+from project import Project
+
+HELD_OUT = {"train.validation_images": [5000]}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_text: str) -> Project:
+    """A git repository with the project's own parameters in its only commit."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "params.yaml").write_text(params_text)
+    project = Project(folder, tmp_path)
+    project.run("git", "init", "--quiet")
+    project.commit("Parameters")
+    for name, value in project.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(folder)
+    return project
+
+
+def test_values_are_read_as_dvc_reads_yaml() -> None:
+    settings = ["train.learning_rate=5e-4,.001", "a.b=null,no,true, 3 ,text", 'c="1",https://a/b']
+    assert parse_settings(settings) == {
+        "train.learning_rate": [0.0005, 0.001],
+        "a.b": [None, "no", True, 3, "text"],
+        "c": ["1", "https://a/b"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "mistake"),
+    [
+        ("train.seed", "a value is missing"),
+        ("train.seed=", "a value is missing"),
+        ("train.seed=1,,2", "a value is missing"),
+        ("train.seed=[1", "'[1' is not valid YAML"),
+        ("train.seed={a: 1}", "'{a: 1}' is no finite number, no text"),
+        ("train.seed=2020-01-01", "'2020-01-01' is no finite number"),
+        ("train.seed=.nan", "'.nan' is no finite number"),
+    ],
+)
+def test_a_setting_of_another_form_is_refused(setting: str, mistake: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        parse_settings(["train.epochs=1", setting])
+    assert str(caught.value).startswith(f"{setting}: expected KEY=VALUE,VALUE,...: {mistake}")
+
+
+def test_all_wrong_settings_are_told_at_once() -> None:
+    with pytest.raises(ParameterError) as caught:
+        parse_settings(["a=1", "b", "a=2"])
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("b: ")
+    assert "a=2: expected KEY=VALUE,VALUE,...: the key is given twice" in second
+
+
+def test_the_grid_has_each_combination_once() -> None:
+    assert combine({"a": [1, 2, 1], "b": [True, 1]}) == [
+        {"a": 1, "b": True},
+        {"a": 1, "b": 1},
+        {"a": 2, "b": True},
+        {"a": 2, "b": 1},
+    ]
+
+
+def test_a_sample_has_no_repetition_and_follows_from_its_seed() -> None:
+    changes = {"a": list(range(10)), "b": list(range(10))}
+    drawn = combine(changes, 50, 1)
+    assert drawn == combine(changes, 50, 1)
+    assert drawn != combine(changes, 50, 2)
+    assert len({tuple(point.values()) for point in drawn}) == 50
+    assert combine(changes, 100, 1) == combine(changes)
+
+
+@pytest.mark.parametrize("sample", [0, -1, 5])
+def test_a_sample_is_no_larger_than_the_grid(sample: int) -> None:
+    with pytest.raises(ParameterError, match=f"sample: expected 1 to 4.*got {sample}"):
+        combine({"a": [1, 2], "b": [1, 2]}, sample)
+
+
+def test_only_the_values_are_changed_in_the_text(params_text: str) -> None:
+    changes = {
+        "train.learning_rate": 1e-05,
+        "train.precision": "mixed_bfloat16",
+        "normalize.max_images": 600,
+        "architectures.cnn3.block2.conv1.filters": 8,
+    }
+    changed = set_values(params_text, changes)
+    pairs = zip(params_text.splitlines(), changed.splitlines(), strict=True)
+    assert [new for old, new in pairs if old != new] == [
+        "  max_images: 600                  # a number keeps the first N of each split, for quick"
+        " trials",
+        "  learning_rate: 1e-05",
+        "  precision: mixed_bfloat16                # or mixed_bfloat16",
+        "      conv1: {filters: 8, kernel_size: 3}",
+    ]
+
+
+@pytest.mark.parametrize("value", [None, True, 3, 0.5, "", "text", "no", "1", "a, b", "a: b", "#x"])
+@pytest.mark.parametrize(
+    "text", ["k: {a: 1, b: 2} # é\n", "k:\n  é: ü\n  a:\nb: 2\n", "k: {a: '1'}"]
+)
+def test_a_value_is_read_again_as_it_is(text: str, value: object) -> None:
+    before = YAML(typ="safe").load(text)
+    after = YAML(typ="safe").load(set_values(text, {"k.a": value}))
+    assert after == before | {"k": before["k"] | {"a": value}}
+
+
+@pytest.mark.parametrize("text", ["a: &x 1\nb: *x\n", "a: |\n  1\nb: 2\n"])
+def test_what_cannot_be_changed_by_itself_is_refused(text: str) -> None:
+    with pytest.raises(ParameterError, match=r"params.yaml: a: cannot be changed by itself"):
+        set_values(text, {"a": 3})
+
+
+def test_each_experiment_has_the_whole_parameters(project: Project) -> None:
+    experiments = plan({"train.seed": [1, 2], **HELD_OUT})
+    assert [each.changes["train.seed"] for each in experiments] == [1, 2]
+    for each in experiments:
+        (project.folder / "params.yaml").write_text(each.params)
+        train = read_params().train
+        assert (train.seed, train.validation_images) == (each.changes["train.seed"], 5000)
+
+
+def test_a_name_follows_from_the_commit_the_changes_and_the_networks(project: Project) -> None:
+    changes = {"train.seed": [1], **HELD_OUT}
+    (name,) = (each.name for each in plan(changes))
+    assert re.fullmatch("sweep-[0-9a-f]{8}", name)
+    assert plan(dict(reversed(changes.items())))[0].name == name
+    assert plan(changes | {"train.seed": [2, 1]})[1].name == name
+    networks = [plan(changes, architectures=each)[0].name for each in (["cnn1", "cnn3"], ["cnn1"])]
+    assert plan(changes, architectures=["cnn3", "cnn1", "cnn1"])[0].name == networks[0]
+    project.edit_params({"train.epochs": 3})
+    project.commit("Less")
+    assert len({name, *networks, plan(changes)[0].name}) == 4
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("key", "mistake"),
+    [
+        ("train.learning_rat", "no single value of this key; did you mean train.learning_rate?"),
+        ("train", "expected the key of one value, got a section; in it are train.epochs, "),
+        ("download.sources", "no single value of this key"),
+        ("xyz", "no single value of this key"),
+    ],
+)
+def test_a_key_that_is_no_value_is_refused(key: str, mistake: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        plan({"train.seed": [1], key: [1], **HELD_OUT})
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"params.yaml: {key}: ")
+    assert mistake in line
+
+
+@pytest.mark.usefixtures("project")
+def test_each_wrong_value_is_told_once() -> None:
+    with pytest.raises(ParameterError) as caught:
+        plan({"train.seed": [1, -1, "x"], "train.epochs": [1, 2], **HELD_OUT})
+    assert str(caught.value).splitlines() == [
+        "params.yaml: train.seed: expected at least 0, got -1",
+        "params.yaml: train.seed: expected an integer, got 'x'",
+    ]
+
+
+@pytest.mark.usefixtures("project")
+def test_nothing_to_vary_is_refused() -> None:
+    with pytest.raises(ParameterError, match="nothing is varied"):
+        plan({})
+    with pytest.raises(ParameterError, match=r"train.seed: expected at least one value, got none"):
+        plan({"train.seed": [], **HELD_OUT})
+
+
+@pytest.mark.usefixtures("project")
+def test_an_unknown_network_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"architectures.cnn9: no such architecture"):
+        plan({"train.seed": [1], **HELD_OUT}, architectures=["cnn3", "cnn9"])
+
+
+def test_without_held_out_images_nothing_is_compared(project: Project) -> None:
+    with pytest.raises(ParameterError) as caught:
+        plan({"train.seed": [1, 2]})
+    (line,) = str(caught.value).splitlines()
+    assert "train.validation_images: expected more than 0, got 0" in line
+    assert "never by the test set" in line
+    project.edit_params({"train.validation_images": 100})
+    project.commit("Hold out")
+    assert len(plan({"train.seed": [1, 2]})) == 2
+
+
+def test_an_experiment_belongs_to_a_commit(project: Project) -> None:
+    (project.folder / "notes.txt").touch()  # git does not have it, and so no experiment has it
+    assert plan({"train.seed": [1], **HELD_OUT})
+    project.edit_params({"train.epochs": 3})
+    with pytest.raises(ParameterError, match=r"last one: params.yaml. Run `git commit --all`"):
+        plan({"train.seed": [1], **HELD_OUT})
+
+
+@pytest.mark.usefixtures("project")
+def test_without_a_name_to_commit_with_the_commands_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GIT_COMMITTER_NAME")
+    with pytest.raises(MachineError, match=r"`git config user.name "):
+        plan({"train.seed": [1], **HELD_OUT})
+
+
+def test_a_mistake_is_told_in_two_seconds_without_prefect_and_dvc(project: Project) -> None:
+    code = (
+        "import sys; from pipelines.experiments.grid import parse_settings, plan\n"
+        "try: plan(parse_settings(['train.sed=1,2,3']))\n"
+        "finally: assert not {'prefect', 'dvc'} & set(sys.modules), 'slow'"
+    )
+    environment = {**project.environment, "PYTHONPATH": str(PROJECT)}
+    best = 60.0
+    for _ in range(3):  # the first one of all compiles the modules
+        started = time.monotonic()
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=project.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        best = min(best, time.monotonic() - started)
+        assert "train.sed: the file has no single value of this key" in ended.stderr
+        assert "slow" not in ended.stderr
+    assert best < 2

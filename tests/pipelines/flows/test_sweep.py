@@ -1,0 +1,414 @@
+"""The flow `sweep` on a made-up project: side by side, resumed, retried, interrupted, compared."""
+
+import csv
+import io
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import toy
+from prefect.client.orchestration import get_client
+from waiting import lives, wait_until
+
+from conftest import PROJECT, TINY
+from pipelines.checkout.clone import PLACES
+from pipelines.dvc.graph import read_graph
+from pipelines.dvc.stage import StageStoppedError
+from pipelines.execution.process_tree import Processes
+from pipelines.experiments.grid import plan
+from pipelines.flows.sweep import make_recipe, run_experiment, sweep
+from project import HEED_SIGINT, Project
+
+pytestmark = [
+    # DVC 3.67 builds its graph with a call that its library pygtrie will drop.
+    pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning"),
+]
+
+DVC_YAML = """
+stages:
+  download:
+    cmd: python work.py download raw.txt
+    deps: [work.py]
+    outs: [raw.txt]
+  normalize:
+    cmd: python work.py normalize normalized.txt
+    deps: [raw.txt]
+    params: [normalize]
+    outs: [normalized.txt]
+  validate:
+    cmd: python work.py validate metrics/validation.json
+    deps: [normalized.txt]
+    outs:
+      - metrics/validation.json:
+          cache: false
+  train:
+    foreach: ${architectures}
+    do:
+      cmd: python work.py train@${key} ${key}.model
+      deps: [normalized.txt, metrics/validation.json]
+      params: [train]
+      outs: ["${key}.model"]
+  evaluate:
+    foreach: ${architectures}
+    do:
+      cmd: python work.py evaluate@${key} metrics/${key}.json
+      deps: ["${key}.model"]
+      params: [train]
+      metrics:
+        - metrics/${key}.json:
+            cache: false
+  plot:
+    cmd: python work.py plot figure.txt
+    deps: [metrics/one.json, metrics/two.json]
+    outs: [figure.txt]
+"""
+
+SHARED = ["download", "normalize", "validate"]
+
+# Files in a folder outside of the repository steer it, since each experiment has a clone.
+WORK_PY = """
+import json, os, pathlib, re, sys, time
+
+stage, out = sys.argv[1:]
+params = pathlib.Path("params.yaml").read_text()
+keys = ("max_images", "learning_rate", "seed")
+images, rate, seed = (re.search(key + r": (\\S+)", params)[1] for key in keys)
+steering = pathlib.Path(os.environ["STEERING"])
+log = steering / "log.txt"
+
+def note(event):
+    with log.open("a") as file:
+        file.write(f"{event} {stage} {rate} {seed}\\n")
+
+note("begin")
+print(stage, "is at work", flush=True)
+if (steering / f"fail-{stage}-{seed}").exists():
+    print(f"error: {stage} went wrong", flush=True)
+    sys.exit(6)
+if (steering / f"hang-{stage}-{seed}").exists():
+    print(stage, "hangs", flush=True)
+    time.sleep(60)
+if (steering / "meet").exists() and stage.startswith("train"):
+    deadline = time.monotonic() + 60
+    while log.read_text().count("begin train") < 2:
+        if time.monotonic() > deadline:
+            sys.exit("error: trains alone")
+        time.sleep(0.05)
+content = f"{stage} {rate} {seed}" if "@" in stage else f"{stage} {images}"
+if stage.startswith("evaluate"):
+    # The better one by the test set is the worse one by the held-out images.
+    accuracy = 0.9 + int(seed) / 100 - float(rate)
+    validation = {"images": 100, "accuracy": round(accuracy, 6), "loss": 0.5}
+    test = {"accuracy": 0.4321 - accuracy / 10, "loss": 0.5}
+    print("test accuracy", test["accuracy"])
+    content = json.dumps({**test, "validation": validation})
+pathlib.Path(out).parent.mkdir(exist_ok=True)
+pathlib.Path(out).write_text(content)
+note("end")
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_text: str) -> Project:
+    """A project of two networks with one held-out set, committed, with nothing run yet."""
+    project = toy.create(tmp_path / "toy", tmp_path)
+    recipe = params_text[: params_text.index("# One entry is one network")]
+    network = TINY.partition("tiny:")[2]
+    networks = f"architectures:\n  one:{network}  two:{network}"
+    files = {"dvc.yaml": DVC_YAML, "params.yaml": recipe + networks, "work.py": WORK_PY}
+    for name, text in files.items():
+        (project.folder / name).write_text(text)
+    project.edit_params({"train.validation_images": 100})
+    project.commit("Trainings")
+    steering(project).mkdir()
+    project.environment["STEERING"] = str(steering(project))
+    for name in ("HOME", "DVC_SITE_CACHE_DIR", "STEERING", "COLUMNS", "GIT_CONFIG_NOSYSTEM"):
+        monkeypatch.setenv(name, project.environment[name])
+    for name in (
+        "GIT_AUTHOR_NAME",
+        "GIT_AUTHOR_EMAIL",
+        "GIT_COMMITTER_NAME",
+        "GIT_COMMITTER_EMAIL",
+    ):
+        monkeypatch.setenv(name, project.environment[name])
+    monkeypatch.chdir(project.folder)
+    return project
+
+
+def steering(project: Project) -> Path:
+    return project.folder.parent / "steering"
+
+
+def begun(project: Project, stage: str) -> int:
+    """Count how often a stage began, in any experiment."""
+    log = steering(project) / "log.txt"
+    return log.read_text().count(f"begin {stage}") if log.exists() else 0
+
+
+def experiments(project: Project) -> list[str]:
+    return project.run("dvc", "exp", "list", "--name-only").split()
+
+
+def places(project: Project) -> list[Path]:
+    folder = project.folder / PLACES
+    return [each for each in folder.iterdir() if each.is_dir()] if folder.exists() else []
+
+
+def start(project: Project, *arguments: str, url: str) -> subprocess.Popen[str]:
+    command = f"{HEED_SIGINT}from pipelines.__main__ import run; run()"
+    return subprocess.Popen(
+        [sys.executable, "-c", command, "sweep", *arguments],
+        cwd=project.folder,
+        env={**project.environment, "PYTHONPATH": str(PROJECT), "PREFECT_API_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # as a shell does it, so that a signal to the group is no suicide
+    )
+
+
+def artifact(state: Any, key: str) -> list[dict[str, Any]] | None:
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(limit=200)
+    run = state.state_details.flow_run_id
+    data = [each.data for each in found if each.flow_run_id == run and each.key == key]
+    return json.loads(data[0]) if data else None
+
+
+@pytest.mark.usefixtures("harness")
+def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
+    project: Project, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (steering(project) / "meet").touch()  # each training fails unless another one has begun
+    state = sweep({"train.seed": [1, 2], "train.learning_rate": [0.001]}, jobs=2, return_state=True)
+    assert state.message == "2 ran"
+    assert {begun(project, stage) for stage in SHARED} == {1}
+    assert begun(project, "plot") == 2
+    assert places(project) == []
+    notes = Path(project.environment["DVC_SITE_CACHE_DIR"]) / "repo"
+    assert len(list(notes.iterdir())) <= 3  # DVC's, of the project and of two places
+    assert project.run("git", "status", "--porcelain") == ""
+
+    shown = csv.DictReader(io.StringIO(project.run("dvc", "exp", "show", "--csv")))
+    seeds = {row["Experiment"]: row["train.seed"] for row in shown}
+    first, second = experiments(project)
+    assert {seeds[first], seeds[second]} == {"1", "2"}
+    rows = state.result()
+    assert [(row["network"], row["train.seed"]) for row in rows] == [
+        ("one", 2),
+        ("one", 1),
+        ("two", 2),
+        ("two", 1),
+    ]
+    assert rows[0] == {
+        "network": "one",
+        "experiment": rows[0]["experiment"],
+        "train.seed": 2,
+        "validation accuracy": 0.919,
+        "validation loss": 0.5,
+        "state": "ran",
+    }
+    assert artifact(state, "sweep") == rows
+    assert artifact(state, "sweep-seeds") == [
+        {"network": network, "seeds": 2, "mean": 0.914, "standard deviation": 0.007071}
+        for network in ("one", "two")
+    ]
+    printed = capsys.readouterr().out
+    assert "all with train.learning_rate = 0.001" in printed
+    assert "dvc exp apply NAME" in printed
+    command = next(line for line in printed.splitlines() if "--only-changed" in line)
+    table = project.run(*shlex.split(command))
+    assert "validation.accuracy" in table
+    assert "train.seed" in table
+    for text in (printed, caplog.text, table):
+        assert "0.34" not in text  # as all accuracies on the test set begin
+
+    project.run("dvc", "exp", "apply", rows[0]["experiment"])
+    assert "  seed: 2\n" in (project.folder / "params.yaml").read_text()
+    assert (project.folder / "one.model").read_text() == "train@one 0.001 2"
+    assert "up to date" in project.run("dvc", "status")
+
+
+@pytest.mark.usefixtures("harness")
+def test_a_second_start_runs_only_what_is_missing(project: Project) -> None:
+    options = {"architectures": ["one"], "jobs": 2, "return_state": True}
+    assert sweep({"train.seed": [1]}, **options).message == "1 ran"
+    second = sweep({"train.seed": [1, 2]}, **options)
+    assert second.message == "1 known, 1 ran"
+    assert [row["state"] for row in second.result()] == ["ran", "known"]
+    third = sweep({"train.seed": [2, 1]}, **options)
+    assert third.message == "2 known"
+    assert [row["validation accuracy"] for row in third.result()] == [0.919, 0.909]
+    assert begun(project, "train@one") == 2
+    # On top of another commit these are other experiments.
+    project.edit_params({"train.epochs": 3})
+    project.commit("More epochs")
+    assert sweep({"train.seed": [1]}, **options).message == "1 ran"
+
+
+def test_a_failed_experiment_leaves_the_others_and_is_run_again_alone(
+    harness: str, project: Project
+) -> None:
+    (steering(project) / "fail-train@two-1").touch()
+    process = start(project, "--set", "train.seed=1,2", "--jobs", "1", url=harness)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 6
+    (done,) = experiments(project)
+    *_, table, error = re.split("Experiments, the best one first|\nerror: ", output)
+    assert re.match("sweep-[0-9a-f]{8}: failed with exit code 6", error)
+    assert "error: train@two went wrong" in error
+    assert done not in error
+    assert "Traceback" not in output
+    assert places(project) == []
+    states = [row.split()[-1] for row in table.splitlines() if "sweep-" in row]
+    assert states == ["ran", "failed"] * 2
+
+    (steering(project) / "fail-train@two-1").unlink()
+    trained = begun(project, "train@one")
+    assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "1 ran, 1 known"
+    assert len(experiments(project)) == 2
+    assert begun(project, "train@one") == trained  # it was finished, and comes from the cache
+
+
+@pytest.mark.usefixtures("harness")
+def test_only_the_networks_that_are_wanted_are_trained(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = sweep({"train.seed": [1, 2]}, architectures=["two"], jobs=2, return_state=True)
+    assert state.message == "2 ran"
+    assert {row["network"] for row in state.result()} == {"two"}
+    assert begun(project, "train@two") == begun(project, "evaluate@two") == 2
+    assert begun(project, "train@one") == begun(project, "plot") == 0
+    assert "complains of networks that were never run" in capsys.readouterr().out
+    # With all networks they are other experiments, which find in the cache what is done.
+    assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "2 ran"
+    assert begun(project, "train@two") == begun(project, "train@one") == 2
+
+
+@pytest.mark.usefixtures("harness")
+def test_what_was_run_in_the_folder_itself_is_not_run_again(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.repro()
+    project.commit("Results")
+    state = sweep({"train.seed": [1, 2]}, architectures=["one"], jobs=2, return_state=True)
+    assert state.message == "2 ran"
+    assert {begun(project, stage) for stage in SHARED} == {1}
+    assert begun(project, "train@one") == 2  # seed 1 is the commit's own
+    assert "complains" not in capsys.readouterr().out
+    project.run("dvc", "exp", "apply", state.result()[0]["experiment"])
+    assert (project.folder / "one.model").read_text() == "train@one 0.001 2"
+    assert (project.folder / "two.model").read_text() == "train@two 0.001 1"
+
+
+@pytest.mark.usefixtures("harness")
+def test_stages_before_the_networks_run_once_for_each_of_their_parameters(project: Project) -> None:
+    changes = {"normalize.max_images": [600, None], "train.seed": [1, 2]}
+    assert sweep(changes, architectures=["one"], jobs=4, return_state=True).message == "4 ran"
+    assert begun(project, "download") == 1
+    assert begun(project, "normalize") == 2
+    assert begun(project, "train") == 4
+
+
+@pytest.mark.usefixtures("harness")
+def test_a_sample_is_drawn_again_by_a_second_start(project: Project) -> None:
+    changes = {"train.seed": [1, 2, 3], "train.batch_size": [32, 64]}
+    sampled = {"sample": 2, "sample_seed": 7, "architectures": ["one"], "jobs": 2}
+    assert sweep(changes, **sampled, return_state=True).message == "2 ran"
+    assert sweep(changes, **sampled, return_state=True).message == "2 known"
+    assert len(experiments(project)) == 2
+
+
+def test_of_two_sweeps_at_once_the_later_result_stays(project: Project) -> None:
+    (experiment,) = plan({"train.seed": [2]}, architectures=["one"])
+    for _ in range(2):
+        with Processes() as processes:
+            recipe = make_recipe(read_graph(), ["one"])
+            run_experiment(experiment, recipe, processes, lambda _: None)
+    assert experiments(project) == [experiment.name]
+    assert begun(project, "train@one") == 1
+
+
+@pytest.mark.usefixtures("project")
+def test_after_a_stop_no_experiment_starts() -> None:
+    (experiment,) = plan({"train.seed": [2]})
+    processes = Processes()
+    processes.stop()
+    with pytest.raises(StageStoppedError, match=r"sweep-.*: not started"):
+        run_experiment(experiment, make_recipe(read_graph(), []), processes, print)
+
+
+@pytest.mark.usefixtures("harness")
+def test_what_cannot_be_compared_is_not_begun(project: Project) -> None:
+    state = sweep({"train.validation_images": [100, 0]}, return_state=True)
+    assert state.is_failed()
+    assert "train.validation_images: expected more than 0, got 0" in str(state.message)
+    assert begun(project, "download") == 0
+    assert places(project) == []
+
+
+@pytest.mark.usefixtures("project")
+def test_the_stages_before_the_networks_are_found_in_the_graph() -> None:
+    graph = read_graph()
+    assert make_recipe(graph, []).shared == SHARED
+    assert make_recipe(graph, []).targets == []
+    assert make_recipe(graph, ["two"]).targets == ["train@two", "evaluate@two"]
+
+
+def kill_one(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    os.kill(process.pid, number)
+
+
+def kill_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    os.killpg(process.pid, number)
+
+
+@pytest.mark.parametrize(
+    ("send", "number", "code", "left"),
+    [
+        (kill_group, signal.SIGINT, 130, 0),
+        (kill_one, signal.SIGTERM, 143, 0),
+        (kill_one, signal.SIGKILL, -9, 2),
+    ],
+)
+def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
+    harness: str,
+    project: Project,
+    send: Callable[..., None],
+    number: signal.Signals,
+    code: int,
+    left: int,
+) -> None:
+    marks = [steering(project) / f"hang-evaluate@one-{seed}" for seed in (1, 2)]
+    for mark in marks:
+        mark.touch()
+    arguments = ["--set", "train.seed=1,2", "--architecture", "one", "--jobs", "2"]
+    process = start(project, *arguments, url=harness)
+    wait_until(
+        lambda: begun(project, "evaluate@one") == 2 or process.poll() is not None, seconds=240
+    )
+    family = psutil.Process(process.pid).children(recursive=True)
+    send(process, number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    wait_until(lambda: not any(map(lives, family)))
+    assert len(places(project)) == left
+    assert experiments(project) == []
+
+    for mark in marks:
+        mark.unlink()
+    changes = {"train.seed": [1, 2]}
+    state = sweep(changes, architectures=["one"], jobs=2, return_state=True)
+    assert state.message == "2 ran"
+    assert begun(project, "train@one") == 2  # as before the signal
+    assert begun(project, "evaluate@one") == 4
+    assert places(project) == []

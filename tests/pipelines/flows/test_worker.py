@@ -1,0 +1,169 @@
+"""From the schedule to the result, with a real server, a real worker, and what may befall them."""
+
+import datetime
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+import pytest
+import serving
+import toy
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.objects import FlowRun
+from prefect.events.schemas.automations import AutomationCore, EventTrigger
+from prefect.states import Cancelling
+from waiting import wait_until
+
+from pipelines.deploy.heartbeats import CRASH_DETECTION
+from project import Project
+
+pytestmark = pytest.mark.worker
+
+NIGHTLY = "nightly/nightly"
+
+EVERY_MINUTE = {"slug": "every-night", "cron": "* * * * *", "timezone": "Etc/UTC"}
+
+
+@dataclass
+class Machine:
+    """A clone of the made-up project that has the flows, and the server that it works for."""
+
+    project: Project
+    url: str
+    client: SyncPrefectClient
+
+    def runs(self) -> list[FlowRun]:
+        """The runs of the schedule that have ended, the oldest first."""
+        deployment = self.client.read_deployment_by_name(NIGHTLY).id
+        ours = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
+        found = self.client.read_flow_runs(flow_run_filter=ours)
+        ended = [run for run in found if run.auto_scheduled and run.end_time]
+        return sorted(ended, key=lambda run: run.start_time or datetime.datetime.max)
+
+    def start_hanging(self, stage: str) -> UUID:
+        """Start a run, and wait until a stage of it hangs."""
+        toy.mark(self.project, f"hang-{stage}")
+        began = toy.log(self.project).count(f"begin {stage}")
+        run = serving.submit(self.client, NIGHTLY, force=True)
+        wait_until(lambda: toy.log(self.project).count(f"begin {stage}") > began, 120)
+        (self.project.folder / f"hang-{stage}").unlink()
+        return run
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Its flow `nightly` is deployed with a schedule of one minute."""
+    home = tmp_path_factory.mktemp("machine")
+    project = toy.create(home / "toy", home)
+    project.environment["TOY"] = str(project.folder)
+    parameters = {"require_gpu": False, "jobs": 2}
+    serving.add_flows(project, {"nightly": {"schedules": [EVERY_MINUTE], "parameters": parameters}})
+    project.commit("The flows")
+    with serving.server(home / "server") as url, serving.client_of(url) as client:
+        said = serving.deploy(project, url)
+        assert "nightly/nightly: * * * * * (Etc/UTC)" in said
+        yield Machine(project, url, client)
+
+
+@pytest.fixture
+def worker(machine: Machine) -> Iterator[subprocess.Popen[bytes]]:
+    with serving.worker(machine.project, machine.url) as process:
+        yield process
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_schedule_of_one_minute_runs_and_a_run_with_nothing_to_do_takes_seconds(
+    machine: Machine,
+) -> None:
+    serving.wait_for_server(lambda: len(machine.runs()) >= 2, 300)
+    machine.client.pause_deployment(machine.client.read_deployment_by_name(NIGHTLY).id)
+    first, second = machine.runs()[:2]
+    for run in (first, second):
+        assert run.state is not None
+        assert run.state.is_completed(), run.state.message
+        assert set(run.tags) == {"convdepth", "auto-scheduled"}
+    assert first.state is not None
+    assert second.state is not None
+    assert first.state.message == "7 ran"
+    assert second.state.message == "7 restored"
+    # It takes 10 on a quiet machine.
+    assert second.total_run_time < datetime.timedelta(seconds=45)
+    assert sorted(toy.log(machine.project)) == sorted(
+        f"{event} {name}" for name in toy.STAGES for event in ("begin", "end")
+    )
+    assert list(machine.project.folder.glob("*.model")) == []  # the clone stays as it is
+
+
+def test_a_cancel_on_the_server_stops_the_stage_within_seconds(
+    machine: Machine, worker: subprocess.Popen[bytes]
+) -> None:
+    run = machine.start_hanging("train@one")
+    family = serving.family(worker)
+    assert any("work.sh" in " ".join(member.cmdline()) for member in family)
+    machine.client.set_flow_run_state(run, Cancelling())
+    wait_until(lambda: serving.none_lives(family), 20)
+    serving.wait_for_state(machine.client, run, "Cancelled", seconds=30)
+    assert worker.poll() is None
+    assert "end train@one" not in toy.log(machine.project)[-2:]
+    assert places(machine.project) == []
+
+
+def test_a_killed_worker_leaves_no_orphan_and_a_crashed_run(
+    machine: Machine, worker: subprocess.Popen[bytes]
+) -> None:
+    run = machine.start_hanging("train@one")
+    family = serving.family(worker)
+    worker.kill()
+    wait_until(lambda: serving.none_lives(family), 20)
+    ended = serving.wait_for_state(machine.client, run, "Crashed", seconds=30)
+    assert ended.state is not None
+    assert ended.state.message == "Execution was aborted by a termination signal."
+
+
+def test_the_run_of_a_machine_that_is_gone_is_closed_and_the_next_one_runs(
+    machine: Machine, worker: subprocess.Popen[bytes]
+) -> None:
+    close_after(machine, seconds=20)  # else it takes two minutes
+    run = machine.start_hanging("download")
+    for member in [psutil.Process(worker.pid), *serving.family(worker)]:
+        member.kill()
+    ended = serving.wait_for_state(machine.client, run, "Crashed", seconds=90)
+    assert ended.state is not None
+    assert "No heartbeat" in str(ended.state.message)
+    close_after(machine, seconds=120)
+    with serving.worker(machine.project, machine.url):
+        again = serving.submit(machine.client, NIGHTLY)
+        ended = serving.wait_for_state(machine.client, again, "Completed", "Failed", "Crashed")
+        assert ended.state is not None
+        assert ended.state.message == "7 restored"
+    assert places(machine.project) == []
+
+
+def close_after(machine: Machine, seconds: int) -> None:
+    """Change how long a run may be silent, as on the web page."""
+    (detection,) = machine.client.read_automations_by_name(CRASH_DETECTION)
+    changed = AutomationCore(**detection.model_dump(exclude={"id", "owner_resource"}))
+    assert isinstance(changed.trigger, EventTrigger)
+    changed.trigger.within = datetime.timedelta(seconds=seconds)
+    machine.client.update_automation(detection.id, changed)
+
+
+def test_sigterm_stops_a_worker_even_if_it_was_started_in_the_background(
+    machine: Machine, worker: subprocess.Popen[bytes]
+) -> None:
+    log = machine.project.folder.parent / "worker.log"
+    started = log.read_text().count("started!")
+    wait_until(lambda: log.read_text().count("started!") > started)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(30)
+
+
+def places(project: Project) -> list[Path]:
+    """What is left of the clones that runs worked in."""
+    folder = project.folder / ".dvc" / "tmp" / "places"
+    return [each for each in folder.iterdir() if each.is_dir()] if folder.exists() else []

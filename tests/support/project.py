@@ -1,0 +1,121 @@
+"""A copy of the project to run its pipeline in, with small parameters."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import drawn
+from ruamel.yaml import YAML
+
+from conftest import PROJECT
+
+HEED_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+"""Comes before the code of a child process that is to be interrupted: a shell may have started
+the tests in the background, and then SIGINT is ignored by them and by their children."""
+
+SMALL = {"normalize.max_images": 600, "train.epochs": 1}
+
+
+class Project:
+    """A folder with the project in it, a git repository of its own, and nothing run yet."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = folder
+        self.environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(home),
+            "DVC_SITE_CACHE_DIR": str(folder.parent / "dvc"),
+            "DVC_NO_ANALYTICS": "1",  # also before the project has its own settings
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@example.org",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@example.org",
+            "COLUMNS": "200",
+        }
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run a command in the folder; give its whole output, and fail unless it exits so."""
+        finished = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == code, finished.stdout
+        return finished.stdout
+
+    def repro(self) -> list[str]:
+        """Run the pipeline; give the names of the stages that were run."""
+        return stages_run(self.run("dvc", "repro"))
+
+    def commit(self, message: str) -> None:
+        """Commit everything that git does not ignore."""
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def edit_params(self, changes: Mapping[str, Any], file: str = "params.yaml") -> None:
+        """Set values in a file of parameters by dotted key; comments and order stay."""
+        yaml = YAML()
+        path = self.folder / file
+        entries = yaml.load(path)
+        for key, value in changes.items():
+            *sections, last = key.split(".")
+            entry = entries
+            for section in sections:
+                entry = entry[section]
+            entry[last] = value
+        yaml.dump(entries, path)
+
+    def copy(self, folder: Path) -> "Project":
+        """Copy all of it, the results and DVC's cache included."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder, Path(self.environment["HOME"]))
+
+
+def stages_run(output: str) -> list[str]:
+    """Read from DVC's output which stages it ran."""
+    return re.findall(r"^Running stage '([^']+)'", output, re.MULTILINE)
+
+
+def create(folder: Path, home: Path, params: Mapping[str, Any]) -> Project:
+    """Copy the project's own files, without any result."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (
+            Path(name).name != "dvc.lock"
+            and not name.startswith("metrics/")
+            and (PROJECT / name).exists()
+        ):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, folder / name)
+    project = Project(folder, home)
+    project.edit_params(params)
+    project.run("git", "init", "--quiet")
+    project.commit("The project")
+    return project
+
+
+def put_drawn_digits(project: Project) -> None:
+    """Put drawn digits in MNIST's place.
+
+    The stage `download` refuses whatever is not MNIST, so its output is committed by hand.
+    """
+    drawn.write(project.folder / "data" / "raw")
+    project.run("dvc", "repro", "check")
+    project.run("dvc", "commit", "--force", "download")
+    project.commit("Drawn digits")
