@@ -12,23 +12,22 @@ from convdepth.config.architecture import Architecture
 from convdepth.config.params import read_params
 from convdepth.evaluation.metrics import Score
 from convdepth.evaluation.notebook_record import Record
-from convdepth.evaluation.significance import NO_EVIDENCE
-from convdepth.report import text
-from convdepth.report import text_reading as study
-from convdepth.report import text_tuning as tuning
-from convdepth.report.load import (
+from convdepth.evaluation.results import (
     AllContrasts,
     Collapse,
     Contrasts,
     Gains,
-    Network,
     NetworkReading,
     Reading,
     Replicates,
-    Results,
     TunedNetwork,
     Validation,
 )
+from convdepth.evaluation.significance import NO_EVIDENCE
+from convdepth.report import text
+from convdepth.report import text_reading as study
+from convdepth.report import text_tuning as tuning
+from convdepth.report.load import Network, Results
 
 IMAGES = 10_000
 RECIPE = read_params(PROJECT / "params.yaml").train

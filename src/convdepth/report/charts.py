@@ -13,6 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from convdepth.evaluation.notebook_record import Record
+from convdepth.evaluation.results import Curves, Point, Replicates, Spread
 from convdepth.report.axes import (
     accuracy_axis,
     epochs_axis,
@@ -21,7 +22,7 @@ from convdepth.report.axes import (
     log10,
     logarithmic_axis,
 )
-from convdepth.report.load import CURVES, Curves, Network, Point, Replicates, Results, Spread
+from convdepth.report.load import CURVES, Network, Results
 from convdepth.report.text import learners, mean_curve, percent, short
 from convdepth.report.text_reading import HEAD, own_median
 

@@ -1,15 +1,14 @@
 """All that the report shows, read and checked: what is missing or damaged is named."""
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import ValidationError
 
 from convdepth.config.architecture import Architecture
 from convdepth.config.params import Params, find_architecture, read_params
@@ -17,9 +16,24 @@ from convdepth.config.recipe import Train
 from convdepth.core.errors import DataError
 from convdepth.core.hashes import md5_of
 from convdepth.data.arrays import Images, Labels, read_split
-from convdepth.evaluation.metrics import Score, Status, confusion_matrix, score
-from convdepth.evaluation.notebook_record import Loss, Record, Share, read_notebook
-from convdepth.evaluation.results import read_history, read_predictions
+from convdepth.evaluation.metrics import Score, confusion_matrix, score
+from convdepth.evaluation.notebook_record import Record, read_notebook
+from convdepth.evaluation.results import (
+    AllContrasts,
+    Collapse,
+    Contrasts,
+    NetworkReading,
+    Pair,
+    Reading,
+    Replicates,
+    Result,
+    SeedRun,
+    TunedNetwork,
+    TunedNetworks,
+    Validation,
+    read_history,
+    read_predictions,
+)
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 STUDIES = "dvc repro studies/dvc.yaml"
@@ -28,297 +42,6 @@ TUNED = "summary.json"
 
 PICTURES = {"figures": ("confusion",), "pictures": ("kernels", "grad_cam")}
 """Which pictures of others the report shows, by the folder that they are in."""
-
-
-def _names(params: Params) -> Sequence[str]:
-    return list(params.architectures)
-
-
-def _pairs(params: Params) -> Sequence[str]:
-    return [" / ".join(both) for both in itertools.combinations(params.architectures, 2)]
-
-
-def _blocks(params: Params) -> Sequence[str]:
-    return max((list(each.blocks) for each in params.architectures.values()), key=len)
-
-
-def _sort(keys: Iterable[str], order: Sequence[str]) -> list[str]:
-    """Sort keys by their place in ``order``; other keys follow as they come."""
-    places = {key: place for place, key in enumerate(order)}
-    return sorted(keys, key=lambda key: places.get(key, len(places)))
-
-
-def _in_order(list_keys: Callable[[Params], Sequence[str]]) -> AfterValidator:
-    """Put a mapping or a list of names in the order of the parameters.
-
-    Result files have sorted keys, so ``block10`` comes before ``block2`` in them.
-
-    Args:
-        list_keys: Lists the keys in order. The parameters come as context of the validation;
-            without it, nothing changes.
-    """
-
-    def order(found: Any, info: ValidationInfo) -> Any:
-        if info.context is None:
-            return found
-        keys = _sort(found, list_keys(info.context))
-        return {key: found[key] for key in keys} if isinstance(found, dict) else keys
-
-    return AfterValidator(order)
-
-
-_Value = TypeVar("_Value")
-
-ByNetwork = Annotated[dict[str, _Value], _in_order(_names)]
-"""A mapping from network names, in the order of the parameters."""
-
-ByPair = Annotated[dict[str, _Value], _in_order(_pairs)]
-"""A mapping from pairs such as ``cnn1 / cnn3``, in the order of the parameters."""
-
-ByBlock = Annotated[dict[str, _Value], _in_order(_blocks)]
-"""A mapping from blocks, in the order of the parameters; the head comes last."""
-
-
-class Result(BaseModel):
-    """A part of a result file; what it has beside these entries is not the report's business."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-class Mean(Result):
-    """A mean over seeds with the standard deviation; None for one seed."""
-
-    mean: float
-    standard_deviation: float | None
-
-
-class Spread(Mean):
-    """A mean over seeds with its 95% interval over seeds and images."""
-
-    low: float
-    high: float
-
-
-class Bin(Result):
-    """A range of probabilities: their mean, and the share that is right, both 0 to 1."""
-
-    images: int
-    probability: Share
-    accuracy: Share
-
-
-class Curves(Result):
-    """One value per epoch: losses in nats, accuracies from 0 to 1."""
-
-    loss: list[Loss] = Field(min_length=1)
-    accuracy: list[Share] = Field(min_length=1)
-    val_loss: list[Loss] = Field(min_length=1)
-    val_accuracy: list[Share] = Field(min_length=1)
-
-
-class SeedRun(Result):
-    """One training of several."""
-
-    seed: int
-    accuracy: Share
-    loss: Loss
-    status: Status
-    curves: Curves
-
-
-class Replicates(Result):
-    """``replicates/<name>.json``, see `replicates.summarize`."""
-
-    runs: list[SeedRun] = Field(min_length=1)
-    collapsed: int
-    near_chance: int
-    accuracy: Spread
-    loss: Mean
-
-    @property
-    def count(self) -> int:
-        """How many trainings there are."""
-        return len(self.runs)
-
-    @property
-    def has_learned(self) -> bool:
-        """Whether each training has learned something."""
-        return not self.collapsed and not self.near_chance
-
-
-class FirstSeed(Result):
-    """What one training of each would have said of a pair."""
-
-    only_first: int
-    only_second: int
-    p: Share
-    corrected_p: Share
-
-
-class Difference(Result):
-    """The accuracy of the second of two less that of the first, -1 to 1; no p of a single seed."""
-
-    difference: float
-    low: float
-    high: float
-    standard_deviation: float | None
-    p: Share | None
-    corrected_p: Share | None
-    verdict: str
-
-
-class Pair(Difference):
-    """How two networks differ."""
-
-    first_seed: FirstSeed
-
-
-class Contrasts(Result):
-    """Each network against each other one."""
-
-    seeds: int
-    pairs: ByPair[Pair]
-
-
-class Gains(Result):
-    """What tuning changed: each tuned network less what it was before."""
-
-    networks: ByNetwork[Difference]
-
-
-class AllContrasts(Contrasts):
-    """What the stage `contrast` wrote: by the recipe, tuned, and what tuning changed."""
-
-    tuned: Contrasts
-    gains: Gains
-
-
-class Cost(Result):
-    """What a tuned network costs: FLOP of one image's forward pass, and images trained on."""
-
-    parameters: int
-    flop: int
-    images: int
-
-
-class TunedNetwork(Replicates):
-    """One network with what a tuning settled, trained with several seeds."""
-
-    settings: dict[str, float | bool | str | None]
-    precision: str
-    cost: Cost
-
-
-class TunedNetworks(Result):
-    """``tuned/summary.json``, see `tuned.main`."""
-
-    networks: ByNetwork[TunedNetwork]
-
-
-class Trial(Result):
-    """One training with scaled dropouts: losses in nats, signal and agreement from 0 to 1."""
-
-    seed: int
-    prior_loss: Loss
-    loss: list[Loss] = Field(min_length=1)
-    epochs_to_learn: int | None
-    signal: ByBlock[Share]
-    gradient_norm: ByBlock[float]
-    agreement: ByBlock[Share]
-
-
-class Point(Result):
-    """All trainings of one network at one scale of its dropouts."""
-
-    scale: float
-    keep_share: Share
-    learned: int
-    runs: list[Trial] = Field(min_length=1)
-    signal: ByBlock[Share]
-
-
-class Collapse(Result):
-    """What the stage `collapse` wrote of one network."""
-
-    points: list[Point] = Field(min_length=1)
-    learned: Share
-    epochs: int
-
-    def at(self, scale: float) -> Point:
-        """Give the point whose scale is nearest to this one."""
-        return min(self.points, key=lambda point: abs(point.scale - scale))
-
-
-class Layer(Result):
-    """One layer with a ReLU: how many of its channels are above zero for any test image."""
-
-    layer: str
-    channels: int = Field(ge=1)
-    active: int = Field(ge=0)
-
-    @property
-    def share(self) -> float:
-        """The share of the active channels, 0 to 1."""
-        return self.active / self.channels
-
-
-class NetworkReading(Result):
-    """How sure one network is, how often it is right, and what in it answers to images."""
-
-    calibration_error: Share
-    reliability: list[Bin] = Field(min_length=1)
-    layers: list[Layer] = Field(min_length=1)
-
-
-class Hard(Result):
-    """An image that networks get wrong; the answers of those that have learned."""
-
-    index: int
-    label: int
-    answers: ByNetwork[int]
-    failing: int
-    loss: Loss
-
-
-class AllFail(Result):
-    """On how many images all networks fail that have learned."""
-
-    images: int
-    networks: Annotated[list[str], _in_order(_names)]
-
-
-class Reading(Result):
-    """What the stage `examine` wrote."""
-
-    networks: ByNetwork[NetworkReading]
-    agreement: ByPair[Share]
-    hardest: list[Hard]
-    all_fail: AllFail
-
-
-class Rule(Result):
-    """One rule for the data, and what was found: a number, or how many rows break it."""
-
-    rule: str
-    table: str
-    observed: float | None = None
-    num_broken: int | None = None
-
-
-class ImageCounts(Result):
-    """How many images were checked, those of both splits together."""
-
-    raw: int
-    normalized: int
-
-
-class Validation(Result):
-    """What the stage `validate` wrote."""
-
-    images: ImageCounts
-    num_rules: int
-    success: bool
-    rules: list[Rule]
 
 
 @dataclass(frozen=True)
@@ -483,7 +206,7 @@ _Kind = TypeVar("_Kind", bound=Result)
 def _read(path: Path, kind: type[_Kind], command: str, parameters: Params) -> _Kind:
     """Read a result file; its mappings come in the order of the parameters."""
     try:
-        return kind.model_validate_json(path.read_bytes(), context=parameters)
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         reason = str(error.strerror)
     except ValidationError as error:

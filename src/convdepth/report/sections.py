@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convdepth.evaluation.results import Hard
 from convdepth.report import charts, tables, text
 from convdepth.report import text_reading as study
 from convdepth.report import text_tuning as tuning
 from convdepth.report.charts import Chart
-from convdepth.report.load import Hard, Results
+from convdepth.report.load import Results
 from convdepth.report.tables import Table
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convdepth.report.load import Difference, Network, Results, Rule, Spread
+from convdepth.evaluation.results import Difference, Rule, Spread
+from convdepth.report.load import Network, Results
 from convdepth.report.text import mean_curve, multiple, percent, points, short, verdicts
 from convdepth.report.text_reading import HEAD, mean_probability, own_median
 from convdepth.report.text_tuning import tuned_networks, tuned_verdicts

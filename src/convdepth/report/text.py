@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from convdepth.core.text import counted
+from convdepth.evaluation.results import Contrasts, Curves, Pair, Spread
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE
-from convdepth.report.load import Contrasts, Curves, Network, Pair, Results, Spread
+from convdepth.report.load import Network, Results
 
 SAME = 0.00005
 """Accuracies that differ by less are the same in percent with two decimals."""

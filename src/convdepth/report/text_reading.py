@@ -6,7 +6,8 @@ As in `report_text`, the sentences follow from the data, and turn with them.
 import itertools
 import statistics
 
-from convdepth.report.load import Collapse, Network, Point, Results, Trial
+from convdepth.evaluation.results import Collapse, Point, Trial
+from convdepth.report.load import Network, Results
 from convdepth.report.text import extremes, listed, multiple, percent, short
 
 HEAD = "head_dense"

@@ -1,7 +1,8 @@
 """What the report says about tuning: sentences that follow from the data, and turn with them."""
 
+from convdepth.evaluation.results import TunedNetwork
 from convdepth.evaluation.significance import NO_EVIDENCE
-from convdepth.report.load import Network, Results, TunedNetwork
+from convdepth.report.load import Network, Results
 from convdepth.report.text import (
     Verdict,
     listed,
