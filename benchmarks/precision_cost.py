@@ -40,12 +40,7 @@ def main() -> None:
         name: compare(seconds[f"mixed_bfloat16, {name}"], seconds[f"float32, {name}"])
         for name in CPUS
     }
-    result = {
-        "machine": describe_machine(),
-        "rounds": rounds,
-        "seconds": seconds,
-        "ratios": ratios,
-    }
+    result = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds, "ratios": ratios}
     record("precision_cost", result, table)
 
 

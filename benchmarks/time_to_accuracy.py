@@ -52,13 +52,7 @@ COLLAPSED = 0.5
 
 FAST_TWIN = f"{FAST}, again"
 
-ARMS = {
-    NOTEBOOK: "float32",
-    OURS: "float32",
-    MIXED: "bfloat16",
-    FAST: "fast",
-    FAST_TWIN: "fast",
-}
+ARMS = {NOTEBOOK: "float32", OURS: "float32", MIXED: "bfloat16", FAST: "fast", FAST_TWIN: "fast"}
 """The arms, each with its recipe."""
 
 IMAGES = 3840

@@ -30,9 +30,7 @@ Force = Annotated[bool, typer.Option("--force", help="Run the stages even if not
 Jobs = Annotated[
     int | None,
     typer.Option(
-        min=1,
-        metavar="N",
-        help="How many at once, never more. Default: as many as fill the cores.",
+        min=1, metavar="N", help="How many at once, never more. Default: as many as fill the cores."
     ),
 ]
 RequireGpu = Annotated[

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 
 import drawn
 import pytest
-from fault_report import (  # noqa: F401  # pytest finds its hooks and fixtures here
-    full,
-    pytest_addoption,
-    pytest_terminal_summary,
-    record_fault,
-)
+from fault_report import full, pytest_addoption, pytest_terminal_summary, record_fault  # noqa: F401  # pytest finds its hooks and fixtures here
 
 from convdepth.data import arrays as images
 

@@ -100,10 +100,7 @@ class StageStoppedError(ConvdepthError):
 
 
 def run_stage(
-    stage: str,
-    processes: Processes,
-    log: Callable[[str], None],
-    options: Options = DEFAULT,
+    stage: str, processes: Processes, log: Callable[[str], None], options: Options = DEFAULT
 ) -> Outcome:
     """Let DVC run one stage in a child process, if anything that it depends on has changed.
 

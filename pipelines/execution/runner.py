@@ -64,10 +64,7 @@ def state_of(work: Callable[[], str]) -> State[Any]:
 
 
 def run_graph(
-    select: Callable[[Graph], Graph],
-    jobs: int | None,
-    options: Options,
-    file: str = PROJECT_FILE,
+    select: Callable[[Graph], Graph], jobs: int | None, options: Options, file: str = PROJECT_FILE
 ) -> str:
     """Run stages of the project in a folder, and show in Prefect what came out.
 

@@ -36,10 +36,7 @@ WEBHOOK = "CONVDEPTH_WEBHOOK"
 
 @flow(name="nightly")
 def nightly(
-    force: bool = False,
-    publish: bool = False,
-    require_gpu: bool = False,
-    jobs: Jobs | None = None,
+    force: bool = False, publish: bool = False, require_gpu: bool = False, jobs: Jobs | None = None
 ) -> State[Any]:
     """Run what has changed in the newest commit, and say whether anything got worse.
 

@@ -29,13 +29,7 @@ from pipelines.checkout.clone import place
 from pipelines.checkout.git import changed_files, git
 from pipelines.dvc.graph import Graph, Stage, read_graph
 from pipelines.dvc.lockfile import locked_stages
-from pipelines.dvc.stage import (
-    ADVICE,
-    STAGE_LOG,
-    Options,
-    StageStoppedError,
-    run_dvc,
-)
+from pipelines.dvc.stage import ADVICE, STAGE_LOG, Options, StageStoppedError, run_dvc
 from pipelines.execution.concurrency import Jobs, Width, choose_width
 from pipelines.execution.process_tree import Processes
 from pipelines.execution.rounds import Queue

@@ -57,8 +57,7 @@ Predictions = Annotated[Path, typer.Option(help="Folder of the predictions.", me
 Notebook = Annotated[Path, typer.Option(help="What the notebook recorded (.json).", metavar="FILE")]
 
 Style = Annotated[
-    Literal["table", "markdown", "json"],
-    typer.Option("--format", help="table is for a terminal."),
+    Literal["table", "markdown", "json"], typer.Option("--format", help="table is for a terminal.")
 ]
 
 PARAMS = Path("params.yaml")

@@ -114,10 +114,7 @@ def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def states(project: Project, before: str, after: str | None) -> tuple[State, State]:
     cache = cache_folder(project.folder)
-    return (
-        read_state(before, cache, project.folder),
-        read_state(after, cache, project.folder),
-    )
+    return (read_state(before, cache, project.folder), read_state(after, cache, project.folder))
 
 
 def verdicts(project: Project, before: str, after: str | None = None) -> dict[str, str]:

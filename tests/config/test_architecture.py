@@ -153,10 +153,7 @@ CONV = {"filters": 1, "kernel_size": 3}
             "block2.conv2.kernel_size: expected at most 1, since 1 x 1 pixels reach it, got 3",
         ),
         (
-            {
-                "block1": {"conv1": CONV, "pool_size": 9},
-                "block2": {"conv1": CONV, "pool_size": 1},
-            },
+            {"block1": {"conv1": CONV, "pool_size": 9}, "block2": {"conv1": CONV, "pool_size": 1}},
             "block2.conv1.kernel_size: expected at most 2, since 2 x 2 pixels reach it, got 3",
         ),
     ],

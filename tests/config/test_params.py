@@ -274,14 +274,8 @@ HEAD = "head: {units: 16}"
         (f"{{blocks: {{block1: {BLOCK}}}, {HEAD}}}", "block1"),
         (f"{{block1: {BLOCK}, blocks: {{}}, {HEAD}}}", "blocks"),
         (f"{{block1: {{pool_size: 2}}, {HEAD}}}", "block1.conv1"),
-        (
-            f"{{block1: {{conv2: {CONV}, conv1: {CONV}, pool_size: 2}}, {HEAD}}}",
-            "block1.conv2",
-        ),
-        (
-            f"{{block1: {{conv1: {CONV}, conv3: {CONV}, pool_size: 2}}, {HEAD}}}",
-            "block1.conv3",
-        ),
+        (f"{{block1: {{conv2: {CONV}, conv1: {CONV}, pool_size: 2}}, {HEAD}}}", "block1.conv2"),
+        (f"{{block1: {{conv1: {CONV}, conv3: {CONV}, pool_size: 2}}, {HEAD}}}", "block1.conv3"),
         (
             f"{{block1: {{conv1: {CONV}, convolutions: {{}}, pool_size: 2}}, {HEAD}}}",
             "block1.convolutions",
@@ -290,10 +284,7 @@ HEAD = "head: {units: 16}"
             f"{{block1: {BLOCK}, block2: {BLOCK}, block3: {BLOCK}, block4: {BLOCK}, {HEAD}}}",
             "block4.conv1.kernel_size",
         ),
-        (
-            f"{{block1: {{conv1: {CONV}, pool_size: 27}}, {HEAD}}}",
-            "block1.pool_size",
-        ),
+        (f"{{block1: {{conv1: {CONV}, pool_size: 27}}, {HEAD}}}", "block1.pool_size"),
         (f"{{block1: {BLOCK}, 7: 1, {HEAD}}}", "7"),
         (f"{{block1: {BLOCK}, blok2: 1, {HEAD}}}", "blok2"),
     ],

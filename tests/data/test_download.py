@@ -37,11 +37,7 @@ def params(tmp_path: Path, params_text: str) -> Params:
         yaml = YAML()
         entries = yaml.load(params_text)
         entries["train"]["batch_size"] = 1  # the small MNIST has fewer images than a batch
-        entries["download"] = {
-            "sources": list(places),
-            "timeout_seconds": timeout,
-            "attempts": 1,
-        }
+        entries["download"] = {"sources": list(places), "timeout_seconds": timeout, "attempts": 1}
         path = tmp_path / "params.yaml"
         yaml.dump(entries, path)
         return path

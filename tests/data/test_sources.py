@@ -39,11 +39,7 @@ def serve() -> Iterator[Serve]:
 
 
 def fetch(source: dict[str, str], attempts: int = 1, timeout: float = TIMEOUT) -> Arrays:
-    settings = Download(
-        sources=[Source(**source)],
-        timeout_seconds=timeout,
-        attempts=attempts,
-    )
+    settings = Download(sources=[Source(**source)], timeout_seconds=timeout, attempts=attempts)
     return sources.fetch(settings.sources[0], settings, servers.small_fingerprints())
 
 
@@ -88,10 +84,7 @@ def test_relative_redirect(serve: Serve) -> None:
 
 @pytest.mark.parametrize("terminal", ["0", "1"])
 def test_bar_is_for_terminals_only(
-    serve: Serve,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    terminal: str,
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: str
 ) -> None:
     monkeypatch.setenv("TTY_COMPATIBLE", terminal)  # rich takes it for the answer
     fetch_npz(serve({"mnist.npz": servers.whole(NPZ)}), timeout=5)
@@ -263,8 +256,7 @@ def test_retry_after_without_sense_is_ignored(serve: Serve, after: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "location",
-    ["http://localhost:1/mnist.npz", "ftp://localhost/mnist.npz", "file:///etc/hosts"],
+    "location", ["http://localhost:1/mnist.npz", "ftp://localhost/mnist.npz", "file:///etc/hosts"]
 )
 def test_redirect_away_from_https_is_refused(serve: Serve, location: str) -> None:
     server = serve({"mnist.npz": servers.status(302, Location=location)})

@@ -66,7 +66,7 @@ ROWS = {
         "params::blocks_and_convolutions_are_numbered_in_order_and_fit",
     ],
     "block2 before block1, conv numbers with a gap, no block at all": [
-        "params::blocks_and_convolutions_are_numbered_in_order_and_fit",
+        "params::blocks_and_convolutions_are_numbered_in_order_and_fit"
     ],
     # Interruption
     "SIGKILL of the whole process group at any moment of any stage": [
@@ -121,7 +121,7 @@ ROWS = {
     # Orchestration
     "Prefect server down at the start": ["local::a_server_that_is_down_is_told_within_seconds"],
     "Prefect server killed during a run, back or not": [
-        "faults_server::the_work_is_done_although_the_server_was_killed",
+        "faults_server::the_work_is_done_although_the_server_was_killed"
     ],
     "worker killed in mid-flow": [
         "worker::a_killed_worker_leaves_no_orphan_and_a_crashed_run",

@@ -347,9 +347,7 @@ def test_the_page_has_the_precision_and_the_threads_of_the_parameters(inputs: In
     )
 
 
-def test_a_name_cannot_break_out_of_the_page(
-    inputs: Inputs,
-) -> None:
+def test_a_name_cannot_break_out_of_the_page(inputs: Inputs) -> None:
     summary = inputs.folder / "validation.json"
     content = json.loads(summary.read_text())
     content["rules"][0]["rule"] = "</script><script>alert(1)</script>"
@@ -427,10 +425,7 @@ def forget_pair(content: dict[str, dict[str, object]]) -> None:
     ],
 )
 def test_what_a_new_network_lacks_is_named(
-    file: str,
-    forget: Callable[[dict[str, dict[str, object]]], None],
-    message: str,
-    inputs: Inputs,
+    file: str, forget: Callable[[dict[str, dict[str, object]]], None], message: str, inputs: Inputs
 ) -> None:
     path = inputs.folder / file
     content = json.loads(path.read_text())

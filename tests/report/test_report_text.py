@@ -31,10 +31,7 @@ from convdepth.report.load import Network, Results
 
 IMAGES = 10_000
 RECIPE = read_params(PROJECT / "params.yaml").train
-NOT_TUNED = {
-    "tuned": {"seeds": 0, "pairs": {}},
-    "gains": {"networks": {}},
-}
+NOT_TUNED = {"tuned": {"seeds": 0, "pairs": {}}, "gains": {"networks": {}}}
 
 
 def architecture(blocks: int, kernel_size: int = 3) -> Architecture:
@@ -381,10 +378,7 @@ def test_the_notebook_contradicts_itself_where_it_does(shallow: Network, dead: N
 
 
 def test_the_record_is_inside_the_interval_or_outside(shallow: Network, deep: Network) -> None:
-    networks = [
-        change(shallow, record=record(0.9919, 0.9)),
-        change(deep, record=record(0.99, 0.9)),
-    ]
+    networks = [change(shallow, record=record(0.9919, 0.9)), change(deep, record=record(0.99, 0.9))]
     said = text.say_results(make_results(networks))
     within = "the 95 % interval of the pipeline's run"
     assert f"lies inside {within} for one, and outside it for three." in said
@@ -499,10 +493,7 @@ def test_studies_of_another_state_are_said_to_be(shallow: Network, deep: Network
             "one learned with no seed at any scale, also not at 0. With the dropouts that it has, "
             "0 of 2 trainings learned.",
         ),
-        (
-            {0: 1, 1: 2},
-            "one learned with 1 of 2 seeds at 0 and 2 of 2 seeds at 1.",
-        ),
+        ({0: 1, 1: 2}, "one learned with 1 of 2 seeds at 0 and 2 of 2 seeds at 1."),
     ],
 )
 def test_who_learned_at_which_scale(

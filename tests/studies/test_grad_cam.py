@@ -14,10 +14,7 @@ from convdepth.studies.grad_cam import choose_layer, grad_cam
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ARCHITECTURE = Architecture.model_validate(
-    {
-        "block1": {"conv1": {"filters": 2, "kernel_size": 1}, "pool_size": 14},
-        "head": {"units": 1},
-    }
+    {"block1": {"conv1": {"filters": 2, "kernel_size": 1}, "pool_size": 14}, "head": {"units": 1}}
 )
 """It sees the highest ink of each quarter of the image."""
 

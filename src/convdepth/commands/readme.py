@@ -110,11 +110,7 @@ def pairs_table(pairs: Mapping[str, Any], names: Sequence[str]) -> str:
         One row per pair that was compared; differences in percentage points.
     """
     rows = [
-        [
-            f"`{first}` / `{second}`",
-            _points(found["difference"]),
-            *_judged(found),
-        ]
+        [f"`{first}` / `{second}`", _points(found["difference"]), *_judged(found)]
         for first, second in itertools.combinations(names, 2)
         if (found := pairs.get(f"{first} / {second}"))
     ]

@@ -106,8 +106,7 @@ class Tolerance(Strict):
 
 
 Metric = Annotated[
-    str,
-    _matching(r"[a-z][a-z0-9_.]*", "a metric as `dvc metrics show` names it, such as accuracy"),
+    str, _matching(r"[a-z][a-z0-9_.]*", "a metric as `dvc metrics show` names it, such as accuracy")
 ]
 
 Word = Annotated[

@@ -31,9 +31,7 @@ def _all_different(seeds: list[int]) -> list[int]:
 
 
 Seeds = Annotated[
-    list[Annotated[int, Field(ge=0, lt=2**32)]],
-    Field(min_length=1),
-    AfterValidator(_all_different),
+    list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), AfterValidator(_all_different)
 ]
 
 

@@ -24,16 +24,7 @@ from numpy.typing import NDArray
 
 from convdepth.core.files import atomic_path
 
-COLORS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-    "#8C6D1F",
-)
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
 """One colour per network, in order: those of Okabe and Ito, which the colour-blind can tell apart
 (https://jfly.uni-koeln.de/color/), with a dark ochre for their yellow, which fades on white."""
 

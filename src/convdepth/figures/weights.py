@@ -11,14 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from convdepth.figures.style import (
-    MUTED,
-    Result,
-    add_heading,
-    add_name,
-    grid_shape,
-    style,
-)
+from convdepth.figures.style import MUTED, Result, add_heading, add_name, grid_shape, style
 
 Kernel = NDArray[np.float32]
 

@@ -27,12 +27,7 @@ from convdepth.config.params import read_params
 from convdepth.config.recipe import Train, read_section
 from convdepth.core.errors import ConvdepthError, DataError, ParameterError
 from convdepth.core.files import write_text
-from convdepth.integrity.train_twice import (
-    change_epochs,
-    redirect,
-    start_training,
-    training_error,
-)
+from convdepth.integrity.train_twice import change_epochs, redirect, start_training, training_error
 from convdepth.workspace.repository import (
     find_option,
     planned_command,

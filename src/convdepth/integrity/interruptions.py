@@ -151,10 +151,7 @@ def _all_unfinished(folder: Path) -> Iterator[Unfinished]:
 
 
 def _next_fingerprint(
-    command: Sequence[str],
-    there: Mapping[str, Any],
-    project: Path,
-    digest: Callable[[str], str],
+    command: Sequence[str], there: Mapping[str, Any], project: Path, digest: Callable[[str], str]
 ) -> dict[str, Any]:
     """Compute the fingerprint of what the next run would train, as far as it is cheap.
 

@@ -54,11 +54,7 @@ def logarithmic_axis(values: Iterable[float]) -> dict[str, Any]:
     found = [value for value in values if value > 0] or [1.0]
     low, high = min(found) / 1.15, max(found) * 1.15
     if high / low > 500:
-        return {
-            "type": "log",
-            "exponentformat": "power",
-            "dtick": math.ceil(log10(high / low) / 7),
-        }
+        return {"type": "log", "exponentformat": "power", "dtick": math.ceil(log10(high / low) / 7)}
     steps = [step * 10.0**power for power in range(-9, 10) for step in (1, 2, 5)]
     ticks = [round(tick, 9) for tick in steps if low <= tick <= high]
     if len(ticks) < 3:

@@ -190,9 +190,7 @@ def draw_signal(results: Results) -> list[Chart]:
             marker_symbol=[_learned_symbol(network, point) for point in points],
             hovertext=[_hover_signal(network, point) for point in points],
         )
-    figure.update_yaxes(
-        logarithmic_axis(y for trace in figure.data for y in trace.y),
-    )
+    figure.update_yaxes(logarithmic_axis(y for trace in figure.data for y in trace.y))
     description = (
         f"Line chart of the share of the signal at the head against the scale of all dropouts, of "
         f"{_named(results.networks)}. Filled markers: every seed learned; open ones: not every one."
@@ -328,10 +326,7 @@ def draw_costs(results: Results) -> list[Chart]:
     remarks = ["open: by the recipe, filled: tuned"] if has_tuned else []
     remarks += [f"{_named(rest)} did not learn by the recipe"] if rest else []
     remark = f" ({'; '.join(remarks)})" if remarks else ""
-    kinds = [
-        ("flop", "flop", "FLOP per image"),
-        ("parameters", "num_parameters", "parameters"),
-    ]
+    kinds = [("flop", "flop", "FLOP per image"), ("parameters", "num_parameters", "parameters")]
     charts = []
     for kind, attribute, words in kinds:
         points = [

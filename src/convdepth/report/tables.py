@@ -217,12 +217,7 @@ def tabulate_blocks(results: Results) -> Table:
 def tabulate_active(results: Results) -> Table:
     """Give one row per network and layer: how many channels there are, and how many are active."""
     rows = [
-        [
-            _name(network),
-            _word(each.layer),
-            _number(each.channels),
-            _number(each.active),
-        ]
+        [_name(network), _word(each.layer), _number(each.channels), _number(each.active)]
         for network in results.networks
         for each in network.reading.layers
     ]
@@ -410,9 +405,7 @@ def _result_row(network: Network) -> list[Cell]:
         _number(network.architecture.num_parameters),
         _number(network.architecture.flop),
         Cell(
-            percent(score.accuracy),
-            _span(score.accuracy_low, score.accuracy_high),
-            score.accuracy,
+            percent(score.accuracy), _span(score.accuracy_low, score.accuracy_high), score.accuracy
         ),
         _share(score.top2_accuracy),
         _mean(found.accuracy),

@@ -288,11 +288,7 @@ def build_trainer(
 
 
 def train_epoch(
-    trainer: keras.Model,
-    recipe: Train,
-    epoch: int,
-    data: TrainingData,
-    progress: Progress,
+    trainer: keras.Model, recipe: Train, epoch: int, data: TrainingData, progress: Progress
 ) -> Epoch:
     """Train for one epoch.
 

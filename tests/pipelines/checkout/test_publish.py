@@ -166,9 +166,7 @@ def test_a_branch_that_was_not_there_a_moment_ago_is_not_changed(
     other = put_something_else(place, BRANCH)
     fetch, outdated = publication._fetch_branches, [{}, {}]
     monkeypatch.setattr(
-        publication,
-        "_fetch_branches",
-        lambda folder: outdated.pop() if outdated else fetch(folder),
+        publication, "_fetch_branches", lambda folder: outdated.pop() if outdated else fetch(folder)
     )
     # It is what was run, so that git could move it on to the results without force.
     assert publish(place, DATE, "Results") == f"{BRANCH}-2"

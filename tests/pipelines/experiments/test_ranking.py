@@ -67,13 +67,7 @@ def test_seeds_are_averaged_for_each_combination_of_the_rest() -> None:
             "mean": 0.775,
             "standard deviation": 0.035355,
         },
-        {
-            "network": "cnn3",
-            "train.epochs": 1,
-            "seeds": 1,
-            "mean": 0.5,
-            "standard deviation": None,
-        },
+        {"network": "cnn3", "train.epochs": 1, "seeds": 1, "mean": 0.5, "standard deviation": None},
     ]
 
 

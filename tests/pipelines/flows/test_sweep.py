@@ -30,7 +30,7 @@ from project import HEED_SIGINT, Project
 
 pytestmark = [
     # DVC 3.67 builds its graph with a call that its library pygtrie will drop.
-    pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
 ]
 
 DVC_YAML = """

@@ -32,10 +32,7 @@ def tolerance(
     return Tolerance(better=better, absolute=absolute, relative=relative)
 
 
-TOLERANCES = {
-    "accuracy": tolerance("higher", 0.003),
-    "loss": tolerance("lower", 0.01, 0.2),
-}
+TOLERANCES = {"accuracy": tolerance("higher", 0.003), "loss": tolerance("lower", 0.01, 0.2)}
 
 
 def change(before: Any, after: Any, allowed: Tolerance) -> Change:
