@@ -28,7 +28,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from convdepth.commands.compare import compare, read_state
 from convdepth.commands.compare_output import CHANGES, to_markdown
 from convdepth.core.errors import ConvdepthError
-from convdepth.core.markdown import markdown_table
+from convdepth.core.text import markdown_table
 from pipelines.reporting.regressions import read_metrics as read_values
 
 FIGURE_PIXELS = 1200

@@ -12,7 +12,7 @@ from dvc.repo import Repo
 
 from convdepth.config.params import Tolerance
 from convdepth.core.errors import ConvdepthError, DataError
-from convdepth.core.markdown import markdown_table
+from convdepth.core.text import markdown_table
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """Values by dotted metric, as `dvc metrics diff` has them, by the stem of the metrics file."""

@@ -1,7 +1,7 @@
 """Rates, and how far they may be scaled."""
 
 from conftest import PROJECT
-from convdepth.config.dropout_rates import dropout_rates, may_scale
+from convdepth.config.architecture import dropout_rates, may_scale
 from convdepth.config.params import read_params
 
 ARCHITECTURES = read_params(PROJECT / "params.yaml").architectures

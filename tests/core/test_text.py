@@ -1,6 +1,6 @@
 """Words for numbers of things."""
 
-from convdepth.core.text import counted, name_first, suggest
+from convdepth.core.text import counted, markdown_table, name_first, suggest
 
 
 def test_one_and_more() -> None:
@@ -16,3 +16,12 @@ def test_what_is_many_is_shortened() -> None:
 def test_what_may_have_been_meant() -> None:
     assert suggest("fats", ["fast", "tuned"]) == "; did you mean fast?"
     assert suggest("something", ["fast", "tuned"]) == ""
+
+
+def test_words_stand_left_and_numbers_right() -> None:
+    table = markdown_table(["network", "before", "after"], [["cnn1", "1", "2"]], words=1)
+    assert table.splitlines() == [
+        "| network | before | after |",
+        "|---|--:|--:|",
+        "| cnn1 | 1 | 2 |",
+    ]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from convdepth.commands.compare import Change, State, compare, compare_networks, read_state
-from convdepth.core.markdown import markdown_table
+from convdepth.core.text import markdown_table
 from convdepth.evaluation.significance import LEVEL, Paired, rounded_p
 from convdepth.workspace.repository import cache_folder
 

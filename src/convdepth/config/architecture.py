@@ -1,13 +1,9 @@
-"""An architecture as ``params.yaml`` says it, and what follows from it, without Keras.
+"""The schema of an architecture in ``params.yaml``, and its layers, without Keras.
 
-An architecture is a chain of *blocks* and a *head*. A block is a few convolutions with ReLU, one
-max pooling and, where it is given, one dropout; the head is a dense layer with ReLU, its dropout,
-and the ten-way softmax that MNIST fixes. Keys are Keras's argument names. What the notebook does
-not have, batch normalization and a common scale of all dropouts, is off unless it is given.
-
-Walking an architecture gives one `Layer` for each Keras layer, with its output shape, its number
-of parameters and its cost. The walk is also the check that an image is large enough for each
-kernel and each pooling on its way.
+An architecture is a chain of *blocks* and a *head*. A block has convolutions with ReLU, one max
+pooling and an optional dropout. The head has a dense layer with ReLU, an optional dropout, and a
+softmax over ten classes. Keys are Keras's argument names. Batch normalization and a common scale
+of all dropout rates, which the notebook lacks, are off by default.
 """
 
 import math
@@ -20,13 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from convdepth.config.dataset import IMAGE_SHAPE, NUM_CLASSES
+from convdepth.core.errors import ParameterError
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
-"""A dropout rate: the share of values that is set to zero, from 0 to below 1."""
+"""A dropout rate: the share of values set to zero, from 0 to below 1."""
 
 
 class Strict(BaseModel):
-    """A section of ``params.yaml``: no unknown key, no value of another type, no change."""
+    """A section of a parameter file: no unknown keys, no type conversion, immutable."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -40,17 +37,17 @@ class Convolution(Strict):
 
 
 class Block(Strict):
-    """Convolutions ``conv1 .. convM``, one max pooling, and a dropout where it is given."""
+    """Convolutions ``conv1 .. convM``, one max pooling, and an optional dropout."""
 
     convolutions: dict[str, Convolution]
     pool_size: int = Field(ge=1)
     dropout: Rate | None = None
     batch_normalization: bool = False
-    """Whether each convolution is followed by one, before its ReLU (Ioffe and Szegedy 2015)."""
+    """Between each convolution and its ReLU (Ioffe and Szegedy 2015)."""
 
     @property
     def pools(self) -> bool:
-        """Whether there is anything to pool: one of 1 x 1 is costly, and changes nothing."""
+        """Whether the pooling is larger than 1 x 1, which costs time and changes nothing."""
         return self.pool_size > 1
 
     @model_validator(mode="before")
@@ -72,7 +69,7 @@ class Architecture(Strict):
     blocks: dict[str, Block]
     head: Head
     dropout_scale: float = Field(default=1.0, ge=0)
-    """What each dropout rate of the network is multiplied with: 0 turns all of them off."""
+    """Factor of each dropout rate of the network; 0 turns dropout off."""
 
     @model_validator(mode="before")
     @classmethod
@@ -93,17 +90,17 @@ class Architecture(Strict):
 
     @property
     def num_parameters(self) -> int:
-        """The number of trainable parameters: the means of batch normalization are none."""
+        """The number of trainable parameters; moving statistics do not count."""
         return sum(layer.num_parameters for layer in walk(self))
 
     @property
     def flop(self) -> int:
-        """Floating point operations of the forward pass for one image, see `Layer`."""
+        """Floating point operations of one image's forward pass, see `Layer`."""
         return sum(layer.flop for layer in walk(self))
 
 
 GATHERED = {"blocks": "block", "convolutions": "conv"}
-"""Names that stand in the models alone; in ``params.yaml`` are numbered keys with this prefix."""
+"""Maps a model field to the prefix of its numbered YAML keys."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +112,8 @@ class Layer:
         kind: The Keras class, for example ``Conv2D``.
         output_shape: Shape of its output for one image.
         num_parameters: Trainable parameters, biases included.
-        flop: Floating point operations of the forward pass for one image, a multiplication and an
-            addition counted as two; biases, normalizations, activations and comparisons are left
-            out.
+        flop: Floating point operations of one image's forward pass; a multiplication and an
+            addition count as two; biases, normalizations and activations do not count.
     """
 
     name: str
@@ -128,17 +124,10 @@ class Layer:
 
 
 def walk(architecture: Architecture) -> list[Layer]:
-    """List the layers of a network in order, from the first convolution to the softmax.
-
-    Args:
-        architecture: What ``params.yaml`` says.
-
-    Returns:
-        One entry for each Keras layer, the input left out.
+    """List one `Layer` per Keras layer, from the first convolution to the softmax.
 
     Raises:
-        ValueError: A kernel or a pooling is larger than what is left of the image; the message
-            names its key, its size, and the size that reaches it.
+        ValueError: A kernel or a pooling is larger than its input; the message names key and size.
     """
     return list(_walk(architecture))
 
@@ -206,7 +195,7 @@ def _require_fits(key: str, size: int, left: int) -> None:
 
 
 def _gather(entry: Any, field: str) -> Any:
-    """Move ``<prefix>1 .. <prefix>N`` of a mapping into one mapping under ``field``."""
+    """Move the keys ``<prefix>1 .. <prefix>N`` into one mapping under ``field``."""
     if not isinstance(entry, dict):
         return entry  # pydantic says what it expects instead
     prefix = GATHERED[field]
@@ -224,5 +213,35 @@ def _gather(entry: Any, field: str) -> Any:
 
 
 def _error_below(key: str, message: str) -> PydanticCustomError:
-    """Give an error about a key below the one that pydantic knows the validator to be at."""
+    """Return an error about a key below the validated one."""
     return PydanticCustomError("key_below", "{key}: {message}", {"key": key, "message": message})
+
+
+def dropout_rates(architecture: Architecture) -> list[float]:
+    """List the unscaled dropout rates from the first block to the head, each 0 to below 1."""
+    rates = [block.dropout for block in architecture.blocks.values()]
+    return [rate for rate in (*rates, architecture.head.dropout) if rate is not None]
+
+
+def may_scale(architecture: Architecture, scale: float) -> bool:
+    """Return whether all dropout rates stay below 1 when multiplied by ``scale`` (at least 0)."""
+    return scale * max(dropout_rates(architecture), default=0.0) < 1
+
+
+def require_scale(key: str, name: str, architecture: Architecture, scale: float) -> None:
+    """Require `may_scale`.
+
+    Args:
+        key: File and dotted key of the scale, for the error.
+        name: The network, for the error.
+        architecture: The network.
+        scale: The factor, at least 0.
+
+    Raises:
+        ParameterError: A rate would be 1 or more.
+    """
+    if not may_scale(architecture, scale):
+        raise ParameterError(
+            f"{key}: expected less than {1 / max(dropout_rates(architecture)):.4g}, since all "
+            f"dropouts of {name} must stay below 1, got {scale}"
+        )

@@ -11,12 +11,7 @@ from convdepth.core.files import write_text
 
 
 def main(params: Path, studies: Path, checked: Path) -> None:
-    """Read both files of parameters; write a file that is the same for all valid parameters.
-
-    Args:
-        params: ``params.yaml``.
-        studies: ``studies/params.yaml``.
-        checked: The file to write.
+    """Check both parameter files; write ``checked``, which is the same for all valid values.
 
     Raises:
         ParameterError: A parameter is wrong.

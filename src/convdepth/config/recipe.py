@@ -1,14 +1,14 @@
-"""What a training reads of ``params.yaml``: how to train, and which network.
+"""The sections of ``params.yaml`` that a training reads: the recipe and one network.
 
-`params` reads and explains the whole file; the commands call it first. A training reads its two
-sections alone, so that no other section, and no wording of an error, is part of its code.
+Commands first check the whole file with `params.read_params`, which explains each mistake. A
+training reads its two sections only, so no other section is part of its code digest.
 """
 
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -22,22 +22,22 @@ Schedule = Literal["constant", "cosine", "one_cycle"]
 Optimizer = Literal["adam", "sgd", "adamw", "muon", "schedule_free_adamw"]
 
 Section = TypeVar("Section", bound=Strict)
-"""A part of a YAML file of parameters."""
+"""A section of a parameter file."""
 
 
 class Augmentation(Strict):
-    """How far a training image is moved at random, each time that it is shown; 0 is not at all."""
+    """Limits of the random changes of each training image; 0 is off."""
 
     shift: float = Field(default=0.0, ge=0, le=1)
-    """In both directions, as a share of the image's side."""
+    """Horizontal and vertical, as a share of the image's side."""
     rotation: float = Field(default=0.0, ge=0, le=0.5)
-    """To both sides, as a share of a whole turn."""
+    """Clockwise and counter-clockwise, as a share of a full turn."""
     zoom: float = Field(default=0.0, ge=0, lt=1)
-    """Smaller and larger, as a share of the image's side."""
+    """In and out, as a share of the image's side."""
 
 
 class Recipe(Strict):
-    """How a network is trained, whatever the machine and the question."""
+    """Hyperparameters of a training."""
 
     epochs: int = Field(ge=1, le=10_000)
     batch_size: int = Field(ge=1, le=SPLIT_SIZES["train"])
@@ -45,27 +45,23 @@ class Recipe(Strict):
     learning_rate: Positive
     schedule: Schedule
     warmup: float = Field(ge=0, lt=1)
-    """The share of all steps in which a ``one_cycle`` rises."""
+    """The share of steps in which ``one_cycle`` raises the learning rate."""
     precision: Precision
     weight_decay: float = Field(default=0.0, ge=0)
-    """The share of each weight, times the learning rate, that a step takes off; not of biases."""
+    """Decoupled: each step subtracts this times the learning rate times the weight; no biases."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """The share of the loss that is the same for all ten digits."""
+    """The share of the target that is spread evenly over all ten digits."""
     augmentation: Augmentation = Augmentation()
     dropout_scale: float = Field(default=1.0, ge=0, le=1)
-    """What each dropout rate of all networks is multiplied with; see `effective_architecture`."""
+    """Factor of each dropout rate of all networks; see `effective_architecture`."""
 
     def batches(self, images: int) -> int:
-        """Return the number of batches of one epoch; the last one may be smaller.
-
-        Args:
-            images: How many it trains on.
-        """
+        """Return the number of batches per epoch for some number of images."""
         return math.ceil(images / self.batch_size)
 
 
 class Train(Recipe):
-    """A recipe, and what differs between two trainings by it."""
+    """A recipe with seed, threads and held-out images."""
 
     seed: int = Field(ge=0, lt=2**32)
     threads: int = Field(ge=1, le=1024)
@@ -73,14 +69,7 @@ class Train(Recipe):
 
 
 def read_training(name: str, path: Path) -> tuple[Architecture, Train]:
-    """Read one architecture and the recipe.
-
-    Args:
-        name: A key of ``architectures``.
-        path: ``params.yaml``.
-
-    Returns:
-        The architecture with the recipe's dropout scale, and the recipe.
+    """Read one architecture, scaled by the recipe's ``dropout_scale``, and the recipe.
 
     Raises:
         ParameterError: As `read_section`.
@@ -91,12 +80,7 @@ def read_training(name: str, path: Path) -> tuple[Architecture, Train]:
 
 
 def effective_architecture(architecture: Architecture, recipe: Recipe) -> Architecture:
-    """Multiply the dropout scale of an architecture with that of a recipe.
-
-    Args:
-        architecture: As ``params.yaml`` has it.
-        recipe: Gives its ``dropout_scale``.
-    """
+    """Return the architecture with its dropout scale times the recipe's."""
     scale = architecture.dropout_scale * recipe.dropout_scale
     return architecture.model_copy(update={"dropout_scale": scale})
 
@@ -107,11 +91,10 @@ def read_section(path: Path, keys: tuple[str, ...], kind: type[Section]) -> Sect
     Args:
         path: The file.
         keys: The keys that lead to the section.
-        kind: What the section must be.
+        kind: Its schema.
 
     Raises:
-        ParameterError: The file or the section is missing or wrong. `params.read_file` explains
-            each mistake; the commands call it first.
+        ParameterError: The file or the section is missing or wrong.
     """
     key = ".".join(keys)
     try:
@@ -119,5 +102,5 @@ def read_section(path: Path, keys: tuple[str, ...], kind: type[Section]) -> Sect
         for each in keys:
             entry = entry[each]
         return kind.model_validate(entry)
-    except (OSError, YAMLError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, YAMLError, KeyError, TypeError, ValueError) as error:
         raise ParameterError(f"{path}: {key}: {error}. Run `dvc repro check`.") from error

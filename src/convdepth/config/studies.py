@@ -1,16 +1,16 @@
-"""The one reader of ``studies/params.yaml``: what the studies vary, beside ``params.yaml``."""
+"""The schema of ``studies/params.yaml``."""
 
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from convdepth.config.architecture import Strict
+from convdepth.config.architecture import Strict, require_scale
 from convdepth.config.collapse import Collapse
-from convdepth.config.dropout_rates import require_scale
-from convdepth.config.params import Params, read_file
+from convdepth.config.params import Params
 from convdepth.config.recipe import Optimizer, Precision, Schedule
 from convdepth.config.tuned_settings import Seeds, Settings, Tuned
+from convdepth.config.yaml_file import read_file
 from convdepth.core.errors import ParameterError
 
 Count = Annotated[int, Field(ge=1)]
@@ -18,19 +18,19 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Replicates(Strict):
-    """Further trainings of each network by the recipe."""
+    """More trainings of each network by the recipe."""
 
     seeds: Seeds
-    """Beside ``train.seed``, whose training is the pipeline's own."""
+    """In addition to ``train.seed``, which the pipeline trains."""
 
 
 class Range(Strict):
-    """Numbers from ``low`` to ``high``, both included."""
+    """Numbers from ``low`` to ``high``, inclusive."""
 
     low: float = Field(ge=0)
     high: float
     log: bool = False
-    """Whether a factor counts, and not a difference; ``low`` is then above 0."""
+    """Logarithmic scale; ``low`` must be above 0."""
 
     @model_validator(mode="after")
     def _require_order(self) -> Self:
@@ -45,7 +45,7 @@ class Range(Strict):
 
 
 class Space(Strict):
-    """What the tuning of a network chooses from: ranges, and lists of which one is taken."""
+    """The search space: ranges and lists of choices."""
 
     learning_rate: Range
     schedule: list[Schedule] = Field(min_length=1)
@@ -55,25 +55,23 @@ class Space(Strict):
     rotation: Range
     zoom: Range
     dropout_scale: Range
-    """Of all dropouts of a network; never so high that one of them reaches 1."""
     batch_normalization: list[bool] = Field(min_length=1)
-    """In all blocks of a network, or in none."""
     optimizer: list[Optimizer] = Field(default=["adam"], min_length=1)
 
 
 class Tuning(Strict):
-    """The search for better settings, with the same budget for each network."""
+    """The hyperparameter search, with the same budget for each network."""
 
     trials: Count
     startup_trials: Count
-    """How many of them there are before what was found decides: those given, then random ones."""
+    """Trials before the sampler uses results: those of `first`, then random ones."""
     epochs: Count
-    """Of one trial; one that is worse than most were at the same time ends before."""
+    """Of one trial; a trial below the median at the same epoch is pruned."""
     validation_share: Share
-    """Of the training images, which is held out, and alone decides."""
+    """Share of the training images that is held out and decides."""
     precision: Precision
     first: list[Settings]
-    """What is tried after the notebook's own settings, before anything is drawn."""
+    """Tried after the notebook's settings, before anything is sampled."""
     space: Space
 
     @model_validator(mode="after")
@@ -81,8 +79,8 @@ class Tuning(Strict):
         least = 1 + len(self.first)
         if self.trials < least:
             raise ValueError(
-                f"expected at least {least} trials, for the notebook's settings and those of "
-                f"first, got {self.trials}"
+                f"expected at least {least} trials, for the notebook's settings and `first`, got "
+                f"{self.trials}"
             )
         return self
 
@@ -93,7 +91,7 @@ class Tuning(Strict):
                 value = getattr(settings, key)
                 if value not in choices:
                     raise ValueError(
-                        f"expected in first[{number}] a {key} that space allows, got {value}"
+                        f"first[{number}].{key}: expected a value in space.{key}, got {value}"
                     )
         return self
 
@@ -110,48 +108,41 @@ class StudyParams(Strict):
 def read_study_params(path: Path) -> StudyParams:
     """Read and check the parameters of the studies.
 
-    Args:
-        path: The file.
-
-    Returns:
-        The parameters, immutable.
-
     Raises:
-        ParameterError: As `params.read_file`.
+        ParameterError: As `yaml_file.read_file`.
     """
     return read_file(path, StudyParams)
 
 
 def require_consistent(path: Path, studies: StudyParams, params: Params) -> None:
-    """Check that the studies suit the pipeline's parameters.
+    """Check the studies' parameters against the pipeline's.
 
     Args:
-        path: The file of the studies, for the error.
+        path: The studies' file, for the error.
         studies: Its content.
-        params: Those of the pipeline.
+        params: The pipeline's parameters.
 
     Raises:
-        ParameterError: A tuned network does not exist or has a dropout rate of 1 or more, or recipe
-            and tuned networks would be trained with different seeds.
+        ParameterError: A tuned network does not exist, a dropout rate reaches 1, or the seeds of
+            recipe and tuned networks differ.
     """
     known = list(params.architectures)
     for name, settings in studies.tuned.settings.items():
         if name not in known:
             raise ParameterError(
-                f"{path}: tuned.settings.{name}: expected a network of params.yaml, which has "
-                f"{', '.join(known)}. Remove the entry, or name one of these."
+                f"{path}: tuned.settings.{name}: expected a network of params.yaml "
+                f"({', '.join(known)}). Remove the entry, or name one of these."
             )
         key = f"{path}: tuned.settings.{name}.dropout_scale"
         require_scale(key, name, params.architectures[name], settings.dropout_scale)
     seeds = [params.train.seed, *studies.replicates.seeds]
     if len(set(seeds)) < len(seeds):
         raise ParameterError(
-            f"{path}: replicates.seeds: expected seeds other than train.seed, which the pipeline "
-            f"trains: got {params.train.seed} again. Remove it."
+            f"{path}: replicates.seeds: expected other seeds than train.seed, got "
+            f"{params.train.seed}. Remove it."
         )
     if studies.tuned.settings and sorted(studies.tuned.seeds) != sorted(seeds):
         raise ParameterError(
-            f"{path}: tuned.seeds: expected train.seed and those of replicates.seeds: "
-            f"{sorted(seeds)}, got {studies.tuned.seeds}. Make them equal, so that both can be "
-            f"compared."
+            f"{path}: tuned.seeds: expected train.seed and replicates.seeds, {sorted(seeds)}, got "
+            f"{studies.tuned.seeds}. Make them equal; both are compared."
         )

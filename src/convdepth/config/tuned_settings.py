@@ -1,12 +1,11 @@
-"""Settings that a tuning found: the section ``tuned`` of ``studies/params.yaml``."""
+"""The section ``tuned`` of ``studies/params.yaml``: settings that a search found."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from convdepth.config.architecture import Architecture, Strict
-from convdepth.config.dropout_rates import require_scale
+from convdepth.config.architecture import Architecture, Strict, require_scale
 from convdepth.config.recipe import (
     Augmentation,
     Optimizer,
@@ -18,10 +17,10 @@ from convdepth.config.recipe import (
 )
 
 RECIPE = ("learning_rate", "schedule", "weight_decay", "label_smoothing", "optimizer")
-"""Settings that are keys of ``train``."""
+"""Settings that replace keys of ``train``."""
 
 AUGMENTATION = ("shift", "rotation", "zoom")
-"""Settings that are keys of ``train.augmentation``."""
+"""Settings that replace keys of ``train.augmentation``."""
 
 
 def _all_different(seeds: list[int]) -> list[int]:
@@ -36,7 +35,7 @@ Seeds = Annotated[
 
 
 class Settings(Augmentation):
-    """A value for each key of `study_params.Space`."""
+    """One value for each key of `studies.Space`."""
 
     learning_rate: float = Field(gt=0)
     schedule: Schedule
@@ -44,19 +43,18 @@ class Settings(Augmentation):
     label_smoothing: float = Field(ge=0, lt=1)
     dropout_scale: float = Field(ge=0)
     batch_normalization: bool | None
-    """In all blocks or in none; null leaves each block as ``params.yaml`` has it."""
+    """In all blocks or in none; null keeps each block of ``params.yaml``."""
     optimizer: Optimizer = "adam"
 
 
 class Tuned(Strict):
-    """What a tuning settled before the test set was looked at."""
+    """The tuned networks, chosen without the test set."""
 
     epochs: int = Field(ge=1)
-    """Of each training, on all training images."""
     precision: Precision
     seeds: Seeds
     settings: dict[str, Settings]
-    """By network; a network that is not named here was not tuned."""
+    """By network; others are not tuned."""
 
 
 def read_tuned(name: str, params: Path, studies: Path) -> tuple[Settings, Architecture, Train]:
@@ -68,7 +66,7 @@ def read_tuned(name: str, params: Path, studies: Path) -> tuple[Settings, Archit
         studies: ``studies/params.yaml``.
 
     Returns:
-        Its settings, and the architecture and the recipe with the settings in them.
+        The settings, then architecture and recipe with these settings.
 
     Raises:
         ParameterError: A file or a section is missing or wrong, or a dropout rate would reach 1.
@@ -85,16 +83,7 @@ def read_tuned(name: str, params: Path, studies: Path) -> tuple[Settings, Archit
 def apply(
     settings: Settings, architecture: Architecture, recipe: Train
 ) -> tuple[Architecture, Train]:
-    """Put settings in the place of those that a network has.
-
-    Args:
-        settings: What to change.
-        architecture: Its dropout scale and the normalization of all blocks are replaced.
-        recipe: All other settings are replaced.
-
-    Returns:
-        The changed ones; what settings do not name stays.
-    """
+    """Return architecture and recipe with the settings in place of their own."""
     changed: dict[str, Any] = {"dropout_scale": settings.dropout_scale}
     if settings.batch_normalization is not None:
         update = {"batch_normalization": settings.batch_normalization}

@@ -1,8 +1,8 @@
-"""What can go wrong, and the exit code that tells a caller which kind it was."""
+"""Errors that users can act on, each with its exit code."""
 
 
 class ConvdepthError(Exception):
-    """An error that the user can act on: its message says what was found, expected, and to do."""
+    """Base class: the message says where, what was found and expected, and what to do."""
 
     exit_code = 1
 
@@ -20,7 +20,7 @@ class DataError(ConvdepthError, ValueError):
 
 
 class MachineError(ConvdepthError, OSError):
-    """The machine does not let the work be done: disk, permissions, network, GPU."""
+    """The machine lacks something: disk space, permissions, network, GPU."""
 
     exit_code = 4
 
@@ -32,12 +32,12 @@ class BusyError(ConvdepthError):
 
 
 class TrainingError(ConvdepthError, ArithmeticError):
-    """Training went wrong, for example the loss is not a number."""
+    """Training failed, for example with a NaN loss."""
 
     exit_code = 6
 
 
 class IntegrityError(ConvdepthError, ValueError):
-    """A file is not what was written: a digest, a checksum or a member differs."""
+    """A file differs from its recorded digest or checksum."""
 
     exit_code = 7

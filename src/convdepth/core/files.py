@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, in bytes that depend on their content alone."""
+"""Atomic writes, and canonical JSON and CSV."""
 
 import contextlib
 import json
@@ -16,21 +16,15 @@ if TYPE_CHECKING:  # pandas takes long to import, and most callers write no tabl
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; when the block ends well, it becomes ``path``.
+    """Yield a temporary path; rename it to ``path`` if the block succeeds.
 
-    The temporary file lies in the same folder, so that the rename is atomic, and is removed when
-    the block raises: a former file under ``path`` then stays as it was. A symbolic link is
-    replaced, and what it points at is left alone: DVC may have linked it into its cache.
-
-    Args:
-        path: Where the whole file shall appear. Missing parent folders are created.
-
-    Yields:
-        The path to write to, ``.<stem>.<random>.tmp<suffix>``. It exists, and is empty.
+    The temporary file is empty, in the same folder, and named ``.<stem>.<random>.tmp<suffix>``. If
+    the block raises, it is removed and the former file stays. A symbolic link at ``path`` is
+    replaced and its target kept: DVC may have linked it into its cache. Missing parent folders are
+    created.
 
     Raises:
-        MachineError: The file cannot be written, for example because the disk is full. Each
-            OSError of the block counts as this, so the block should only write.
+        MachineError: The block raised an OSError, for example because the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,11 +47,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def explained_temporary_folder() -> Iterator[None]:
-    """Say what to do when the system gives the block no temporary folder.
-
-    Raises:
-        MachineError: The block raised an OSError.
-    """
+    """Turn an OSError of the block into a MachineError about the temporary folder."""
     try:
         yield
     except OSError as error:
@@ -68,8 +58,8 @@ def explained_temporary_folder() -> Iterator[None]:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    # Without the first fsync a crash can leave an empty file under the new name, without the
-    # second the rename itself can be lost.
+    # Without the first fsync a crash can leave an empty file under the new name; without the
+    # second, the rename can be lost.
     _fsync(temporary)
     temporary.replace(path)
     _fsync(path.parent)
@@ -84,7 +74,7 @@ def _fsync(path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whole or not at all.
+    """Write bytes atomically.
 
     Raises:
         MachineError: The file cannot be written.
@@ -94,7 +84,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write ``content`` to ``path`` as UTF-8, line ends as they are, whole or not at all.
+    """Write UTF-8 atomically, with unchanged line ends.
 
     Raises:
         MachineError: The file cannot be written.
@@ -103,17 +93,17 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` as JSON: sorted keys, two blanks of indent, a newline at the end.
+    """Write JSON atomically: sorted keys, indent 2, a final newline.
 
     Raises:
         MachineError: The file cannot be written.
-        ValueError: A number is not finite; JSON has no such numbers.
+        ValueError: A number is not finite.
     """
     write_text(path, json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
-    """Write ``table`` as CSV: a header line, no index, floats with six digits after the point.
+    """Write CSV atomically: header, no index, six decimals.
 
     Raises:
         MachineError: The file cannot be written.

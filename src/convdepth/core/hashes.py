@@ -1,4 +1,4 @@
-"""MD5 as DVC computes it: of plain bytes, and for a folder of the list of its files."""
+"""MD5 as DVC computes it: of a file's bytes, or of a folder's file list."""
 
 import hashlib
 import json
@@ -10,22 +10,22 @@ from functools import partial
 from pathlib import Path
 
 FOLDER_SUFFIX = ".dir"
-"""Stands behind the digest of a folder."""
+"""Suffix of a folder's digest."""
 
 _THREADS = min(4, os.cpu_count() or 1)
 
-# Not for security: it is the name that DVC gives to a content.
+# Not for security: DVC names contents by it.
 _md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
 @dataclass(frozen=True)
 class Content:
-    """What lies at a path.
+    """The content of a path.
 
     Attributes:
-        md5: Of its bytes; empty if there is no file that can be read.
+        md5: Empty if there is no readable file.
         size: In bytes.
-        problem: Why it cannot be read; empty if it can, or if nothing is there.
+        problem: Why it cannot be read; empty if it can, or if it is missing.
     """
 
     md5: str = ""
@@ -34,55 +34,37 @@ class Content:
 
     @property
     def is_missing(self) -> bool:
-        """Whether nothing is there."""
+        """Whether there is nothing at the path."""
         return not self.md5 and not self.problem
 
 
 def hash_files(paths: Iterable[Path]) -> dict[Path, Content]:
-    """Hash some files, several at once; neither times nor permissions are relied on.
-
-    Args:
-        paths: They need not exist.
-
-    Returns:
-        What is at each of them.
-    """
+    """Hash files in parallel; they need not exist."""
     unique = list(dict.fromkeys(paths))
-    # While it hashes, hashlib lets other threads run.
+    # hashlib releases the GIL.
     with ThreadPoolExecutor(_THREADS) as pool:
         return dict(zip(unique, pool.map(_hash_file, unique), strict=True))
 
 
 def md5_of(content: bytes) -> str:
-    """Compute the digest that DVC gives to a file.
-
-    Args:
-        content: Its bytes.
-    """
+    """Return DVC's digest of a file with this content."""
     return _md5(content).hexdigest()
 
 
 def folder_md5(files: Mapping[str, str]) -> str:
-    """Compute the digest that DVC gives to a folder.
+    """Return DVC's digest of a folder, ending in ``.dir``.
 
     Args:
-        files: The MD5 of each file in it, by its path within the folder, with slashes.
-
-    Returns:
-        The MD5 of the list of them, with ``.dir`` behind it.
+        files: Relative path (with slashes) to MD5.
     """
-    return md5_of(_folder_list(files)) + FOLDER_SUFFIX
-
-
-def _folder_list(files: Mapping[str, str]) -> bytes:
-    # As `Tree.as_bytes` in dvc_data/hashfile/tree.py; a test compares it with DVC's own.
+    # As `Tree.as_bytes` in dvc_data/hashfile/tree.py; a test compares both.
     listed = [{"md5": files[name], "relpath": name} for name in sorted(files)]
-    return json.dumps(listed, sort_keys=True).encode()
+    return md5_of(json.dumps(listed, sort_keys=True).encode()) + FOLDER_SUFFIX
 
 
 def _hash_file(path: Path) -> Content:
     try:
-        if not path.is_file():  # to open a pipe would wait for somebody who writes into it
+        if not path.is_file():  # opening a pipe would block
             return Content(problem="is no file") if os.path.lexists(path) else Content()
         with path.open("rb") as file:
             md5 = hashlib.file_digest(file, _md5).hexdigest()

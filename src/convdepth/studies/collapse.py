@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convdepth.config.architecture import Architecture
+from convdepth.config.architecture import Architecture, dropout_rates, may_scale
 from convdepth.config.collapse import Collapse
-from convdepth.config.dropout_rates import dropout_rates, may_scale
 from convdepth.config.recipe import Train, read_section, read_training
 from convdepth.core.files import write_json
 from convdepth.data.arrays import read_split

@@ -17,8 +17,7 @@ from typing import Any
 
 import optuna
 
-from convdepth.config.architecture import Architecture
-from convdepth.config.dropout_rates import require_scale
+from convdepth.config.architecture import Architecture, require_scale
 from convdepth.config.params import find_architecture, read_params
 from convdepth.config.recipe import Train
 from convdepth.config.studies import Tuning, read_study_params
