@@ -50,7 +50,6 @@ def build(**blocks: dict[str, Any]) -> Architecture:
 @pytest.mark.parametrize("name", NUM_PARAMETERS)
 def test_parameters_are_those_of_the_notebook(name: str) -> None:
     layers = walk(ARCHITECTURES[name])
-
     counts = [layer.num_parameters for layer in layers if layer.num_parameters]
     assert counts == LAYER_PARAMETERS[name]
     assert ARCHITECTURES[name].num_parameters == NUM_PARAMETERS[name]
@@ -61,7 +60,6 @@ def test_output_shapes_are_those_of_the_notebook(name: str) -> None:
     maps = [
         layer for layer in walk(ARCHITECTURES[name]) if layer.kind in {"Conv2D", "MaxPooling2D"}
     ]
-
     shapes = ["x".join(map(str, layer.output_shape)) for layer in maps]
     assert shapes == MAP_SHAPES[name].split()
 
@@ -74,7 +72,6 @@ def test_the_number_in_a_name_counts_blocks(name: str) -> None:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_layers_are_named_after_the_keys(name: str) -> None:
     architecture = ARCHITECTURES[name]
-
     expected = []
     for block_name, block in architecture.blocks.items():
         expected += [f"{block_name}_{conv_name}" for conv_name in block.convolutions]
@@ -89,7 +86,6 @@ def test_layers_are_named_after_the_keys(name: str) -> None:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_network_ends_in_the_ten_digits(name: str) -> None:
     *_, last = walk(ARCHITECTURES[name])
-
     assert (last.name, last.kind, last.output_shape) == ("softmax", "Dense", (10,))
 
 
@@ -105,7 +101,6 @@ def test_all_layers_of_a_small_network() -> None:
             "head": {"units": 4, "dropout": 0.0},
         }
     )
-
     # Name, shape, parameters, and floating point operations counted by hand.
     assert [
         (layer.name, layer.output_shape, layer.num_parameters, layer.flop)
@@ -129,7 +124,6 @@ def test_all_layers_of_a_small_network() -> None:
 def test_training_costs_what_was_measured(name: str, flop_trained: float) -> None:
     # Backward through a layer costs twice its forward pass; the first needs no input gradient.
     first, *rest = walk(ARCHITECTURES[name])
-
     assert 2 * first.flop + 3 * sum(layer.flop for layer in rest) == pytest.approx(
         flop_trained, rel=0.01
     )
@@ -167,27 +161,22 @@ def test_what_is_larger_than_the_rest_of_the_image_is_named(
 
 def test_padding_lets_a_kernel_be_larger_than_what_reaches_it() -> None:
     padded = {"filters": 1, "kernel_size": 28, "padding": "same"}
-
     layers = walk(
         build(
             block1={"conv1": CONV, "pool_size": 26, "dropout": 0.0},
             block2={"conv1": padded, "pool_size": 1},
         )
     )
-
     shapes = {layer.name: layer.output_shape for layer in layers}
     assert shapes["block1_pool"] == shapes["block1_dropout"] == shapes["block2_conv1"] == (1, 1, 1)
 
 
 def test_a_kernel_may_be_as_large_as_what_reaches_it() -> None:
     first, *_ = walk(build(block1={"conv1": {"filters": 5, "kernel_size": 28}, "pool_size": 1}))
-
     assert first.output_shape == (1, 1, 5)
 
 
 def test_ten_blocks_are_counted_as_numbers() -> None:
     same = {"filters": 1, "kernel_size": 1}
-
     architecture = build(**{f"block{i + 1}": {"conv1": same, "pool_size": 1} for i in range(10)})
-
     assert list(architecture.blocks)[-1] == "block10"

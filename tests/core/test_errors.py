@@ -19,7 +19,6 @@ def test_exit_codes_and_builtin_kinds(
     kind: type[errors.ConvdepthError], exit_code: int, builtin: type[Exception]
 ) -> None:
     error = kind("a.npy: found this, expected that")
-
     assert error.exit_code == exit_code
     assert isinstance(error, builtin)
     assert str(error) == "a.npy: found this, expected that"

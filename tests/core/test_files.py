@@ -45,13 +45,11 @@ def umask() -> Iterator[int]:
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "parents" / "a.npy"
-
     with files.atomic_path(path) as temporary:
         temporary.write_text("whole")
         assert not path.exists()
         assert temporary.parent == path.parent
         assert temporary.suffix == ".npy"
-
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
 
@@ -65,7 +63,6 @@ def test_a_block_that_raises_changes_nothing(path: Path, error: type[BaseExcepti
 
     with pytest.raises(error):
         write_half()
-
     assert path.read_text() == "former"
     assert list(path.parent.iterdir()) == [path]
 
@@ -74,7 +71,6 @@ def test_two_writers_of_one_file_do_not_meet(path: Path) -> None:
     with files.atomic_path(path) as first, files.atomic_path(path) as second:
         first.write_text("first")
         second.write_text("second")
-
     assert path.read_text() == "first"  # its block ended last
     assert list(path.parent.iterdir()) == [path]
 
@@ -83,23 +79,19 @@ def test_a_writer_may_replace_the_temporary_file(path: Path) -> None:
     with files.atomic_path(path) as temporary:
         temporary.unlink()
         temporary.write_text("new")
-
     assert path.read_text() == "new"
 
 
 @pytest.mark.usefixtures("umask")
 def test_the_umask_decides_who_may_read(path: Path) -> None:
     files.write_text(path, "new")
-
     assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_symbolic_link_is_replaced_and_its_target_left_alone(path: Path) -> None:
     link = path.with_name("link.json")
     link.symlink_to(path)
-
     files.write_text(link, "new")
-
     assert not link.is_symlink()
     assert link.read_text() == "new"
     assert path.read_text() == "former"
@@ -107,9 +99,7 @@ def test_a_symbolic_link_is_replaced_and_its_target_left_alone(path: Path) -> No
 
 def test_a_full_disk_leaves_the_former_file(path: Path) -> None:
     command = [sys.executable, "-c", LIMITED, str(path)]
-
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-
     assert done.returncode == 4, done.stderr
     assert done.stdout.startswith(f"{path}: cannot be written: File too large.")
     assert path.read_text() == "former"
@@ -118,10 +108,8 @@ def test_a_full_disk_leaves_the_former_file(path: Path) -> None:
 
 def test_a_folder_that_is_a_file_is_named(path: Path) -> None:
     below = path / "a.json"
-
     with pytest.raises(MachineError, match=f"^{below}: cannot be written: ") as caught:
         files.write_text(below, "new")
-
     assert f"fix the permissions of {path}" in str(caught.value)
     assert path.read_text() == "former"
 
@@ -129,39 +117,32 @@ def test_a_folder_that_is_a_file_is_named(path: Path) -> None:
 def test_a_folder_in_the_place_of_the_file_stays(path: Path) -> None:
     with pytest.raises(MachineError, match=r"cannot be written: Is a directory\."):
         files.write_text(path.parent, "new")
-
     assert path.read_text() == "former"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
 def test_a_read_only_folder_is_named(path: Path) -> None:
     path.parent.chmod(0o555)
-
     with pytest.raises(MachineError, match=r"cannot be written: Permission denied\."):
         files.write_text(path, "new")
-
     path.parent.chmod(0o755)
     assert path.read_text() == "former"
 
 
 def test_an_error_that_already_tells_all_is_passed_on(path: Path) -> None:
     error = MachineError("a GPU is required, none was found")
-
     with pytest.raises(MachineError) as caught, files.atomic_path(path):
         raise error
-
     assert caught.value is error
 
 
 def test_text_is_written_as_it_is(path: Path) -> None:
     files.write_text(path, "Größe\nä\r\n")
-
     assert path.read_bytes() == "Größe\nä\r\n".encode()
 
 
 def test_json_has_one_form(path: Path) -> None:
     files.write_json(path, {"loss": 0.25, "accuracy": {"b": 1, "a": None}})
-
     assert path.read_bytes() == (
         b'{\n  "accuracy": {\n    "a": null,\n    "b": 1\n  },\n  "loss": 0.25\n}\n'
     )
@@ -172,5 +153,4 @@ def test_json_has_one_form(path: Path) -> None:
 def test_json_has_no_number_that_is_not_finite(path: Path, number: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json(path, {"loss": number})
-
     assert path.read_text() == "former"
