@@ -86,14 +86,14 @@ def run_arm(arm: Arm) -> Sample:
 
 
 def rounds_of(pieces: Sequence[Piece], jobs: int) -> list[list[Piece]]:
-    """Split work about as the flow does (``pipelines/rounds.py``): no round has room for more.
+    """Split work into rounds; a last round that would not be full joins the one before.
 
     Args:
         pieces: Of about one length, in the order in which they are started.
         jobs: How many are done at once.
 
     Returns:
-        The pieces of each round; those of one that would not be full are in the one before.
+        The pieces of each round; more pieces than jobs share the cores.
     """
     odd = len(pieces) % jobs
     last = max(0, len(pieces) - (jobs + odd if odd else 0))

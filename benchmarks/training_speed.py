@@ -14,6 +14,7 @@ needs the data: run ``make repro`` first.
 """
 
 import argparse
+import heapq
 import os
 import statistics
 import sys
@@ -22,14 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from environments import python_of
-from interleaving import Arm, Sample, compare, measure, rounds_of, show_ratio
+from interleaving import Arm, Sample, compare, measure, show_ratio
 from networks import NORMALIZED, PARAMS, PROJECT, describe_layers, training_flop
 from reporting import describe_machine, record, write_section
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import Params, read_params
 from pipelines.execution.concurrency import choose_width
-from pipelines.execution.rounds import queued_length, shared_length
 
 NOTEBOOK, OURS, TWIN = "the notebook's code", "ours, float32", "ours, float32, again"
 MIXED, FAST = "ours, bfloat16", "ours, fast recipe"
@@ -152,17 +152,16 @@ def peak_arms() -> list[Arm]:
 
 
 def job_seconds(epochs: Mapping[str, float], jobs: int) -> float:
-    """Give the time until the last network has had its epoch, by the schedule of the flow.
+    """Return the time until the last network has had its epoch, the longest started first.
 
     Args:
-        epochs: Seconds of each network's epoch while as many are trained as there are jobs.
-        jobs: How many are trained at once; those of a last round that is not full share the cores.
+        epochs: Seconds of each network's epoch while ``jobs`` are trained at once.
+        jobs: How many are trained at once.
     """
-    longest_first = sorted(epochs.values(), reverse=True)
-    *full, last = rounds_of(longest_first, jobs)
-    if len(last) == jobs:
-        return queued_length(longest_first, jobs)
-    return sum(map(sum, full)) / jobs + shared_length(last, jobs)
+    ends = [0.0] * jobs
+    for seconds in sorted(epochs.values(), reverse=True):
+        heapq.heapreplace(ends, ends[0] + seconds)
+    return max(ends)
 
 
 def _summarize(

@@ -41,7 +41,7 @@ def main() -> None:
             changes[key] = value
     recipe = params.train.model_copy(update=changes)
     if arguments.steps:
-        convdepth.train.STEPS_PER_EXECUTION = arguments.steps
+        convdepth.training.train.STEPS_PER_EXECUTION = arguments.steps
     if arguments.any_order:
         with mock.patch.object(tf.config.experimental, "enable_op_determinism"):
             configure(recipe.threads)
@@ -53,7 +53,7 @@ def main() -> None:
         validation=dataclasses.replace(data.validation, rows=np.arange(arguments.images // 6)),
     )
     if arguments.no_xla:
-        convdepth.train.choose_classes = lambda _recipe: PLAIN
+        convdepth.training.train.choose_classes = lambda _recipe: PLAIN
     params = params.model_copy(update={"train": recipe})
     architecture = find_architecture(arguments.name, params, arguments.params)
     trainer = build_trainer(architecture, recipe, data)

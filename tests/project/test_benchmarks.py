@@ -12,8 +12,6 @@ import pytest
 
 from conftest import PROJECT
 from convdepth.config.params import read_params
-from pipelines.execution.concurrency import Width
-from pipelines.execution.rounds import Queue
 
 FOLDER = PROJECT / "benchmarks"
 
@@ -80,7 +78,7 @@ def test_the_front_page_quotes_the_speed() -> None:
     [
         (1, 10.0),
         (2, 5.0),  # the longest one first
-        (3, 4 / 3 + 3),  # all at once: until the shortest has ended, three cores for four
+        (3, 4.0),
         (8, 4.0),
     ],
 )
@@ -89,33 +87,10 @@ def test_the_job_ends_with_its_last_network(jobs: int, seconds: float) -> None:
     assert load("training_speed").job_seconds(epochs, jobs) == pytest.approx(seconds)
 
 
-def test_a_fifth_network_shares_the_cores_with_those_before_it() -> None:
-    epochs = dict.fromkeys("abcde", 2.0)
-    assert load("training_speed").job_seconds(epochs, 2) == pytest.approx(5.0)
-
-
-@pytest.mark.parametrize("jobs", [1, 2, 3, 8])
-@pytest.mark.parametrize("count", range(1, 18))
-def test_the_rounds_are_those_of_the_flow(jobs: int, count: int) -> None:
-    pieces = [f"network {number}" for number in range(count)]
-    queue, rounds = Queue(Width(jobs, 2 * jobs - 1), dict.fromkeys(pieces, 1.0)), []
-    queue.add(pieces)
-    while started := queue.start():
-        rounds.append(started)
-        for piece in started:
-            queue.end(piece)
-    assert load("interleaving").rounds_of(pieces, jobs) == rounds
-
-
 def test_epochs_are_counted_until_the_accuracy_is_reached() -> None:
     module = load("time_to_accuracy")
     assert module.epochs_to(0.9, [0.8, 0.9, 0.85, 0.95]) == 2
     assert module.epochs_to(0.96, [0.8, 0.9]) is None
-    assert module._median([3, None, 5]) == 4
-    assert module._median([3, None, None]) is None  # most never reach it
-    assert module._cell([3, None, 5], [0.98, 0.97, 0.99]) == "4 (2 of 3), ends at 98.00 ± 1.00 %"
-    assert module._cell([None], [0.98]) == "not (0 of 1), ends at 98.00 %"
-    assert module._cell([], []) == "not trained yet"
 
 
 def units(**seconds: float) -> dict[str, dict[str, float]]:
@@ -155,20 +130,6 @@ def test_what_never_reaches_the_accuracy_has_no_seconds() -> None:
     assert module.table(result)[-4] == f"| {module.FAST_TWIN} | not reached |  |  |"
     result["epochs"]["fast"]["cnn1"] = []
     assert module.table(result)[-4] == f"| {module.FAST_TWIN} | not trained yet |  |  |"
-
-
-def test_the_fastest_epoch_of_a_network_may_be_of_any_round() -> None:
-    rounds = [{"cnn1": 3.0, "cnn3": 5.0}, {"cnn1": 2.0, "cnn3": 9.0}]
-    assert load("training_speed")._fastest(rounds) == {"cnn1": 2.0, "cnn3": 5.0}
-
-
-def test_the_cost_of_networks_is_a_line_that_begins_where_all_cores_are_busy() -> None:
-    seconds = {1: 7.0, 2: 8.0, 3: 11.0, 4: 14.0}
-    found = load("growth")._line(seconds, "network", begin=2)
-    assert (found["constant"], found["slope"], found["largest_deviation"]) == (2.0, 3.0, 0.0)
-    assert found["seconds"] == {"1": 7.0, "2": 8.0, "3": 11.0, "4": 14.0}
-    bent = load("growth")._line({1: 5.0, 2: 8.0, 3: 12.5, 4: 14.0}, "network", begin=2)
-    assert bent["largest_deviation"] == 0.0714  # a second of fourteen
 
 
 CPU_INFO = """processor	: {number}
@@ -274,36 +235,7 @@ def test_the_last_pieces_of_a_job_are_done_at_once_and_once(tmp_path: Path) -> N
     assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["unit "] * 3
 
 
-def test_the_memory_of_a_training_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = load("memory")
-    training = load("trainings").Training("cnn1", {"epochs": 1})
-    script = "import time; taken = bytearray(10**8); time.sleep(2)"
-    monkeypatch.setattr(memory, "prepare", lambda *_given: [sys.executable, "-c", script])
-    found = memory._measure(training)
-    assert 0.1 < found["own"] < found["all"] < 0.2
-    script = "raise SystemExit('no memory')"
-    with pytest.raises(SystemExit, match="cnn1 epochs=1: no memory"):
-        memory._measure(training)
-
-
 def test_an_arm_that_fails_stops_the_measurement() -> None:
     interleaving = load("interleaving")
     with pytest.raises(SystemExit, match="an arm has failed"):
         interleaving.run_arm(interleaving.Arm("broken", {"a": [sys.executable, "-c", "1/0"]}))
-
-
-@pytest.mark.parametrize(
-    ("event", "operation"),
-    [
-        (
-            "S/gradient_tape/s_1/network_1/block1_conv2_1/convolution/Conv2DBackpropFilter:_MklNativeConv2DBackpropFilter",
-            "block1_conv2: backward: Conv2DBackpropFilter",
-        ),
-        ("S/s_1/network_1/head_dense_1/Relu:_MklNativeFusedMatMul", "head_dense: MatMul"),
-        ("S/adam/Sub_19:Sub", "optimizer"),
-        ("S/s_1/rows_1/GatherV2:GatherV2", "rest: GatherV2"),
-        ("EagerExecute", None),
-    ],
-)
-def test_operations_are_named_by_their_layers(event: str, operation: str | None) -> None:
-    assert load("operations")._operation(event) == operation
