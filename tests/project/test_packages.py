@@ -1,6 +1,9 @@
 """The layout: import direction, sizes, and the packages of the wheel."""
 
 import ast
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +80,14 @@ def test_no_function_is_too_long(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION, node.name
+
+
+def test_the_wheel_holds_the_flows_and_the_templates(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for name, root in ROOTS.items():
+        files = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+        assert {f"{name}/{path.relative_to(root).as_posix()}" for path in files} <= names
