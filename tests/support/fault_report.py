@@ -1,7 +1,6 @@
-"""How often each fault was tried, and how often it was survived: counted, printed, written down.
+"""Count how often each fault was tried and survived; print the table and write it down.
 
-`pytest -m faults` tries a sample of each, `make faults` all of them. What is printed is what was
-counted in that run.
+`pytest -m faults` tries a sample of each, `make faults` all of them.
 """
 
 from collections import Counter
@@ -15,7 +14,7 @@ OPTION = "--faults"
 FULL = "full"
 
 KEY = "fault"
-"""Under this name a test's counts travel with its report, also from a process of pytest-xdist."""
+"""Key of a test's counts in its report, which pytest-xdist sends to the main process."""
 
 FIGURES = {
     "fresh clones": "all hashes in dvc.lock and files in metrics/ equal",
@@ -30,19 +29,12 @@ FIGURES = {
     "no network": "passes, no attempt to connect",
     "no-op commit": "`dvc metrics diff` prints nothing",
 }
-"""What each property has to reach; the order is that of the table."""
+"""Property to its target, in the order of the table."""
 
 
 @dataclass
 class Count:
-    """What was counted of one property.
-
-    Attributes:
-        reached: How often it was as it should be.
-        tried: How often it was tried.
-        notes: What else there is to say, each once.
-        others: What else was counted.
-    """
+    """How often a property held and was tried, with notes (each once) and further counts."""
 
     reached: int = 0
     tried: int = 0
@@ -50,7 +42,6 @@ class Count:
     others: Counter[str] = field(default_factory=Counter)
 
     def add(self, reached: int, tried: int, note: str, others: Mapping[str, int]) -> None:
-        """Add what one test has counted."""
         self.reached += reached
         self.tried += tried
         self.others.update(others)
@@ -59,7 +50,6 @@ class Count:
 
     @property
     def remark(self) -> str:
-        """What stands in the last column of the table."""
         others = [f"{name.replace('_', ' ')}: {number}" for name, number in self.others.items()]
         return "; ".join([*self.notes, *others])
 
@@ -69,10 +59,7 @@ Record = Callable[..., None]
 
 @pytest.fixture
 def record_fault(request: pytest.FixtureRequest) -> Record:
-    """Takes what a test has counted: ``record_fault(property, reached, tried, note="")``.
-
-    Further keywords are further counts, which are summed up, too.
-    """
+    """Record counts: ``record_fault(property, reached, tried, note="", **further_counts)``."""
 
     def record(name: str, reached: int, tried: int, note: str = "", **others: int) -> None:
         assert name in FIGURES
@@ -85,17 +72,15 @@ def record_fault(request: pytest.FixtureRequest) -> Record:
 
 @pytest.fixture(scope="session")
 def full(request: pytest.FixtureRequest) -> bool:
-    """Whether all faults are to be tried, and not a sample of them."""
+    """Whether all faults are tried instead of a sample."""
     return is_full(request.config)
 
 
 def is_full(config: pytest.Config) -> bool:
-    """Tell whether all faults are to be tried, and not a sample of them."""
     return bool(config.getoption(OPTION) == FULL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that says how many faults are tried."""
     parser.addoption(
         OPTION,
         choices=["sample", FULL],
@@ -107,7 +92,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Print what was counted, and write it down if everything was tried."""
     reports = [
         report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
     ]
@@ -123,7 +107,6 @@ def pytest_terminal_summary(
 
 
 def count(reports: Iterable[Any]) -> dict[str, Count]:
-    """Sum up what the tests have counted, in the order of the table."""
     counts: dict[str, Count] = {}
     for report in reports:
         if getattr(report, "when", None) == "call":
@@ -135,7 +118,6 @@ def count(reports: Iterable[Any]) -> dict[str, Count]:
 
 
 def table(counts: dict[str, Count]) -> list[str]:
-    """Make the lines of a table in Markdown."""
     rows = [
         f"| {name} | {FIGURES[name]} | {found.reached} of {found.tried} | {found.remark} |"
         for name, found in counts.items()
@@ -144,7 +126,6 @@ def table(counts: dict[str, Count]) -> list[str]:
 
 
 def write(counts: dict[str, Count], lines: Sequence[str]) -> None:
-    """Write the counts into ``benchmarks/``."""
     from benchmarks import reporting
 
     machine = reporting.describe_machine()
