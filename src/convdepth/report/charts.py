@@ -39,8 +39,6 @@ MARKERS = (
 ERRORS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Ticks of a wide axis of accuracies, as shares of errors."""
 
-LOG = {"type": "log", "tickformat": "~g"}
-
 FEW_IMAGES = 10
 """The reliability diagram omits ranges of probability with fewer images, which are noise."""
 
@@ -163,20 +161,16 @@ def _add(figure: go.Figure, network: Network, x: Any, y: Any, hover: Any, **styl
     )
 
 
-def _log_axis(figure: go.Figure, values: Iterable[float]) -> float:
-    """Make the y axis logarithmic; return the value at which a zero is drawn."""
-    figure.update_yaxes(LOG)
+def _log_axis(values: Iterable[float], tickformat: str = "~g") -> dict[str, Any]:
+    """Return a logarithmic axis; Plotly chooses ticks well except for one to three decades."""
+    found = [value for value in values if value > 0] or [1.0]
+    dtick = "D2" if 10 < max(found) / min(found) < 1000 else None  # 1, 2, 5, 10
+    return {"type": "log", "tickformat": tickformat, "dtick": dtick}
+
+
+def _floor(values: Iterable[float]) -> float:
+    """Return the value at which a logarithmic axis draws a zero."""
     return min((value for value in values if value > 0), default=1.0) / 2
-
-
-def _name_rows(figure: go.Figure, networks: Sequence[Network]) -> None:
-    """Turn the y axis into one row per network, the first at the top."""
-    figure.update_yaxes(
-        tickvals=list(range(len(networks))),
-        ticktext=[network.name for network in networks],
-        range=[len(networks) - 0.4, -0.6],
-        showgrid=False,
-    )
 
 
 def _add_mean(
@@ -198,9 +192,15 @@ def _add_mean(
     _add(figure, network, xs, [row] * 3, [text] * 3, marker=style, line=line)
 
 
-def _finish_rows(figure: go.Figure, networks: Sequence[Network]) -> go.Figure:
+def _name_rows(figure: go.Figure, networks: Sequence[Network]) -> go.Figure:
+    """Give the figure accuracies on the x axis and one row per network, the first at the top."""
     figure.update_xaxes(accuracy_axis(error for trace in figure.data for error in trace.x))
-    _name_rows(figure, networks)
+    figure.update_yaxes(
+        tickvals=list(range(len(networks))),
+        ticktext=[network.name for network in networks],
+        range=[len(networks) - 0.4, -0.6],
+        showgrid=False,
+    )
     return figure
 
 
@@ -221,7 +221,7 @@ def _draw_seeds(results: Results) -> go.Figure:
             opacity=0.75,
         )
         _add_mean(figure, network, network.replicates, row - 0.12)
-    return _finish_rows(figure, networks)
+    return _name_rows(figure, networks)
 
 
 def _draw_tuning(results: Results) -> go.Figure:
@@ -231,7 +231,7 @@ def _draw_tuning(results: Results) -> go.Figure:
         if network.has_learned:
             _add_mean(figure, network, network.replicates, row - 0.15, is_open=True)
         _add_mean(figure, network, found, row + 0.15)
-    return _finish_rows(figure, [network for network, _ in results.tuned])
+    return _name_rows(figure, [network for network, _ in results.tuned])
 
 
 def _draw_curves(results: Results, kind: str) -> go.Figure:
@@ -259,7 +259,7 @@ def _draw_curves(results: Results, kind: str) -> go.Figure:
             crosses = {"size": 6, "symbol": "x-thin-open"}
             add(network, "notebook", values, mode="markers", marker=crosses)
     shown = [y for trace in figure.data for y in trace.y]
-    figure.update_yaxes(accuracy_axis(shown) if is_accuracy else LOG)
+    figure.update_yaxes(accuracy_axis(shown) if is_accuracy else _log_axis(shown))
     epochs = max(len(trace.x) for trace in figure.data)
     step = math.ceil(epochs / 12)
     figure.update_xaxes(dtick=step, tick0=step, range=[0.6, epochs + 0.4])
@@ -270,7 +270,7 @@ def _draw_signal(results: Results) -> go.Figure:
     """Draw the signal that reaches the head at each dropout scale; filled: all learned."""
     figure = _figure("dropout scale", "share of signal")
     points = {network.name: network.collapse.points for network in results.networks}
-    lowest = _log_axis(figure, (it.signal[HEAD] for each in points.values() for it in each))
+    lowest = _floor(it.signal[HEAD] for each in points.values() for it in each)
     for network in results.networks:
         own = points[network.name]
         symbols = [marker(network) + ("" if is_whole(point) else "-open") for point in own]
@@ -286,6 +286,7 @@ def _draw_signal(results: Results) -> go.Figure:
             ],
             marker={"symbol": symbols},
         )
+    figure.update_yaxes(_log_axis(y for trace in figure.data for y in trace.y))
     return figure
 
 
@@ -293,11 +294,12 @@ def _draw_blocks(results: Results, kind: str, y_title: str) -> go.Figure:
     """Draw a measurement of each block at each network's own dropout scale."""
     figure = _figure("block", y_title)
     found = [(network, block_medians(network, kind)) for network in results.networks]
-    lowest = _log_axis(figure, (value for _, values in found for value in values.values()))
+    lowest = _floor(value for _, values in found for value in values.values())
     for network, values in found:
         hover = [f"{network.name}, {block}: {short(value)}" for block, value in values.items()]
         ys = [max(lowest, value) for value in values.values()]
         _add(figure, network, range(1, 1 + len(ys)), ys, hover)
+    figure.update_yaxes(_log_axis(y for trace in figure.data for y in trace.y))
     figure.update_xaxes(dtick=1)
     return figure
 
@@ -372,5 +374,5 @@ def _draw_costs(results: Results, x_title: str, plain: str, tuned: str) -> go.Fi
         for share in (it.low, it.high)
     ]
     figure.update_yaxes(accuracy_axis(errors))
-    figure.update_xaxes(type="log", tickformat="~s")
+    figure.update_xaxes(_log_axis((cost for *_, cost, _ in points), "~s"))
     return figure

@@ -297,11 +297,10 @@ def _tuning_facts(results: Results) -> dict[str, Any]:
 
 def _reading_facts(results: Results) -> dict[str, Any]:
     able = [each for each in results.networks if each.score.status == "ok"]
+    pairs = compare(results.networks, results.contrasts)
     shares = {
-        f"{each.first.name} and {each.second.name}": results.reading.agreement[
-            f"{each.first.name} / {each.second.name}"
-        ]
-        for each in compare(results.networks, results.contrasts)
+        f"{each.first.name} and {each.second.name}": results.reading.agreement[each.key]
+        for each in pairs
     }
     return {
         "able": [each.name for each in able],

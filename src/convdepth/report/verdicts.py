@@ -23,9 +23,14 @@ class Verdict:
     pair: Pair
 
     @property
+    def key(self) -> str:
+        """The pair's key in result files, such as ``cnn1 / cnn3``."""
+        return f"{self.first.name} / {self.second.name}"
+
+    @property
     def name(self) -> str:
-        """The pair, such as ``cnn1 / cnn3``, which does not break across lines."""
-        return f"{self.first.name}\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}{self.second.name}"
+        """The key, without line breaks."""
+        return self.key.replace(" ", "\N{NO-BREAK SPACE}")
 
     @property
     def winner(self) -> str | None:
