@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -67,38 +66,6 @@ def visible_text(page: str) -> str:
     return "\n".join(line for line in lines if line).removesuffix(" |")
 
 
-class Outline(HTMLParser):
-    """Collects headings, landmarks, names and addresses."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.headings: list[int] = []
-        self.ids: list[str] = []
-        self.references: list[str] = []
-        self.landmarks: list[str] = []
-        self.unnamed: list[str] = []
-        self.outside: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        if re.fullmatch(r"h[1-6]", tag):
-            self.headings.append(int(tag[1]))
-        if tag in ("header", "nav", "main", "footer"):
-            self.landmarks.append(tag)
-        if found.get("id"):
-            self.ids.append(str(found["id"]))
-        self.references += str(found.get("aria-labelledby") or "").split()
-        if str(found.get("href")).startswith("#"):
-            self.references.append(str(found["href"])[1:])
-        named = found.get("alt") if tag == "img" else found.get("aria-label")
-        if (tag == "img" or found.get("role") == "img") and not named:
-            self.unnamed.append(str(attrs))
-        source = found.get("src") or (found.get("href") if tag == "link" else "")
-        if source and not source.startswith(("#", "data:")):
-            self.outside.append(source)
-
-
 def test_a_second_run_changes_no_byte_and_no_path_is_named(inputs: Inputs) -> None:
     first = build(inputs)
     assert build(inputs) == first
@@ -109,15 +76,20 @@ def test_a_second_run_changes_no_byte_and_no_path_is_named(inputs: Inputs) -> No
 def test_the_page_is_whole_structured_and_self_contained(inputs: Inputs) -> None:
     page = build(inputs)
     assert page.startswith('<!DOCTYPE html>\n<html lang="en">')
-    outline = Outline(page)
-    assert outline.headings.count(1) == 1
-    assert outline.headings[0] == 1
-    assert np.diff(outline.headings).max() == 1
-    assert sorted(outline.landmarks) == ["footer", "header", "main", "nav"]
-    assert len(set(outline.ids)) == len(outline.ids)
-    assert set(outline.references) <= set(outline.ids)
-    assert outline.unnamed == []
-    assert outline.outside == []
+    markup = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
+    headings = [int(level) for level in re.findall(r"<h([1-6])", markup)]
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert np.diff(headings).max() == 1
+    landmarks = re.findall(r"<(header|nav|main|footer)\b", markup)
+    assert landmarks == ["header", "nav", "main", "footer"]
+    ids = re.findall(r' id="([^"]+)"', markup)
+    assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'(?:aria-labelledby="|href="#)([^"]+)"', markup)) <= set(ids)
+    images = re.findall(r'<img\b[^>]*>|<[^>]*role="img"[^>]*>', markup)
+    assert len(images) > 13
+    assert all(re.search(r'(alt|aria-label)="[^"]', image) for image in images)
+    assert re.findall(r'(?:src|href)="(?!#|data:)[^"]*"|@import|url\(', markup) == []
     exhibits = re.split(r'<div class="exhibit"', page)[1:]
     drawn = [each for each in exhibits if 'class="chart"' in each]
     assert sum(each.count('class="chart"') for each in drawn) == 13
@@ -171,7 +143,7 @@ def test_held_out_images_and_their_number_are_named() -> None:
     recipe = results.recipe.model_copy(update={"validation_images": 5_000, "epochs": 2})
     text = visible_text(report.render(replace(results, recipe=recipe)))
     assert "5,000 held-out training images" in text
-    assert "110,000 images" in text
+    assert "110,000 |" in text
 
 
 def test_broken_rules_are_not_hidden() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from report_inputs import make_architecture, make_collapse, make_network, make_results
 
+from convdepth.evaluation.results import Cost
 from convdepth.report import facts, formats
 from convdepth.report.facts import gather_facts
 from convdepth.report.load import Network
@@ -107,11 +108,15 @@ def test_a_cheaper_network_counts_only_if_the_verdict_is_for_it(
     winners = {"one / five": "one", "three / five": "five"}
     results = make_results([one, three, five], winners)
     verdicts = compare(results.networks, results.contrasts)
-    assert find_dominated(verdicts, {"one": 1, "three": 3, "five": 2}) == {
-        "three": ["five"],
-        "five": ["one"],
+    sizes = {"one": (1, 3), "three": (3, 1), "five": (2, 3)}
+    costs = {
+        name: Cost(flop=flop, parameters=parameters, images=1)
+        for name, (flop, parameters) in sizes.items()
     }
-    assert find_dominated(verdicts, {"one": 3, "three": 1, "five": 3}) == {}
+    assert find_dominated(verdicts, costs) == {
+        "flop": {"three": ["five"], "five": ["one"]},
+        "parameters": {},
+    }
 
 
 def test_depth_alone_differs_only_if_blocks_continue(one: Network, three: Network) -> None:

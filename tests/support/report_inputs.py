@@ -57,7 +57,6 @@ def make_network(
     collapsed: bool = False,
     tuned: float | None = None,
     record: tuple[float, float] | None = None,
-    learned: Mapping[float, int] | None = None,
 ) -> Network:
     """Make a network.
 
@@ -69,16 +68,19 @@ def make_network(
         collapsed: Whether all seeds collapsed.
         tuned: Its mean accuracy when tuned.
         record: The notebook's recorded and claimed accuracy.
-        learned: Dropout scales, and how many of two trainings learned at each.
     """
     if isinstance(architecture, int):
         architecture = make_architecture(architecture)
     status = "collapsed" if collapsed else "ok"
     cost = {"parameters": architecture.num_parameters, "flop": architecture.flop, "images": 24_000}
     extra = {"settings": SETTINGS, "precision": "float32", "cost": cost}
-    rates = learned or {0: 2, 0.5: 2, 1: 0 if collapsed else 2}
+    learned = {0: 2, 0.5: 2, 1: 0 if collapsed else 2}
     first = accuracies[0]
-    layers = {"block1_conv1": (32, 24), "head_dense": (128, 0 if collapsed else 128)}
+    active = 0 if collapsed else 128
+    layers = [
+        {"layer": "block1_conv1", "channels": 32, "active": 24},
+        {"layer": "head_dense", "channels": 128, "active": active},
+    ]
     return Network(
         name=name,
         index=index,
@@ -90,15 +92,12 @@ def make_network(
         else None,
         is_first_seed=True,
         confusion=np.diag([10] * 10),
-        collapse=make_collapse(architecture, rates),
+        collapse=make_collapse(architecture, learned),
         reading=NetworkReading.model_validate(
             {
                 "calibration_error": 0.01 + 0.01 * index,
                 "reliability": [{"images": 2_000, "probability": 0.98, "accuracy": first}],
-                "layers": [
-                    {"layer": layer, "channels": channels, "active": active}
-                    for layer, (channels, active) in layers.items()
-                ],
+                "layers": layers,
             }
         ),
         record=Record.model_validate(make_record(*record)) if record else None,
@@ -207,18 +206,19 @@ def make_results(
         gains: By network, the better of ``tuned`` and ``the recipe``; ``tuned`` by default.
         first_seed: By pair, images only the first and only the second has right, and p.
     """
-    names, able = ([it.name for it in each] for each in (networks, able_of(networks)))
+    names = [each.name for each in networks]
     tuned = [each.name for each in networks if each.tuned]
+    able = [each.name for each in networks if each.score.status == "ok"]
     seeds = networks[0].replicates.count
+    pairs = make_pairs(names, winners or {}, first_seed or {})
     contrasts = {
         "seeds": seeds,
-        "pairs": make_pairs(names, winners or {}, first_seed or {}),
+        "pairs": pairs,
         "tuned": {"seeds": seeds, "pairs": make_pairs(tuned, tuned_winners or {}, {})},
         "gains": {
             "networks": {name: make_difference((gains or {}).get(name, "tuned")) for name in tuned}
         },
     }
-    pairs = list(contrasts["pairs"])
     reading = {
         "networks": {each.name: each.reading for each in networks},
         "agreement": {pair: 0.9 - 0.1 * number for number, pair in enumerate(pairs)},
@@ -239,10 +239,6 @@ def make_results(
         hardest=np.zeros((2, 28, 28), np.float32),
         pictures=dict.fromkeys(("confusion", "kernels", "grad_cam"), b""),
     )
-
-
-def able_of(networks: Sequence[Network]) -> list[Network]:
-    return [network for network in networks if network.score.status == "ok"]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from convdepth.evaluation.results import Replicates, Spread
+from convdepth.evaluation.results import Replicates
 from convdepth.report.facts import block_medians, is_whole, mean_curve
 from convdepth.report.formats import percent, short
 from convdepth.report.load import HEAD, Network, Results
@@ -52,8 +52,8 @@ def make_charts(results: Results) -> dict[str, go.Figure]:
         "agreement": _draw_blocks(results, "agreement", "share"),
         "active": _draw_active(results),
         "reliability": _draw_reliability(results),
-        "flop": _draw_costs(results, "FLOP per image", "flop", "flop"),
-        "parameters": _draw_costs(results, "parameters", "num_parameters", "parameters"),
+        "flop": _draw_costs(results, "flop", "FLOP per image"),
+        "parameters": _draw_costs(results, "parameters", "parameters"),
     }
     for kind in ("val_accuracy", "val_loss", "accuracy", "loss"):
         charts[kind.replace("_", "-")] = _draw_curves(results, kind)
@@ -343,36 +343,31 @@ def _draw_reliability(results: Results) -> go.Figure:
     return figure
 
 
-def _draw_costs(results: Results, x_title: str, plain: str, tuned: str) -> go.Figure:
-    """Draw the mean accuracy of the networks that learned against a cost; open: by the recipe."""
+def _draw_costs(results: Results, kind: str, x_title: str) -> go.Figure:
+    """Draw the mean accuracy against a cost, by the recipe and tuned, of networks that learned."""
     figure = _figure(x_title, "mean test accuracy (%)")
-    has_tuned = bool(results.tuned)
     networks = results.learners or results.networks
-    points: list[tuple[Network, Spread, int, bool]] = [
-        (each, each.replicates.accuracy, getattr(each.architecture, plain), not has_tuned)
-        for each in networks
-    ]
-    points += [
-        (each, found.accuracy, getattr(found.cost, tuned), True)
-        for each, found in results.tuned
-        if found.has_learned
-    ]
-    for network, spread, cost, is_filled in points:
-        what = "tuned, " if has_tuned and is_filled else ""
-        low, middle, high = (
-            error_share(share, results.num_images)
-            for share in (spread.high, spread.mean, spread.low)
+    points = [(each, each.replicates, results.costs[each.name]) for each in networks]
+    points += [(each, found, found.cost) for each, found in results.tuned if found.has_learned]
+    errors: list[float] = []
+    for network, found, costs in points:
+        mean, cost = found.accuracy, getattr(costs, kind)
+        ends = (mean.high, mean.mean, mean.low)
+        low, middle, high = (error_share(share, results.num_images) for share in ends)
+        errors += [low, high]
+        is_open = bool(results.tuned) and found is not network.tuned
+        what = "tuned, " if found is network.tuned else ""
+        _add(
+            figure,
+            network,
+            [cost],
+            [middle],
+            [f"{network.name}, {what}{percent(mean.mean)}, {cost:,} {x_title}"],
+            mode="markers",
+            marker={"symbol": marker(network) + ("-open" if is_open else ""), "size": 9},
+            error_y={"array": [high - middle], "arrayminus": [middle - low]}
+            | {"color": color(network)},
         )
-        bars = {"array": [high - middle], "arrayminus": [middle - low], "color": color(network)}
-        hover = [f"{network.name}, {what}{percent(spread.mean)}, {cost:,} {x_title}"]
-        symbol = marker(network) + ("" if is_filled else "-open")
-        style = {"mode": "markers", "marker": {"symbol": symbol, "size": 9}, "error_y": bars}
-        _add(figure, network, [cost], [middle], hover, **style)
-    errors = [
-        error_share(share, results.num_images)
-        for _, it, *_ in points
-        for share in (it.low, it.high)
-    ]
     figure.update_yaxes(accuracy_axis(errors))
-    figure.update_xaxes(_log_axis((cost for *_, cost, _ in points), "~s"))
+    figure.update_xaxes(_log_axis((x for trace in figure.data for x in trace.x), "~s"))
     return figure

@@ -99,12 +99,6 @@ def find_extremes(values: Mapping[str, float], failed: Iterable[str] = ()) -> Ex
     return Extremes(low, values[low], high, values[high], separates)
 
 
-def seed_spans(networks: Iterable[Network]) -> dict[str, float]:
-    """Return the highest less the lowest accuracy over the seeds, by network."""
-    accuracies = {each.name: [run.accuracy for run in each.replicates.runs] for each in networks}
-    return {name: max(values) - min(values) for name, values in accuracies.items()}
-
-
 def mean_curve(network: Network, curve: str) -> list[float]:
     """Average a curve over the seeds, epoch by epoch, such as ``val_loss``."""
     curves = [getattr(run.curves, curve) for run in network.replicates.runs]
@@ -131,14 +125,12 @@ def learns_up_to(network: Network) -> Point | None:
 
 def learned_bands(network: Network) -> list[Band]:
     """Group consecutive dropout scales by the number of trainings that learned."""
-    groups = itertools.groupby(
-        network.collapse.points, key=lambda point: (point.learned, len(point.runs))
-    )
-    bands = []
-    for (learned, trainings), group in groups:
-        scales = [point.scale for point in group]
-        bands.append(Band(scales[0], scales[-1], learned, trainings))
-    return bands
+    counts = itertools.groupby(network.collapse.points, lambda point: point.learned)
+    groups = (list(points) for _, points in counts)
+    return [
+        Band(group[0].scale, group[-1].scale, group[0].learned, len(group[0].runs))
+        for group in groups
+    ]
 
 
 def trials(results: Results, *, learned: bool) -> list[Trial]:
@@ -215,6 +207,7 @@ def gather_facts(results: Results) -> dict[str, Any]:
 def _accuracy_facts(results: Results) -> dict[str, Any]:
     networks, learners = results.networks, results.learners
     verdicts = compare(networks, results.contrasts)
+    seeds = {each.name: [run.accuracy for run in each.replicates.runs] for each in learners}
     return {
         "level": LEVEL,
         "verdicts": verdicts,
@@ -224,24 +217,15 @@ def _accuracy_facts(results: Results) -> dict[str, Any]:
         "depth_of_learners": count_depth(compare(learners, results.contrasts)),
         "depth_alone": differ_in_depth_alone(networks),
         "best": find_best(networks, verdicts),
-        "dominated": {
-            "FLOP per image": find_dominated(
-                verdicts, {each.name: each.architecture.flop for each in networks}
-            ),
-            "parameters": find_dominated(
-                verdicts, {each.name: each.architecture.num_parameters for each in networks}
-            ),
-        },
+        "dominated": find_dominated(verdicts, results.costs),
         "learners": [each.name for each in learners],
         "failed": [each for each in networks if not each.has_learned],
         "recorded": [each for each in networks if each.record],
         "inside": [each.name for each in networks if contains_record(each)],
         "contradictions": contradictions(networks),
-        "seed_spans": find_extremes(seed_spans(learners)),
+        "seed_spans": find_extremes({name: max(it) - min(it) for name, it in seeds.items()}),
         "means": find_extremes({each.name: each.replicates.accuracy.mean for each in learners}),
         "early": lowest_losses(learners),
-        "images_trained": results.recipe.epochs
-        * (results.train_images - results.recipe.validation_images),
     }
 
 
@@ -272,7 +256,6 @@ def _tuning_facts(results: Results) -> dict[str, Any]:
         network.name: results.contrasts.gains.networks[network.name].verdict
         for network, _ in results.tuned
     }
-    costs = {network.name: found.cost for network, found in results.tuned}
     return {
         "tuned_verdicts": verdicts,
         "depth_tuned": count_depth(verdicts),
@@ -283,14 +266,9 @@ def _tuning_facts(results: Results) -> dict[str, Any]:
         ],
         "tuned_best": max(results.tuned, key=lambda both: both[1].accuracy.mean, default=None),
         "tuned_failed": [each.name for each, found in results.tuned if not found.has_learned],
-        "tuned_dominated": {
-            "FLOP per image": find_dominated(
-                verdicts, {name: cost.flop for name, cost in costs.items()}
-            ),
-            "parameters": find_dominated(
-                verdicts, {name: cost.parameters for name, cost in costs.items()}
-            ),
-        },
+        "tuned_dominated": find_dominated(
+            verdicts, {network.name: found.cost for network, found in results.tuned}
+        ),
         "tuned_precisions": sorted({found.precision for _, found in results.tuned}),
     }
 

@@ -17,12 +17,13 @@ from convdepth.config.params import Params, find_architecture, read_params
 from convdepth.config.recipe import Train
 from convdepth.core.errors import DataError
 from convdepth.core.hashes import md5_of
-from convdepth.data.arrays import read_split
+from convdepth.data.arrays import Labels, read_split
 from convdepth.evaluation.metrics import Score, confusion_matrix, score
 from convdepth.evaluation.notebook_record import Record, read_notebook
 from convdepth.evaluation.results import (
     AllContrasts,
     Collapse,
+    Cost,
     NetworkReading,
     Point,
     Reading,
@@ -69,7 +70,7 @@ class Sources:
         return self.tuned / "summary.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """All results of one network.
 
@@ -154,6 +155,16 @@ class Results:
         return self.networks[0].score.images
 
     @cached_property
+    def costs(self) -> dict[str, Cost]:
+        """Cost of each network by the recipe."""
+        images = self.recipe.epochs * (self.train_images - self.recipe.validation_images)
+        sizes = {each.name: each.architecture for each in self.networks}
+        return {
+            name: Cost(parameters=size.num_parameters, flop=size.flop, images=images)
+            for name, size in sizes.items()
+        }
+
+    @cached_property
     def learners(self) -> list[Network]:
         """Networks that learned with every seed by the recipe."""
         return [network for network in self.networks if network.has_learned]
@@ -175,31 +186,8 @@ def read_results(sources: Sources) -> Results:
     images, labels = read_split(sources.normalized, "test")
     reading = _read(sources.reading, Reading)
     contrasts = _read(sources.contrasts, AllContrasts)
-    tuned = _read(sources.tuned_summary, TunedNetworks).networks
-    records = read_notebook(sources.notebook)
-    networks = []
-    for index, name in enumerate(parameters.architectures):
-        predictions = read_predictions(sources.predictions, name, labels)
-        replicates = _read(sources.replicates / f"{name}.json", Replicates)
-        model = _read_bytes(sources.models / f"{name}.keras", f"dvc repro train@{name}")
-        _require(sources.reading, "networks", [name], reading.networks)
-        networks.append(
-            Network(
-                name=name,
-                index=index,
-                architecture=find_architecture(name, parameters, sources.params),
-                score=score(predictions),
-                replicates=replicates,
-                tuned=tuned.get(name),
-                is_first_seed=_is_run(read_history(sources.histories, name), replicates.runs[0]),
-                confusion=confusion_matrix(predictions),
-                collapse=_read(sources.collapse / f"{name}.json", Collapse),
-                reading=reading.networks[name],
-                record=records.get(name),
-                model_md5=md5_of(model),
-            )
-        )
-    _require_match(sources, parameters, networks, contrasts, reading)
+    networks = _read_networks(sources, parameters, labels, reading)
+    _require_match(sources, networks, contrasts, reading)
     hardest = [hard.index for hard in reading.hardest]
     if not all(0 <= index < len(images) for index in hardest):
         raise DataError(
@@ -220,6 +208,38 @@ def read_results(sources: Sources) -> Results:
             "grad_cam": _read_bytes(sources.pictures / "grad_cam.png", STUDIES),
         },
     )
+
+
+def _read_networks(
+    sources: Sources, parameters: Params, labels: Labels, reading: Reading
+) -> list[Network]:
+    names = list(parameters.architectures)
+    _require(sources.reading, "networks", names, reading.networks)
+    tuned = _read(sources.tuned_summary, TunedNetworks).networks
+    records = read_notebook(sources.notebook)
+    networks = []
+    for index, name in enumerate(names):
+        predictions = read_predictions(sources.predictions, name, labels)
+        replicates = _read(sources.replicates / f"{name}.json", Replicates)
+        history = read_history(sources.histories, name)
+        model = _read_bytes(sources.models / f"{name}.keras", f"dvc repro train@{name}")
+        networks.append(
+            Network(
+                name=name,
+                index=index,
+                architecture=find_architecture(name, parameters, sources.params),
+                score=score(predictions),
+                replicates=replicates,
+                tuned=tuned.get(name),
+                is_first_seed=_is_run(history, replicates.runs[0]),
+                confusion=confusion_matrix(predictions),
+                collapse=_read(sources.collapse / f"{name}.json", Collapse),
+                reading=reading.networks[name],
+                record=records.get(name),
+                model_md5=md5_of(model),
+            )
+        )
+    return networks
 
 
 def pair_names(names: Iterable[str]) -> list[str]:
@@ -248,14 +268,10 @@ def _is_run(history: pd.DataFrame, run: SeedRun) -> bool:
 
 
 def _require_match(
-    sources: Sources,
-    parameters: Params,
-    networks: Sequence[Network],
-    contrasts: AllContrasts,
-    reading: Reading,
+    sources: Sources, networks: Sequence[Network], contrasts: AllContrasts, reading: Reading
 ) -> None:
     """Require that all files are of the same networks, blocks and seeds."""
-    names = list(parameters.architectures)
+    names = [network.name for network in networks]
     tuned = [network.name for network in networks if network.tuned]
     gains = [name for name in names if name in contrasts.gains.networks]
     seeds = [contrasts.seeds]

@@ -64,9 +64,7 @@ def main(
         params: The parameters.
 
     Raises:
-        ParameterError: A parameter is wrong.
         DataError: A file is missing or damaged, or does not match the others.
-        MachineError: The page cannot be written.
     """
     sources = Sources(
         validation, histories, models, predictions, normalized, figures, notebook, replicates,

@@ -131,11 +131,13 @@ def make_columns(
 def make_rows(results: Results) -> dict[str, list[Any]]:
     """Return the rows of all tables by name."""
     networks = results.networks
-    points = [{"network": each, "point": it} for each in networks for it in each.collapse.points]
+    points: list[dict[str, Any]] = [
+        {"network": each, "point": it} for each in networks for it in each.collapse.points
+    ]
     tuned = [network for network, _ in results.tuned]
     gains = results.contrasts.gains.networks
     return {
-        "networks": [{"network": each} for each in networks],
+        "networks": [{"network": each, "cost": results.costs[each.name]} for each in networks],
         "seeds": [{"network": each, "run": it} for each in networks for it in each.replicates.runs],
         "pairs": compare(networks, results.contrasts),
         "curves": _curve_rows(networks),

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from convdepth.evaluation.results import Contrasts, Pair
+from convdepth.evaluation.results import Contrasts, Cost, Pair
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE
 from convdepth.report.load import Network
+
+COSTS = ("flop", "parameters")
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,15 @@ def find_best(networks: Sequence[Network], verdicts: Iterable[Verdict]) -> Best:
     )
 
 
-def find_dominated(verdicts: Sequence[Verdict], costs: Mapping[str, int]) -> dict[str, list[str]]:
-    """Return for each network the better ones with lower cost, if there is one."""
-    dominated: dict[str, list[str]] = {name: [] for name in costs}
+def find_dominated(
+    verdicts: Sequence[Verdict], costs: Mapping[str, Cost]
+) -> dict[str, dict[str, list[str]]]:
+    """Return the better networks with lower cost, by kind of cost and by the worse network."""
+    dominated: dict[str, dict[str, list[str]]] = {kind: {} for kind in COSTS}
     for each in verdicts:
-        if each.winner and each.loser and costs[each.winner] < costs[each.loser]:
-            dominated[each.loser].append(each.winner)
-    return {name: winners for name, winners in dominated.items() if winners}
+        for kind in COSTS:
+            if each.winner and each.loser:
+                better, worse = (getattr(costs[it], kind) for it in (each.winner, each.loser))
+                if better < worse:
+                    dominated[kind].setdefault(each.loser, []).append(each.winner)
+    return dominated
