@@ -98,6 +98,7 @@ NUMBERS: dict[str, Callable[[Any], Cell]] = {
     "share": lambda value: Cell(percent(value), value),
     "loss": lambda value: Cell(f"{value:.4f}", value),
     "short": lambda value: Cell(short(value), value),
+    "scale": lambda value: Cell(f"{value:g}", value),
     "points": lambda value: Cell(points(value), value),
     "signed": lambda value: Cell(signed(value), value),
     "range": lambda value: Cell(f"{min(value):.3f} to {max(value):.3f}", min(value)),
