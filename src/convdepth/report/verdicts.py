@@ -125,12 +125,15 @@ def find_best(networks: Sequence[Network], verdicts: Iterable[Verdict]) -> Best:
     """Find the network with the highest mean accuracy by the recipe."""
     best = max(networks, key=lambda network: network.replicates.accuracy.mean)
     own = [each for each in verdicts if best in (each.first, each.second)]
-    others = [(each.second if each.first is best else each.first).name for each in own]
-    winners = dict(zip(others, (each.winner for each in own), strict=True))
     return Best(
         best,
-        [name for name, winner in winners.items() if winner == best.name],
-        [name for name, winner in winners.items() if winner is None],
+        [each.loser for each in own if each.loser and each.winner == best.name],
+        [
+            other.name
+            for each in own
+            for other in (each.first, each.second)
+            if each.winner is None and other is not best
+        ],
     )
 
 
