@@ -1,8 +1,8 @@
-"""Made-up results of any networks, in the files that the stage `report` reads."""
+"""Made-up results for the report: in memory, and in the files that the stage reads."""
 
-import io
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +11,26 @@ import pandas as pd
 from PIL import Image
 
 from convdepth.config.architecture import Architecture
-from convdepth.config.dataset import NUM_CLASSES
 from convdepth.config.params import read_params
-from convdepth.core.files import write_bytes, write_json
-from convdepth.data.arrays import Labels, read_split
-from convdepth.evaluation.agreement import agreement, count_failures, find_hardest
-from convdepth.evaluation.calibration import calibration_error, reliability
-from convdepth.evaluation.metrics import score
-from convdepth.studies.contrast import contrast, gains
-from convdepth.studies.replicates import Run, describe, summarize, tabulate_answers
+from convdepth.core.files import write_json
+from convdepth.data.arrays import read_split
+from convdepth.evaluation.metrics import Score
+from convdepth.evaluation.notebook_record import Record
+from convdepth.evaluation.results import (
+    AllContrasts,
+    Collapse,
+    NetworkReading,
+    Reading,
+    Replicates,
+    TunedNetwork,
+    Validation,
+)
+from convdepth.evaluation.significance import NO_EVIDENCE
+from convdepth.report.load import Network, Results
 
-PRIOR = 2.301
-SETTINGS = {
-    "optimizer": "muon",
-    "learning_rate": 0.004,
-    "schedule": "one_cycle",
-    "weight_decay": 0.01,
-    "label_smoothing": 0.05,
-    "shift": 0.08,
-    "rotation": 0.0,
-    "zoom": 0.1,
-    "dropout_scale": 0.5,
-    "batch_normalization": True,
-}
+PROJECT = Path(__file__).parents[2]
+CURVES = {"loss": [0.5, 0.3, 0.25], "accuracy": [0.8, 0.9, 0.95], "val_loss": [0.3, 0.2, 0.21]}
+SETTINGS = {"optimizer": "muon", "learning_rate": 0.004, "batch_normalization": True, "shift": None}
 VALIDATION = {
     "images": {"raw": 70_000, "normalized": 2_000},
     "num_rules": 2,
@@ -45,241 +42,91 @@ VALIDATION = {
 }
 
 
-@dataclass(frozen=True)
-class Training:
-    """A made-up training.
-
-    Attributes:
-        run: What the stage `replicates` keeps of it.
-        predictions: One row per test image, as from `evaluate.predict`.
-    """
-
-    run: Run
-    predictions: pd.DataFrame
+def make_architecture(blocks: int, kernel_size: int = 3) -> Architecture:
+    block = {"conv1": {"filters": 2, "kernel_size": kernel_size}, "pool_size": 1}
+    numbered = {f"block{number}": block for number in range(1, blocks + 1)}
+    return Architecture.model_validate({**numbered, "head": {"units": 4}})
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Where everything lies below one folder."""
-
-    folder: Path
-    normalized: Path
-    params: Path
-
-    def arguments(self) -> dict[str, Path]:
-        """Give the arguments of `report.main`."""
-        below = {
-            "validation": "validation.json",
-            "histories": "histories",
-            "models": "models",
-            "predictions": "predictions",
-            "figures": "figures",
-            "notebook": "notebook.json",
-            "replicates": "replicates",
-            "tuned": "tuned",
-            "contrasts": "contrasts.json",
-            "collapse": "collapse",
-            "reading": "reading.json",
-            "pictures": "pictures",
-            "page": "report/index.html",
-        }
-        paths = {name: self.folder / place for name, place in below.items()}
-        return paths | {"normalized": self.normalized, "params": self.params}
-
-
-def write_inputs(
-    folder: Path,
-    normalized: Path,
-    params: Path,
-    errors: Mapping[str, float | None],
-    seeds: int = 3,
-    epochs: int = 4,
-    records: Mapping[str, tuple[float, float]] | None = None,
-    tuned: Mapping[str, float | None] | None = None,
-) -> Inputs:
-    """Write made-up results.
+def make_network(
+    name: str,
+    index: int,
+    architecture: int | Architecture = 1,
+    accuracies: Sequence[float] = (0.99, 0.992, 0.991),
+    *,
+    collapsed: bool = False,
+    tuned: float | None = None,
+    record: tuple[float, float] | None = None,
+) -> Network:
+    """Make a network.
 
     Args:
-        folder: Where to write.
-        normalized: The arrays.
-        params: The parameters.
-        errors: For each network the share of images that it gets wrong; None has collapsed.
-        seeds: How many there are of each.
-        epochs: Of each training.
-        records: What the notebook recorded and claims, by network.
-        tuned: As `errors`, for the networks that were tuned.
+        name: Its name.
+        index: Its position in the parameters.
+        architecture: The network, or its number of blocks.
+        accuracies: One for each seed.
+        collapsed: Whether all seeds collapsed.
+        tuned: Its mean accuracy when tuned.
+        record: The notebook's recorded and claimed accuracy.
     """
-    inputs = Inputs(folder, normalized, params)
-    paths = inputs.arguments()
-    architectures = read_params(params).architectures
-    _, labels = read_split(normalized, "test")
-    trainings = {
-        name: [train(labels, errors[name], seed, epochs) for seed in range(1, seeds + 1)]
-        for name in architectures
-    }
-    for name, architecture in architectures.items():
-        write_network(paths, name, architecture, trainings[name], learns=errors[name] is not None)
-    settled = {
-        name: [
-            replace(train(labels, error, seed + 50, epochs).run, seed=seed)
-            for seed in range(1, seeds + 1)
-        ]
-        for name, error in (tuned or {}).items()
-    }
-    write_shared(paths, architectures, trainings, records or {})
-    runs = {name: [each.run for each in found] for name, found in trainings.items()}
-    write_tuned(paths, architectures, runs, settled)
-    return inputs
-
-
-def train(labels: Labels, error: float | None, seed: int, epochs: int) -> Training:
-    generator = np.random.default_rng(seed if error is None else round(1e6 * error) + seed)
-    digits = labels.astype(np.int64)
-    predicted = digits
-    probability = np.clip(1 - generator.exponential(0.01, len(labels)), 0.2, 1)
-    if error is None:
-        predicted, probability = np.ones_like(digits), np.full(len(labels), 0.1124)
-        second = np.full_like(digits, 7)
-    else:
-        # The last images are hard for all of them, the rest is each one's own.
-        shared = np.arange(len(labels)) >= len(labels) * (1 - error / 2)
-        wrong = shared | (generator.random(len(labels)) < error * generator.uniform(0.4, 0.6))
-        predicted = np.where(wrong, (digits + 1) % NUM_CLASSES, digits)
-        # Of every second wrong answer, the label is the second most probable digit.
-        is_near = wrong & (np.arange(len(labels)) % 2 == 0)
-        second = np.where(is_near, digits, (predicted + 1) % NUM_CLASSES)
-        probability = np.where(wrong, generator.uniform(0.4, 1, len(labels)), probability)
-    loss = PRIOR if error is None else np.where(predicted == labels, 0.01, 2.5)
-    table = {
-        "index": np.arange(len(labels)),
-        "label": labels,
-        "predicted": predicted,
-        "second": second,
-        "probability": probability.round(6),
-        "loss": loss,
-    }
-    predictions = pd.DataFrame(table)
-    history = make_history(predictions, error, epochs, generator)
-    answers = predictions[["label", "predicted"]]
-    return Training(Run(seed, history, answers, describe(predictions)), predictions)
-
-
-def make_history(
-    predictions: pd.DataFrame, error: float | None, epochs: int, generator: np.random.Generator
-) -> pd.DataFrame:
-    accuracy = float((predictions["label"] == predictions["predicted"]).mean())
-    loss = float(predictions["loss"].mean())
-    rows = []
-    for epoch in range(1, epochs + 1):
-        left = 0.0 if error is None else 4 ** (1 - epoch / epochs) - 1
-        shake = 0.0 if error is None or epoch == epochs else generator.uniform(0, 0.1)
-        rest = (1 - accuracy) * (1 + left + shake)
-        rows.append(
-            [epoch, 2 * loss * (1 + left), 1 - min(0.9, 2 * rest), loss * (1 + left), 1 - rest]
-        )
-    names = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
-    return pd.DataFrame(rows, columns=names).round(6)
-
-
-def write_network(
-    paths: Mapping[str, Path],
-    name: str,
-    architecture: Architecture,
-    trainings: list[Training],
-    *,
-    learns: bool,
-) -> None:
-    first = trainings[0]
-    write_table(paths["histories"] / f"{name}.csv", first.run.history)
-    write_table(paths["predictions"] / f"{name}.csv", first.predictions)
-    write_json(paths["replicates"] / f"{name}.json", summarize([each.run for each in trainings]))
-    write_json(paths["collapse"] / f"{name}.json", make_collapse(architecture, learns=learns))
-    write_bytes(paths["models"] / f"{name}.keras", name.encode())
-
-
-def write_shared(
-    paths: Mapping[str, Path],
-    architectures: Mapping[str, Architecture],
-    trainings: Mapping[str, list[Training]],
-    records: Mapping[str, tuple[float, float]],
-) -> None:
-    tables = {name: each[0].predictions for name, each in trainings.items()}
-    write_json(paths["reading"], make_reading(tables))
-    write_json(paths["validation"], VALIDATION)
-    write_json(
-        paths["notebook"],
-        {
-            name: make_record(architectures[name].num_parameters, *both)
-            for name, both in records.items()
-        },
-    )
-    for folder, name in (
-        ("figures", "confusion"),
-        ("pictures", "kernels"),
-        ("pictures", "grad_cam"),
-    ):
-        write_picture(paths[folder] / f"{name}.png")
-
-
-def write_tuned(
-    paths: Mapping[str, Path],
-    architectures: Mapping[str, Architecture],
-    runs: Mapping[str, list[Run]],
-    tuned: Mapping[str, list[Run]],
-) -> None:
-    networks = {
-        name: {
-            "settings": SETTINGS,
-            "precision": "float32",
-            "cost": {
-                "parameters": architectures[name].num_parameters,
-                "flop": architectures[name].flop,
-                "images": 24_000,
-            },
-            **summarize(each),
-        }
-        for name, each in tuned.items()
-    }
-    write_json(paths["tuned"] / "summary.json", {"networks": networks})
-    before, after = (
-        {name: tabulate_answers(each) for name, each in found.items()} for found in (runs, tuned)
-    )
-    write_json(
-        paths["contrasts"],
-        contrast(before) | {"tuned": contrast(after), "gains": gains(before, after)},
-    )
-
-
-def make_reading(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    learned = {name: table for name, table in tables.items() if score(table).status == "ok"}
-    failing = count_failures(learned)["failing"] if learned else pd.Series([], dtype=int)
-    return {
-        "networks": {
-            name: {
-                "calibration_error": calibration_error(table),
-                "reliability": reliability(table),
-                "status": score(table).status,
-                "layers": make_layers(alive=score(table).status == "ok"),
-            }
-            for name, table in tables.items()
-        },
-        "agreement": agreement(tables),
-        "hardest": find_hardest(learned, 16) if learned else [],
-        "all_fail": {"images": int((failing == len(learned)).sum()), "networks": list(learned)},
-    }
-
-
-def make_layers(*, alive: bool) -> list[dict[str, Any]]:
-    return [
-        {"layer": "block1_conv1", "channels": 32, "active": 31},
-        {"layer": "head_dense", "channels": 128, "active": 128 if alive else 0},
+    if isinstance(architecture, int):
+        architecture = make_architecture(architecture)
+    status = "collapsed" if collapsed else "ok"
+    cost = {"parameters": architecture.num_parameters, "flop": architecture.flop, "images": 24_000}
+    extra = {"settings": SETTINGS, "precision": "float32", "cost": cost}
+    learned = {0: 2, 0.5: 2, 1: 0 if collapsed else 2}
+    first = accuracies[0]
+    active = 0 if collapsed else 128
+    layers = [
+        {"layer": "block1_conv1", "channels": 32, "active": 24},
+        {"layer": "head_dense", "channels": 128, "active": active},
     ]
+    return Network(
+        name=name,
+        index=index,
+        architecture=architecture,
+        score=Score(2_000, first, first - 0.002, first + 0.002, 0.999, 0.1, status, 1, 0.998),
+        replicates=Replicates.model_validate(make_replicates(accuracies, status)),
+        tuned=TunedNetwork.model_validate(make_replicates([tuned] * len(accuracies), "ok") | extra)
+        if tuned
+        else None,
+        is_first_seed=True,
+        confusion=np.diag([10] * 10),
+        collapse=make_collapse(architecture, learned),
+        reading=NetworkReading.model_validate(
+            {
+                "calibration_error": 0.01 + 0.01 * index,
+                "reliability": [{"images": 2_000, "probability": 0.98, "accuracy": first}],
+                "layers": layers,
+            }
+        ),
+        record=Record.model_validate(make_record(*record)) if record else None,
+        model_md5=f"{index}" * 32,
+    )
 
 
-def make_record(parameters: int, recorded: float, claimed: float) -> dict[str, Any]:
+def make_replicates(accuracies: Sequence[float], status: str) -> dict[str, Any]:
+    mean = sum(accuracies) / len(accuracies)
+    deviation = 0.001 if len(accuracies) > 1 else None
+    runs = [
+        {"seed": seed, "accuracy": accuracy, "loss": 0.1, "status": status}
+        | {"curves": CURVES | {"val_accuracy": [accuracy / 2, accuracy, accuracy]}}
+        for seed, accuracy in enumerate(accuracies, 1)
+    ]
+    return {
+        "runs": runs,
+        "collapsed": len(runs) if status == "collapsed" else 0,
+        "near_chance": 0,
+        "accuracy": {"mean": mean, "low": mean - 0.001, "high": mean + 0.001}
+        | {"standard_deviation": deviation},
+        "loss": {"mean": 0.1, "standard_deviation": deviation},
+    }
+
+
+def make_record(recorded: float, claimed: float) -> dict[str, Any]:
     epoch = {"epoch": 1, "loss": 0.4, "accuracy": 0.9, "val_loss": 0.2, "val_accuracy": 0.95}
     return {
-        "parameters": parameters,
+        "parameters": 1,
         "test_accuracy": recorded,
         "test_loss": 0.03,
         "claimed_accuracy": claimed,
@@ -288,48 +135,182 @@ def make_record(parameters: int, recorded: float, claimed: float) -> dict[str, A
     }
 
 
-def make_collapse(architecture: Architecture, *, learns: bool) -> dict[str, Any]:
-    """Give a study in which a network that does not learn does so from scale 0.75 on."""
-    blocks = list(architecture.blocks)
+def make_collapse(
+    architecture: Architecture,
+    learned: Mapping[float, int],
+    signal: float = 0.3,
+    agreement: float = 0.125,
+) -> Collapse:
+    """Make a study; a training that fails ends at the class prior, with a tenth of the signal."""
     points = []
-    for scale in (0.0, 0.5, 0.75, 1.0):
-        learned = learns or scale < 0.75
-        share = 0.5**scale if learned else 0.001
+    for scale, count in learned.items():
         runs = [
             {
                 "seed": seed,
-                "prior_loss": PRIOR,
-                "loss": [1.2] if learned else [2.302, PRIOR, PRIOR + 0.0001 * seed],
-                "accuracy": [0.7] if learned else [0.11] * 3,
-                "epochs_to_learn": 1 if learned else None,
-                "signal": {
-                    place: share ** (1 + 0.1 * number)
-                    for number, place in enumerate([*blocks, "head_dense"])
+                "prior_loss": 2.3,
+                "loss": [1.0] if seed <= count else [2.4, 2.3],
+                "epochs_to_learn": 1 if seed <= count else None,
+                "signal": dict.fromkeys(architecture.blocks, 0.5)
+                | {"head_dense": signal if seed <= count else signal / 10},
+                "gradient_norm": {
+                    block: 0.3 / number for number, block in enumerate(architecture.blocks, 1)
                 },
-                "gradient_norm": {block: 0.3 / (1 + number) for number, block in enumerate(blocks)},
-                "agreement": dict.fromkeys(blocks, 0.2 * share),
+                "agreement": dict.fromkeys(architecture.blocks, agreement),
             }
             for seed in (1, 2)
         ]
-        points.append(
-            {
-                "scale": scale,
-                "keep_share": round(0.5**scale, 6),
-                "learned": 2 if learned else 0,
-                "runs": runs,
-                "signal": runs[0]["signal"],
-            }
+        point = {"scale": scale, "keep_share": 0.5, "learned": count, "runs": runs}
+        points.append(point | {"signal": runs[0]["signal"]})
+    return Collapse.model_validate({"points": points, "learned": 0.9, "epochs": 2})
+
+
+def make_difference(winner: str | None) -> dict[str, Any]:
+    return {
+        "difference": 0.004,
+        "low": -0.1,
+        "high": 0.1,
+        "standard_deviation": 0.001,
+        "p": 0.01 if winner else 0.5,
+        "corrected_p": 0.03 if winner else 1.0,
+        "verdict": f"{winner} is better" if winner else NO_EVIDENCE,
+    }
+
+
+def make_pairs(
+    names: Sequence[str],
+    winners: Mapping[str, str],
+    first_seed: Mapping[str, tuple[int, int, float]],
+) -> dict[str, Any]:
+    pairs = {}
+    for pair in (f"{first} / {second}" for first, second in itertools.combinations(names, 2)):
+        only_first, only_second, p = first_seed.get(pair, (5, 5, 1.0))
+        counts = {"only_first": only_first, "only_second": only_second}
+        test = {"first_seed": counts | {"p": p, "corrected_p": p}}
+        pairs[pair] = make_difference(winners.get(pair)) | test
+    return pairs
+
+
+def make_results(
+    networks: Sequence[Network],
+    winners: Mapping[str, str] | None = None,
+    tuned_winners: Mapping[str, str] | None = None,
+    gains: Mapping[str, str | None] | None = None,
+    first_seed: Mapping[str, tuple[int, int, float]] | None = None,
+) -> Results:
+    """Make results.
+
+    Args:
+        networks: The networks.
+        winners: Better network, by pair such as ``a / b``; no evidence in all other pairs.
+        tuned_winners: The same of the tuned networks.
+        gains: By network, the better of ``tuned`` and ``the recipe``; ``tuned`` by default.
+        first_seed: By pair, images only the first and only the second has right, and p.
+    """
+    names = [each.name for each in networks]
+    tuned = [each.name for each in networks if each.tuned]
+    able = [each.name for each in networks if each.score.status == "ok"]
+    seeds = networks[0].replicates.count
+    pairs = make_pairs(names, winners or {}, first_seed or {})
+    contrasts = {
+        "seeds": seeds,
+        "pairs": pairs,
+        "tuned": {"seeds": seeds, "pairs": make_pairs(tuned, tuned_winners or {}, {})},
+        "gains": {
+            "networks": {name: make_difference((gains or {}).get(name, "tuned")) for name in tuned}
+        },
+    }
+    reading = {
+        "networks": {each.name: each.reading for each in networks},
+        "agreement": {pair: 0.9 - 0.1 * number for number, pair in enumerate(pairs)},
+        "hardest": [
+            {"index": index, "label": 7, "answers": dict.fromkeys(able, 1), "failing": len(able)}
+            | {"loss": 2.5}
+            for index in (3, 1)
+        ],
+        "all_fail": {"images": 12, "networks": able},
+    }
+    return Results(
+        networks=list(networks),
+        contrasts=AllContrasts.model_validate(contrasts),
+        reading=Reading.model_validate(reading),
+        validation=Validation.model_validate(VALIDATION),
+        train_images=60_000,
+        recipe=read_params(PROJECT / "params.yaml").train,
+        hardest=np.zeros((2, 28, 28), np.float32),
+        pictures=dict.fromkeys(("confusion", "kernels", "grad_cam"), b""),
+    )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Paths of all files below one folder."""
+
+    folder: Path
+    normalized: Path
+    params: Path
+
+    def arguments(self) -> dict[str, Path]:
+        """Return the arguments of `report.main`."""
+        names = ("histories", "models", "predictions", "figures", "replicates", "tuned")
+        folders = {name: self.folder / name for name in (*names, "collapse", "pictures")}
+        files = ("validation", "notebook", "contrasts", "reading")
+        return (
+            folders
+            | {name: self.folder / f"{name}.json" for name in files}
+            | {"normalized": self.normalized, "params": self.params}
+            | {"page": self.folder / "report" / "index.html"}
         )
-    return {"points": points, "learned": 0.9, "epochs": 3}
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False, float_format="%.6f")
+def write_inputs(
+    folder: Path, normalized: Path, params: Path, **networks: Mapping[str, Any]
+) -> Inputs:
+    """Write made-up results of the networks in the parameters; see `make_network`.
+
+    Args:
+        folder: Where to write.
+        normalized: The arrays.
+        params: The parameters.
+        networks: Arguments of `make_network` by name.
+    """
+    inputs = Inputs(folder, normalized, params)
+    paths = inputs.arguments()
+    results = make_results(
+        [
+            make_network(name, index, architecture, **networks.get(name, {}))
+            for index, (name, architecture) in enumerate(read_params(params).architectures.items())
+        ]
+    )
+    labels = read_split(normalized, "test")[1]
+    for each in results.networks:
+        write_network(paths, each, labels)
+    tuned = {each.name: each.tuned.model_dump() for each in results.networks if each.tuned}
+    records = {each.name: each.record.model_dump() for each in results.networks if each.record}
+    write_json(paths["tuned"] / "summary.json", {"networks": tuned})
+    write_json(paths["notebook"], records)
+    for name in ("contrasts", "reading", "validation"):
+        write_json(paths[name], getattr(results, name).model_dump())
+    for path in ("figures/confusion", "pictures/kernels", "pictures/grad_cam"):
+        picture = folder / f"{path}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (600, 200), "lightgray").save(picture, "PNG")
+    return inputs
 
 
-def write_picture(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()
-    Image.new("RGB", (600, 200), "lightgray").save(content, "PNG")
-    path.write_bytes(content.getvalue())
+def write_network(paths: Mapping[str, Path], network: Network, labels: Any) -> None:
+    name, accuracy = network.name, network.score.accuracy
+    is_right = np.arange(len(labels)) < accuracy * len(labels)
+    predicted = np.where(is_right, labels, (labels + 1) % 10)
+    if network.score.status == "collapsed":
+        predicted = np.ones_like(labels)
+    columns = {"index": np.arange(len(labels)), "label": labels, "predicted": predicted}
+    columns |= {"second": (predicted + 1) % 10, "probability": 0.98, "loss": 0.1}
+    curves = network.replicates.runs[0].curves.model_dump()
+    history = pd.DataFrame({"epoch": [1, 2, 3]} | curves)
+    for kind, table in (("predictions", pd.DataFrame(columns)), ("histories", history)):
+        paths[kind].mkdir(parents=True, exist_ok=True)
+        table.to_csv(paths[kind] / f"{name}.csv", index=False)
+    paths["models"].mkdir(parents=True, exist_ok=True)
+    (paths["models"] / f"{name}.keras").write_text(name)
+    write_json(paths["replicates"] / f"{name}.json", network.replicates.model_dump())
+    write_json(paths["collapse"] / f"{name}.json", network.collapse.model_dump())

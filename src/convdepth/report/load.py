@@ -1,7 +1,9 @@
-"""All that the report shows, read and checked: what is missing or damaged is named."""
+"""Read and check all inputs of the report; name what is missing, damaged or does not match."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,15 +17,15 @@ from convdepth.config.params import Params, find_architecture, read_params
 from convdepth.config.recipe import Train
 from convdepth.core.errors import DataError
 from convdepth.core.hashes import md5_of
-from convdepth.data.arrays import Images, Labels, read_split
+from convdepth.data.arrays import Labels, read_split
 from convdepth.evaluation.metrics import Score, confusion_matrix, score
 from convdepth.evaluation.notebook_record import Record, read_notebook
 from convdepth.evaluation.results import (
     AllContrasts,
     Collapse,
-    Contrasts,
+    Cost,
     NetworkReading,
-    Pair,
+    Point,
     Reading,
     Replicates,
     Result,
@@ -36,85 +38,16 @@ from convdepth.evaluation.results import (
 )
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+HEAD = "head_dense"
+"""The layer before which the collapse study measures the signal that reaches the head."""
+
 STUDIES = "dvc repro studies/dvc.yaml"
-TUNED = "summary.json"
-"""The file in the folder of the tuned networks that describes all of them."""
-
-PICTURES = {"figures": ("confusion",), "pictures": ("kernels", "grad_cam")}
-"""Which pictures of others the report shows, by the folder that they are in."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """All results of one network.
-
-    Attributes:
-        name: As in the parameters.
-        place: Its place there, from 0, which gives its color.
-        architecture: What it was built from.
-        score: Of the pipeline's run.
-        replicates: Of several seeds.
-        tuned: Of several seeds, with what a tuning settled; none where nothing is.
-        is_first_seed: Whether the first of these is the pipeline's run, epoch by epoch.
-        confusion: ``(10, 10)``: images by label and by answer, of the pipeline's run.
-        collapse: Of the trainings with scaled dropouts.
-        reading: Its calibration.
-        record: What the notebook recorded; none for a network that it does not have.
-        model_md5: Of the model's file.
-    """
-
-    name: str
-    place: int
-    architecture: Architecture
-    score: Score
-    replicates: Replicates
-    tuned: TunedNetwork | None
-    is_first_seed: bool
-    confusion: NDArray[np.int64]
-    collapse: Collapse
-    reading: NetworkReading
-    record: Record | None
-    model_md5: str
-
-    @property
-    def num_blocks(self) -> int:
-        """The depth."""
-        return len(self.architecture.blocks)
-
-
-@dataclass(frozen=True)
-class Results:
-    """All that the report is made from.
-
-    Attributes:
-        networks: In the order of the parameters.
-        contrasts: Each network against each other one, and against itself when tuned.
-        reading: What they answer to the same images.
-        validation: The rules for the data.
-        train_images: How many training images there are.
-        recipe: That of the networks that are not tuned.
-        hardest: ``(n, 28, 28)``, float32, 0.0 to 1.0: the images of ``reading.hardest``.
-        pictures: PNG files by name, see `PICTURES`.
-    """
-
-    networks: list[Network]
-    contrasts: AllContrasts
-    reading: Reading
-    validation: Validation
-    train_images: int
-    recipe: Train
-    hardest: NDArray[np.float32]
-    pictures: dict[str, bytes]
-
-    @property
-    def num_images(self) -> int:
-        """How many test images there are."""
-        return self.networks[0].score.images
+_Kind = TypeVar("_Kind", bound=Result)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where everything is read from, see `report.main`."""
+    """Paths of all inputs; see `report.main`."""
 
     validation: Path
     histories: Path
@@ -131,165 +64,240 @@ class Sources:
     pictures: Path
     params: Path
 
+    @property
+    def tuned_summary(self) -> Path:
+        """The file that describes all tuned networks."""
+        return self.tuned / "summary.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """All results of one network.
+
+    Attributes:
+        name: Its key in params.yaml.
+        index: Its position there, from 0; selects the color.
+        architecture: Its entry in params.yaml.
+        score: Score of the pipeline's run.
+        replicates: Trainings by the recipe, one per seed.
+        tuned: Trainings with tuned settings, one per seed; None without settings.
+        is_first_seed: Whether the pipeline's run equals the first seed, epoch by epoch.
+        confusion: ``(10, 10)``: images by label and answer, of the pipeline's run.
+        collapse: Trainings with scaled dropout rates.
+        reading: Calibration and active channels.
+        record: Results recorded in the notebook; None if the notebook lacks the network.
+        model_md5: MD5 of the model's file.
+    """
+
+    name: str
+    index: int
+    architecture: Architecture
+    score: Score
+    replicates: Replicates
+    tuned: TunedNetwork | None
+    is_first_seed: bool
+    confusion: NDArray[np.int64]
+    collapse: Collapse
+    reading: NetworkReading
+    record: Record | None
+    model_md5: str
+
+    @property
+    def num_blocks(self) -> int:
+        """The depth."""
+        return len(self.architecture.blocks)
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether every seed learned by the recipe."""
+        return self.replicates.has_learned
+
+    @property
+    def mean_probability(self) -> float:
+        """Mean probability that the pipeline's run gives to its answers, 0 to 1."""
+        bins = self.reading.reliability
+        images = sum(each.images for each in bins)
+        return sum(each.images * each.probability for each in bins) / images
+
+    @property
+    def own_point(self) -> Point:
+        """The point of the collapse study nearest to the network's own dropout scale."""
+        return self.collapse.at(self.architecture.dropout_scale)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All inputs of the report.
+
+    Attributes:
+        networks: In the order of params.yaml.
+        contrasts: Each network against each other, and against itself when tuned.
+        reading: Agreement and hardest images.
+        validation: Rules for the data.
+        train_images: Number of training images.
+        recipe: The training recipe of the networks that are not tuned.
+        hardest: ``(n, 28, 28)``, float32, 0.0 to 1.0: the images of ``reading.hardest``.
+        pictures: PNG files by name.
+    """
+
+    networks: Sequence[Network]
+    contrasts: AllContrasts
+    reading: Reading
+    validation: Validation
+    train_images: int
+    recipe: Train
+    hardest: NDArray[np.float32]
+    pictures: Mapping[str, bytes]
+
+    @property
+    def num_images(self) -> int:
+        """Number of test images."""
+        return self.networks[0].score.images
+
+    @cached_property
+    def costs(self) -> dict[str, Cost]:
+        """Cost of each network by the recipe."""
+        images = self.recipe.epochs * (self.train_images - self.recipe.validation_images)
+        sizes = {each.name: each.architecture for each in self.networks}
+        return {
+            name: Cost(parameters=size.num_parameters, flop=size.flop, images=images)
+            for name, size in sizes.items()
+        }
+
+    @cached_property
+    def learners(self) -> list[Network]:
+        """Networks that learned with every seed by the recipe."""
+        return [network for network in self.networks if network.has_learned]
+
+    @cached_property
+    def tuned(self) -> list[tuple[Network, TunedNetwork]]:
+        """Networks with tuned settings."""
+        return [(network, network.tuned) for network in self.networks if network.tuned]
+
 
 def read_results(sources: Sources) -> Results:
-    """Read and check all inputs.
-
-    Args:
-        sources: Where they are.
-
-    Returns:
-        The results of the networks in the parameters, whatever else lies in the folders.
+    """Read and check all inputs; ignore files of networks that are not in params.yaml.
 
     Raises:
         ParameterError: A parameter is wrong.
-        DataError: A file is missing or damaged, or does not belong to the others.
+        DataError: A file is missing or damaged, or does not match the others.
     """
     parameters = read_params(sources.params)
     images, labels = read_split(sources.normalized, "test")
-    reading = _read(sources.reading, Reading, STUDIES, parameters)
-    _require_networks(sources.reading, reading, parameters)
-    contrasts = _read(sources.contrasts, AllContrasts, STUDIES, parameters)
-    _require_pairs(sources.contrasts, contrasts.pairs, list(parameters.architectures))
-    tuned = _read(sources.tuned / TUNED, TunedNetworks, STUDIES, parameters).networks
-    _require_tuned(sources, contrasts, tuned)
-    records = read_notebook(sources.notebook)
-    networks = [
-        _read_network(name, place, parameters, sources, labels, reading, records, tuned)
-        for place, name in enumerate(parameters.architectures)
-    ]
-    _require_seeds(sources.contrasts, contrasts, networks)
+    reading = _read(sources.reading, Reading)
+    contrasts = _read(sources.contrasts, AllContrasts)
+    networks = _read_networks(sources, parameters, labels, reading)
+    _require_match(sources, networks, contrasts, reading)
+    hardest = [hard.index for hard in reading.hardest]
+    if not all(0 <= index < len(images) for index in hardest):
+        raise DataError(
+            f"{sources.reading}: hardest: expected indices from 0 to {len(images) - 1}, "
+            f"found {max(hardest, key=abs)}. Run `{STUDIES}`."
+        )
     return Results(
         networks=networks,
         contrasts=contrasts,
         reading=reading,
-        validation=_read(sources.validation, Validation, "dvc repro validate", parameters),
+        validation=_read(sources.validation, Validation, "dvc repro validate"),
         train_images=len(read_split(sources.normalized, "train")[1]),
         recipe=parameters.train,
-        hardest=_take_hardest(sources.reading, reading, images),
-        pictures=_read_pictures(sources),
+        hardest=np.asarray(images[hardest, :, :, 0], np.float32),
+        pictures={
+            "confusion": _read_bytes(sources.figures / "confusion.png", "dvc repro plot"),
+            "kernels": _read_bytes(sources.pictures / "kernels.png", STUDIES),
+            "grad_cam": _read_bytes(sources.pictures / "grad_cam.png", STUDIES),
+        },
     )
 
 
-def _read_network(
-    name: str,
-    place: int,
-    parameters: Params,
-    sources: Sources,
-    labels: Labels,
-    reading: Reading,
-    records: Mapping[str, Record],
-    tuned: Mapping[str, TunedNetwork],
-) -> Network:
-    replicates = _read(sources.replicates / f"{name}.json", Replicates, STUDIES, parameters)
-    history = read_history(sources.histories, name)
-    answers = read_predictions(sources.predictions, name, labels)
-    return Network(
-        name=name,
-        place=place,
-        architecture=find_architecture(name, parameters, sources.params),
-        score=score(answers),
-        replicates=replicates,
-        tuned=tuned.get(name),
-        is_first_seed=_is_run(history, replicates.runs[0]),
-        confusion=confusion_matrix(answers),
-        collapse=_read(sources.collapse / f"{name}.json", Collapse, STUDIES, parameters),
-        reading=reading.networks[name],
-        record=records.get(name),
-        model_md5=md5_of(_read_bytes(sources.models / f"{name}.keras", f"dvc repro train@{name}")),
-    )
+def _read_networks(
+    sources: Sources, parameters: Params, labels: Labels, reading: Reading
+) -> list[Network]:
+    names = list(parameters.architectures)
+    _require(sources.reading, "networks", names, reading.networks)
+    tuned = _read(sources.tuned_summary, TunedNetworks).networks
+    records = read_notebook(sources.notebook)
+    networks = []
+    for index, name in enumerate(names):
+        predictions = read_predictions(sources.predictions, name, labels)
+        replicates = _read(sources.replicates / f"{name}.json", Replicates)
+        history = read_history(sources.histories, name)
+        model = _read_bytes(sources.models / f"{name}.keras", f"dvc repro train@{name}")
+        networks.append(
+            Network(
+                name=name,
+                index=index,
+                architecture=find_architecture(name, parameters, sources.params),
+                score=score(predictions),
+                replicates=replicates,
+                tuned=tuned.get(name),
+                is_first_seed=_is_run(history, replicates.runs[0]),
+                confusion=confusion_matrix(predictions),
+                collapse=_read(sources.collapse / f"{name}.json", Collapse),
+                reading=reading.networks[name],
+                record=records.get(name),
+                model_md5=md5_of(model),
+            )
+        )
+    return networks
 
 
-_Kind = TypeVar("_Kind", bound=Result)
+def pair_names(names: Iterable[str]) -> list[str]:
+    """Return the key of each pair in result files, such as ``cnn1 / cnn3``, in order."""
+    return [f"{first} / {second}" for first, second in itertools.combinations(names, 2)]
 
 
-def _read(path: Path, kind: type[_Kind], command: str, parameters: Params) -> _Kind:
-    """Read a result file; its mappings come in the order of the parameters."""
+def _read(path: Path, kind: type[_Kind], command: str = STUDIES) -> _Kind:
     try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        reason = str(error.strerror)
+        return kind.model_validate_json(_read_bytes(path, command))
     except ValidationError as error:
         first = error.errors()[0]
-        reason = ": ".join(
-            part for part in (".".join(map(str, first["loc"])), first["msg"]) if part
-        )
-    raise DataError(f"{path}: cannot be read: {reason}. `{command}` writes it.")
+        where = ".".join(map(str, first["loc"])) or "the file"
+    raise DataError(f"{path}: {where} is damaged: {first['msg']}. Run `{command}`.")
 
 
 def _read_bytes(path: Path, command: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}. `{command}` writes it."
-        ) from error
+        raise DataError(f"{path}: cannot be read: {error.strerror}. Run `{command}`.") from error
 
 
 def _is_run(history: pd.DataFrame, run: SeedRun) -> bool:
-    curves: dict[str, Any] = run.curves.model_dump()
-    return all(history[name].round(6).tolist() == curves[name] for name in CURVES)
+    return all(history[name].round(6).tolist() == getattr(run.curves, name) for name in CURVES)
 
 
-def _require_networks(path: Path, reading: Reading, parameters: Params) -> None:
-    for name in parameters.architectures:
-        if name not in reading.networks:
-            raise DataError(
-                f"{path}: expected an entry for {name}, got {', '.join(reading.networks)}. "
-                f"`{STUDIES}` writes it."
-            )
-
-
-def _require_pairs(path: Path, pairs: Mapping[str, Pair], names: Sequence[str]) -> None:
-    for number, second in enumerate(names):
-        for first in names[:number]:
-            if f"{first} / {second}" not in pairs:
-                raise DataError(
-                    f"{path}: expected the pair {first} / {second}, got "
-                    f"{', '.join(pairs) or 'none'}. `{STUDIES}` writes it."
-                )
-
-
-def _require_tuned(
-    sources: Sources, contrasts: AllContrasts, tuned: Mapping[str, TunedNetwork]
+def _require_match(
+    sources: Sources, networks: Sequence[Network], contrasts: AllContrasts, reading: Reading
 ) -> None:
-    """Require that the contrasts are of the networks that were tuned."""
-    compared = list(contrasts.gains.networks)
-    if compared != list(tuned):
-        raise DataError(
-            f"{sources.contrasts}: expected gains of {', '.join(tuned) or 'none'}, which "
-            f"{sources.tuned / TUNED} has, got {', '.join(compared) or 'none'}. "
-            f"`{STUDIES}` writes it again."
-        )
-    _require_pairs(sources.contrasts, contrasts.tuned.pairs, compared)
-
-
-def _require_seeds(path: Path, contrasts: Contrasts, networks: Sequence[Network]) -> None:
+    """Require that all files are of the same networks, blocks and seeds."""
+    names = [network.name for network in networks]
+    tuned = [network.name for network in networks if network.tuned]
+    gains = [name for name in names if name in contrasts.gains.networks]
+    seeds = [contrasts.seeds]
+    checks: list[tuple[Path, str, Sequence[Any], Collection[Any]]] = [
+        (sources.contrasts, "pairs", pair_names(names), contrasts.pairs),
+        (sources.contrasts, "tuned.pairs", pair_names(tuned), contrasts.tuned.pairs),
+        (sources.contrasts, "gains.networks", tuned, gains),
+        (sources.tuned_summary, "networks", gains, tuned),
+        (sources.reading, "agreement", pair_names(names), reading.agreement),
+    ]
     for network in networks:
-        if network.replicates.count != contrasts.seeds:
-            raise DataError(
-                f"{path}: is of {contrasts.seeds} seeds, and {network.name} has "
-                f"{network.replicates.count}. `{STUDIES}` writes it again."
-            )
+        blocks = [*network.architecture.blocks, HEAD]
+        signal = network.collapse.points[0].runs[0].signal
+        replicates = sources.replicates / f"{network.name}.json"
+        checks += [
+            (sources.collapse / f"{network.name}.json", "points.0.runs.0.signal", blocks, signal),
+            (replicates, "runs: number of seeds", seeds, [network.replicates.count]),
+        ]
+    for check in checks:
+        _require(*check)
 
 
-def _take_hardest(path: Path, reading: Reading, images: Images) -> NDArray[np.float32]:
-    places = [hard.index for hard in reading.hardest]
-    if any(not 0 <= place < len(images) for place in places):
+def _require(path: Path, key: str, expected: Sequence[Any], found: Collection[Any]) -> None:
+    missing = [each for each in expected if each not in found]
+    if missing:
         raise DataError(
-            f"{path}: hardest: expected images from 0 to {len(images) - 1}, got {max(places)}. "
-            f"`{STUDIES}` writes it."
+            f"{path}: {key}: expected {', '.join(map(str, missing))}, "
+            f"found {', '.join(map(str, found)) or 'none'}. Run `{STUDIES}`."
         )
-    return np.asarray(images[places, :, :, 0], np.float32)
-
-
-def _read_pictures(sources: Sources) -> dict[str, bytes]:
-    folders = {
-        "figures": (sources.figures, "dvc repro plot"),
-        "pictures": (sources.pictures, STUDIES),
-    }
-    return {
-        name: _read_bytes(folders[kind][0] / f"{name}.png", folders[kind][1])
-        for kind, names in PICTURES.items()
-        for name in names
-    }

@@ -1,15 +1,28 @@
-"""The stage `report`: one page that shows all results, with what it needs inside it."""
+"""The stage `report`: write one page with all results that needs no other file."""
 
+import base64
+import io
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from convdepth.core.files import write_text
-from convdepth.report.charts import NETWORK_COLORS, serialize
+from convdepth.report import formats
+from convdepth.report.charts import (
+    FEW_IMAGES,
+    NETWORK_COLORS,
+    drawn_networks,
+    make_charts,
+    serialize,
+)
+from convdepth.report.facts import gather_facts
 from convdepth.report.load import Results, Sources, read_results
-from convdepth.report.sections import answer, gather_sections, show_hardest
-from convdepth.report.text import percent, say_confounding
+from convdepth.report.tables import NUMBERS, make_cell, make_columns, make_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -31,29 +44,27 @@ def main(
     page: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Write the report, for the networks in the parameters.
+    """Write the report on the networks in the parameters.
 
     Args:
-        validation: The JSON file of what was found in the data.
-        histories: The folder of the histories, ``<name>.csv``.
-        models: The folder of the trained networks, ``<name>.keras``.
-        predictions: The folder of the predictions for the test set, ``<name>.csv``.
-        normalized: The folder of the normalized arrays.
-        figures: The folder of the pictures of the stage `plot`.
-        notebook: The JSON file of what the notebook recorded.
-        replicates: The folder of ``<name>.json`` from the stage `replicates`.
-        tuned: The folder of the stage `tuned`.
-        contrasts: The JSON file from the stage `contrast`.
-        collapse: The folder of ``<name>.json`` from the stage `collapse`.
-        reading: The JSON file from the stage `examine`.
-        pictures: The folder of the pictures of that stage.
-        page: The HTML file to write.
+        validation: JSON file of the stage `validate`.
+        histories: Folder of the histories, ``<name>.csv``.
+        models: Folder of the trained networks, ``<name>.keras``.
+        predictions: Folder of the predictions for the test set, ``<name>.csv``.
+        normalized: Folder of the normalized arrays.
+        figures: Folder of the figures of the stage `plot`.
+        notebook: JSON file of the notebook's recorded results.
+        replicates: Folder of ``<name>.json`` of the stage `replicates`.
+        tuned: Folder of the stage `tuned`.
+        contrasts: JSON file of the stage `contrast`.
+        collapse: Folder of ``<name>.json`` of the stage `collapse`.
+        reading: JSON file of the stage `examine`.
+        pictures: Folder of the pictures of the stage `examine`.
+        page: HTML file to write.
         params: The parameters.
 
     Raises:
-        ParameterError: A parameter is wrong.
-        DataError: A file is missing or damaged, or does not belong to the others.
-        MachineError: The page cannot be written.
+        DataError: A file is missing or damaged, or does not match the others.
     """
     sources = Sources(
         validation, histories, models, predictions, normalized, figures, notebook, replicates,
@@ -64,18 +75,7 @@ def main(
 
 
 def render(results: Results) -> str:
-    """Make the page.
-
-    Args:
-        results: All that it shows.
-
-    Returns:
-        HTML with styles, scripts, charts and pictures inside; the same bytes for equal results.
-    """
-    sections = gather_sections(results)
-    charts = [
-        chart for section in sections for exhibit in section.exhibits for chart in exhibit.charts
-    ]
+    """Return the page, with equal bytes for equal results."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -84,24 +84,53 @@ def render(results: Results) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["nbsp"] = _keep_together
+    for form in (
+        formats.percent, formats.points, formats.signed, formats.short, formats.count,
+        formats.join_names, make_columns,
+    ):  # fmt: skip
+        environment.filters[form.__name__] = form
+    environment.globals.update(make_cell=make_cell, numbers=NUMBERS, drawn_networks=drawn_networks)
+    charts = make_charts(results)
     return environment.get_template("report.html.jinja").render(
         results=results,
-        sections=sections,
-        answers=answer(results),
-        confounding=say_confounding(results),
-        percent=percent,
-        hardest=show_hardest(results),
+        networks=results.networks,
+        facts=gather_facts(results),
+        rows=make_rows(results),
+        charts=charts,
+        chart_data=serialize(charts),
+        pictures={name: _url(png) for name, png in results.pictures.items()},
+        hardest=_hardest(results),
+        few_images=FEW_IMAGES,
         palette=list(NETWORK_COLORS.items()),
         plotly=get_plotlyjs(),
-        charts=serialize(charts),
         css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         js=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
     )
 
 
-def _keep_together(text: str) -> str:
-    """Keep a line from breaking between a number and its unit, and within a pair of networks."""
-    for loose in (" %", " / "):
-        text = text.replace(loose, loose.replace(" ", "\N{NO-BREAK SPACE}"))
-    return text
+def _hardest(results: Results) -> list[dict[str, Any]]:
+    """Return the hardest images, each with the answers in the order of the networks."""
+    return [
+        {
+            "image": hard,
+            "url": _url(_encode(pixels)),
+            "answers": [
+                (each, hard.answers[each.name])
+                for each in results.networks
+                if each.name in hard.answers
+            ],
+        }
+        for hard, pixels in zip(results.reading.hardest, results.hardest, strict=True)
+    ]
+
+
+def _encode(pixels: NDArray[np.float32]) -> bytes:
+    """Return a PNG of a digit, dark on white."""
+    content = io.BytesIO()
+    gray = np.rint(255 * (1 - pixels)).astype(np.uint8)
+    Image.fromarray(gray).save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def _url(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
