@@ -1,4 +1,4 @@
-"""The stage `validate`: bad data stop here, with the rule, the rows and the reason."""
+"""The stage `validate`: stop on bad data, and name the rule, the rows and the reason."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,37 +10,37 @@ from convdepth.config.dataset import IMAGE_SHAPE, SPLITS
 from convdepth.config.params import Params, Validate, read_params
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_json
-from convdepth.data import arrays as images
-from convdepth.data import idx
+from convdepth.data import arrays, idx
 from convdepth.data.arrays import Labels, Pixels
-from convdepth.data.validation import frame as tables
+from convdepth.data.validation.frame import count_classes, tabulate_normalized, tabulate_raw
 from convdepth.data.validation.pages import write_pages
 from convdepth.data.validation.rules import Stage, class_range, class_rules, image_rules
 from convdepth.data.validation.run import Outcome, Table, inspect, open_context
+
+Splits = Mapping[str, tuple[Any, Labels]]
 
 
 def main(
     raw: Path, normalized: Path, summary: Path, docs: Path, params: Path = Path("params.yaml")
 ) -> None:
-    """Hold the raw and the normalized data against the rules.
+    """Check the raw and the normalized data by the rules.
 
     Args:
         raw: Folder with the four IDX files.
-        normalized: Folder with the ``.npy`` files that were made from them.
-        summary: Where to write what was found, as JSON whose bytes depend on the data alone. It
-            is written only if every rule holds.
-        docs: Folder for the pages, which are written in either case.
-        params: The file with the tolerances and ``max_images``.
+        normalized: Folder with the ``.npy`` files made from them.
+        summary: JSON file with each outcome, written only if every rule holds. Its bytes depend on
+            the data alone.
+        docs: Folder for the pages, written in either case.
+        params: The tolerances and ``normalize.max_images``.
 
     Raises:
-        DataError: Rules are broken, or files cannot be read. The message has one line for each.
+        DataError: Rules are broken, or files cannot be read; the message has one line for each.
         MachineError: The summary or the pages cannot be written.
-        ParameterError: ``params`` is wrong.
+        ParameterError: A parameter is wrong.
     """
     parameters = read_params(params)
-    data, unreadable = _read(raw, normalized)
+    data, outcomes = _read(raw, normalized)
     context = open_context()
-    outcomes = list(unreadable)
     for table in _tabulate(data, parameters):
         outcomes += inspect(context, table)
     page = write_pages(context, outcomes, docs)
@@ -52,33 +52,25 @@ def main(
     print(f"validate: {len(outcomes)} rules hold for {sizes} images; pages: {page}", flush=True)
 
 
-Splits = Mapping[str, tuple[Any, Labels]]
-
-
 def _read(raw: Path, normalized: Path) -> tuple[dict[str, Splits], list[Outcome]]:
-    """Read what can be read; each file that cannot be is an outcome that does not hold."""
+    """Read both stages; an unreadable split is an outcome that does not hold."""
     data: dict[str, Splits] = {}
     unreadable: list[Outcome] = []
-    readers = (("raw", raw, _read_raw), ("normalized", normalized, images.read_split))
+    readers: list[tuple[str, Path, Callable[[Path, str], tuple[Any, Labels]]]] = [
+        ("raw", raw, _read_raw),
+        ("normalized", normalized, arrays.read_split),
+    ]
     for name, folder, read in readers:
-        splits, problems = _read_splits(name, folder, read)
-        unreadable += problems
-        if not problems:
+        splits = {}
+        for split in SPLITS:
+            try:
+                splits[split] = read(folder, split)
+            except DataError as error:
+                rule = f"the files of {split} can be read"
+                unreadable.append(Outcome(name, rule, holds=False, reason=str(error)))
+        if len(splits) == len(SPLITS):
             data[name] = splits
     return data, unreadable
-
-
-def _read_splits(
-    name: str, folder: Path, read: Callable[[Path, str], tuple[Any, Labels]]
-) -> tuple[Splits, list[Outcome]]:
-    splits, problems = {}, []
-    for split in SPLITS:
-        try:
-            splits[split] = read(folder, split)
-        except DataError as error:
-            rule = f"the files of {split} can be read"
-            problems.append(Outcome(name, rule, holds=False, reason=str(error)))
-    return splits, problems
 
 
 def _read_raw(folder: Path, split: str) -> tuple[Pixels, Labels]:
@@ -94,58 +86,48 @@ def _read_raw(folder: Path, split: str) -> tuple[Pixels, Labels]:
 
 
 def _tabulate(data: Mapping[str, Splits], parameters: Params) -> Iterator[Table]:
-    """Make two tables for each stage; the normalized ones need the raw data beside them."""
     if "raw" not in data:
         return
     stage = Stage("raw", full_ink=255)
-    yield from stage_tables(stage, tables.tabulate_raw(data["raw"]), parameters.validation)
-    if "normalized" not in data:
-        return
-    stage = Stage("normalized", full_ink=1, max_images=parameters.normalize.max_images)
-    rows = tables.tabulate_normalized(data["normalized"], data["raw"])
-    yield from stage_tables(stage, rows, parameters.validation)
+    yield from stage_tables(stage, tabulate_raw(data["raw"]), parameters.validation)
+    if "normalized" in data:
+        stage = Stage("normalized", full_ink=1, max_images=parameters.normalize.max_images)
+        rows = tabulate_normalized(data["normalized"], data["raw"])
+        yield from stage_tables(stage, rows, parameters.validation)
 
 
 def stage_tables(stage: Stage, rows: pd.DataFrame, tolerances: Validate) -> Iterator[Table]:
-    """Give the two tables of a stage, with their rules.
+    """Yield the tables of images and of classes, with their rules.
 
     Args:
         stage: ``raw`` or ``normalized``.
-        rows: One row per image, from `tables.tabulate_raw` or `tables.tabulate_normalized`.
-        tolerances: How far the data may be from MNIST.
-
-    Yields:
-        The images, and the classes with the numbers of images that they may have.
+        rows: One row per image, from `tabulate_raw` or `tabulate_normalized`.
+        tolerances: Allowed distance from MNIST.
     """
     rules = image_rules(stage, tolerances)
-    yield Table(f"{stage.name}_images", rows, keys=("split", "index"), rules=rules)
-    classes = tables.count_classes(rows)
+    yield Table(f"{stage.name}_images", rows, ("split", "index"), rules)
+    classes = count_classes(rows)
     ranges = [
         class_range(split, label, stage.size(split), tolerances.standard_errors)
         for split, label in zip(classes["split"], classes["label"], strict=True)
     ]
-    classes = classes.assign(
-        fewest=[fewest for fewest, _ in ranges], most=[most for _, most in ranges]
-    )
-    yield Table(f"{stage.name}_classes", classes, keys=("split", "label"), rules=class_rules())
+    classes[["fewest", "most"]] = ranges
+    yield Table(f"{stage.name}_classes", classes, ("split", "label"), class_rules())
 
 
 def _explain(outcomes: Sequence[Outcome], page: Path) -> str:
     broken = [outcome for outcome in outcomes if not outcome.holds]
-    lines = [f"{outcome.table}: {outcome.rule}: {outcome.reason}" for outcome in broken]
     return "\n".join(
         [
             f"the data break {len(broken)} of {len(outcomes)} rules:",
-            *lines,
-            f"Look at {page}. Damaged data come back with `dvc repro --force download normalize`.",
+            *(f"{outcome.table}: {outcome.rule}: {outcome.reason}" for outcome in broken),
+            f"See {page}. Run `dvc repro --force download normalize` to restore damaged data.",
         ]
     )
 
 
 def _summarize(outcomes: Sequence[Outcome], counts: Mapping[str, int]) -> dict[str, Any]:
-    rules = [
-        {"table": outcome.table, "rule": outcome.rule, **_found(outcome)} for outcome in outcomes
-    ]
+    rules = [{"table": each.table, "rule": each.rule, **_found(each)} for each in outcomes]
     return {"success": True, "images": dict(counts), "num_rules": len(rules), "rules": rules}
 
 
@@ -153,6 +135,6 @@ def _found(outcome: Outcome) -> dict[str, Any]:
     if outcome.num_broken is not None:
         return {"num_broken": outcome.num_broken}
     if isinstance(outcome.observed, float):
-        # Five places are what the tolerances mean; adding 0 turns -0.0 into 0.0.
+        # The tolerances have five decimals; adding 0 turns -0.0 into 0.0.
         return {"observed": round(float(outcome.observed), 5) + 0.0}
     return {"observed": outcome.observed}
