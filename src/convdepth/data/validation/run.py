@@ -1,7 +1,7 @@
 """Run the rules of a table with Great Expectations, and fail where it would pass vacuously.
 
-Great Expectations counts a rule that breaks as an ordinary result, drops a lost rule, and passes an
-empty suite. Here each rule has an outcome, and an empty table or suite does not hold.
+Great Expectations counts a rule that breaks as an ordinary result, and passes an empty suite. Here
+each rule has an outcome, and an empty table or suite does not hold.
 """
 
 import warnings
@@ -26,23 +26,6 @@ FIRST_ROWS = 5
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table and its rules.
-
-    Attributes:
-        name: Unique among the tables of a context.
-        rows: The table.
-        keys: The columns that name a row.
-        rules: Expectations with unique descriptions.
-    """
-
-    name: str
-    rows: pd.DataFrame
-    keys: Sequence[str]
-    rules: Sequence[Expectation]
-
-
-@dataclass(frozen=True)
 class Outcome:
     """The result of one rule.
 
@@ -63,12 +46,48 @@ class Outcome:
     reason: str = ""
 
 
-def open_context() -> EphemeralDataContext:
-    """Start Great Expectations in memory, without telemetry and progress bars.
+def inspect(
+    table: str, rows: pd.DataFrame, keys: Sequence[str], rules: Sequence[Expectation]
+) -> list[Outcome]:
+    """Run the rules of a table.
+
+    Args:
+        table: Its name.
+        rows: The table.
+        keys: The columns that name a row.
+        rules: Expectations with unique descriptions.
+
+    Returns:
+        One outcome per rule, in their order; or one outcome that there is nothing to inspect.
 
     Raises:
         MachineError: There is no temporary folder.
     """
+    if rows.empty or not rules:
+        found = f"found {len(rows)} rows and {len(rules)} rules"
+        return [Outcome(table, "there is something to inspect", holds=False, reason=found)]
+    results = _validate(rows, keys, rules)
+    descriptions = [str(rule.description) for rule in rules]
+    return [_outcome(table, rule, keys, results.get(rule)) for rule in descriptions]
+
+
+def _validate(
+    rows: pd.DataFrame, keys: Sequence[str], rules: Sequence[Expectation]
+) -> dict[str, ExpectationValidationResult]:
+    batch = _open_context().data_sources.pandas_default.read_dataframe(rows)
+    validated = batch.validate(
+        gx.ExpectationSuite(name="rules", expectations=list(rules)),
+        result_format={
+            "result_format": "SUMMARY",
+            "partial_unexpected_count": FIRST_ROWS,
+            "unexpected_index_column_names": list(keys),
+        },
+    )
+    results = ((result.expectation_config, result) for result in validated.results)
+    return {str(config.description): result for config, result in results if config}
+
+
+def _open_context() -> EphemeralDataContext:
     with explained_temporary_folder():
         context = gx.get_context(mode="ephemeral")
     context.enable_analytics(enable=False)
@@ -76,49 +95,18 @@ def open_context() -> EphemeralDataContext:
     return context
 
 
-def inspect(context: EphemeralDataContext, table: Table) -> list[Outcome]:
-    """Run the rules of a table; the context keeps the results for the pages.
-
-    Returns:
-        One outcome per rule, in their order; or one outcome that there is nothing to inspect.
-    """
-    if table.rows.empty or not table.rules:
-        found = f"found {len(table.rows)} rows and {len(table.rules)} rules"
-        return [Outcome(table.name, "there is something to inspect", holds=False, reason=found)]
-    results = _validate(context, table)
-    descriptions = [str(rule.description) for rule in table.rules]
-    return [_outcome(table, rule, results.get(rule)) for rule in descriptions]
-
-
-def _validate(
-    context: EphemeralDataContext, table: Table
-) -> dict[str, ExpectationValidationResult]:
-    name = table.name
-    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=list(table.rules)))
-    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("whole")
-    validated = gx.ValidationDefinition(name=name, data=batch, suite=suite).run(
-        batch_parameters={"dataframe": table.rows},
-        result_format={
-            "result_format": "SUMMARY",
-            "partial_unexpected_count": FIRST_ROWS,
-            "unexpected_index_column_names": list(table.keys),
-        },
-    )
-    results = ((result.expectation_config, result) for result in validated.results)
-    return {str(config.description): result for config, result in results if config}
-
-
-def _outcome(table: Table, rule: str, result: ExpectationValidationResult | None) -> Outcome:
+def _outcome(
+    table: str, rule: str, keys: Sequence[str], result: ExpectationValidationResult | None
+) -> Outcome:
     if result is None:
-        return Outcome(table.name, rule, holds=False, reason="it was not run")
+        return Outcome(table, rule, holds=False, reason="it was not run")
     error = _find_error(result.exception_info or {})
     if error is not None:
-        return Outcome(table.name, rule, holds=False, reason=f"it cannot be computed: {error}")
+        return Outcome(table, rule, holds=False, reason=f"it cannot be computed: {error}")
     found = result.result
-    reason = "" if result.success else _explain(table.keys, found)
     observed, num_broken = found.get("observed_value"), found.get("unexpected_count")
-    return Outcome(table.name, rule, bool(result.success), observed, num_broken, reason)
+    reason = "" if result.success else _explain(keys, found)
+    return Outcome(table, rule, bool(result.success), observed, num_broken, reason)
 
 
 def _find_error(info: Mapping[str, Any]) -> str | None:
@@ -129,11 +117,11 @@ def _find_error(info: Mapping[str, Any]) -> str | None:
 
 
 def _explain(keys: Sequence[str], found: Mapping[str, Any]) -> str:
-    number = found.get("unexpected_count")
-    if number is None:
+    if "unexpected_count" not in found:
         # Great Expectations observes nothing where the value is infinite, such as a divergence.
         observed = found.get("observed_value")
         return "found no finite value" if observed is None else f"found {_show(observed)}"
+    number = found["unexpected_count"]
     rows = []
     for row in found.get("partial_unexpected_index_list") or []:
         values = [f"{name} {_show(value)}" for name, value in row.items() if name not in keys]
