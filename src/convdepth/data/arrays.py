@@ -43,9 +43,6 @@ def write_split(folder: Path, split: str, images: Images, labels: Labels) -> Non
         split: ``train`` or ``test``.
         images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
         labels: ``(n,)``, uint8, 0 to 9.
-
-    Raises:
-        MachineError: A file cannot be written.
     """
     for kind, array in (("images", images), ("labels", labels)):
         with atomic_path(_array_path(folder, split, kind)) as temporary:
@@ -54,10 +51,6 @@ def write_split(folder: Path, split: str, images: Images, labels: Labels) -> Non
 
 def read_split(folder: Path, split: str) -> tuple[Images, Labels]:
     """Map one split into memory; parallel trainings share one copy in the page cache.
-
-    Args:
-        folder: Folder that `write_split` wrote.
-        split: ``train`` or ``test``.
 
     Returns:
         Images ``(n, 28, 28, 1)``, float32, and labels ``(n,)``, uint8, both read-only.

@@ -25,8 +25,6 @@ def main(raw: Path, params: Path = Path("params.yaml")) -> None:
 
     Raises:
         DataError: No source has MNIST; the message has one line for each, with the reason.
-        MachineError: A file cannot be written.
-        ParameterError: A parameter is wrong.
     """
     settings = read_params(params).download
     if is_complete(raw):

@@ -31,12 +31,8 @@ def encode(array: Pixels | Labels) -> bytes:
 def decode(content: bytes, origin: str) -> np.ndarray:
     """Return the uint8 array in an IDX file, read-only.
 
-    Args:
-        content: Header and values.
-        origin: Path for the error message.
-
     Raises:
-        DataError: The header is damaged, or the number of values does not fit its shape.
+        DataError: The file, named by ``origin``, is damaged.
     """
     try:
         zero, type_code, num_dimensions = struct.unpack_from(">HBB", content)
@@ -54,10 +50,6 @@ def decode(content: bytes, origin: str) -> np.ndarray:
 
 def read_split(folder: Path, split: str) -> tuple[Pixels, Labels]:
     """Read the pixels and labels of one split, in the shapes that the files have.
-
-    Args:
-        folder: Folder with the four IDX files.
-        split: ``train`` or ``test``.
 
     Raises:
         DataError: A file is missing or damaged.

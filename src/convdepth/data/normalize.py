@@ -14,11 +14,6 @@ def main(raw: Path, normalized: Path, params: Path = Path("params.yaml")) -> Non
         raw: Folder with the four IDX files.
         normalized: Folder for the arrays, see `arrays.write_split`.
         params: The parameters.
-
-    Raises:
-        DataError: A raw file is missing, damaged, or of another shape.
-        MachineError: An array cannot be written.
-        ParameterError: A parameter is wrong.
     """
     max_images = read_params(params).normalize.max_images
     for split in SPLITS:

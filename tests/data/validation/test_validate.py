@@ -15,7 +15,7 @@ from convdepth.config.params import read_params
 from convdepth.core.errors import DataError, MachineError
 from convdepth.data import arrays, idx
 from convdepth.data.validation import validate
-from convdepth.data.validation.frame import tabulate_normalized, tabulate_raw
+from convdepth.data.validation.frame import tabulate
 from convdepth.data.validation.rules import Stage
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
@@ -46,7 +46,7 @@ def normalized_splits(raw_splits: Splits) -> Splits:
 @pytest.fixture(scope="module")
 def normalized_rows(normalized_splits: Splits, raw_splits: Splits) -> pd.DataFrame:
     """The clean normalized table. Read-only by agreement."""
-    return tabulate_normalized(normalized_splits, raw_splits)
+    return tabulate(normalized_splits, raw_splits)
 
 
 def broken(stage: Stage, rows: pd.DataFrame) -> list[str]:
@@ -213,21 +213,21 @@ def copies(splits: Splits) -> Splits:
 @pytest.mark.parametrize("max_images", [10, 100, SAMPLE])
 def test_clean_samples_hold(max_images: int, normalized_splits: Splits, raw_splits: Splits) -> None:
     first = {split: (x[:max_images], y[:max_images]) for split, (x, y) in normalized_splits.items()}
-    rows = tabulate_normalized(first, raw_splits)
+    rows = tabulate(first, raw_splits)
     assert broken(Stage("normalized", 1, max_images), rows) == []
 
 
 @pytest.mark.parametrize("name", WHOLE_DAMAGE)
 def test_slight_damage_to_whole_raw_data_is_caught(name: str, raw_splits: Splits) -> None:
     damage, rule = WHOLE_DAMAGE[name]
-    assert_named(rule, broken(RAW, tabulate_raw(damage(copies(raw_splits)))))
+    assert_named(rule, broken(RAW, tabulate(damage(copies(raw_splits)))))
 
 
 @pytest.mark.parametrize("name", RAW_DAMAGE)
 def test_damage_to_raw_data_is_caught(name: str, raw_splits: Splits) -> None:
     damage, rule = RAW_DAMAGE[name]
     first = {split: (x[:5_000], labels[:5_000]) for split, (x, labels) in raw_splits.items()}
-    assert_named(rule, broken(RAW_SAMPLE, tabulate_raw(damage(copies(first)))))
+    assert_named(rule, broken(RAW_SAMPLE, tabulate(damage(copies(first)))))
 
 
 @pytest.mark.parametrize("name", NORMALIZED_DAMAGE)
@@ -237,7 +237,7 @@ def test_damage_to_normalized_data_is_caught(
     damage, rule = NORMALIZED_DAMAGE[name]
     damaged = damage(copies(normalized_splits))
     splits = {split: (x.astype(np.float32), labels) for split, (x, labels) in damaged.items()}
-    assert_named(rule, broken(NORMALIZED, tabulate_normalized(splits, raw_splits)))
+    assert_named(rule, broken(NORMALIZED, tabulate(splits, raw_splits)))
 
 
 @pytest.mark.parametrize("name", ROW_DAMAGE)

@@ -5,7 +5,7 @@ A rule looks at a few numbers about each image, not at pixels, so it is fast and
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,67 +21,48 @@ _DIGEST_BYTES = 8
 """Two of 70,000 images collide with a probability of 1.3e-10."""
 
 
-def tabulate_raw(splits: Mapping[str, tuple[Pixels, Labels]]) -> pd.DataFrame:
-    """Describe each raw image in one row.
+def tabulate(
+    splits: Mapping[str, tuple[Pixels | Images, Labels]],
+    raw: Mapping[str, tuple[Pixels, Labels]] | None = None,
+) -> pd.DataFrame:
+    """Describe each image in one row.
 
     Args:
-        splits: Pixels ``(n, 28, 28)``, uint8, and labels ``(n,)`` of each split.
+        splits: Raw or normalized images and labels of each split.
+        raw: For normalized images, the raw images and labels that they were made from.
 
     Returns:
         The columns ``split``, ``index`` (in the split, from 0), ``label``; ``smallest``,
         ``largest``, ``mean`` and ``mean_square`` of the pixels; ``ink``, the share of pixels above
         0; ``finite``, whether all pixels are; ``digest`` of the pixels; ``in_both``, whether the
-        other split has the same image.
-    """
-    return _join([_tabulate(split, *arrays) for split, arrays in splits.items()])
-
-
-def tabulate_normalized(
-    splits: Mapping[str, tuple[Images, Labels]], raw: Mapping[str, tuple[Pixels, Labels]]
-) -> pd.DataFrame:
-    """Describe each normalized image in one row, beside its raw image.
-
-    Args:
-        splits: Images ``(n, 28, 28, 1)``, float32, and labels ``(n,)`` of each split.
-        raw: The raw data, as in `tabulate_raw`.
-
-    Returns:
-        The columns of `tabulate_raw`; ``raw_label`` and ``raw_digest``, the label of the raw image
-        and the digest of its normalized pixels, null if there is no raw image.
+        other split has the same image. With ``raw`` also ``raw_label`` and ``raw_digest``, the
+        digest of the normalized raw image; null if there is no raw image.
     """
     tables = []
     for split, (images, labels) in splits.items():
-        pixels, raw_labels = raw[split]
-        digests = pd.Series(_digests(pixels[: len(images)], normalize), dtype=object)
-        # A Series is aligned by index: a row without a raw image gets null.
-        tables.append(
-            _tabulate(split, images, labels).assign(
-                raw_label=pd.Series(raw_labels), raw_digest=digests
-            )
-        )
-    return _join(tables)
+        table = pd.concat([_describe(chunk) for chunk in _chunks(images)], ignore_index=True)
+        table = table.assign(split=split, index=range(len(images)), label=labels)
+        if raw:
+            pixels, raw_labels = raw[split]
+            digests = [_digests(normalize(chunk)) for chunk in _chunks(pixels[: len(images)])]
+            # A Series is aligned by index: a row without a raw image gets null.
+            table["raw_label"] = pd.Series(raw_labels)
+            table["raw_digest"] = pd.concat(digests, ignore_index=True)
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True)
+    splits_with_image = table.groupby("digest")["split"].transform("nunique")
+    return table.assign(in_both=splits_with_image > 1)
 
 
 def count_classes(images: pd.DataFrame) -> pd.DataFrame:
-    """Count the images of each class in a table of images.
+    """Count the images of each class in a table of images, also if there are none.
 
     Returns:
-        One row for each split and digit, also if there are no images: ``split``, ``label`` (0 to
-        9), ``images`` (their number).
+        The columns ``split``, ``label`` (0 to 9) and ``images`` (their number).
     """
     classes = pd.MultiIndex.from_product([SPLITS, range(NUM_CLASSES)], names=["split", "label"])
     counts = images.groupby(["split", "label"]).size().reindex(classes, fill_value=0)
     return counts.rename("images").reset_index()
-
-
-def _tabulate(split: str, images: Pixels | Images, labels: Labels) -> pd.DataFrame:
-    table = pd.concat([_describe(chunk) for chunk in _chunks(images)], ignore_index=True)
-    return table.assign(
-        digest=pd.Series(_digests(images), dtype=object),
-        split=split,
-        index=range(len(images)),
-        label=labels,
-    )
 
 
 def _describe(images: Pixels | Images) -> pd.DataFrame:
@@ -95,14 +76,9 @@ def _describe(images: Pixels | Images) -> pd.DataFrame:
                 "mean_square": np.square(pixels).mean(axis=1),
                 "ink": (pixels > 0).mean(axis=1),
                 "finite": np.isfinite(pixels).all(axis=1),
+                "digest": _digests(images),
             }
         )
-
-
-def _join(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    table = pd.concat(tables, ignore_index=True)
-    splits_with_image = table.groupby("digest")["split"].transform("nunique")
-    return table.assign(in_both=splits_with_image > 1)
 
 
 def _chunks(images: Pixels | Images) -> Iterator[Any]:
@@ -111,9 +87,7 @@ def _chunks(images: Pixels | Images) -> Iterator[Any]:
         yield images[start : start + _CHUNK]
 
 
-def _digests(images: Any, scale: Callable[[Any], Any] = np.ascontiguousarray) -> list[str]:
-    return [
-        hashlib.blake2b(image, digest_size=_DIGEST_BYTES).hexdigest()
-        for chunk in _chunks(images)
-        for image in scale(chunk)
-    ]
+def _digests(images: Pixels | Images) -> pd.Series:
+    contiguous = np.ascontiguousarray(images)
+    hashes = [hashlib.blake2b(image, digest_size=_DIGEST_BYTES) for image in contiguous]
+    return pd.Series([digest.hexdigest() for digest in hashes], dtype=object)

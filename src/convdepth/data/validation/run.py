@@ -30,9 +30,7 @@ class Outcome:
     """The result of one rule.
 
     Attributes:
-        table: The name of its table.
         rule: Its description.
-        holds: Whether the table keeps it.
         observed: The observed value, for a rule about a table or column.
         num_broken: The number of rows that break it, for a rule about rows.
         reason: Why it does not hold; empty if it holds.
@@ -59,9 +57,6 @@ def inspect(
 
     Returns:
         One outcome per rule, in their order; or one outcome that there is nothing to inspect.
-
-    Raises:
-        MachineError: There is no temporary folder.
     """
     if rows.empty or not rules:
         found = f"found {len(rows)} rows and {len(rules)} rules"

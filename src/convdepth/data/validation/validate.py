@@ -12,7 +12,7 @@ from convdepth.core.errors import DataError
 from convdepth.core.files import write_json
 from convdepth.data import arrays, idx
 from convdepth.data.arrays import Labels, Pixels
-from convdepth.data.validation.frame import count_classes, tabulate_normalized, tabulate_raw
+from convdepth.data.validation.frame import count_classes, tabulate
 from convdepth.data.validation.page import write_page
 from convdepth.data.validation.rules import Stage, class_range, class_rules, image_rules
 from convdepth.data.validation.run import Outcome, inspect
@@ -33,14 +33,12 @@ def main(
 
     Raises:
         DataError: A file is missing or damaged, or rules are broken: one line for each.
-        MachineError: The summary or the page cannot be written.
-        ParameterError: A parameter is wrong.
     """
     parameters = read_params(params)
     raw_splits = {split: _read_raw(raw, split) for split in SPLITS}
     splits = {split: arrays.read_split(normalized, split) for split in SPLITS}
     stage = Stage("normalized", full_ink=1, max_images=parameters.normalize.max_images)
-    rows = {"raw": tabulate_raw(raw_splits), "normalized": tabulate_normalized(splits, raw_splits)}
+    rows = {"raw": tabulate(raw_splits), "normalized": tabulate(splits, raw_splits)}
     outcomes = [
         *inspect_stage(Stage("raw", full_ink=255), rows["raw"], parameters.validation),
         *inspect_stage(stage, rows["normalized"], parameters.validation),
@@ -67,13 +65,7 @@ def _read_raw(folder: Path, split: str) -> tuple[Pixels, Labels]:
 
 
 def inspect_stage(stage: Stage, rows: pd.DataFrame, tolerances: Validate) -> list[Outcome]:
-    """Run the rules about a stage's images and classes.
-
-    Args:
-        stage: ``raw`` or ``normalized``.
-        rows: One row per image, from `tabulate_raw` or `tabulate_normalized`.
-        tolerances: Allowed distance from MNIST.
-    """
+    """Run the rules about a stage's images, one row each, and about its classes."""
     classes = count_classes(rows)
     classes[["fewest", "most"]] = [
         class_range(split, label, stage.size(split), tolerances.standard_errors)
