@@ -35,6 +35,12 @@ def npy(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
+# A header that promises 100 TB.
+HUGE = npy(np.zeros((60, 28, 28), np.uint8)).replace(
+    b"(60, 28, 28), }" + b" " * 11, b"(60" + b"0" * 11 + b", 28, 28), }"
+)
+
+
 def rebuild(**changes: bytes | None) -> bytes:
     """Replace members of the good archive, add them, or leave them out (None)."""
     stream = io.BytesIO()
@@ -46,13 +52,6 @@ def rebuild(**changes: bytes | None) -> bytes:
         for name, member in members.items():
             if member is not None:
                 archive.writestr(name, member)
-    return stream.getvalue()
-
-
-def promising(size: int) -> bytes:
-    stream = io.BytesIO()
-    header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
-    np.lib.format.write_array_header_1_0(stream, header)
     return stream.getvalue()
 
 
@@ -70,7 +69,7 @@ def test_npz_is_decoded_in_any_order_of_memory() -> None:
         ("x_test", npy(np.zeros((10, 28, 27), np.uint8)), r"got uint8 of shape \(10, 28, 27\)"),
         ("y_test", npy(np.zeros((10, 1), np.uint8)), r"got uint8 of shape \(10, 1\)"),
         ("x_train", npy(np.zeros((60, 28, 28), np.uint8))[:-1], "got: "),
-        ("x_train", promising(10**15), "got: "),
+        ("x_train", HUGE, "got: "),
         ("x_train", b"<html>not found</html>", "got: "),
     ],
 )
@@ -103,12 +102,15 @@ def test_npz_that_unpacks_to_too_much_is_refused_in_little_memory() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html>not found</html>"])
-def test_other_file_than_an_npz_is_refused(content: bytes) -> None:
-    with pytest.raises(DataError, match=r"^mnist\.npz: expected a zip archive"):
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"<html>not found</html>", r"expected a zip archive"),
+        (GOOD[:-100], r"expected a zip archive"),
+        (GOOD[:300] + bytes([GOOD[300] ^ 0xFF]) + GOOD[301:], r"x_train\.npy: expected uint8"),
+    ],
+    ids=["html", "cut", "one byte flipped"],
+)
+def test_damaged_npz_is_refused(content: bytes, found: str) -> None:
+    with pytest.raises(DataError, match=rf"^mnist\.npz: {found}"):
         decode_npz(content)
-
-
-def test_damaged_npz_member_is_named() -> None:
-    with pytest.raises(DataError, match=r"x_train\.npy: expected uint8"):
-        decode_npz(GOOD[:300] + bytes([GOOD[300] ^ 0xFF]) + GOOD[301:])
