@@ -17,17 +17,11 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from convdepth.data.arrays import write_split
-from convdepth.core.errors import ConvdepthError
 
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-try:
-    write_split(
-        Path(sys.argv[1]), "train", np.ones((2, 28, 28, 1), np.float32), np.ones(60_000, np.uint8)
-    )
-except ConvdepthError as error:
-    print(error)
-    sys.exit(error.exit_code)
+images, labels = np.ones((2, 28, 28, 1), np.float32), np.ones(60_000, np.uint8)
+write_split(Path(sys.argv[1]), "train", images, labels)
 """
 PIXELS = np.random.default_rng(1).integers(256, size=(3, 28, 28), dtype=np.uint8)
 LABELS = np.array([7, 2, 1], np.uint8)
@@ -101,7 +95,7 @@ def test_a_disk_full_at_any_byte_leaves_the_former_files(folder: Path, limit: in
     former = {path: path.read_bytes() for path in folder.iterdir()}
     command = [sys.executable, "-c", LIMITED, str(folder), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 4, done.stderr
+    assert "MachineError" in done.stderr
     labels = folder / "train_labels.npy"
     assert labels.read_bytes() == former[labels]
     assert set(folder.iterdir()) == set(former)

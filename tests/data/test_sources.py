@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import servers
-import trustme
 from servers import answer
 
 from convdepth.config.params import Download, Source
@@ -144,20 +143,6 @@ def test_host_that_refuses_connections_is_not_tried_again() -> None:
     with pytest.raises(DataError, match="connection"):
         fetch({"npz": f"{url}mnist.npz"}, attempts=5)
     assert time.monotonic() - started < 2
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"), [("other.pem", "certificate verify failed"), ("none.pem", "No such file")]
-)
-def test_certificate_without_its_authority_is_refused(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, reason: str
-) -> None:
-    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
-    server = serve(answer(NPZ))
-    with pytest.raises(DataError, match=reason):
-        fetch_npz(server)
-    assert server.asked == []
 
 
 # Statuses and redirects
