@@ -1,5 +1,6 @@
 """IDX files, byte by byte."""
 
+import re
 import struct
 from pathlib import Path
 
@@ -46,9 +47,26 @@ def test_other_file_is_refused(content: bytes) -> None:
 
 
 def test_split_is_read(tmp_path: Path) -> None:
-    drawn.write_split(tmp_path, "train", PIXELS, LABELS)
-    for read, expected in zip(idx.read_split(tmp_path, "train"), (PIXELS, LABELS), strict=True):
-        np.testing.assert_array_equal(read, expected, strict=True)
+    drawn.write_split(tmp_path, "train", PIXELS, LABELS[:2])
+    pixels, labels = idx.read_split(tmp_path, "train")
+    np.testing.assert_array_equal(pixels, PIXELS, strict=True)
+    np.testing.assert_array_equal(labels, LABELS[:2], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "found"),
+    [
+        (PIXELS[:, :, 1:], LABELS[:2], "(2, 28, 27)"),
+        (PIXELS, LABELS, "(3,)"),
+        (PIXELS, LABELS[:2, np.newaxis], "(2, 1)"),
+    ],
+)
+def test_split_of_another_shape_is_refused(
+    tmp_path: Path, pixels: np.ndarray, labels: np.ndarray, found: str
+) -> None:
+    drawn.write_split(tmp_path, "train", pixels, labels)
+    with pytest.raises(DataError, match=re.escape(found)):
+        idx.read_split(tmp_path, "train")
 
 
 def test_missing_or_damaged_file_is_named(tmp_path: Path) -> None:

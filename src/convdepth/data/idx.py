@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convdepth.config.dataset import IMAGE_SHAPE
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import Labels, Pixels
 
@@ -49,12 +50,18 @@ def decode(content: bytes, origin: str) -> np.ndarray:
 
 
 def read_split(folder: Path, split: str) -> tuple[Pixels, Labels]:
-    """Read the pixels and labels of one split, in the shapes that the files have.
+    """Read the pixels ``(n, 28, 28)`` and labels ``(n,)`` of one split.
 
     Raises:
-        DataError: A file is missing or damaged.
+        DataError: A file is missing or damaged, or has another shape.
     """
     pixels, labels = (_read(folder / FILE_NAMES[split, kind]) for kind in ("images", "labels"))
+    if pixels.shape[1:] != IMAGE_SHAPE[:2] or labels.shape != pixels.shape[:1]:
+        raise DataError(
+            f"{folder}: {split}: expected images of shape (n, 28, 28) and one label for each, got "
+            f"images of shape {pixels.shape} and labels of shape {labels.shape}. "
+            "Run `dvc repro --force download`."
+        )
     return pixels, labels
 
 

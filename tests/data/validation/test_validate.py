@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import drawn
 import numpy as np
 import pandas as pd
 import pytest
@@ -285,23 +284,6 @@ def test_a_missing_class_is_named(
     message = fail(raw_links, normalized, params, tmp_path)
     assert "test 6: images 0, fewest 958" in message
     assert "test 7: most 1028, images 1986" in message
-
-
-@pytest.mark.parametrize(
-    ("pixels", "labels", "found"),
-    [
-        (np.zeros((5, 28, 27), np.uint8), np.zeros(5, np.uint8), "(5, 28, 27)"),
-        (np.zeros((5, 28, 28), np.uint8), np.zeros(4, np.uint8), "(4,)"),
-        (np.zeros((5, 28, 28), np.uint8), np.zeros((5, 10), np.uint8), "(5, 10)"),
-    ],
-)
-def test_raw_files_of_another_shape_are_refused(
-    pixels: np.ndarray, labels: np.ndarray, found: str, params: Path, tmp_path: Path
-) -> None:
-    drawn.write_split(tmp_path, "train", pixels, labels)
-    message = fail(tmp_path, tmp_path, params, tmp_path)
-    assert message.startswith(f"{tmp_path}: train: ")
-    assert found in message
 
 
 def test_missing_normalized_data_are_named(raw: Path, params: Path, tmp_path: Path) -> None:

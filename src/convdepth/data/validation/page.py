@@ -19,33 +19,12 @@ td, th { border: 1px solid #bbb !important; padding: 0.3rem 0.6rem; text-align: 
 
 
 def write_page(outcomes: Sequence[Outcome], docs: Path) -> Path:
-    """Write the outcomes, broken rules first, as a page that loads nothing.
-
-    Returns:
-        The page, ``index.html`` in the folder ``docs``.
-
-    Raises:
-        MachineError: The page cannot be written.
-    """
+    """Write the outcomes, broken rules first, to ``index.html`` in a folder; it loads nothing."""
     num_broken = sum(not outcome.holds for outcome in outcomes)
     verdict = f"{num_broken} of {len(outcomes)} are broken" if num_broken else "all hold"
-    table = pd.DataFrame(
-        [
-            ("\u2714" if each.holds else "\u2718", each.table, each.rule, _found(each))
-            for each in sorted(outcomes, key=lambda outcome: outcome.holds)
-        ],
-        columns=["", "table", "rule", "found"],
-    )
+    table = pd.DataFrame(list(outcomes), dtype=object).sort_values("holds", kind="stable")
     with pd.option_context("display.max_colwidth", None):
-        body = table.to_html(index=False)
+        body = table.fillna("").to_html(index=False)
     page = docs / "index.html"
     write_text(page, f"{_HEAD}<h1>Data rules: {verdict}</h1>\n{body}\n</body></html>\n")
     return page
-
-
-def _found(outcome: Outcome) -> str:
-    if outcome.reason:
-        return outcome.reason
-    if outcome.num_broken is not None:
-        return f"{outcome.num_broken} rows break it"
-    return str(outcome.observed)

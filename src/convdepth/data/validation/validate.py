@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from convdepth.config.dataset import IMAGE_SHAPE, SPLITS
+from convdepth.config.dataset import SPLITS
 from convdepth.config.params import Validate, read_params
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_json
 from convdepth.data import arrays, idx
-from convdepth.data.arrays import Labels, Pixels
 from convdepth.data.validation.frame import count_classes, tabulate
 from convdepth.data.validation.page import write_page
 from convdepth.data.validation.rules import Stage, class_range, class_rules, image_rules
@@ -35,7 +34,7 @@ def main(
         DataError: A file is missing or damaged, or rules are broken: one line for each.
     """
     parameters = read_params(params)
-    raw_splits = {split: _read_raw(raw, split) for split in SPLITS}
+    raw_splits = {split: idx.read_split(raw, split) for split in SPLITS}
     splits = {split: arrays.read_split(normalized, split) for split in SPLITS}
     stage = Stage("normalized", full_ink=1, max_images=parameters.normalize.max_images)
     rows = {"raw": tabulate(raw_splits), "normalized": tabulate(splits, raw_splits)}
@@ -50,18 +49,6 @@ def main(
     write_json(summary, _summarize(outcomes, counts))
     sizes = " and ".join(f"{count:,} {name}" for name, count in counts.items())
     print(f"validate: {len(outcomes)} rules hold for {sizes} images; page: {page}", flush=True)
-
-
-def _read_raw(folder: Path, split: str) -> tuple[Pixels, Labels]:
-    pixels, labels = idx.read_split(folder, split)
-    height, width, _ = IMAGE_SHAPE
-    if pixels.shape[1:] != (height, width) or labels.shape != pixels.shape[:1]:
-        raise DataError(
-            f"{folder}: {split}: expected images of shape (n, {height}, {width}) and one label "
-            f"for each, got images of shape {pixels.shape} and labels of shape {labels.shape}. "
-            "Run `dvc repro download`."
-        )
-    return pixels, labels
 
 
 def inspect_stage(stage: Stage, rows: pd.DataFrame, tolerances: Validate) -> list[Outcome]:
