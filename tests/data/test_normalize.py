@@ -22,15 +22,12 @@ def test_the_first_images_of_each_split_are_kept(
     for split in ("train", "test"):
         images, labels = read_split(tmp_path / "normalized", split)
         pixels, raw_labels = draw_split(split)
-        assert len(images) == (max_images or len(pixels))
         np.testing.assert_array_equal(labels, raw_labels[:max_images])
-        np.testing.assert_array_equal(
-            (images[..., 0] * 255).round().astype(np.uint8), pixels[:max_images]
-        )
+        np.testing.assert_array_equal((images[..., 0] * 255).round(), pixels[:max_images])
 
 
 def test_missing_raw_data_are_named(tmp_path: Path, params_text: str) -> None:
     (tmp_path / "params.yaml").write_text(params_text)
-    with pytest.raises(DataError, match="train-images-idx3-ubyte: cannot be read"):
+    with pytest.raises(DataError, match="train-images-idx3-ubyte"):
         main(raw=tmp_path, normalized=tmp_path / "new", params=tmp_path / "params.yaml")
     assert not (tmp_path / "new").exists()

@@ -37,8 +37,14 @@ def draw_split(split: str) -> tuple[np.ndarray, np.ndarray]:
 def write(folder: Path) -> None:
     """Write the four canonical IDX files, as the stage `download` would."""
     folder.mkdir(parents=True, exist_ok=True)
-    for split in ("train", "test"):
-        idx.write_split(folder, split, *draw_split(split))
+    for split in CLASS_COUNTS:
+        write_split(folder, split, *draw_split(split))
+
+
+def write_split(folder: Path, split: str, pixels: np.ndarray, labels: np.ndarray) -> None:
+    """Write the two IDX files of one split."""
+    (folder / idx.FILE_NAMES[split, "images"]).write_bytes(idx.encode(pixels))
+    (folder / idx.FILE_NAMES[split, "labels"]).write_bytes(idx.encode(labels))
 
 
 def _glyphs() -> np.ndarray:

@@ -25,7 +25,7 @@ from ruamel.yaml import YAML
 import project as projects
 from conftest import TINY
 from convdepth.data.idx import FILE_NAMES
-from convdepth.data.mnist import MNIST
+from convdepth.data.mnist import SHA256
 from convdepth.workspace.code_digests import MODULES
 from project import Project
 
@@ -77,7 +77,7 @@ def create(folder: Path, *, networks: str | None = NETWORKS) -> Project:
     text = code.read_text(encoding="utf-8")
     for name in FILE_NAMES.values():
         digest = hashlib.sha256((digits / name).read_bytes()).hexdigest()
-        text = text.replace(MNIST[name].sha256, digest)
+        text = text.replace(SHA256[name], digest)
     code.write_text(text, encoding="utf-8")
     if networks is not None:
         params = folder / "params.yaml"

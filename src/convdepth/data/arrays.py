@@ -1,4 +1,4 @@
-"""The images and labels as arrays: how they are scaled, written and read."""
+"""The images and labels as arrays: normalization, writing, reading."""
 
 from pathlib import Path
 
@@ -15,10 +15,7 @@ Labels = NDArray[np.uint8]
 
 
 def normalize(pixels: Pixels) -> Images:
-    """Turn raw pixels into what the networks are fed with.
-
-    The one place where this is done: the stage `normalize`, and so training and evaluation, and
-    the command `predict` all use it.
+    """Scale pixels to the networks' input.
 
     Args:
         pixels: ``(n, 28, 28)``, uint8, 0 (background) to 255 (ink).
@@ -42,33 +39,24 @@ def write_split(folder: Path, split: str, images: Images, labels: Labels) -> Non
     """Write one split as two ``.npy`` files.
 
     Args:
-        folder: Where to write.
+        folder: Target folder.
         split: ``train`` or ``test``.
         images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
         labels: ``(n,)``, uint8, 0 to 9.
-
-    Raises:
-        MachineError: A file cannot be written.
     """
     for kind, array in (("images", images), ("labels", labels)):
         with atomic_path(_array_path(folder, split, kind)) as temporary:
-            _write_array(temporary, array)
+            _write_array(temporary, np.ascontiguousarray(array))
 
 
 def read_split(folder: Path, split: str) -> tuple[Images, Labels]:
-    """Open one split; the images stay on disk and are mapped into memory.
-
-    Processes that train at the same time so share one copy in the page cache.
-
-    Args:
-        folder: Where `write_split` wrote.
-        split: ``train`` or ``test``.
+    """Map one split into memory; parallel trainings share one copy in the page cache.
 
     Returns:
-        Images ``(n, 28, 28, 1)``, float32, read-only, and labels ``(n,)``, uint8.
+        Images ``(n, 28, 28, 1)``, float32, and labels ``(n,)``, uint8, both read-only.
 
     Raises:
-        DataError: A file is missing, damaged, or not such an array.
+        DataError: A file is missing, damaged, or has another dtype or shape.
     """
     images = _open_array(_array_path(folder, split, "images"), np.dtype(np.float32), IMAGE_SHAPE)
     labels = _open_array(_array_path(folder, split, "labels"), np.dtype(np.uint8), ())
@@ -81,13 +69,8 @@ def read_split(folder: Path, split: str) -> tuple[Images, Labels]:
 
 
 def array_paths(folder: Path) -> list[Path]:
-    """List the files that `write_split` writes for both splits.
-
-    Args:
-        folder: Where it wrote.
-    """
-    kinds = ("images", "labels")
-    return [_array_path(folder, split, kind) for split in SPLITS for kind in kinds]
+    """List the files that `write_split` writes for both splits."""
+    return [_array_path(folder, split, kind) for split in SPLITS for kind in ("images", "labels")]
 
 
 def _array_path(folder: Path, split: str, kind: str) -> Path:
@@ -95,8 +78,7 @@ def _array_path(folder: Path, split: str, kind: str) -> Path:
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
-    # np.save gives the same bytes, but it drops the last block in silence when the disk is full.
-    array = np.ascontiguousarray(array)
+    # np.save gives the same bytes, but drops the last block without an error if the disk is full.
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.data)
@@ -105,7 +87,7 @@ def _write_array(path: Path, array: np.ndarray) -> None:
 def _open_array(path: Path, dtype: np.dtype, item_shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # numpy lets errors of many kinds through from a damaged header
+    except Exception as error:  # numpy raises errors of many types for a damaged header
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{path}: cannot be read: {reason}. Run `dvc repro normalize`.") from error
     if array.dtype != dtype or array.shape[1:] != item_shape or array.ndim != 1 + len(item_shape):

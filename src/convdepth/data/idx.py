@@ -1,17 +1,16 @@
-"""MNIST's own file format: four uncompressed IDX files, as LeCun, Cortes and Burges published it.
+"""IDX, the file format of MNIST.
 
-An IDX file is a big-endian header (two zero bytes, the type code, the number of dimensions, the
-length of each as a 32-bit integer) and then the values. MNIST has only unsigned bytes, code 8.
+An IDX file is a big-endian header (two zero bytes, the type code, the number of dimensions, each
+dimension as a 32-bit integer), then the values. MNIST has only unsigned bytes, type code 8.
 """
 
-import math
 import struct
 from pathlib import Path
 
 import numpy as np
 
+from convdepth.config.dataset import IMAGE_SHAPE
 from convdepth.core.errors import DataError
-from convdepth.core.files import write_bytes
 from convdepth.data.arrays import Labels, Pixels
 
 FILE_NAMES = {
@@ -25,87 +24,44 @@ _UNSIGNED_BYTE = 8
 
 
 def encode(array: Pixels | Labels) -> bytes:
-    """Give the bytes of an IDX file.
-
-    Args:
-        array: Any shape, uint8; pixels ``(n, 28, 28)`` from 0 to 255, or labels ``(n,)``, 0 to 9.
-
-    Returns:
-        Header and values.
-
-    Raises:
-        DataError: The array is not of unsigned bytes.
-    """
-    if array.dtype != np.uint8:
-        raise DataError(f"expected an array of uint8, got {array.dtype}")
-    header = struct.pack(">HBB", 0, _UNSIGNED_BYTE, array.ndim)
-    return header + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    """Return the bytes of an IDX file with a uint8 array of any shape."""
+    header = struct.pack(f">HBB{array.ndim}I", 0, _UNSIGNED_BYTE, array.ndim, *array.shape)
+    return header + array.tobytes()
 
 
 def decode(content: bytes, origin: str) -> np.ndarray:
-    """Read the bytes of an IDX file.
-
-    Args:
-        content: Header and values.
-        origin: Where the bytes are from, for the error message.
-
-    Returns:
-        The array, uint8, read-only, in the shape that the header says.
+    """Return the uint8 array in an IDX file, read-only.
 
     Raises:
-        DataError: The header is not that of an IDX file of unsigned bytes, says a shape that no
-            array has, or the number of values is another than it says.
+        DataError: The file, named by ``origin``, is damaged.
     """
-    if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTE]):
-        raise DataError(
-            f"{origin}: expected an IDX file of unsigned bytes, got the header {content[:4]!r}"
-        )
-    num_dimensions = content[3]
-    start = 4 + 4 * num_dimensions
-    if len(content) < start:
-        raise DataError(f"{origin}: cut short within its header, at {len(content)} bytes")
-    shape = struct.unpack(f">{num_dimensions}I", content[4:start])
-    if len(content) - start != math.prod(shape):
-        raise DataError(
-            f"{origin}: expected {math.prod(shape)} values for the shape {shape}, "
-            f"got {len(content) - start}"
-        )
     try:
-        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-    except ValueError as error:
-        raise DataError(f"{origin}: no array has the shape {shape}: {error}") from error
-
-
-def write_split(folder: Path, split: str, pixels: Pixels, labels: Labels) -> None:
-    """Write one split of MNIST under its two canonical file names.
-
-    Args:
-        folder: Where to write.
-        split: ``train`` or ``test``.
-        pixels: ``(n, 28, 28)``, uint8, 0 (background) to 255 (ink).
-        labels: ``(n,)``, uint8, 0 to 9.
-
-    Raises:
-        MachineError: A file cannot be written.
-    """
-    write_bytes(folder / FILE_NAMES[split, "images"], encode(pixels))
-    write_bytes(folder / FILE_NAMES[split, "labels"], encode(labels))
+        zero, type_code, num_dimensions = struct.unpack_from(">HBB", content)
+        if (zero, type_code) != (0, _UNSIGNED_BYTE):
+            raise ValueError(f"the header {content[:4]!r}")
+        shape = struct.unpack_from(f">{num_dimensions}I", content, offset=4)
+        values = np.frombuffer(content, np.uint8, offset=4 + 4 * num_dimensions)
+        return values.reshape(shape)
+    except (struct.error, ValueError) as error:
+        raise DataError(
+            f"{origin}: expected an IDX file of unsigned bytes, got: {error}. "
+            "Run `dvc repro --force download`."
+        ) from error
 
 
 def read_split(folder: Path, split: str) -> tuple[Pixels, Labels]:
-    """Read one split of MNIST.
-
-    Args:
-        folder: Where the four files lie.
-        split: ``train`` or ``test``.
-
-    Returns:
-        Pixels and labels, in whatever shapes the files have: the data rules judge them.
+    """Read the pixels ``(n, 28, 28)`` and labels ``(n,)`` of one split.
 
     Raises:
-        DataError: A file is missing, or is no IDX file.
+        DataError: A file is missing or damaged, or has another shape.
     """
     pixels, labels = (_read(folder / FILE_NAMES[split, kind]) for kind in ("images", "labels"))
+    if pixels.shape[1:] != IMAGE_SHAPE[:2] or labels.shape != pixels.shape[:1]:
+        raise DataError(
+            f"{folder}: {split}: expected images of shape (n, 28, 28) and one label for each, got "
+            f"images of shape {pixels.shape} and labels of shape {labels.shape}. "
+            "Run `dvc repro --force download`."
+        )
     return pixels, labels
 
 

@@ -1,30 +1,23 @@
-"""The stage `normalize`: raw pixels become what the networks are fed with."""
+"""The stage `normalize`: scale the raw pixels to the networks' input."""
 
 from pathlib import Path
 
 from convdepth.config.dataset import SPLITS
 from convdepth.config.params import read_params
-from convdepth.data import arrays as images
-from convdepth.data import idx
+from convdepth.data import arrays, idx
 
 
 def main(raw: Path, normalized: Path, params: Path = Path("params.yaml")) -> None:
-    """Normalize both splits, or the first ``normalize.max_images`` of each.
+    """Normalize both splits, or the first ``normalize.max_images`` images of each.
 
     Args:
-        raw: The folder with the four IDX files.
-        normalized: The folder that the arrays are written to, see `images.write_split`.
+        raw: Folder with the four IDX files.
+        normalized: Folder for the arrays, see `arrays.write_split`.
         params: The parameters.
-
-    Raises:
-        ParameterError: A parameter is wrong.
-        DataError: A raw file is missing, damaged, or of another shape or dtype.
-        MachineError: An array cannot be written.
     """
     max_images = read_params(params).normalize.max_images
     for split in SPLITS:
         pixels, labels = idx.read_split(raw, split)
-        images.write_split(
-            normalized, split, images.normalize(pixels[:max_images]), labels[:max_images]
-        )
-        print(f"normalize: {split}: {len(labels[:max_images]):,} images", flush=True)
+        images, labels = arrays.normalize(pixels[:max_images]), labels[:max_images]
+        arrays.write_split(normalized, split, images, labels)
+        print(f"normalize: {split}: {len(labels):,} images", flush=True)

@@ -1,8 +1,7 @@
-"""Rules run over a table by Great Expectations.
+"""Run the rules of a table with Great Expectations, and fail where it would pass vacuously.
 
-Great Expectations reports and never fails: a rule that cannot be computed is a result like any
-other, a rule that was left out is none, and no rule at all is a success. Here each rule that was
-written has an outcome, and an empty table or an empty list of rules is one that does not hold.
+Great Expectations counts a rule that breaks as an ordinary result, and passes an empty suite. Here
+each rule has an outcome, and an empty table or suite does not hold.
 """
 
 import warnings
@@ -13,8 +12,7 @@ from typing import Any
 import pandas as pd
 
 with warnings.catch_warnings():
-    # It imports a module that Python has deprecated.
-    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)  # it imports a deprecated module
     import great_expectations as gx
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
     from great_expectations.data_context import EphemeralDataContext
@@ -24,37 +22,18 @@ with warnings.catch_warnings():
 from convdepth.core.files import explained_temporary_folder
 
 FIRST_ROWS = 5
-"""So many of the rows that break a rule are named."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table and its rules.
-
-    Attributes:
-        name: One word.
-        rows: The table.
-        keys: The columns that name a row.
-        rules: Expectations, each with a description that no other one has.
-    """
-
-    name: str
-    rows: pd.DataFrame
-    keys: Sequence[str]
-    rules: Sequence[Expectation]
+"""Rows named for a broken rule."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one rule.
+    """The result of one rule.
 
     Attributes:
-        table: The name of the table that it is about.
-        rule: The rule in words.
-        holds: Whether the table keeps it.
-        observed: What was found, for a rule about a whole table or column.
+        rule: Its description.
+        observed: The observed value, for a rule about a table or column.
         num_broken: The number of rows that break it, for a rule about rows.
-        reason: Why it does not hold, in words; empty where it holds.
+        reason: Why it does not hold; empty if it holds.
     """
 
     table: str
@@ -65,12 +44,45 @@ class Outcome:
     reason: str = ""
 
 
-def open_context() -> EphemeralDataContext:
-    """Start Great Expectations in memory, without telemetry and without progress bars.
+def inspect(
+    table: str, rows: pd.DataFrame, keys: Sequence[str], rules: Sequence[Expectation]
+) -> list[Outcome]:
+    """Run the rules of a table.
 
-    Raises:
-        MachineError: It gets no temporary folder.
+    Args:
+        table: Its name.
+        rows: The table.
+        keys: The columns that name a row.
+        rules: Expectations with unique descriptions.
+
+    Returns:
+        One outcome per rule, in their order; or one outcome that there is nothing to inspect.
     """
+    if rows.empty or not rules:
+        found = f"found {len(rows)} rows and {len(rules)} rules"
+        return [Outcome(table, "there is something to inspect", holds=False, reason=found)]
+    results = _validate(rows, keys, rules)
+    descriptions = [str(rule.description) for rule in rules]
+    return [_outcome(table, rule, keys, results.get(rule)) for rule in descriptions]
+
+
+def _validate(
+    rows: pd.DataFrame, keys: Sequence[str], rules: Sequence[Expectation]
+) -> dict[str, ExpectationValidationResult]:
+    batch = _open_context().data_sources.pandas_default.read_dataframe(rows)
+    validated = batch.validate(
+        gx.ExpectationSuite(name="rules", expectations=list(rules)),
+        result_format={
+            "result_format": "SUMMARY",
+            "partial_unexpected_count": FIRST_ROWS,
+            "unexpected_index_column_names": list(keys),
+        },
+    )
+    results = ((result.expectation_config, result) for result in validated.results)
+    return {str(config.description): result for config, result in results if config}
+
+
+def _open_context() -> EphemeralDataContext:
     with explained_temporary_folder():
         context = gx.get_context(mode="ephemeral")
     context.enable_analytics(enable=False)
@@ -78,84 +90,38 @@ def open_context() -> EphemeralDataContext:
     return context
 
 
-def inspect(context: EphemeralDataContext, table: Table) -> list[Outcome]:
-    """Run the rules of a table.
-
-    Args:
-        context: From `open_context`. It keeps the results, so that there can be pages about them.
-        table: The table and its rules; no other one in this context has its name.
-
-    Returns:
-        One outcome for each rule, in the order of the rules; or the only one, that there is
-        nothing to inspect.
-    """
-    if table.rows.empty or not table.rules:
-        found = f"found {len(table.rows)} rows and {len(table.rules)} rules"
-        return [Outcome(table.name, "there is something to inspect", holds=False, reason=found)]
-    results = _validate(context, table)
-    words = [str(rule.description) for rule in table.rules]
-    return [_outcome(table, rule, results.get(rule)) for rule in words]
-
-
-def _validate(
-    context: EphemeralDataContext, table: Table
-) -> dict[str, ExpectationValidationResult]:
-    """Give each result under the description of its rule; they come in another order."""
-    name = table.name
-    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=list(table.rules)))
-    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("whole")
-    definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
-    result_format = {
-        "result_format": "SUMMARY",
-        "partial_unexpected_count": FIRST_ROWS,
-        "unexpected_index_column_names": list(table.keys),
-    }
-    validated = definition.run(
-        batch_parameters={"dataframe": table.rows}, result_format=result_format
-    )
-    results = ((result.expectation_config, result) for result in validated.results)
-    return {str(config.description): result for config, result in results if config}
-
-
-def _outcome(table: Table, rule: str, result: ExpectationValidationResult | None) -> Outcome:
+def _outcome(
+    table: str, rule: str, keys: Sequence[str], result: ExpectationValidationResult | None
+) -> Outcome:
     if result is None:
-        return Outcome(table.name, rule, holds=False, reason="it was not run")
+        return Outcome(table, rule, holds=False, reason="it was not run")
     error = _find_error(result.exception_info or {})
     if error is not None:
-        return Outcome(table.name, rule, holds=False, reason=f"it cannot be computed: {error}")
-    found: Mapping[str, Any] = result.result
-    return Outcome(
-        table.name,
-        rule,
-        bool(result.success),
-        found.get("observed_value"),
-        found.get("unexpected_count"),
-        "" if result.success else _explain(table, found),
-    )
+        return Outcome(table, rule, holds=False, reason=f"it cannot be computed: {error}")
+    found = result.result
+    observed, num_broken = found.get("observed_value"), found.get("unexpected_count")
+    reason = "" if result.success else _explain(keys, found)
+    return Outcome(table, rule, bool(result.success), observed, num_broken, reason)
 
 
 def _find_error(info: Mapping[str, Any]) -> str | None:
-    # There is one record, or one for each metric that the rule needs.
+    # One record, or one for each metric of the rule.
     records = [info] if "raised_exception" in info else list(info.values())
     messages = [record["exception_message"] for record in records if record["raised_exception"]]
     return str(messages[0]) if messages else None
 
 
-def _explain(table: Table, found: Mapping[str, Any]) -> str:
+def _explain(keys: Sequence[str], found: Mapping[str, Any]) -> str:
     if "unexpected_count" not in found:
-        # Great Expectations gives none for what is infinite, such as a divergence.
+        # Great Expectations observes nothing where the value is infinite, such as a divergence.
         observed = found.get("observed_value")
         return "found no finite value" if observed is None else f"found {_show(observed)}"
     number = found["unexpected_count"]
-    examples = found.get("partial_unexpected_index_list") or []
-    rows = "; ".join(_show_row(table.keys, example) for example in examples)
-    return f"{number:,} {'row breaks' if number == 1 else 'rows break'} it, first {rows}"
-
-
-def _show_row(keys: Sequence[str], row: Mapping[str, Any]) -> str:
-    values = [f"{name} {_show(value)}" for name, value in row.items() if name not in keys]
-    return f"{' '.join(_show(row[key]) for key in keys)}: {', '.join(values)}"
+    rows = []
+    for row in found.get("partial_unexpected_index_list") or []:
+        values = [f"{name} {_show(value)}" for name, value in row.items() if name not in keys]
+        rows.append(f"{' '.join(_show(row[key]) for key in keys)}: {', '.join(values)}")
+    return f"{number:,} {'row breaks' if number == 1 else 'rows break'} it, first {'; '.join(rows)}"
 
 
 def _show(value: Any) -> str:
