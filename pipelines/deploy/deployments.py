@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from string import Template
 from typing import NoReturn
 from uuid import UUID
 
@@ -58,6 +59,9 @@ def deploy() -> None:
         ParameterError: It has a pool of this name that is of another type, or the address for
             alerts is none.
     """
+    address = os.environ.get(WEBHOOK)
+    if address and not address.startswith(("https://", "http://")):
+        raise ParameterError(f"{WEBHOOK}: expected an address that begins with https:// or http://")
     require_staying_server()
     with get_client(sync_client=True) as client:
         _ensure_pool(client)
@@ -70,7 +74,7 @@ def deploy() -> None:
         finally:
             for deployment in paused:
                 client.pause_deployment(deployment)  # deploying it has resumed it
-        alerts = _ensure_alerts(client)
+        alerts = _ensure_alerts(client, address)
         _put_automations(client, alerts)
         print(f"On {PREFECT_UI_URL.value()}, for the workers of the pool {POOL}:")
         for deployment in client.read_deployments(deployment_filter=ours):
@@ -166,14 +170,11 @@ def _prefect(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
 
 
-def _ensure_alerts(client: SyncPrefectClient) -> UUID | None:
-    """Return the id of the notification block, made from the address if one is set."""
-    address = os.environ.get(WEBHOOK)
+def _ensure_alerts(client: SyncPrefectClient, address: str | None) -> UUID | None:
+    """Return the id of the notification block, made from the address if there is one."""
     if not address:
         blocks = client.read_block_documents(include_secrets=False)
         return next((block.id for block in blocks if block.name == ALERTS), None)
-    if not address.startswith(("https://", "http://")):
-        raise ParameterError(f"{WEBHOOK}: expected an address that begins with https:// or http://")
     block = CustomWebhookNotificationBlock(
         name=ALERTS,
         url="{{address}}",
@@ -184,7 +185,9 @@ def _ensure_alerts(client: SyncPrefectClient) -> UUID | None:
 
 
 def _put_automations(client: SyncPrefectClient, alerts: UUID | None) -> None:
-    for entry in YAML(typ="safe").load(FOLDER / "automations.yaml")["automations"]:
+    text = (FOLDER / "automations.yaml").read_text(encoding="utf-8")
+    filled = Template(text).substitute(ui=PREFECT_UI_URL.value())
+    for entry in YAML(typ="safe").load(filled)["automations"]:
         messages = [each for each in entry["actions"] if each["type"] == "send-notification"]
         if messages and alerts is None:
             continue

@@ -28,6 +28,7 @@ from pipelines.reporting.regressions import (
     regressions_table,
 )
 
+
 @flow(name="nightly")
 def nightly(
     force: bool = False, publish: bool = False, require_gpu: bool = False, jobs: Jobs | None = None

@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from pipelines.deploy.addresses import pid_file, staying_server
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from conftest import PROJECT
 from convdepth.core.errors import MachineError
 from convdepth.workspace.servers import api_url
-from pipelines.deploy.addresses import pid_file, staying_server
 from pipelines.deploy.server import require_server, require_staying_server
 
 

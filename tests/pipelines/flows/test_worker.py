@@ -12,6 +12,7 @@ import psutil
 import pytest
 import serving
 import toy
+from pipelines.deploy.heartbeats import CRASH_DETECTION
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
@@ -19,7 +20,6 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Cancelling
 from waiting import wait_until
 
-from pipelines.deploy.heartbeats import CRASH_DETECTION
 from project import Project
 
 pytestmark = pytest.mark.worker
