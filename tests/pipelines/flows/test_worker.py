@@ -12,7 +12,6 @@ import psutil
 import pytest
 import serving
 import toy
-from pipelines.deploy.heartbeats import CRASH_DETECTION
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
@@ -25,6 +24,9 @@ from project import Project
 pytestmark = pytest.mark.worker
 
 NIGHTLY = "nightly/nightly"
+
+CRASH_DETECTION = "convdepth: a run without heartbeats has crashed"
+"""Its name in `automations.yaml`."""
 
 EVERY_MINUTE = {"slug": "every-night", "cron": "* * * * *", "timezone": "Etc/UTC"}
 
