@@ -80,9 +80,9 @@ def place_of(commit: str, root: Path, *, require_gpu: bool) -> Iterator[Place]:
         both = wanted.exists() and installed.exists()
         if both and wanted.read_bytes() != installed.read_bytes():
             raise MachineError(
-                f"{lock}: the commit has another one than {root}, from which the packages here "
-                f"were installed. Run `git pull && make environment LOCK={lock}` there, then "
-                "start the worker again."
+                f"the commit has another {lock} than {root}, from which the packages here were "
+                f"installed. Run `git pull && make environment LOCK={lock}` there, then start "
+                "the worker again."
             )
         yield Place(folder, commit, {"CONVDEPTH_DEVICE": "gpu"} if require_gpu else {})
 

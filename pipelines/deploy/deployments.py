@@ -77,8 +77,8 @@ def deploy() -> None:
         alerts = _ensure_alerts(client, address)
         _put_automations(client, alerts)
         print(f"On {PREFECT_UI_URL.value()}, for the workers of the pool {POOL}:")
-        for deployment in client.read_deployments(deployment_filter=ours):
-            print(f"  {client.read_flow(deployment.flow_id).name}/{_describe(deployment)}")
+        for each in client.read_deployments(deployment_filter=ours):
+            print(f"  {client.read_flow(each.flow_id).name}/{_describe(each)}")
         print("A worker on each machine runs them: make worker")
         if alerts is None:
             print(

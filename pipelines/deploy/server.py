@@ -183,7 +183,11 @@ def _start_for_this_process() -> str:
 
 def _start_staying(host: str, port: int) -> str:
     url = api_url(host, port)
-    _require_free(host, port, url)
+    if _ask(url, SyncPrefectClient.api_healthcheck) is None:
+        raise MachineError(
+            f"{url}: another Prefect server has this port. Use it: `export PREFECT_API_URL={url}`, "
+            "or use another port: `PREFECT_SERVER_API_PORT=4201 make ui`."
+        )
     log_file().parent.mkdir(parents=True, exist_ok=True)
     # Prefect's own `server start --background` gives the server a pipe that nobody reads: the
     # server dies of the first line that it logs.
@@ -204,8 +208,8 @@ def _start_staying(host: str, port: int) -> str:
             lines = log_file().read_text(encoding="utf-8", errors="replace").splitlines()
             last = "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
             raise MachineError(
-                f"the Prefect server could not be started: {error}. The last lines of its log, "
-                f"{log_file()}:\n{last}"
+                f"{url}: the Prefect server could not be started: {error}. The last lines of its "
+                f"log, {log_file()}:\n{last}"
             )
     except BaseException:
         process.kill()
@@ -232,19 +236,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(PATIENCE_SECONDS)
     process.kill()
     process.wait()
-
-
-def _require_free(host: str, port: int, url: str) -> None:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        is_prefect = _ask(url, SyncPrefectClient.api_healthcheck) is None
-        reason = f"another Prefect server has it; use it: PREFECT_API_URL={url}"
-        raise MachineError(
-            f"PREFECT_SERVER_API_PORT: port {port} of {host} cannot be used: "
-            f"{reason if is_prefect else error}. Another port: PREFECT_SERVER_API_PORT=4201 make ui"
-        ) from error

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML, RoundTripRepresenter
+from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from convdepth.config.params import read_architecture, read_params
@@ -142,7 +142,9 @@ def combine(
 def set_values(text: str, changes: Changes) -> str:
     """Set values by dotted key in the text of ``params.yaml``; comments, order and layout stay."""
     yaml = YAML()
-    yaml.Representer = _Representer
+    # Ruamel would leave null out; the table of the class is shared by all of this process.
+    table = yaml.representer.yaml_representers
+    yaml.representer.yaml_representers = {**table, type(None): _represent_null}
     yaml.preserve_quotes = True
     yaml.width = len(text)  # no line is broken
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -168,13 +170,8 @@ def flatten(section: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-class _Representer(RoundTripRepresenter):
-    """Writes null as such, where ruamel leaves the value out."""
-
-
-_Representer.add_representer(
-    type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
-)
+def _represent_null(representer: Any, _: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _parse(text: str) -> Value:

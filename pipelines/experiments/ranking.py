@@ -12,9 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+import pandas as pd
 
 from convdepth.core.errors import MachineError
 from pipelines.experiments.grid import SEED, Experiment
@@ -142,13 +140,8 @@ def describe_fixed(experiments: Sequence[Experiment]) -> str:
 
 def print_rows(title: str, rows: Sequence[Row]) -> None:
     """Print rows with the same columns as a table that is never cut off."""
-    headers = [column.replace(".", ".\n").replace(" ", "\n") for column in rows[0]]
-    table = Table(*headers, box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    console = Console(width=1000, highlight=False, markup=False)
-    console.print(title)
-    console.print(table)
+    table = pd.DataFrame(rows, dtype=object).fillna("")
+    print(f"{title}\n\n{table.to_string(index=False)}\n", flush=True)
 
 
 def _best_first(rows: list[Row], networks: Sequence[str], column: str) -> list[Row]:

@@ -1,11 +1,9 @@
 """Git as the flows use it: the newest commit, changed files, and errors in git's own words."""
 
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import serving
 
 from convdepth.core.errors import MachineError
 from pipelines.checkout import git as runner
@@ -143,35 +141,15 @@ def test_git_that_is_missing_or_hangs_is_told(root: Path, monkeypatch: pytest.Mo
         git("status", folder=root)
 
 
-@pytest.fixture
-def locked_server() -> Iterator[str]:
-    """A web server that asks for a password."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(401)
-            self.send_header("WWW-Authenticate", 'Basic realm="x"')
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def test_nobody_is_asked_for_a_password(
-    root: Path, locked_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_is_asked_for_a_password(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GIT_ASKPASS", "SSH_ASKPASS", "http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(MachineError, match="terminal prompts disabled"):
-        git("fetch", f"http://{locked_server}/it.git", folder=root)
+    realm = {"WWW_Authenticate": 'Basic realm="x"', "Content_Length": "0"}
+    with (
+        serving.web_server(401, **realm) as (address, _),
+        pytest.raises(MachineError, match="terminal prompts disabled"),
+    ):
+        git("fetch", f"{address}/it.git", folder=root)
 
 
 def test_no_error_has_a_password(root: Path) -> None:

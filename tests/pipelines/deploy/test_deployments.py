@@ -1,9 +1,8 @@
 """What `deploy` puts on a server, what it leaves unchanged, and what `worker` refuses."""
 
+import datetime
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running, State
 from ruamel.yaml import YAML
 from waiting import wait_until
@@ -123,33 +123,16 @@ def check_pull_steps(client: SyncPrefectClient) -> None:
         assert steps == [{step: {"directory": "{{ $CONVDEPTH_HOME }}"}}]
 
 
-@pytest.fixture
-def webhook() -> Iterator[tuple[str, list[str]]]:
-    """An address for alerts, and the texts that it gets."""
-    received: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append(json.loads(body)["text"])
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/secret", received
-        server.shutdown()
-        thread.join()
-
-
 def test_each_bad_end_and_a_recovery_send_one_message(
-    harness: str, client: SyncPrefectClient, project: Project, webhook: tuple[str, list[str]]
+    harness: str, client: SyncPrefectClient, project: Project
 ) -> None:
-    address, received = webhook
+    with serving.web_server(204) as (address, received):
+        check_messages(harness, client, project, f"{address}/secret", received)
+
+
+def check_messages(
+    harness: str, client: SyncPrefectClient, project: Project, address: str, received: list[bytes]
+) -> None:
     serving.deploy(project, harness, **{WEBHOOK: address})
     assert sorted(each.name for each in client.read_automations()) == sorted([CRASHES, *ALERTING])
     for block in client.read_block_documents(include_secrets=False):
@@ -159,16 +142,26 @@ def test_each_bad_end_and_a_recovery_send_one_message(
     for number, state in enumerate([*bad, Completed()], start=1):
         run = finish(client, deployment, state)
         wait_until(lambda: len(received) >= number)  # noqa: B023 it is called at once
-        page = f"{harness.removesuffix('/api')}/runs/flow-run/{run}"
-        assert page in received[-1]
-        assert state.name in received[-1]
-        assert NIGHTLY in received[-1]
-    assert 'worse: "loss"' in received[0]
-    assert "recovered" in received[-1]
+        text = json.loads(received[-1])["text"]
+        assert f"{harness.removesuffix('/api')}/runs/flow-run/{run}" in text
+        assert str(state.name) in text
+        assert NIGHTLY in text
+    assert "recovered" in text
+    assert 'worse: "loss"' in json.loads(received[0])["text"]
     finish(client, deployment, Completed())  # sends nothing
     finish(client, deployment, Failed(message="the last one"))
     wait_until(lambda: len(received) > 5)
-    assert "the last one" in received[5]
+    assert b"the last one" in received[5]
+    wait_less_for_a_nightly(client)
+    wait_until(lambda: b"no nightly" in received[-1])
+
+
+def wait_less_for_a_nightly(client: SyncPrefectClient) -> None:
+    (missing,) = client.read_automations_by_name(ALERTING[-1])
+    changed = AutomationCore(**missing.model_dump(exclude={"id", "owner_resource"}))
+    assert isinstance(changed.trigger, EventTrigger)
+    changed.trigger.within = datetime.timedelta(seconds=10)
+    client.update_automation(missing.id, changed)
 
 
 def finish(client: SyncPrefectClient, deployment: object, state: State) -> str:

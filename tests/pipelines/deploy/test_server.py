@@ -5,10 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
@@ -97,28 +95,31 @@ def test_flows_find_it_and_need_its_password(home: Path, port: int) -> None:
 
 
 @pytest.mark.usefixtures("said")
-def test_a_port_of_another_server_another_program_or_another_machine_is_told(
-    tmp_path: Path, port: int
-) -> None:
+def test_a_port_of_another_server_is_told(tmp_path: Path, port: int) -> None:
     message = run(tmp_path, port, *UI, code=4)
-    assert f"port {port} of 127.0.0.1" in message
     assert f"PREFECT_API_URL=http://127.0.0.1:{port}/api" in message
+    assert "PREFECT_SERVER_API_PORT=4201 make ui" in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////missing/a.db", "unable to open database"),
+        ("API_HOST", "192.0.2.1", "192.0.2.1"),  # no address of this machine
+        ("API_PORT", "", "running on port"),
+    ],
+)
+def test_a_server_that_does_not_start_shows_its_log(
+    tmp_path: Path, setting: str, value: str, reason: str
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        message = run(tmp_path, taken.getsockname()[1], *UI, code=4)
-    assert "Address already in use" in message
-    assert "PREFECT_SERVER_API_PORT=4201 make ui" in message
-    message = run(tmp_path, 4200, *UI, code=4, PREFECT_SERVER_API_HOST="192.0.2.1")
-    assert "port 4200 of 192.0.2.1" in message
-    assert not (tmp_path / "server.pid").exists()
-
-
-def test_a_server_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
-    database = f"sqlite+aiosqlite:///{tmp_path}/missing/a.db"
-    variables = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database}
-    message = run(tmp_path, serving.free_port(), *UI, code=4, **variables)
-    assert "unable to open database file" in message
+        port = taken.getsockname()[1] if setting == "API_PORT" else serving.free_port()
+        variables = {f"PREFECT_SERVER_{setting}": value} if value else {}
+        message = run(tmp_path, port, *UI, code=4, **variables)
+    assert reason in message
+    assert str(tmp_path / "server.log") in message
     assert not (tmp_path / "server.pid").exists()
 
 
@@ -156,25 +157,13 @@ def test_a_server_that_hangs_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_server")
 def test_another_server_that_is_up_is_told() -> None:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/api/health" else 404)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}/api"
+    with serving.web_server(200) as (address, _):
+        url = f"{address}/api"
         with (
             temporary_settings({PREFECT_API_URL: url}),
             pytest.raises(MachineError, match=f"PREFECT_API_URL={url}: .*Failed to reach API"),
         ):
             require_server()
-        server.shutdown()
-        thread.join()
 
 
 def test_addresses() -> None:
