@@ -113,8 +113,7 @@ def nightly(
 ) -> None:
     """Run the newest commit as the schedule does, and fail if a metric became worse.
 
-    How much worse it may be is in `tolerances` in params.yaml. A failure is also sent to the web
-    address in CONVDEPTH_WEBHOOK, if it is set.
+    How much worse it may be is in `tolerances` in params.yaml.
     """
     _run("nightly", "nightly", force=force, publish=publish, require_gpu=require_gpu, jobs=jobs)
 
@@ -180,14 +179,17 @@ def sweep(
 def ui() -> None:
     """Start a server that stays, with its web page, and say where to look."""
     _prepare()
-    from pipelines.deploy.ui import start_ui
+    from pipelines.deploy.server import start_ui
 
     start_ui()
 
 
 @app.command(rich_help_panel=SERVER)
 def deploy() -> None:
-    """Put the work pool, the schedule and the deployments on the server; again without harm."""
+    """Put the work pool, the schedule and the deployments on the server; again without harm.
+
+    With a web address in CONVDEPTH_WEBHOOK, the server sends it alerts about runs that end badly.
+    """
     _prepare()
     from pipelines.deploy.deployments import deploy as put_on_server
 

@@ -1,7 +1,6 @@
 """The scheduled run: the newest commit, in a place of its own, judged, and published if wanted."""
 
 import datetime
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from convdepth.config.params import read_params
-from convdepth.core.errors import ConvdepthError, ParameterError
-from pipelines.checkout.elsewhere import Place, place_of, require_gpu_here
+from convdepth.core.errors import ParameterError
+from pipelines.checkout.clone import Place, place_of, require_gpu_here
 from pipelines.checkout.git import newest_commit
 from pipelines.checkout.publish import publish as publish_results
 from pipelines.checkout.publish import require_publishing
-from pipelines.deploy.webhook import notify
 from pipelines.execution.concurrency import Jobs
 from pipelines.execution.runner import run_graph, state_of
 from pipelines.reporting.artifacts import best_effort
@@ -29,9 +27,6 @@ from pipelines.reporting.regressions import (
     read_metrics,
     regressions_table,
 )
-
-WEBHOOK = "CONVDEPTH_WEBHOOK"
-"""The environment variable with the address that failures are sent to; it is a secret."""
 
 
 @flow(name="nightly")
@@ -52,20 +47,9 @@ def nightly(
 
     Returns:
         Completed; or failed with the error, also where metrics became worse by more than
-        ``tolerances`` in ``params.yaml`` allows. Failures are sent to the web address in the
-        environment variable CONVDEPTH_WEBHOOK.
+        ``tolerances`` in ``params.yaml`` allows.
     """
-    return state_of(lambda: _run_and_tell(force, publish, require_gpu, jobs))
-
-
-def _run_and_tell(force: bool, publish: bool, require_gpu: bool, jobs: int | None) -> str:
-    try:
-        return _run(force, publish, require_gpu, jobs)
-    except ConvdepthError as error:
-        details = {"flow": "nightly", "exit_code": error.exit_code}
-        if problem := notify(os.environ.get(WEBHOOK), f"nightly failed: {error}", details):
-            get_run_logger().warning(problem)
-        raise
+    return state_of(lambda: _run(force, publish, require_gpu, jobs))
 
 
 def _run(force: bool, publish: bool, require_gpu: bool, jobs: int | None) -> str:
