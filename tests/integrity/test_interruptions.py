@@ -19,7 +19,7 @@ from convdepth.integrity.interruptions import RECORD, SEARCHES, Interrupted, fin
 from convdepth.training.checkpoints import Checkpoints, State
 from convdepth.training.fingerprint import describe_training
 from convdepth.workspace.code_digests import read_command
-from convdepth.workspace.repository import find_option
+from convdepth.workspace.dvc import find_option
 
 GRAPH = """
 stages:

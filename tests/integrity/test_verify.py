@@ -15,13 +15,8 @@ from convdepth.core.errors import DataError, IntegrityError
 from convdepth.core.hashes import folder_md5, hash_files
 from convdepth.integrity import verify as verification
 from convdepth.integrity.verify import print_verification, verify
-from convdepth.workspace.repository import (
-    STUDIES,
-    cache_folder,
-    committed_md5,
-    object_path,
-    recorded_outputs,
-)
+from convdepth.workspace.dvc import STUDIES, cache_folder, object_path, recorded_outputs
+from convdepth.workspace.git import committed_md5
 from project import Project
 
 DVC_YAML = """

@@ -15,13 +15,9 @@ from typing import Any
 from convdepth.core.errors import DataError, MachineError
 from convdepth.core.hashes import md5_of
 from convdepth.workspace.code_digests import locked_versions, read_command
-from convdepth.workspace.repository import (
-    LOCK,
-    STUDIES,
-    changed_stages,
-    read_commit,
-    read_lock_entries,
-)
+from convdepth.workspace.dvc import STUDIES, changed_stages
+from convdepth.workspace.git import read_commit
+from convdepth.workspace.lockfile import LOCK, read_lock_entries
 
 COMMANDS = {
     "train": "train",

@@ -20,15 +20,10 @@ from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.text import counted, name_first
 from convdepth.integrity.findings import Finding, fault, note, ok
 from convdepth.integrity.interruptions import PACKAGES, Interrupted, find_interrupted, versions
+from convdepth.workspace.dvc import cache_folder, find_option
+from convdepth.workspace.lockfile import LOCK, trained_networks, training_command
 from convdepth.workspace.locks import held_outputs
 from convdepth.workspace.process import STAGE_VARIABLE, find_dvc
-from convdepth.workspace.repository import (
-    LOCK,
-    cache_folder,
-    find_option,
-    trained_networks,
-    training_command,
-)
 
 NEEDED_BYTES = 2_000_000_000
 """The data, models and copies of a whole run take half of it."""

@@ -19,7 +19,8 @@ from ruamel.yaml import YAML
 from convdepth.core.errors import MachineError
 from convdepth.core.text import counted
 from convdepth.integrity.findings import Finding, fault, note, ok
-from convdepth.workspace.repository import ask_remote, count_changes, find_remotes, git_identity
+from convdepth.workspace.dvc import ask_remote, find_remotes
+from convdepth.workspace.git import count_changes, git_identity
 from convdepth.workspace.servers import running_server
 
 PATIENCE_SECONDS = 5.0

@@ -28,12 +28,8 @@ from convdepth.config.recipe import Train, read_section
 from convdepth.core.errors import ConvdepthError, DataError, ParameterError
 from convdepth.core.files import write_text
 from convdepth.integrity.train_twice import change_epochs, redirect, start_training, training_error
-from convdepth.workspace.repository import (
-    find_option,
-    planned_command,
-    read_commit,
-    recorded_outputs,
-)
+from convdepth.workspace.dvc import find_option, planned_command, recorded_outputs
+from convdepth.workspace.git import read_commit
 
 
 class StoppedError(ConvdepthError):

@@ -13,7 +13,8 @@ from convdepth.integrity.equivalence import (
     require_equal_inputs,
     train_by_both,
 )
-from convdepth.workspace.repository import find_commit, refresh_code
+from convdepth.workspace.dvc import refresh_code
+from convdepth.workspace.git import find_commit
 
 MEANING = """\
 Equal bytes after one epoch are evidence, not proof. They show that these networks, with these

@@ -25,8 +25,9 @@ from convdepth.config.params import read_params
 from convdepth.core.errors import ConvdepthError, IntegrityError, ParameterError
 from convdepth.core.files import write_text
 from convdepth.core.hashes import hash_files
+from convdepth.workspace.dvc import find_option, recorded_outputs
+from convdepth.workspace.lockfile import training_command
 from convdepth.workspace.process import STAGE_VARIABLE
-from convdepth.workspace.repository import find_option, recorded_outputs, training_command
 
 RUNS: Mapping[str, Mapping[str, str]] = {
     "first": {"PYTHONHASHSEED": "1", "TZ": "Pacific/Auckland"},

@@ -1,0 +1,83 @@
+"""Questions to git, through its own program: revisions, committed files, changes, identity."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from convdepth.core.errors import DataError, ParameterError
+from convdepth.core.hashes import folder_md5, md5_of
+from convdepth.workspace.dvc import Output
+
+
+def find_commit(revision: str, project: Path = Path()) -> str:
+    """Return the 40 digits of the commit that a revision names, such as ``HEAD~1`` or a tag.
+
+    Raises:
+        ParameterError: Git knows no such commit.
+    """
+    # After `--end-of-options`, git does not take a leading dash for an option.
+    name = f"{revision}^{{commit}}"
+    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", name, project=project)
+    if not found:
+        raise ParameterError(
+            f"{revision}: no such commit. Expected a name that git knows, such as HEAD~1, a "
+            f"branch or a tag; `git log --oneline` lists commits."
+        )
+    return found.decode().split()[-1]  # some versions of git print the option, too
+
+
+def read_commit(commit: str, arguments: Sequence[str], project: Path = Path()) -> bytes:
+    """Return what ``git <arguments>`` prints about a commit.
+
+    Raises:
+        DataError: Git fails: the commit lacks what is asked for.
+    """
+    content = _git(*arguments, project=project)
+    if content is None:
+        raise DataError(
+            f"{commit[:12]}: `git {' '.join(arguments)}` failed. Name a commit that has all of it."
+        )
+    return content
+
+
+def read_blob(commit: str, path: str, project: Path = Path()) -> bytes | None:
+    """Return a committed file, or None if the commit lacks it; paths start in ``project``."""
+    return _git("cat-file", "blob", f"{commit}:./{path}", project=project)
+
+
+def committed_md5(output: Output, project: Path = Path()) -> str | None:
+    """Return the MD5 that an output has in the last commit; None if git does not track it."""
+    listed = _git("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", output.path, project=project)
+    names = [name for name in (listed or b"").decode(errors="replace").split("\0") if name]
+    digests = {name: md5_of(read_blob("HEAD", name, project) or b"") for name in names}
+    if not output.is_folder:
+        return digests.get(output.path)
+    within = {str(PurePosixPath(name).relative_to(output.path)): digests[name] for name in names}
+    return folder_md5(within) if within else None
+
+
+def git_identity(project: Path = Path()) -> str | None:
+    """Return the name and address of the next commit's author; None if git has none."""
+    found = _git("var", "GIT_COMMITTER_IDENT", project=project)
+    return found.decode(errors="replace").rpartition(">")[0] + ">" if found else None
+
+
+def count_changes(project: Path = Path()) -> int | None:
+    """Count new files and those that differ from the last commit; None outside a repository."""
+    listed = _git("status", "--porcelain", "-z", "--no-renames", project=project)
+    return None if listed is None else listed.count(b"\0")
+
+
+def _git(*arguments: str, project: Path) -> bytes | None:
+    """Return what git prints; None if it fails or is not installed."""
+    try:
+        ended = subprocess.run(
+            ["git", *arguments],
+            cwd=project,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    return ended.stdout if ended.returncode == 0 else None
