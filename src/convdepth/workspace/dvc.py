@@ -1,6 +1,7 @@
 """Questions to DVC: stages and their commands, recorded outputs, cache, remotes, status.
 
-The only module of the package that imports DVC, which takes a second: only when it is asked.
+The only module of the package that imports DVC, and only when it is asked: the import takes a
+second. Unless a function says otherwise, it raises a `MachineError` if DVC fails.
 """
 
 import re
@@ -92,12 +93,7 @@ def recorded_outputs(
 
 
 def planned_command(name: str, project: Path = Path(), commit: str | None = None) -> list[str]:
-    """Return the words of the command that ``dvc.yaml`` trains a network with.
-
-    Args:
-        name: The architecture; it need not have been trained.
-        project: The root of the project.
-        commit: The 40 digits of a commit; None for the workspace.
+    """Return the words of the command that ``dvc.yaml``, of a commit if given, trains with.
 
     Raises:
         DataError: ``dvc.yaml`` is missing or malformed, or does not train this network.
@@ -131,11 +127,7 @@ def find_option(command: Sequence[str], option: str) -> str | None:
 
 
 def cache_folder(project: Path = Path()) -> Path:
-    """Return the folder of DVC's cache, which need not exist.
-
-    Raises:
-        MachineError: DVC cannot open the project.
-    """
+    """Return the folder of DVC's cache, which need not exist."""
     with _repository(project) as repo:
         return Path(repo.cache.local_cache_dir)
 
@@ -157,22 +149,15 @@ def is_md5(digits: str) -> bool:
 
 
 def find_remotes(project: Path = Path()) -> Remotes:
-    """Return the configured DVC remotes.
-
-    Raises:
-        MachineError: DVC cannot open the project.
-    """
+    """Return the configured DVC remotes."""
     with _repository(project) as repo:
         return Remotes(list(repo.config["remote"]), repo.config["core"].get("remote"))
 
 
 def ask_remote(project: Path, seconds: float) -> str | None:
-    """Ask the default remote for what ``dvc.lock`` names, without loading it.
+    """Return DVC's reason if the default remote does not answer within ``seconds``, else None.
 
-    DVC runs as a child process: a silent remote can only be given up by ending its process.
-
-    Returns:
-        None if it answers within ``seconds``, else DVC's reason.
+    DVC runs as a child process: a call that waits for a silent remote cannot be ended otherwise.
     """
     try:
         ended = _run_dvc("status", "--cloud", "--json", project=project, seconds=seconds)
@@ -182,11 +167,7 @@ def ask_remote(project: Path, seconds: float) -> str | None:
 
 
 def changed_stages(project: Path = Path()) -> dict[str, list[Any]]:
-    """Return the changes of each stage of both graphs, as `dvc status --json` gives them.
-
-    Raises:
-        MachineError: DVC cannot read the project, or another DVC process uses it.
-    """
+    """Return the changes of each stage of both graphs, as `dvc status --json` gives them."""
     with _repository(project) as repo, repo.lock:
         return {
             _address(stage): changes
@@ -196,11 +177,7 @@ def changed_stages(project: Path = Path()) -> dict[str, list[Any]]:
 
 
 def refresh_code(project: Path = Path()) -> None:
-    """Let DVC run the stage `code` if a source has changed, in a child process.
-
-    Raises:
-        MachineError: DVC failed.
-    """
+    """Let DVC run the stage `code` if a source has changed, in a child process."""
     ended = _run_dvc("--wait-for-lock", "repro", "--single-item", "code", project=project)
     if ended.returncode:
         raise MachineError(
@@ -209,11 +186,7 @@ def refresh_code(project: Path = Path()) -> None:
 
 
 def ignored_by_dvc(paths: Sequence[Path], project: Path = Path()) -> set[Path]:
-    """Return the paths that ``.dvcignore`` hides from DVC.
-
-    Raises:
-        MachineError: DVC cannot open the project.
-    """
+    """Return the paths that ``.dvcignore`` hides from DVC."""
     if not paths:
         return set()
     with _repository(project) as repo:

@@ -27,11 +27,7 @@ def find_commit(revision: str, project: Path = Path()) -> str:
 
 
 def read_commit(commit: str, arguments: Sequence[str], project: Path = Path()) -> bytes:
-    """Return what ``git <arguments>`` prints about a commit.
-
-    Raises:
-        DataError: Git fails: the commit lacks what is asked for.
-    """
+    """Return what ``git <arguments>`` prints; a failure is a `DataError` of the commit."""
     content = _git(*arguments, project=project)
     if content is None:
         raise DataError(

@@ -31,13 +31,8 @@ def read_lock_entries(lock: Path) -> dict[str, Any]:
 
 
 def trained_networks(project: Path = Path()) -> list[str]:
-    """List the architectures that ``dvc.lock`` has a training of.
-
-    Raises:
-        DataError: The lock is missing or malformed.
-    """
-    stages = read_lock_entries(project / LOCK)
-    return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
+    """List the architectures that ``dvc.lock`` has a training of; errors as `read_lock_entries`."""
+    return _trained(read_lock_entries(project / LOCK))
 
 
 def model_path(name: str, lock: Path = LOCK) -> Path:
@@ -68,12 +63,7 @@ def training_command(name: str, project: Path = Path()) -> list[str]:
 
 
 def split_training(file: Path, name: str, command: object) -> list[str]:
-    """Split the command of a training into words.
-
-    Args:
-        file: Where the command stands, for the error.
-        name: The architecture.
-        command: The value of ``cmd``.
+    """Split a training's command from ``file`` into words.
 
     Raises:
         DataError: It is not ``convdepth train <name> ...``.
@@ -87,12 +77,15 @@ def split_training(file: Path, name: str, command: object) -> list[str]:
     return words
 
 
+def _trained(stages: dict[str, Any]) -> list[str]:
+    return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
+
+
 def _read_training(name: str, lock: Path) -> dict[str, Any]:
     stages = read_lock_entries(lock)
-    if f"train@{name}" not in stages:
-        trained = [key.removeprefix("train@") for key in stages if key.startswith("train@")]
+    if name not in _trained(stages):
         raise ParameterError(
-            f"{lock}: no training of {name}; there are {', '.join(trained) or 'none'}. "
+            f"{lock}: no training of {name}; there are {', '.join(_trained(stages)) or 'none'}. "
             f"Run `dvc repro train@{name}`."
         )
     return dict(stages[f"train@{name}"])
