@@ -707,9 +707,9 @@ def verify(
 
         print_repetitions(names or list(read_params(params).architectures), params, epochs)
     elif against is not None:
-        from convdepth.integrity.equivalence_report import print_equivalence
+        from convdepth.integrity.against import print_comparison
 
-        print_equivalence(names, against, params, accept_results=accept)
+        print_comparison(names, against, params, accept_results=accept)
     else:
         from convdepth.integrity.verify import print_verification
 

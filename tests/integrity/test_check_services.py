@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 import serving
 import toy
-
-from convdepth.core.errors import MachineError
 from convdepth.integrity.check_services import (
     check_git,
     check_prefect,
     check_remote,
     check_remote_answers,
 )
+
+from convdepth.core.errors import MachineError
 from convdepth.integrity.findings import Finding, Severity
-from convdepth.workspace import dvc
+from convdepth.workspace import repository
 from project import Project
 
 
@@ -160,7 +160,7 @@ def test_a_remote_that_is_silent(project: Project, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "executable", str(project.folder / "slow"))
     (project.folder / "slow").write_text("#!/bin/sh\nexec sleep 600\n")
     (project.folder / "slow").chmod(0o755)
-    assert dvc.ask_remote(project.folder, 0.5) == "no answer within 0 s"
+    assert repository.ask_remote(project.folder, 0.5) == "no answer within 0 s"
 
 
 def test_git(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from convdepth.integrity.interruptions import RECORD, SEARCHES, Interrupted, find_interrupted
 from holding import holding
 
 from conftest import PROJECT
 from convdepth.config.params import find_architecture, read_params
 from convdepth.data.arrays import array_paths
 from convdepth.integrity import interruptions
-from convdepth.integrity.interruptions import RECORD, SEARCHES, Interrupted, find_interrupted
 from convdepth.training.checkpoints import Checkpoints, State
 from convdepth.training.fingerprint import describe_training
 from convdepth.workspace.code_digests import read_command

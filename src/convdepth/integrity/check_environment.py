@@ -1,9 +1,11 @@
-"""Checks of `convdepth doctor`: Python, the installed packages, this package itself, the GPU.
+"""Checks of the environment: Python, packages, the running code, GPU, DVC remote and Prefect.
 
-Each takes the root of the project, and gives what it has found. What it raises is a finding, too.
+Each takes the root of the project and returns its findings. An error that it raises is a finding.
 """
 
+import os
 import platform
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -16,14 +18,37 @@ from packaging.specifiers import SpecifierSet
 import convdepth
 from convdepth.core.text import name_first
 from convdepth.integrity.findings import Finding, fault, note, ok
+from convdepth.workspace.dvc import ask_remote, find_remotes
 from convdepth.workspace.gpu import GPU_ENVIRONMENT, choose_gpus, describe, list_slots
+from convdepth.workspace.servers import running_server
 
 LOCK = "requirements.lock"
-"""The packages that `make environment` installs unless it is told otherwise."""
+"""The packages that `make environment` installs by default."""
+
+SERVER_SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_API_REQUEST_TIMEOUT": "5",
+    "PREFECT_CLIENT_MAX_RETRIES": "0",
+}
+"""Give a Prefect server 5 s to answer."""
+
+REMOTE_SECONDS = 20.0
+"""How long a DVC remote may take to answer."""
+
+ASK_SERVER = """
+import sys
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+if url := PREFECT_API_URL.value() or sys.argv[1]:
+    print(url)
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+        client.read_flows(limit=1)
+"""
+"""Prints the server's address; fails unless it answers. Its health would need no password."""
 
 
 def check_python(project: Path) -> list[Finding]:
-    """Compare the version of Python with what ``pyproject.toml`` requires."""
+    """Compare the version of Python with the required one in ``pyproject.toml``."""
     settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
     required, found = settings["project"]["requires-python"], platform.python_version()
     if SpecifierSet(required).contains(found, prereleases=True):
@@ -33,7 +58,7 @@ def check_python(project: Path) -> list[Finding]:
 
 
 def check_packages(project: Path) -> list[Finding]:
-    """Compare the installed packages with the lock that they were installed from."""
+    """Compare the installed packages with their lock."""
     lock = project / installed_lock()
     required = list(_read_requirements(lock))
     wrong = [found for found in map(_compare, required) if found]
@@ -45,7 +70,7 @@ def check_packages(project: Path) -> list[Finding]:
 
 
 def check_code(project: Path) -> list[Finding]:
-    """Check that the package that runs is the one of this project."""
+    """Check that the running package belongs to this project."""
     running = Path(convdepth.__file__).resolve().parent
     expected = (project / "src" / "convdepth").resolve()
     if running == expected:
@@ -55,19 +80,54 @@ def check_code(project: Path) -> list[Finding]:
 
 
 def check_gpu(_project: Path) -> list[Finding]:
-    """Say on what a training would compute, and who holds it; TensorFlow is not asked."""
+    """Name the device of the next training and its users, without TensorFlow."""
     choice = choose_gpus()
     if not choice.gpus:
         return [ok(f"trainings use the CPU: {choice.reason}")]
     findings = [ok(text) for text in map(describe, list_slots(choice.gpus))]
-    if not any(name.startswith("nvidia-cudnn") for name in _installed_names()):
+    names = [str(each.metadata["Name"]).lower() for each in metadata.distributions()]
+    if not any(name.startswith("nvidia-cudnn") for name in names):
         text = "there is a GPU, but TensorFlow was installed without CUDA"
         findings.append(note(text, f"To use the GPU, run `{GPU_ENVIRONMENT}`."))
     return findings
 
 
+def check_prefect(project: Path) -> list[Finding]:
+    """Ask the Prefect server of the settings, or of `make ui`, whether it answers."""
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    ended = subprocess.run(
+        [sys.executable, "-c", ASK_SERVER, running_server(home / "server.pid") or ""],
+        cwd=project,
+        env={**SERVER_SETTINGS, **os.environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    url = ended.stdout.strip() or "Prefect"
+    if ended.returncode:
+        reason = (ended.stderr.strip() or "no message").splitlines()[-1]
+        remedy = "Start it, set PREFECT_API_AUTH_STRING, or unset PREFECT_API_URL."
+        return [note(f"{url} does not work: {reason}", f"{remedy} `dvc repro` needs no server.")]
+    if not ended.stdout:
+        return [note("no server", "`make repro` starts one for itself; `make ui` one that stays.")]
+    return [ok(f"{url} answers")]
+
+
+def check_remote(project: Path) -> list[Finding]:
+    """Ask the default DVC remote, which may take long."""
+    default = find_remotes(project).default
+    if default is None:
+        text = "no default, so results stay on this machine"
+        return [note(text, "`dvc remote add --default storage s3://BUCKET/FOLDER` sets one.")]
+    if error := ask_remote(project, REMOTE_SECONDS):
+        text = f"{default} does not answer: {error}"
+        return [fault(text, "See `dvc remote list` and `dvc status --cloud --verbose`.")]
+    return [ok(f"{default} answers")]
+
+
 def installed_lock() -> str:
-    """Name the lock that the environment was made from: `make` leaves a file of its name there."""
+    """Return the name of the environment's lock: `make` leaves a file of its name there."""
     marks = Path(sys.prefix).glob("installed-*.lock")
     newest = max(marks, key=lambda mark: mark.stat().st_mtime, default=Path(f"installed-{LOCK}"))
     return newest.name.removeprefix("installed-")
@@ -76,7 +136,7 @@ def installed_lock() -> str:
 def _read_requirements(lock: Path) -> Iterator[Requirement]:
     """Read the packages of a lock that are meant for this machine."""
     for line in lock.read_text(encoding="utf-8").splitlines():
-        if line[:1].isalnum():  # the others are hashes, and comments
+        if line[:1].isalnum():  # the others are hashes and comments
             requirement = Requirement(line.partition("\\")[0].strip())
             if requirement.marker is None or requirement.marker.evaluate():
                 yield requirement
@@ -90,8 +150,3 @@ def _compare(requirement: Requirement) -> str:
     if requirement.specifier.contains(found, prereleases=True):
         return ""
     return f"{requirement.name} {found}, expected {requirement.specifier}"
-
-
-def _installed_names() -> Iterator[str]:
-    for distribution in metadata.distributions():
-        yield str(distribution.metadata["Name"]).lower()

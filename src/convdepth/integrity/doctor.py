@@ -1,66 +1,30 @@
-"""`convdepth doctor`: all its checks, and how their findings are shown."""
+"""`convdepth doctor`: run all checks, and print their findings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from convdepth.core.errors import ConvdepthError, MachineError
-from convdepth.integrity import check_environment as checks_environment
-from convdepth.integrity import check_project as checks_project
-from convdepth.integrity import check_services as checks_services
+from convdepth.integrity import check_environment, check_project
 from convdepth.integrity.findings import Finding, Severity, fault
 
-Function = Callable[[Path], list[Finding]]
+Check = Callable[[Path], list[Finding]]
 
+CHECKS: dict[str, Check] = {
+    "Python": check_environment.check_python,
+    "packages": check_environment.check_packages,
+    "code": check_environment.check_code,
+    "params.yaml": check_project.check_params,
+    "dvc.lock": check_project.check_lock,
+    "writers": check_project.check_writers,
+    "leftovers": check_project.check_leftovers,
+    "interrupted": check_project.check_interrupted,
+    "GPU": check_environment.check_gpu,
+    "Prefect": check_environment.check_prefect,
+}
+"""Label to check; each takes the root of the project."""
 
-class Check(NamedTuple):
-    """One check.
-
-    Attributes:
-        label: What it is about.
-        run: Takes the root of the project, and gives what it finds.
-    """
-
-    label: str
-    run: Function
-
-
-CHECKS = [
-    Check("Python", checks_environment.check_python),
-    Check("packages", checks_environment.check_packages),
-    Check("code", checks_environment.check_code),
-    Check("params.yaml", checks_project.check_params),
-    Check("cache", checks_project.check_cache),
-    Check("dvc.lock", checks_project.check_lock),
-    Check("rwlock", checks_project.check_rwlock),
-    Check("leftovers", checks_project.check_leftovers),
-    Check("checkpoints", checks_project.check_checkpoints),
-    Check("writers", checks_project.check_writers),
-    Check("orphans", checks_project.check_orphans),
-    Check("numeric class", checks_project.check_numeric_class),
-    Check("GPU", checks_environment.check_gpu),
-    Check("git", checks_services.check_git),
-    Check("DVC remote", checks_services.check_remote),
-    Check("Prefect", checks_services.check_prefect),
-]
-
-REMOTE_ANSWERS = Check("DVC remote", checks_services.check_remote_answers)
-"""Takes long where the remote is far, or is not there."""
-
-
-def diagnose(checks: list[Check], project: Path = Path()) -> Iterator[tuple[str, Finding]]:
-    """Run some checks, one after the other.
-
-    Args:
-        checks: They.
-        project: The root of the project.
-
-    Yields:
-        The label of the check, and a finding. A check that fails itself is a finding, too.
-    """
-    for check in checks:
-        for finding in _run(check, project):
-            yield check.label, finding
+REMOTE: dict[str, Check] = {"DVC remote": check_environment.check_remote}
+"""Takes long if the remote is far or absent."""
 
 
 def print_diagnosis(project: Path = Path(), *, remote: bool = False) -> None:
@@ -68,28 +32,35 @@ def print_diagnosis(project: Path = Path(), *, remote: bool = False) -> None:
 
     Args:
         project: The root of the project.
-        remote: Whether to ask the DVC remote, too.
+        remote: Ask the DVC remote too.
 
     Raises:
         MachineError: Something is wrong.
     """
     faults = 0
-    for label, finding in diagnose([*CHECKS, *([REMOTE_ANSWERS] if remote else [])], project):
+    for label, finding in diagnose(CHECKS | REMOTE if remote else CHECKS, project):
         faults += finding.severity is Severity.FAULT
         remedy = f". {finding.remedy}" if finding.remedy else ""
         print(f"{finding.severity:<5}  {label}: {finding.text}{remedy}", flush=True)
     if faults:
         raise MachineError(
-            f"{faults} {'thing is' if faults == 1 else 'things are'} wrong; each line that begins "
-            f"with {Severity.FAULT} says what to do. Then look again: `convdepth doctor`."
+            f"{faults} faults found, expected none. Do what the lines that begin with "
+            f"{Severity.FAULT} say, then run `convdepth doctor` again."
         )
 
 
-def _run(check: Check, project: Path) -> list[Finding]:
-    try:
-        return check.run(project.absolute())
-    except ConvdepthError as error:
-        return [fault(str(error).rstrip("."), "")]
-    except Exception as error:  # one check that is broken must not hide what the others find
-        text = f"this check itself failed: {type(error).__name__}: {error}"
-        return [fault(text, "Please report it; the other checks do not depend on it.")]
+def diagnose(checks: Mapping[str, Check], project: Path) -> Iterator[tuple[str, Finding]]:
+    """Run checks one after the other, and give the label and each finding.
+
+    A check that fails is a finding too, and does not stop the others.
+    """
+    for label, check in checks.items():
+        try:
+            findings = check(project.absolute())
+        except ConvdepthError as error:
+            findings = [fault(str(error).rstrip("."), "")]
+        except Exception as error:
+            text = f"this check itself failed: {type(error).__name__}: {error}"
+            findings = [fault(text, "Please report it; the other checks do not depend on it.")]
+        for finding in findings:
+            yield label, finding

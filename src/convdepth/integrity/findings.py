@@ -1,27 +1,19 @@
-"""What a check of `convdepth doctor` finds."""
+"""Findings of the checks of `convdepth doctor`."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Severity(StrEnum):
-    """How a finding counts."""
+    """How a finding counts: only a fault makes the command fail."""
 
     OK = "ok"
     NOTE = "note"
-    """May well be so, and is good to know."""
     FAULT = "FAULT"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that a check has found.
-
-    Attributes:
-        severity: Whether something is wrong.
-        text: What was found.
-        remedy: What to do about it; empty if nothing has to be done.
-    """
+class Finding(NamedTuple):
+    """A finding, with the remedy if there is something to do."""
 
     severity: Severity
     text: str
@@ -29,15 +21,15 @@ class Finding:
 
 
 def ok(text: str) -> Finding:
-    """Make a finding that all is well."""
+    """Return a finding of severity `OK`."""
     return Finding(Severity.OK, text)
 
 
 def note(text: str, remedy: str = "") -> Finding:
-    """Make a finding that is good to know."""
+    """Return a finding of severity `NOTE`."""
     return Finding(Severity.NOTE, text, remedy)
 
 
 def fault(text: str, remedy: str) -> Finding:
-    """Make a finding that something is wrong."""
+    """Return a finding of severity `FAULT`."""
     return Finding(Severity.FAULT, text, remedy)

@@ -1,18 +1,17 @@
-"""Whether what DVC keeps is still what was made: every output and every cached copy, hashed anew.
+"""`convdepth verify`: hash each output and each cached copy, and compare with ``dvc.lock``.
 
-DVC itself does not look: it takes a file whose size and time have not changed for unchanged, and
-a cached copy that is read-only for whole.
+DVC trusts mtime, size and read-only cache files, so it misses silent corruption.
 """
 
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from convdepth.core.errors import IntegrityError, MachineError
+from convdepth.core.errors import IntegrityError
 from convdepth.core.hashes import FOLDER_SUFFIX, Content, folder_md5, hash_files
 from convdepth.core.text import counted, name_first
 from convdepth.workspace.dvc import (
@@ -30,53 +29,49 @@ from convdepth.workspace.git import committed_md5
 from convdepth.workspace.lockfile import LOCK
 from convdepth.workspace.locks import held_outputs
 
+DIFFERS = "differs: damaged, or changed by hand"
+
 
 class Damage(NamedTuple):
-    """Something that is not what it should be.
+    """A file that is not the recorded one.
 
     Attributes:
-        text: What was found, and where.
-        remedy: A command that puts it right, to be run in the root of the project.
-        otherwise: What else helps where that command fails; empty if nothing does.
+        path: From the root of the project, or absolute if it lies outside.
+        problem: What is wrong with it.
+        remedy: A command that mends it, to be run in the root of the project.
     """
 
-    text: str
+    path: str
+    problem: str
     remedy: str
-    otherwise: str = ""
 
 
 @dataclass
 class Report:
-    """What became of a verification.
+    """Result of a verification.
 
     Attributes:
-        damages: One entry for each file that is not what it should be.
-        notes: What was not verified, and why; no damage.
-        outputs: How many outputs are there.
-        objects: How many cached copies are there.
-        size: How much of all this was read, in bytes.
+        damages: One for each path.
+        unverified: Outputs that were not hashed, each with the reason.
+        absent: Outputs that are not in this workspace, which is no damage.
+        uncopied: Files of which DVC's cache has no copy, which is no damage.
+        outputs: How many outputs are in this workspace.
+        objects: How many cached files were hashed.
     """
 
     damages: list[Damage] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    unverified: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    uncopied: list[str] = field(default_factory=list)
     outputs: int = 0
     objects: int = 0
-    size: int = 0
-
-    @property
-    def summary(self) -> str:
-        """One line for people."""
-        read = f"{counted(self.outputs, 'output')}, DVC's copies of {counted(self.objects, 'file')}"
-        found = f"all as {LOCK} records"
-        if self.damages:
-            found = f"{len(self.damages)} damaged, the others as {LOCK} records"
-        return f"{read}, {self.size / 1e6:,.1f} MB: {found}"
 
 
 class _Pair(NamedTuple):
-    """A file of an output, and the place of its copy in the cache.
+    """A file of an output and its copy in DVC's cache; both should have this MD5.
 
-    Of what is not cached there can be a copy, too: that of the run, which serves for equal runs.
+    Of a folder the copy is the list of its files. Outputs in git can have copies too: those of the
+    run cache.
     """
 
     path: Path
@@ -85,238 +80,158 @@ class _Pair(NamedTuple):
 
 
 def verify(project: Path = Path()) -> Report:
-    """Hash every output that a ``dvc.lock`` records, and every copy of it that DVC keeps.
-
-    Args:
-        project: The root of the project.
-
-    Returns:
-        What is damaged, and how to mend it. What is not here at all is no damage.
+    """Hash the outputs of both graphs, and DVC's copies of them.
 
     Raises:
-        DataError: ``dvc.lock`` or ``dvc.yaml`` cannot be read, or names what it must not.
-        MachineError: DVC failed, or a lock cannot be read.
+        DataError: ``dvc.lock`` or ``dvc.yaml`` cannot be read, or has an unsafe path.
+        MachineError: DVC failed.
     """
     project = project.absolute()
     outputs = recorded_outputs(project)
     if (project / STUDIES).with_name(LOCK.name).exists():
         outputs += recorded_outputs(project, graph=STUDIES)
-    verification = _Verification(project, cache_folder(project))
-    try:
-        busy = held_outputs(project)
-    except OSError as error:
-        raise MachineError(
-            f"{error.filename or project}: cannot be read: {error.strerror or error}. Fix its "
-            "permissions, then verify again."
-        ) from error
+    verification, busy = _Verification(project), held_outputs(project)
     for output in outputs:
-        if output.path in busy:
-            verification.report.notes.append(
-                f"{output.path} was not verified: {busy[output.path]} is writing it"
-            )
-        else:
-            verification.check(output)
+        verification.check(output, busy.get(output.path))
     return verification.finish()
 
 
 def print_verification(project: Path = Path()) -> None:
-    """Verify, and print what was found.
-
-    Args:
-        project: The root of the project.
+    """Verify, and print each damage with its remedy.
 
     Raises:
-        IntegrityError: Something is damaged.
+        IntegrityError: A file is damaged.
         DataError: As `verify`.
         MachineError: As `verify`.
     """
     report = verify(project)
     for damage in report.damages:
-        print(damage.text)
-        print(f"  to mend it: {damage.remedy}")
-        if damage.otherwise:
-            print(f"  or, if that fails: {damage.otherwise}")
-    for note in report.notes:
-        print(f"note: {note}")
-    print(report.summary)
+        print(f"{damage.path}: {damage.problem}\n  to mend it: {damage.remedy}")
+    for text in report.unverified:
+        print(f"note: not verified: {text}")
+    for paths, text in (
+        (report.absent, "not in this workspace; `dvc checkout`, `dvc pull` or `dvc repro` gets it"),
+        (report.uncopied, "without a copy in DVC's cache; `dvc commit` makes one"),
+    ):
+        if paths:
+            print(f"note: {name_first(paths)}: {text}")
+    checked = f"{counted(report.outputs, 'output')}, {counted(report.objects, 'cached file')}"
+    print(f"{checked}: {len(report.damages) or 'none'} damaged")
     if report.damages:
         raise IntegrityError(
-            f"{counted(len(report.damages), 'file')} not as {LOCK} records; above, each has a "
-            "command that mends it. Then verify again."
+            f"{counted(len(report.damages), 'file')} not as {LOCK} records. Run the commands "
+            "above, then verify again."
         )
 
 
 class _Verification:
-    """Collects what is found; one output after the other."""
+    """Collects the findings, one output after the other."""
 
-    def __init__(self, project: Path, cache: Path) -> None:
-        self.project, self.cache = project, cache
-        self.report = Report()
-        self.absent: list[str] = []
-        self.uncopied: list[str] = []
-        self.copies: set[Path] = set()
-        self.ignored: dict[Path, bool] = {}
-        self._pull: bool | None = None
+    def __init__(self, project: Path) -> None:
+        self.project, self.cache, self.report = project, cache_folder(project), Report()
+        self.contents: dict[Path, Content] = {}
 
-    def check(self, output: Output) -> None:
+    def check(self, output: Output, writer: str | None) -> None:
         path = self.project / output.path
-        is_here = os.path.lexists(path)
-        if is_here:
+        if os.path.lexists(path):
             self.report.outputs += 1
         else:
-            self.absent.append(output.path)
-        if not output.md5:
-            if is_here:
-                text = f"{output.path} was not verified: {output.lock} has no digest of it"
-                self.report.notes.append(text)
+            self.report.absent.append(output.path)
+        if writer:
+            self.report.unverified.append(f"{output.path}: {writer} is writing it")
+        elif not output.md5:
+            self.report.unverified.append(f"{output.path}: {output.lock} has no digest of it")
         elif output.is_folder:
-            self._check_folder(output, path)
+            self._check_folder(output, self._pair(path, output.md5))
         else:
-            pair = _Pair(path, object_path(self.cache, output.md5), output.md5)
-            self._check_pairs(output, [pair], {})
+            self._check_files(output, [self._pair(path, output.md5)])
 
     def finish(self) -> Report:
-        """Sum up, and give the report."""
-        self.report.objects = len(self.copies)
-        if self.absent:
-            self.report.notes.append(
-                f"{counted(len(self.absent), 'output')} not in this workspace: "
-                f"{name_first(self.absent)}. `dvc checkout`, `dvc pull` or `dvc repro` puts there "
-                "what is missing"
-            )
-        if self.uncopied:
-            self.report.notes.append(
-                f"DVC's cache has no copy of {counted(len(self.uncopied), 'output')}: "
-                f"{name_first(self.uncopied)}. `dvc commit` makes one"
-            )
+        copies = [self.contents[path] for path in self.contents if path.is_relative_to(self.cache)]
+        self.report.objects = sum(not copy.is_missing for copy in copies)
         return self.report
 
-    def _check_folder(self, output: Output, folder: Path) -> None:
-        """Check the list of a folder's files that DVC keeps, and then each file.
+    def _check_folder(self, output: Output, whole: _Pair) -> None:
+        """Check the cached list of a folder's files, then each file.
 
-        Where that list is damaged, or DVC keeps none, the folder itself tells what should be in
-        it, if it is as a whole what it was.
+        Without a good list, the folder's own files are the list if their common digest is right.
         """
-        index = object_path(self.cache, output.md5)
-        kept = self._hash([index])[index]
-        contents = self._hash(_list_files(folder))
-        entries = _read_entries(index) if kept.md5 == _digits(output) else None
+        folder, index = whole.path, whole.copy
+        paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
+        contents = self._hash([*paths, index])
+        entries = _read_entries(index) if contents[index].md5 == whole.md5 else None
+        if entries is None and not contents[index].is_missing:
+            self.contents[index] = Content(problem="is damaged")
+        files = {path.relative_to(folder).as_posix(): contents[path].md5 for path in paths}
+        expected = entries if entries is not None else files
+        if not files.keys() <= expected.keys() or folder_md5(expected) != output.md5:
+            ignored = ignored_by_dvc(paths, self.project)
+            files = {name: md5 for name, md5 in files.items() if folder / name not in ignored}
         if entries is None:
-            entries = self._infer_entries(output, folder, contents)
-            self._judge_list(output, folder, index, kept, whole=entries is not None)
+            is_whole = folder_md5(files) == output.md5
+            found = Content(whole.md5) if is_whole else Content(problem=DIFFERS)
+            self._judge(output, whole, found if os.path.lexists(folder) else Content())
+            entries = files if is_whole else None
         if entries is not None:
-            pairs = [
-                _Pair(folder / name, object_path(self.cache, md5), md5)
-                for name, md5 in entries.items()
-            ]
-            self._check_pairs(output, pairs, contents)
-            self._report_surplus(output, sorted(contents.keys() - {pair.path for pair in pairs}))
+            for name in sorted(files.keys() - entries.keys()):
+                problem = f"is in {output.path}, but not in {output.lock}"
+                self._add(folder / name, problem, f"rm -rf {self._quote(folder / name)}")
+            pairs = [self._pair(folder / name, md5) for name, md5 in entries.items()]
+            self._check_files(output, pairs)
 
-    def _infer_entries(
-        self, output: Output, folder: Path, contents: Mapping[Path, Content]
-    ) -> dict[str, str] | None:
-        """Take what a folder holds for what it should hold, if its digest is the recorded one."""
-        entries = {path.relative_to(folder).as_posix(): contents[path].md5 for path in contents}
-        if contents and folder_md5(entries) != output.md5:
-            for path in self._find_ignored(list(contents)):
-                del entries[path.relative_to(folder).as_posix()]
-        return entries if folder_md5(entries) == output.md5 else None
-
-    def _judge_list(
-        self, output: Output, folder: Path, index: Path, kept: Content, *, whole: bool
-    ) -> None:
-        """Say what is wrong with a folder whose list of files is not to be had from the cache."""
-        if not kept.is_missing:
-            text = f"{self._show(index)}: DVC's list of the files in {output.path} is damaged"
-            commit = f" && dvc commit {shlex.quote(output.stage)}" if output.cached else ""
-            remedy = f"rm -rf {self._quote(index)}{commit}"
-            self._add(text, *((remedy,) if whole else self._make_again(output, folder, index)))
-        elif whole and output.cached:
-            self.uncopied.append(output.path)
-        elif not whole and os.path.lexists(folder):
-            text = f"{output.path}: {_differs(output)}"
-            self._add(text, *self._make_again(output, folder, None))
-
-    def _check_pairs(
-        self, output: Output, pairs: Sequence[_Pair], known: Mapping[Path, Content]
-    ) -> None:
-        paths = [path for pair in pairs for path in (pair.path, pair.copy)]
-        contents = {**known, **self._hash([path for path in paths if path not in known])}
-        present = os.path.lexists(self.project / output.path)
+    def _check_files(self, output: Output, pairs: Sequence[_Pair]) -> None:
+        contents = self._hash([path for pair in pairs for path in (pair.path, pair.copy)])
         for pair in pairs:
-            file, copy = contents[pair.path], contents[pair.copy]
-            file_good, copy_good = file.md5 == pair.md5, copy.md5 == pair.md5
-            if not file_good and (present or not file.is_missing):
-                self._report_file(output, pair, file, copy_good=copy_good)
-            if not copy_good and not copy.is_missing:
-                self._report_copy(output, pair, copy, file_good=file_good)
-            elif file_good and copy.is_missing and output.cached:
-                self.uncopied.append(self._show(pair.path))
+            self._judge(output, pair, contents[pair.path])
 
-    def _report_file(self, output: Output, pair: _Pair, file: Content, *, copy_good: bool) -> None:
-        text = f"{self._show(pair.path)}: {_explain(output, file)}"
-        remove = "" if file.is_missing else f"rm -rf {self._quote(pair.path)} && "
-        if copy_good and output.cached:
-            self._add(text, f"{remove}dvc checkout {shlex.quote(output.path)}")
-        elif copy_good:
-            restore = f"install -m 644 {self._quote(pair.copy)} {self._quote(pair.path)}"
-            self._add(text, f"{remove}{restore}")
-        else:
-            self._add(text, *self._make_again(output, pair.path, pair.copy))
+    def _judge(self, output: Output, pair: _Pair, file: Content) -> None:
+        copy = self.contents[pair.copy]
+        is_good, is_copied = file.md5 == pair.md5, copy.md5 == pair.md5
+        if is_good and copy.is_missing and output.cached:
+            self.report.uncopied.append(self._show(pair.path))
+        bad_file = not is_good and os.path.lexists(self.project / output.path)
+        bad_copy = not is_copied and not copy.is_missing
+        if bad_file or bad_copy:
+            remedy = self._remedy(output, pair, is_good=is_good, is_copied=is_copied)
+        if bad_file:
+            problem = "is missing" if file.is_missing else file.problem or DIFFERS
+            self._add(pair.path, f"{problem}; {output.lock} records it for {output.stage}", remedy)
+        if bad_copy:
+            problem = copy.problem or "is damaged"
+            self._add(pair.copy, f"{problem}; it is DVC's copy of {self._show(pair.path)}", remedy)
 
-    def _report_copy(self, output: Output, pair: _Pair, copy: Content, *, file_good: bool) -> None:
-        found = copy.problem or "is damaged"
-        text = f"{self._show(pair.copy)}: DVC's copy of {self._show(pair.path)} {found}"
-        if not file_good:
-            self._add(text, *self._make_again(output, pair.path, pair.copy))
-        else:
-            # Not `dvc commit`: it may also record code that has changed since.
+    def _remedy(self, output: Output, pair: _Pair, *, is_good: bool, is_copied: bool) -> str:
+        """Return a command that deletes what is damaged and restores it from the best source."""
+        places = ((pair.path, is_good), (pair.copy, is_copied))
+        bad = [self._quote(path) for path, good in places if not good and os.path.lexists(path)]
+        path, stage = shlex.quote(output.path), shlex.quote(output.stage)
+        if is_good and not output.cached:
+            restore = ""  # a copy in the run cache
+        elif is_good and pair.path.is_dir():
+            restore = f"dvc commit {stage}"
+        elif is_good:  # not `dvc commit`, which also records code that has changed since
             restore = f"install -m 444 {self._quote(pair.path)} {self._quote(pair.copy)}"
-            self._add(text, restore)
+        elif not output.cached and committed_md5(output, self.project) == output.md5:
+            restore = f"git checkout HEAD -- {path}"
+        elif is_copied and output.cached:
+            restore = f"dvc checkout {path}"
+        elif output.cached and find_remotes(self.project).default:
+            restore = f"dvc pull {path}"
+        else:
+            restore = f"dvc repro --single-item {stage}"
+        delete = f"rm -rf {' '.join(bad)}" if bad else ""
+        return " && ".join(filter(None, [delete, restore]))
 
-    def _report_surplus(self, output: Output, paths: Sequence[Path]) -> None:
-        ignored = self._find_ignored(paths)
-        for path in paths:
-            if path not in ignored:
-                found = f"is in {output.path}, but not in what {output.lock} records"
-                self._add(f"{self._show(path)}: {found}", f"rm -rf {self._quote(path)}")
-
-    def _make_again(self, output: Output, path: Path, copy: Path | None) -> tuple[str, str]:
-        """Say how to get what is good in no place of this project, and what else helps."""
-        bad = [each for each in (copy, path) if each and os.path.lexists(each)]
-        remove = f"rm -rf {' '.join(map(self._quote, bad))} && " if bad else ""
-        run = f"dvc repro --single-item {shlex.quote(output.stage)}"
-        if not output.cached and committed_md5(output, self.project) == output.md5:
-            return f"{remove}git checkout HEAD -- {shlex.quote(output.path)}", ""
-        if output.cached and self._can_pull():
-            return f"{remove}dvc pull {shlex.quote(output.path)}", run
-        return f"{remove}{run}", ""
-
-    def _find_ignored(self, paths: Sequence[Path]) -> set[Path]:
-        """Ask DVC what it does not look at, each path once, since it takes a second."""
-        new = [path for path in paths if path not in self.ignored]
-        found = ignored_by_dvc(new, self.project)
-        self.ignored.update({path: path in found for path in new})
-        return {path for path in paths if self.ignored[path]}
-
-    def _can_pull(self) -> bool:
-        if self._pull is None:
-            self._pull = find_remotes(self.project).default is not None
-        return self._pull
+    def _pair(self, path: Path, md5: str) -> _Pair:
+        return _Pair(path, object_path(self.cache, md5), md5.removesuffix(FOLDER_SUFFIX))
 
     def _hash(self, paths: Sequence[Path]) -> dict[Path, Content]:
-        contents = hash_files(paths)
-        self.report.size += sum(content.size for content in contents.values())
-        self.copies.update(
-            path
-            for path, content in contents.items()
-            if not content.is_missing and path.is_relative_to(self.cache)
-        )
-        return contents
+        self.contents |= hash_files(path for path in paths if path not in self.contents)
+        return {path: self.contents[path] for path in paths}
 
-    def _add(self, text: str, remedy: str, otherwise: str = "") -> None:
-        damage = Damage(text, remedy, otherwise)
-        if damage not in self.report.damages:  # two outputs may share a copy
+    def _add(self, path: Path, problem: str, remedy: str) -> None:
+        damage = Damage(self._show(path), problem, remedy)
+        if damage.path not in {each.path for each in self.report.damages}:  # a shared copy
             self.report.damages.append(damage)
 
     def _show(self, path: Path) -> str:
@@ -326,32 +241,12 @@ class _Verification:
         return shlex.quote(self._show(path))
 
 
-def _explain(output: Output, file: Content) -> str:
-    if file.is_missing:
-        return f"is missing; {output.lock} records it as made by {output.stage}"
-    return file.problem or _differs(output)
-
-
-def _differs(output: Output) -> str:
-    return (
-        f"differs from what {output.lock} records for {output.stage}: damaged, or changed by hand"
-    )
-
-
-def _digits(output: Output) -> str:
-    return output.md5.removesuffix(FOLDER_SUFFIX)
-
-
-def _list_files(folder: Path) -> list[Path]:
-    return sorted(Path(top) / name for top, _, names in os.walk(folder) for name in names)
-
-
 def _read_entries(index: Path) -> dict[str, str] | None:
-    """Read the list of a folder's files; None if it is none, or names what is not in the folder."""
+    """Read DVC's list of a folder's files; None if it is malformed or names other folders."""
     try:
         listed = json.loads(index.read_bytes())
-        entries = {str(entry["relpath"]): str(entry["md5"]) for entry in listed}
+        entries = {str(each["relpath"]): str(each["md5"]) for each in listed}
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    safe = all(lies_within(name) and is_md5(md5) for name, md5 in entries.items())
-    return entries if safe else None
+    is_safe = all(lies_within(name) and is_md5(md5) for name, md5 in entries.items())
+    return entries if is_safe else None

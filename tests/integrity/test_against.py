@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from convdepth.core.files import write_json
-from convdepth.integrity.equivalence import compare_checkpoints
+from convdepth.integrity.against import compare_checkpoints
 from project import Project, stages_run
 
 

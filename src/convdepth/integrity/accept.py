@@ -1,0 +1,163 @@
+"""Judge which results stay valid after a change of code, and record them in ``dvc.lock``.
+
+A result is valid if the compared commit made it, if only code has changed since, and if one epoch
+of training runs all code that has changed.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from convdepth.core.errors import DataError, MachineError
+from convdepth.core.hashes import hash_files
+from convdepth.integrity.training_process import PROGRAM
+from convdepth.workspace.code_digests import locked_versions, read_command
+from convdepth.workspace.dvc import STUDIES, changed_stages
+from convdepth.workspace.lockfile import LOCK, read_lock_entries
+
+COMMANDS = {
+    "train": "train",
+    "train_seed": "train",
+    "evaluate_seed": "evaluate_seed",
+    "train_tuned": "train_tuned",
+    "evaluate_tuned": "evaluate_seed",
+    "collapse": "collapse",
+}
+"""Command of each group of stages that trains or needs a study's model; all others take seconds."""
+
+CODE = "code/"
+"""The folder of the digests of code."""
+
+REQUIREMENTS = "requirements.lock"
+
+
+def judge_stages(
+    names: Sequence[str], before: Path, commit: str, project: Path = Path()
+) -> dict[str, str]:
+    """Judge each stage of `COMMANDS` that would run again.
+
+    Args:
+        names: The networks whose first epochs were found equal.
+        before: The folder with the sources of the commit.
+        commit: Its 40 digits.
+        project: The root of the project; its ``code`` must be up to date.
+
+    Returns:
+        Stage, as `dvc repro` takes it, to the reason why its result is not valid; empty if it is.
+
+    Raises:
+        DataError: ``dvc.lock`` or a module cannot be read.
+        MachineError: DVC failed.
+    """
+    covered = set(read_command("train", project / "src").modules.values())
+    _digest_sources(before)
+    reasons = {}
+    for stage, changes in changed_stages(project).items():
+        group, _, key = stage.rpartition(":")[2].partition("@")
+        changed = list(_changed_paths(changes))
+        # Without a change, only a file is missing here, such as the model of a study.
+        if group in COMMANDS and key.partition("-")[0] in names and changed:
+            command = COMMANDS[group]
+            reasons[stage] = (
+                _explain_changes(changed, names)
+                or _explain_origin(stage, before, commit, project)
+                or _explain_libraries(command, before, project)
+                or _explain_modules(command, before, project, covered)
+            )
+    return reasons
+
+
+def accept(stages: Sequence[str], project: Path = Path()) -> None:
+    """Record in ``dvc.lock`` that results belong to the present code, as `dvc commit` does.
+
+    A file that is not here, such as the model of a study, keeps its recorded digest: `dvc commit`
+    has no option for that.
+
+    Raises:
+        MachineError: DVC failed.
+    """
+    from dvc.exceptions import DvcException  # noqa: PLC0415  takes a second
+    from dvc.repo import Repo  # noqa: PLC0415
+
+    try:
+        with Repo(str(project), _wait_for_lock=True) as repo, repo.lock:
+            for stage in repo.index.stages:
+                if stage.addressing in stages:
+                    is_whole = all(dep.exists for dep in stage.deps)
+                    stage.save(allow_missing=True, run_cache=is_whole)
+                    stage.commit(allow_missing=True)
+                    stage.dump(update_pipeline=False)
+    except DvcException as error:
+        raise MachineError(
+            f"{project / LOCK}: DVC cannot record the results: {error}. Try again."
+        ) from error
+
+
+def _digest_sources(before: Path) -> None:
+    """Run the stage `code` of a commit on its own sources: it knows where its modules are."""
+    options = ["--sources", "src/convdepth", "--lock", REQUIREMENTS, "--digests", CODE]
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "code", *options],
+        cwd=before,
+        env={**os.environ, "PYTHONPATH": str(before / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
+        raise DataError(f"{before}: the commit's stage `code` failed: {last}. Use a later commit.")
+
+
+def _changed_paths(changes: Sequence[Any]) -> Iterator[str]:
+    """Give each changed dependency, parameter, output and command of a stage."""
+    for change in changes:
+        if not isinstance(change, dict):
+            yield str(change)  # such as "changed command"
+            continue
+        for path, status in (item for entries in change.values() for item in entries.items()):
+            if isinstance(status, dict):
+                yield from (f"{path}:{key}" for key in status)
+            elif status not in ("deleted", "not in cache"):  # missing files have not changed
+                yield path
+
+
+def _explain_changes(changed: Sequence[str], names: Sequence[str]) -> str:
+    """Name changes beside code and the parameters that were compared."""
+    compared = {"params.yaml:train", *(f"params.yaml:architectures.{name}" for name in names)}
+    other = [path for path in changed if not path.startswith(CODE) and path not in compared]
+    return f"changed beside code: {', '.join(other)}" if other else ""
+
+
+def _explain_origin(stage: str, before: Path, commit: str, project: Path) -> str:
+    """Tell unless the recorded digests of code are the digests of the commit's sources."""
+    folder = STUDIES.parent if ":" in stage else Path()
+    entry = read_lock_entries(project / folder / LOCK).get(stage.rpartition(":")[2], {})
+    recorded = {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])}
+    texts = [before / path for path in recorded if path.startswith(CODE)]
+    there = {path: content.md5 for path, content in hash_files(texts).items()}
+    is_of_commit = there and all(
+        md5 == recorded[path.relative_to(before).as_posix()] for path, md5 in there.items()
+    )
+    return "" if is_of_commit else f"was not made by the code of {commit[:12]}"
+
+
+def _explain_libraries(command: str, before: Path, project: Path) -> str:
+    """Name libraries whose locked version has changed: both versions ran with the one installed."""
+    there, here = (
+        locked_versions((folder / REQUIREMENTS).read_text("utf-8")) for folder in (before, project)
+    )
+    libraries = read_command(command, project / "src").libraries
+    changed = [name for name in libraries if here.get(name) != there.get(name)]
+    return f"other locked versions: {', '.join(changed)}" if changed else ""
+
+
+def _explain_modules(command: str, before: Path, project: Path, covered: set[str]) -> str:
+    """Name changed modules that a training of one epoch does not run."""
+    there = set((before / CODE / f"{command}.txt").read_text(encoding="utf-8").splitlines())
+    here = read_command(command, project / "src").modules
+    changed = [name for name, digest in here.items() if digest not in there | covered]
+    return f"changed, and not run by the comparison: {', '.join(changed)}" if changed else ""
