@@ -1,4 +1,4 @@
-"""Questions to git, through its own program: revisions, committed files, changes, identity."""
+"""Questions to git, through its own program: revisions and committed files."""
 
 import subprocess
 from collections.abc import Sequence
@@ -50,18 +50,6 @@ def committed_md5(output: Output, project: Path = Path()) -> str | None:
         return digests.get(output.path)
     within = {str(PurePosixPath(name).relative_to(output.path)): digests[name] for name in names}
     return folder_md5(within) if within else None
-
-
-def git_identity(project: Path = Path()) -> str | None:
-    """Return the name and address of the next commit's author; None if git has none."""
-    found = _git("var", "GIT_COMMITTER_IDENT", project=project)
-    return found.decode(errors="replace").rpartition(">")[0] + ">" if found else None
-
-
-def count_changes(project: Path = Path()) -> int | None:
-    """Count new files and those that differ from the last commit; None outside a repository."""
-    listed = _git("status", "--porcelain", "-z", "--no-renames", project=project)
-    return None if listed is None else listed.count(b"\0")
 
 
 def _git(*arguments: str, project: Path) -> bytes | None:
