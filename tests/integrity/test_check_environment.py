@@ -1,21 +1,27 @@
-"""What `convdepth doctor` says of Python, of packages, of the code and of GPUs."""
+"""Checks of Python, packages, code, GPU, DVC remote and Prefect."""
 
 import os
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import serving
 
 from conftest import PROJECT
 from convdepth.integrity.check_environment import (
     check_code,
     check_gpu,
     check_packages,
+    check_prefect,
     check_python,
+    check_remote,
 )
-from convdepth.integrity.findings import Severity
+from convdepth.integrity.findings import Finding, Severity
+from convdepth.workspace import repository
 from convdepth.workspace.gpu import take_slot
+from project import Project
 
 
 @pytest.mark.parametrize(
@@ -106,3 +112,51 @@ def test_a_gpu_and_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     held.release()
     assert "slot 1 is in use by cnn7 (process" in finding.text
     assert all("without CUDA" in other.text for other in others)
+
+
+def test_a_remote_that_answers_and_one_that_does_not(project: Project, tmp_path: Path) -> None:
+    (finding,) = check_remote(project.folder)
+    assert finding.severity is Severity.NOTE
+    project.run("dvc", "remote", "add", "--default", "a.b", str(tmp_path / "remote"))
+    project.repro()
+    assert check_remote(project.folder) == [Finding(Severity.OK, "a.b answers")]
+    project.run("dvc", "remote", "modify", "a.b", "url", "s3://bucket/folder")
+    (finding,) = check_remote(project.folder)
+    assert finding.severity is Severity.FAULT
+    assert "s3" in finding.text  # its library is not installed
+
+
+def test_a_silent_remote(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Stands for a host that takes a connection and says nothing.
+    monkeypatch.setattr(sys, "executable", str(project.folder / "slow"))
+    (project.folder / "slow").write_text("#!/bin/sh\nexec sleep 600\n")
+    (project.folder / "slow").chmod(0o755)
+    assert "0 s" in (repository.ask_remote(project.folder, 0.5) or "")
+
+
+def ask(folder: Path, severity: Severity) -> str:
+    (finding,) = check_prefect(folder)
+    assert finding.severity is severity
+    return finding.text
+
+
+def test_a_prefect_server(harness: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    assert ask(tmp_path, Severity.NOTE) == "no server"
+    monkeypatch.setenv("PREFECT_API_URL", harness)
+    assert harness in ask(tmp_path, Severity.OK)
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{serving.free_port()}/api")
+    assert os.environ["PREFECT_API_URL"] in ask(tmp_path, Severity.NOTE)
+    monkeypatch.setenv("PREFECT_API_REQUEST_TIMEOUT", "soon")
+    ask(tmp_path, Severity.NOTE)
+
+
+def test_a_silent_server_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    port = str(serving.free_port())
+    options = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
+    wait = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with subprocess.Popen([*wait, *options]) as process:
+        (tmp_path / "server.pid").write_text(str(process.pid))
+        assert f"127.0.0.1:{port}" in ask(tmp_path, Severity.NOTE)
+        process.kill()

@@ -137,6 +137,7 @@ def stub_trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     def run(trainings: Sequence[Training], _threads: int) -> list[Training]:
         ran.extend(trainings)
         for training in trainings:
+            training.folder.mkdir()
             training.model.write_text("made")
             training.history.write_text("made")
         return list(trainings)

@@ -13,8 +13,7 @@ from convdepth.core.errors import DataError
 from convdepth.core.hashes import md5_of
 from convdepth.integrity import verify as verification
 from convdepth.integrity.verify import verify
-from convdepth.workspace.dvc import GRAPH, STUDIES, cache_folder, object_path, recorded_outputs
-from convdepth.workspace.git import committed_md5
+from convdepth.workspace.dvc import cache_folder, object_path, recorded_outputs
 from project import Project
 
 DVC_YAML = """
@@ -318,16 +317,6 @@ def test_a_list_that_names_files_outside_of_its_folder_is_damage(project: Projec
     )
     named = {damage.path for damage in verify(project.folder).damages}
     assert named == {"raw", str(made.relative_to(project.folder))}
-
-
-def test_the_digests_of_git_are_those_of_the_lock(project: Project) -> None:
-    for graph in (GRAPH, STUDIES):
-        for output in recorded_outputs(project.folder, graph=graph):
-            expected = None if output.cached else output.md5
-            assert committed_md5(output, project.folder) == expected
-    assert {output.path for output in recorded_outputs(project.folder) if output.cached} == {
-        *("raw", "models/one.keras", "models/two.keras")
-    }
 
 
 def test_the_command_names_the_damage_and_exits_with_7(project: Project) -> None:

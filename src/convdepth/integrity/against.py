@@ -23,12 +23,7 @@ from convdepth.config.recipe import Train, read_section
 from convdepth.core.errors import DataError, IntegrityError, ParameterError
 from convdepth.core.text import counted
 from convdepth.integrity.accept import accept, judge_stages
-from convdepth.integrity.training_process import (
-    Training,
-    run_trainings,
-    training_error,
-    write_params,
-)
+from convdepth.integrity.training_process import Training, run_trainings, write_params
 from convdepth.workspace.dvc import find_option, planned_command, recorded_outputs, refresh_code
 from convdepth.workspace.git import find_commit, read_commit
 
@@ -61,14 +56,9 @@ class Comparison:
     differing: list[str]
     largest: float
 
-    @property
-    def equal(self) -> bool:
-        """Whether all bytes are equal."""
-        return not self.differing
-
     def __str__(self) -> str:
         """Return one line for the terminal."""
-        if self.equal:
+        if not self.differing:
             return f"{self.network}: equal after one epoch ({self.arrays} arrays and the history)"
         return (
             f"{self.network}: {len(self.differing)} of {self.arrays + 1} differ after one epoch, "
@@ -91,7 +81,7 @@ def print_comparison(
         revision: The commit to compare with, as git names it.
         params: The parameters of the workspace.
         project: The root of the project.
-        accept_results: Keep the results whose only change is code that was compared.
+        accept_results: Keep the results whose only change is compared code.
 
     Raises:
         ParameterError: There is no such commit or network, or parameters differ.
@@ -108,7 +98,7 @@ def print_comparison(
         unequal = []
         for comparison in _train_by_both(networks, before, commit, params, project):
             print(comparison, flush=True)
-            unequal += [] if comparison.equal else [comparison.network]
+            unequal += [comparison.network] if comparison.differing else []
         if unequal:
             raise IntegrityError(
                 f"{', '.join(unequal)}: one epoch with the code of {commit[:12]} gives other bytes "
@@ -194,12 +184,8 @@ def _train_by_both(
         trainings = list(_plan(names, before, commit, params, project, Path(folder)))
         manifests: dict[str, dict[str, Path]] = {name: {} for name in names}
         for training in run_trainings(trainings, threads, _keep_checkpoint):
-            manifest = training.folder / f"{CHECKPOINT}.json"
-            if not manifest.exists():
-                what = f"{training.network}: the training {training.label}, without a checkpoint,"
-                raise training_error(what, 0)
             found = manifests[training.network]
-            found[training.label] = manifest
+            found[training.label] = training.folder / f"{CHECKPOINT}.json"
             if len(found) == len(SIDES):
                 yield compare_checkpoints(training.network, [found[side] for side in SIDES])
 

@@ -25,9 +25,8 @@ class Repetition:
     """Result of training a network twice.
 
     Attributes:
-        network: Name of the architecture.
-        differences: One line for each file that differs; empty if the bytes are equal.
-        is_recorded: Whether model and history are those of ``dvc.lock``; None if not comparable.
+        differences: A text for each file that differs; empty if the bytes are equal.
+        is_recorded: Whether ``dvc.lock`` has the same digests; None if not comparable.
     """
 
     network: str
@@ -49,13 +48,7 @@ class Repetition:
 def print_repetitions(
     names: Sequence[str], params: Path, epochs: int | None, project: Path = Path()
 ) -> None:
-    """Train networks twice each, and print the results.
-
-    Args:
-        names: The architectures.
-        params: Parameter file.
-        epochs: Number of epochs instead of ``train.epochs``.
-        project: The root of the project.
+    """Train networks twice each, ``epochs`` instead of ``train.epochs``, and print the results.
 
     Raises:
         IntegrityError: The second training of a network gave other bytes.
@@ -94,14 +87,12 @@ def train_twice(
             Training(name, run, command, project, used, folder / run, variables)
             for run, variables in RUNS.items()
         ]
-        for training in trainings:
-            training.folder.mkdir()
         list(run_trainings(trainings, recipe.threads))
         differences = compare(name, used, *trainings)
-        is_comparable = not differences and epochs in (None, recipe.epochs)
-        return Repetition(
-            name, differences, _is_recorded(trainings[0], project) if is_comparable else None
-        )
+        is_recorded = None
+        if not differences and epochs in (None, recipe.epochs):
+            is_recorded = _is_recorded(trainings[0], project)
+        return Repetition(name, differences, is_recorded)
 
 
 def compare(name: str, params: Path, first: Training, second: Training) -> list[str]:

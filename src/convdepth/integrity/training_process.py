@@ -28,15 +28,12 @@ POLL_SECONDS = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """One training of a network.
+    """A training of a network, which writes all its outputs to a folder.
 
     Attributes:
-        network: Name of the architecture.
         label: Stands before each line that the child prints.
         command: ``convdepth train ...``.
         project: Working folder, with the code in ``src``.
-        params: Parameter file.
-        folder: Where the child writes.
         variables: Environment variables beside those of this process.
     """
 
@@ -50,24 +47,13 @@ class Training:
 
     @property
     def model(self) -> Path:
-        """The trained network, a ``.keras`` file."""
+        """The trained network."""
         return self.folder / "model.keras"
 
     @property
     def history(self) -> Path:
-        """Loss and accuracy per epoch, a CSV file."""
+        """Loss and accuracy per epoch."""
         return self.folder / "history.csv"
-
-    @property
-    def redirected(self) -> list[str]:
-        """The command with other outputs: of an option that is given twice, the last counts."""
-        options = {
-            "--model": self.model,
-            "--history": self.history,
-            "--checkpoints": self.folder / "checkpoints",
-            "--params": self.params,
-        }
-        return [*self.command, *(str(word) for option in options.items() for word in option)]
 
 
 def write_params(params: Path, epochs: int, path: Path) -> Path:
@@ -81,26 +67,24 @@ def write_params(params: Path, epochs: int, path: Path) -> Path:
 
 
 def run_trainings(
-    trainings: Sequence[Training],
-    threads: int,
-    is_done: Callable[[Training], bool] = lambda _: False,
+    trainings: Sequence[Training], threads: int, until: Callable[[Training], bool] | None = None
 ) -> Iterator[Training]:
     """Run trainings, as many at once as the cores allow.
 
     Args:
-        trainings: Each in a process of its own. All end with this process, or if one fails.
+        trainings: All of them end with this process, or if one fails.
         threads: Of each training.
-        is_done: Called 50 times per second for each training; stops it early if True.
+        until: Asked 50 times per second; a training is stopped when it returns True.
 
     Yields:
         Each training when it has ended.
 
     Raises:
-        ConvdepthError: A training failed; the exit code is that of the training.
+        ConvdepthError: A training failed, with its exit code, or ended before ``until`` was True.
     """
     stop = threading.Event()
     with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // threads)) as pool:
-        futures = {pool.submit(_run, each, is_done, stop): each for each in trainings}
+        futures = {pool.submit(_run, each, until, stop): each for each in trainings}
         try:
             for future in as_completed(futures):
                 future.result()
@@ -110,22 +94,27 @@ def run_trainings(
             pool.shutdown(cancel_futures=True)
 
 
-def _run(training: Training, is_done: Callable[[Training], bool], stop: threading.Event) -> None:
+def _run(
+    training: Training, until: Callable[[Training], bool] | None, stop: threading.Event
+) -> None:
     with _start(training) as process:
         while not stop.wait(POLL_SECONDS):
             code = process.poll()
-            if is_done(training) or code == 0:
+            if until(training) if until else code == 0:
                 return
             if code is not None:
-                raise training_error(f"{training.network}: the training {training.label}", code)
+                raise _error(training, code)
 
 
 @contextlib.contextmanager
 def _start(training: Training) -> Iterator[subprocess.Popen[str]]:
     """Start a child; it is stopped when the block ends."""
+    # Of an option that is given twice, the last counts.
+    outputs = ["--model", str(training.model), "--history", str(training.history)]
+    others = ["--checkpoints", f"{training.folder}/checkpoints", "--params", str(training.params)]
     stage = f"train@{training.network} ({training.label})"
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *training.redirected[1:]],
+        [sys.executable, "-c", PROGRAM, *training.command[1:], *outputs, *others],
         cwd=training.project,
         # As a stage of DVC it runs the code of that folder, and ends when its parent does.
         env={**os.environ, **training.variables, STAGE_VARIABLE: stage},
@@ -153,15 +142,11 @@ def _print_lines(label: str, process: subprocess.Popen[str]) -> None:
         print(f"{label:<6} | {line.rstrip()}", flush=True)
 
 
-def training_error(what: str, code: int) -> ConvdepthError:
-    """Return the error that ends this process with the exit code of a training.
-
-    Args:
-        what: Subject of the message.
-        code: Exit code; negative for a signal.
-    """
+def _error(training: Training, code: int) -> ConvdepthError:
+    """Return the error with the exit code of a training, which is negative for a signal."""
     kinds = {kind.exit_code: kind for kind in ConvdepthError.__subclasses__()}
     ending = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
     if code == -signal.SIGKILL:
         ending += ", often out of memory"
+    what = f"{training.network}: the training {training.label}"
     return kinds.get(code, ConvdepthError)(f"{what} ended with {ending}; its lines are above")

@@ -6,7 +6,6 @@ DVC trusts mtime, size and read-only cache files, so it misses silent corruption
 import json
 import os
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -29,16 +28,13 @@ from convdepth.workspace.git import committed_md5
 from convdepth.workspace.lockfile import LOCK
 from convdepth.workspace.locks import held_outputs
 
-DIFFERS = "differs: damaged, or changed by hand"
+DIFFERS, DAMAGED = "differs: damaged, or changed by hand", "is damaged"
 
 
 class Damage(NamedTuple):
     """A file that is not the recorded one.
 
-    Attributes:
-        path: From the root of the project, or absolute if it lies outside.
-        problem: What is wrong with it.
-        remedy: A command that mends it, to be run in the root of the project.
+    The path is relative to the project if it lies in there. The remedy is a command for its root.
     """
 
     path: str
@@ -55,8 +51,8 @@ class Report:
         unverified: Outputs that were not hashed, each with the reason.
         absent: Outputs that are not in this workspace, which is no damage.
         uncopied: Files of which DVC's cache has no copy, which is no damage.
-        outputs: How many outputs are in this workspace.
-        objects: How many cached files were hashed.
+        outputs: Number of outputs in this workspace.
+        objects: Number of hashed copies.
     """
 
     damages: list[Damage] = field(default_factory=list)
@@ -93,7 +89,9 @@ def verify(project: Path = Path()) -> Report:
     verification, busy = _Verification(project), held_outputs(project)
     for output in outputs:
         verification.check(output, busy.get(output.path))
-    return verification.finish()
+    copies = (path for path in verification.contents if path.is_relative_to(verification.cache))
+    verification.report.objects = sum(not verification.contents[path].is_missing for path in copies)
+    return verification.report
 
 
 def print_verification(project: Path = Path()) -> None:
@@ -132,8 +130,8 @@ class _Verification:
         self.contents: dict[Path, Content] = {}
 
     def check(self, output: Output, writer: str | None) -> None:
-        path = self.project / output.path
-        if os.path.lexists(path):
+        pair = self._pair(self.project / output.path, output.md5)
+        if os.path.lexists(pair.path):
             self.report.outputs += 1
         else:
             self.report.absent.append(output.path)
@@ -142,14 +140,9 @@ class _Verification:
         elif not output.md5:
             self.report.unverified.append(f"{output.path}: {output.lock} has no digest of it")
         elif output.is_folder:
-            self._check_folder(output, self._pair(path, output.md5))
+            self._check_folder(output, pair)
         else:
-            self._check_files(output, [self._pair(path, output.md5)])
-
-    def finish(self) -> Report:
-        copies = [self.contents[path] for path in self.contents if path.is_relative_to(self.cache)]
-        self.report.objects = sum(not copy.is_missing for copy in copies)
-        return self.report
+            self._judge(output, pair)
 
     def _check_folder(self, output: Output, whole: _Pair) -> None:
         """Check the cached list of a folder's files, then each file.
@@ -158,34 +151,27 @@ class _Verification:
         """
         folder, index = whole.path, whole.copy
         paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
-        contents = self._hash([*paths, index])
-        entries = _read_entries(index) if contents[index].md5 == whole.md5 else None
-        if entries is None and not contents[index].is_missing:
-            self.contents[index] = Content(problem="is damaged")
+        contents = self._hash(*paths, index)
         files = {path.relative_to(folder).as_posix(): contents[path].md5 for path in paths}
-        expected = entries if entries is not None else files
-        if not files.keys() <= expected.keys() or folder_md5(expected) != output.md5:
+        listed = _read_entries(index) if contents[index].md5 == whole.md5 else None
+        if files.keys() - listed.keys() if listed else folder_md5(files) != output.md5:
             ignored = ignored_by_dvc(paths, self.project)
             files = {name: md5 for name, md5 in files.items() if folder / name not in ignored}
-        if entries is None:
+        if listed is None:
+            if not contents[index].is_missing:
+                self.contents[index] = Content(problem=DAMAGED)
             is_whole = folder_md5(files) == output.md5
-            found = Content(whole.md5) if is_whole else Content(problem=DIFFERS)
-            self._judge(output, whole, found if os.path.lexists(folder) else Content())
-            entries = files if is_whole else None
-        if entries is not None:
-            for name in sorted(files.keys() - entries.keys()):
-                problem = f"is in {output.path}, but not in {output.lock}"
-                self._add(folder / name, problem, f"rm -rf {self._quote(folder / name)}")
-            pairs = [self._pair(folder / name, md5) for name, md5 in entries.items()]
-            self._check_files(output, pairs)
+            self.contents[folder] = Content(whole.md5) if is_whole else Content(problem=DIFFERS)
+            self._judge(output, whole)
+            listed = files if is_whole else {}
+        for name in sorted(files.keys() - listed.keys()) if listed else []:
+            problem = f"is in {output.path}, but not in {output.lock}"
+            self._add(folder / name, problem, f"rm -rf {self._quote(folder / name)}")
+        for name, md5 in listed.items():
+            self._judge(output, self._pair(folder / name, md5))
 
-    def _check_files(self, output: Output, pairs: Sequence[_Pair]) -> None:
-        contents = self._hash([path for pair in pairs for path in (pair.path, pair.copy)])
-        for pair in pairs:
-            self._judge(output, pair, contents[pair.path])
-
-    def _judge(self, output: Output, pair: _Pair, file: Content) -> None:
-        copy = self.contents[pair.copy]
+    def _judge(self, output: Output, pair: _Pair) -> None:
+        file, copy = self._hash(pair.path, pair.copy).values()
         is_good, is_copied = file.md5 == pair.md5, copy.md5 == pair.md5
         if is_good and copy.is_missing and output.cached:
             self.report.uncopied.append(self._show(pair.path))
@@ -197,8 +183,8 @@ class _Verification:
             problem = "is missing" if file.is_missing else file.problem or DIFFERS
             self._add(pair.path, f"{problem}; {output.lock} records it for {output.stage}", remedy)
         if bad_copy:
-            problem = copy.problem or "is damaged"
-            self._add(pair.copy, f"{problem}; it is DVC's copy of {self._show(pair.path)}", remedy)
+            problem = f"{copy.problem or DAMAGED}; it is DVC's copy of {self._show(pair.path)}"
+            self._add(pair.copy, problem, remedy)
 
     def _remedy(self, output: Output, pair: _Pair, *, is_good: bool, is_copied: bool) -> str:
         """Return a command that deletes what is damaged and restores it from the best source."""
@@ -225,7 +211,7 @@ class _Verification:
     def _pair(self, path: Path, md5: str) -> _Pair:
         return _Pair(path, object_path(self.cache, md5), md5.removesuffix(FOLDER_SUFFIX))
 
-    def _hash(self, paths: Sequence[Path]) -> dict[Path, Content]:
+    def _hash(self, *paths: Path) -> dict[Path, Content]:
         self.contents |= hash_files(path for path in paths if path not in self.contents)
         return {path: self.contents[path] for path in paths}
 

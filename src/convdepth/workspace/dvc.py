@@ -62,6 +62,36 @@ class Remotes:
     default: str | None
 
 
+@contextmanager
+def open_project(
+    project: Path,
+    failure: type[ConvdepthError] = MachineError,
+    commit: str | None = None,
+    *,
+    wait: bool = False,
+) -> Iterator[Any]:
+    """Open the project, or a commit of it, as a ``dvc.repo.Repo``.
+
+    Args:
+        project: The root of the project.
+        failure: The error that DVC's own errors become.
+        commit: Its 40 digits; None for the workspace.
+        wait: Whether to wait for another DVC process that holds the lock.
+    """
+    from dvc.exceptions import DvcException  # noqa: PLC0415
+    from dvc.repo import Repo  # noqa: PLC0415
+
+    try:
+        with Repo(str(project), rev=commit, _wait_for_lock=wait) as repo:
+            yield repo
+    except DvcException as error:
+        where = f"{project.absolute()}, commit {commit[:12]}" if commit else project.absolute()
+        raise failure(
+            f"{where}: DVC failed: {error}. `dvc status` says more; `git checkout` restores a "
+            f"damaged file."
+        ) from error
+
+
 def recorded_outputs(
     project: Path = Path(), commit: str | None = None, graph: Path = GRAPH
 ) -> list[Output]:
@@ -76,7 +106,7 @@ def recorded_outputs(
         DataError: ``dvc.yaml`` or ``dvc.lock`` is missing or malformed, or a digest is not an MD5.
     """
     lock = graph.with_name(LOCK.name)
-    with _repository(project, DataError, commit) as repo:
+    with open_project(project, DataError, commit) as repo:
         if not repo.fs.exists(repo.fs.join(repo.root_dir, lock.as_posix())):
             missing = f"is not in commit {commit[:12]}" if commit else "is missing"
             raise DataError(
@@ -98,7 +128,7 @@ def planned_command(name: str, project: Path = Path(), commit: str | None = None
     Raises:
         DataError: ``dvc.yaml`` is missing or malformed, or does not train this network.
     """
-    with _repository(project, DataError, commit) as repo:
+    with open_project(project, DataError, commit) as repo:
         commands = {stage.name: stage.cmd for stage in _load_stages(repo, GRAPH)}
     return split_training(project / GRAPH, name, commands.get(f"train@{name}"))
 
@@ -109,7 +139,7 @@ def planned_commands(project: Path = Path(), graph: Path = GRAPH) -> dict[str, l
     Raises:
         DataError: ``dvc.yaml`` is missing or malformed, or names parameters that do not exist.
     """
-    with _repository(project, DataError) as repo:
+    with open_project(project, DataError) as repo:
         stages = _load_stages(repo, graph)
         return {
             _address(each): shlex.split(each.cmd) for each in stages if isinstance(each.cmd, str)
@@ -128,7 +158,7 @@ def find_option(command: Sequence[str], option: str) -> str | None:
 
 def cache_folder(project: Path = Path()) -> Path:
     """Return the folder of DVC's cache, which need not exist."""
-    with _repository(project) as repo:
+    with open_project(project) as repo:
         return Path(repo.cache.local_cache_dir)
 
 
@@ -150,7 +180,7 @@ def is_md5(digits: str) -> bool:
 
 def find_remotes(project: Path = Path()) -> Remotes:
     """Return the configured DVC remotes."""
-    with _repository(project) as repo:
+    with open_project(project) as repo:
         return Remotes(list(repo.config["remote"]), repo.config["core"].get("remote"))
 
 
@@ -168,7 +198,7 @@ def ask_remote(project: Path, seconds: float) -> str | None:
 
 def changed_stages(project: Path = Path()) -> dict[str, list[Any]]:
     """Return the changes of each stage of both graphs, as `dvc status --json` gives them."""
-    with _repository(project) as repo, repo.lock:
+    with open_project(project) as repo, repo.lock:
         return {
             _address(stage): changes
             for stage in repo.index.stages
@@ -189,27 +219,8 @@ def ignored_by_dvc(paths: Sequence[Path], project: Path = Path()) -> set[Path]:
     """Return the paths that ``.dvcignore`` hides from DVC."""
     if not paths:
         return set()
-    with _repository(project) as repo:
+    with open_project(project) as repo:
         return {path for path in paths if repo.dvcignore.check_ignore(str(path)).match}
-
-
-@contextmanager
-def _repository(
-    project: Path, failure: type[ConvdepthError] = MachineError, commit: str | None = None
-) -> Iterator[Any]:
-    """Open the project with DVC, or a commit of it; what DVC raises becomes a ``failure``."""
-    from dvc.exceptions import DvcException  # noqa: PLC0415
-    from dvc.repo import Repo  # noqa: PLC0415
-
-    try:
-        with Repo(str(project), rev=commit) as repo:
-            yield repo
-    except DvcException as error:
-        where = f"{project.absolute()}, commit {commit[:12]}" if commit else project.absolute()
-        raise failure(
-            f"{where}: DVC failed: {error}. `dvc status` says more; `git checkout` restores a "
-            f"damaged file."
-        ) from error
 
 
 def _load_stages(repo: Any, graph: Path) -> list[Any]:
