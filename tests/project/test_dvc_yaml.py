@@ -133,10 +133,14 @@ def test_only_one_module_imports_tensorflow() -> None:
 
 def test_no_module_imports_prefect_and_one_imports_dvc_when_it_is_asked() -> None:
     importers = {
-        (path.relative_to(SOURCES).as_posix(), indent, name)
+        (path.relative_to(SOURCES).as_posix(), name, node.col_offset > 0)
         for path in SOURCES.rglob("*.py")
-        for indent, name in re.findall(
-            r"^( *)(?:import|from) (prefect|dvc)\b", path.read_text(), re.MULTILINE
-        )
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None), *(alias.name for alias in node.names)]
+        if name and name.partition(".")[0] in ("prefect", "dvc")
     }
-    assert importers == {("workspace/dvc.py", " " * 4, "dvc")}
+    assert importers == {
+        ("workspace/dvc.py", "dvc.exceptions", True),
+        ("workspace/dvc.py", "dvc.repo", True),
+    }
