@@ -20,7 +20,7 @@ from convdepth.evaluation.metrics import learning_status
 from convdepth.evaluation.significance import LEVEL, Paired, holm, pair, seed_range
 from convdepth.studies.replicates import rightness
 from convdepth.workspace.dvc import STUDIES, Output, object_path, recorded_outputs
-from convdepth.workspace.git import find_commit, read_blob
+from convdepth.workspace.git import find_commit, read_file
 
 EVALUATION = "evaluate@"
 """Prefix of the stages that write predictions; the network follows."""
@@ -129,12 +129,11 @@ def compare_networks(state: State) -> list[Change]:
             f"{', '.join(missing)}: predictions in {state.label} are not in DVC's cache. Run "
             f"`dvc fetch --all-commits`, or `dvc repro` in that commit."
         )
-    found = {name: table for name, table in tables.items() if table is not None}
-    pairs = itertools.combinations(found, 2)
+    found = [(name, table) for name, table in tables.items() if table is not None]
     return _judge(
         [
-            Change((one, two), Verdict.NO_EVIDENCE, pair(found[one], found[two]))
-            for one, two in pairs
+            Change((one, two), Verdict.NO_EVIDENCE, pair(first, second))
+            for (one, first), (two, second) in itertools.combinations(found, 2)
         ]
     )
 
@@ -216,9 +215,7 @@ def _read_seeds(project: Path, commit: str | None) -> dict[str, pd.DataFrame]:
     for output in outputs:
         network = REPLICATION.fullmatch(output.stage)
         if network and output.path.endswith(".csv"):
-            path = project / output.path
-            here = path.read_bytes() if commit is None and path.is_file() else None
-            content = here if commit is None else read_blob(commit, output.path, project)
+            content = read_file(output.path, commit, project)
             if content is not None and md5_of(content) == output.md5:
                 found[network[1]] = pd.read_csv(io.BytesIO(content))
     return found

@@ -24,14 +24,16 @@ METHODS = (
 
 @dataclass(frozen=True)
 class Wording:
-    """Columns of a kind of comparison, their explanation, and words for verdicts."""
+    """Words for a kind of comparison: its key in JSON, columns, explanation and verdicts."""
 
+    key: str
     header: Sequence[str]
     explanation: str
     verdicts: Mapping[Verdict, str]
 
 
 CHANGES = Wording(
+    "networks",
     ("network", "before", "after", "difference", "lost", "gained", "p", "verdict"),
     f"{METHODS} Where the studies have several seeds, a difference counts only above 95% of the "
     "differences between two seeds. Lost and gained: images that only the network before, or only "
@@ -50,6 +52,7 @@ CHANGES = Wording(
 )
 
 PAIRS = Wording(
+    "pairs",
     ("pair", "first", "second", "difference", "only first", "only second", "p", "verdict"),
     f"{METHODS} The studies compare several seeds. Only first, only second: images that only this "
     "network of the two classifies correctly.",
@@ -71,12 +74,12 @@ COLLAPSES = {
 def print_comparison(
     before: str, after: str | None = None, style: str = "table", project: Path = Path()
 ) -> None:
-    """Compare two revisions, the workspace if ``after`` is None, and print the result.
+    """Compare two revisions and print the result; ``after`` is the workspace if it is None.
 
     Args:
         before: A commit as git names it.
         after: Another one.
-        style: ``table``, ``markdown`` or ``json``.
+        style: ``table``, ``markdown`` or ``json``, whose accuracies and differences are shares.
         project: The root of the project.
 
     Raises:
@@ -86,10 +89,9 @@ def print_comparison(
         MachineError: DVC failed.
     """
     cache = cache_folder(project)
-    states = read_state(before, cache, project), read_state(after, cache, project)
-    changes = compare(*states)
-    title = f"{states[0].label} -> {states[1].label}"
-    _print(style, changes, describe(*states, changes), title, CHANGES)
+    first, second = read_state(before, cache, project), read_state(after, cache, project)
+    heading = {"before": _revision(first), "after": _revision(second)}
+    _print(style, compare(first, second), CHANGES, f"{first.label} -> {second.label}", heading)
 
 
 def print_ranking(revision: str | None, style: str = "table", project: Path = Path()) -> None:
@@ -99,19 +101,7 @@ def print_ranking(revision: str | None, style: str = "table", project: Path = Pa
     is a `DataError`.
     """
     state = read_state(revision, cache_folder(project), project)
-    changes = compare_networks(state)
-    result = {**_revision(state), "level": LEVEL, "pairs": _describe(changes, PAIRS)}
-    _print(style, changes, result, state.label, PAIRS)
-
-
-def describe(before: State, after: State, changes: Sequence[Change]) -> dict[str, Any]:
-    """Return a comparison for JSON; accuracies, differences and ``between_seeds`` are shares."""
-    return {
-        "before": _revision(before),
-        "after": _revision(after),
-        "level": LEVEL,
-        "networks": _describe(changes, CHANGES),
-    }
+    _print(style, compare_networks(state), PAIRS, state.label, _revision(state))
 
 
 def to_markdown(changes: Sequence[Change], wording: Wording) -> str:
@@ -121,8 +111,7 @@ def to_markdown(changes: Sequence[Change], wording: Wording) -> str:
     return f"{table}\n\n{wording.explanation}" if _have_p(changes) else table
 
 
-def say_verdict(change: Change, wording: Wording) -> str:
-    """Return the words for a verdict, and for a collapse before or after."""
+def _verdict(change: Change, wording: Wording) -> str:
     words = wording.verdicts[change.verdict].format(
         first=change.names[0], second=change.names[-1], missing=change.missing
     )
@@ -138,7 +127,7 @@ def _name(change: Change) -> str:
 
 
 def _cells(change: Change, wording: Wording) -> list[str]:
-    paired, verdict = change.paired, say_verdict(change, wording)
+    paired, verdict = change.paired, _verdict(change, wording)
     if paired is None:
         return [_name(change), *[""] * (len(wording.header) - 2), verdict]
     return [
@@ -160,39 +149,26 @@ def _points(paired: Paired) -> str:
     return f"{100 * paired.difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 
-def _describe(changes: Sequence[Change], wording: Wording) -> dict[str, dict[str, Any]]:
-    return {_name(each): _entry(each, say_verdict(each, wording)) for each in changes}
-
-
-def _entry(change: Change, verdict: str) -> dict[str, Any]:
-    entry: dict[str, Any] = {"verdict": verdict}
+def _entry(change: Change, wording: Wording) -> dict[str, Any]:
+    entry: dict[str, Any] = {"verdict": _verdict(change, wording)}
     if change.p is not None:
         entry["corrected_p"] = rounded_p(change.p)
-    if change.between_seeds is not None:
-        entry["between_seeds"] = round(change.between_seeds, 6)
+    shares = {"between_seeds": change.between_seeds}
     if (paired := change.paired) is not None:
-        low, high = paired.interval
-        shares = {
-            "first_accuracy": paired.first_accuracy,
-            "second_accuracy": paired.second_accuracy,
-            "difference": paired.difference,
-            "low": low,
-            "high": high,
-        }
-        entry |= {name: round(share, 6) for name, share in shares.items()}
-        entry |= {"only_first": paired.only_first, "only_second": paired.only_second}
-        entry |= {"images": paired.images, "p": rounded_p(paired.p)}
-    return entry
+        names = ("first_accuracy", "second_accuracy", "difference")
+        shares |= {name: getattr(paired, name) for name in names}
+        shares |= dict(zip(("low", "high"), paired.interval, strict=True))
+        entry |= {name: getattr(paired, name) for name in ("images", "only_first", "only_second")}
+        entry["p"] = rounded_p(paired.p)
+    return entry | {name: round(each, 6) for name, each in shares.items() if each is not None}
 
 
 def _print(
-    style: str,
-    changes: Sequence[Change],
-    result: Mapping[str, object],
-    title: str,
-    wording: Wording,
+    style: str, changes: Sequence[Change], wording: Wording, title: str, heading: Mapping[str, Any]
 ) -> None:
     if style == "json":
+        entries = {_name(change): _entry(change, wording) for change in changes}
+        result = {**heading, "level": LEVEL, wording.key: entries}
         print(json.dumps(result, indent=2, sort_keys=True))
     elif style == "markdown":
         print(to_markdown(changes, wording))

@@ -36,16 +36,18 @@ def read_commit(commit: str, arguments: Sequence[str], project: Path = Path()) -
     return content
 
 
-def read_blob(commit: str, path: str, project: Path = Path()) -> bytes | None:
-    """Return a committed file, or None if the commit lacks it; paths start in ``project``."""
-    return _git("cat-file", "blob", f"{commit}:./{path}", project=project)
+def read_file(path: str, commit: str | None, project: Path = Path()) -> bytes | None:
+    """Return a file of a commit, or of the workspace for None; None if it is not there."""
+    if commit is not None:
+        return _git("cat-file", "blob", f"{commit}:./{path}", project=project)
+    return (project / path).read_bytes() if (project / path).is_file() else None
 
 
 def committed_md5(output: Output, project: Path = Path()) -> str | None:
     """Return the MD5 that an output has in the last commit; None if git does not track it."""
     listed = _git("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", output.path, project=project)
     names = [name for name in (listed or b"").decode(errors="replace").split("\0") if name]
-    digests = {name: md5_of(read_blob("HEAD", name, project) or b"") for name in names}
+    digests = {name: md5_of(read_file(name, "HEAD", project) or b"") for name in names}
     if not output.is_folder:
         return digests.get(output.path)
     within = {str(PurePosixPath(name).relative_to(output.path)): digests[name] for name in names}
