@@ -53,9 +53,7 @@ stages:
 """
 
 
-def replicate(
-    project: Project, name: str, wrong: tuple[int, ...], stage: str = "replicates"
-) -> None:
+def replicate(project: Project, name: str, wrong: tuple[int, ...]) -> None:
     """Put seeds together that are wrong about so many images."""
     labels = np.arange(IMAGES) % 10
     table = {"label": labels}
@@ -63,9 +61,7 @@ def replicate(
         table[f"seed_{seed}"] = np.where(np.arange(IMAGES) < number, (labels + 1) % 10, labels)
     pd.DataFrame(table).to_csv(project.folder / "answers" / f"{name}_seeds.csv", index=False)
     (project.folder / "studies").mkdir()
-    (project.folder / "studies" / "dvc.yaml").write_text(
-        STUDIES_YAML.replace("replicates:", f"{stage}:")
-    )
+    (project.folder / "studies" / "dvc.yaml").write_text(STUDIES_YAML)
     project.run("dvc", "repro", "studies/dvc.yaml")
     project.commit("Studies")
 
@@ -177,11 +173,6 @@ def test_a_difference_counts_only_beyond_that_of_two_seeds(project: Project) -> 
     project.repro()
     assert verdicts(project, "HEAD~1")["three"] is Verdict.WORSE
     assert verdicts(project, "HEAD~2", "HEAD")["three"] is Verdict.WORSE  # HEAD~2 has no study
-
-
-def test_former_commits_call_the_stage_replicate(project: Project) -> None:
-    replicate(project, "three", (5, 30, 60), "replicate")
-    assert list(states(project, "HEAD")[0].seeds) == ["three"]
 
 
 def test_seeds_of_another_recipe_do_not_count(project: Project) -> None:

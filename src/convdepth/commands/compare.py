@@ -6,7 +6,6 @@ Where the studies have other seeds of a training, a difference has to exceed the
 
 import io
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -25,8 +24,8 @@ from convdepth.workspace.git import find_commit, read_file
 EVALUATION = "evaluate@"
 """Prefix of the stages that write predictions; the network follows."""
 
-REPLICATION = re.compile(rf"{re.escape(STUDIES.as_posix())}:replicates?@(.+)")
-"""Stages that collect the seeds of a network; former commits call the stage `replicate`."""
+REPLICATION = f"{STUDIES.as_posix()}:replicates@"
+"""Prefix of the stages that collect the seeds of a network."""
 
 COLUMNS = ["index", "label", "predicted", "loss"]
 """Columns that a table of predictions has, at least."""
@@ -211,14 +210,13 @@ def _read_seeds(project: Path, commit: str | None) -> dict[str, pd.DataFrame]:
         outputs = recorded_outputs(project, commit, STUDIES)
     except DataError:
         return {}
-    found = {}
-    for output in outputs:
-        network = REPLICATION.fullmatch(output.stage)
-        if network and output.path.endswith(".csv"):
-            content = read_file(output.path, commit, project)
-            if content is not None and md5_of(content) == output.md5:
-                found[network[1]] = pd.read_csv(io.BytesIO(content))
-    return found
+    return {
+        output.stage.removeprefix(REPLICATION): pd.read_csv(io.BytesIO(content))
+        for output in outputs
+        if output.stage.startswith(REPLICATION) and output.path.endswith(".csv")
+        if (content := read_file(output.path, commit, project)) is not None
+        and md5_of(content) == output.md5
+    }
 
 
 def _seeds_of(name: str, state: State, table: pd.DataFrame) -> pd.DataFrame | None:

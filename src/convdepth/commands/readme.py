@@ -3,8 +3,9 @@
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from convdepth.config.params import read_params
@@ -13,83 +14,68 @@ from convdepth.core.files import write_text
 from convdepth.evaluation.notebook_record import read_notebook
 
 Entry = Mapping[str, Any]
-Columns = Mapping[str, Callable[[Entry], str]]
-"""The header of each column after the first, and its cell for an entry of the results."""
 
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f} %"
-
-
-def _points(difference: float) -> str:
-    return f"{round(100 * difference, 2) + 0:+.2f}"  # + 0 turns -0.0 into 0.0
-
-
-def _p(p: float | None) -> str:
-    return "-" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.2g}"
-
-
-def _status(metrics: Entry) -> str:
-    if metrics["status"] != "collapsed":
-        return str(metrics["status"])
-    share, answer = metrics["evidence"]["answer_share"], metrics["evidence"]["answer"]
-    return f'collapsed: {_percent(share)} of its answers are "{answer}"'
-
-
-_MEAN: Columns = {
-    "mean test accuracy": lambda entry: f"**{_percent(entry['accuracy']['mean'])}**",
-    "sd": lambda entry: _percent(entry["accuracy"]["standard_deviation"]),
+JUDGED = {
+    "95 % interval": "{low:points} to {high:points}",
+    "p": "{corrected_p:p}",
+    "verdict": "{verdict}",
 }
 
-_COLLAPSED: Columns = {"collapsed": lambda entry: f"{entry['collapsed']} of {entry['count']}"}
+PAIRS = {"pair": "{name}", "second less first, points": "{difference:points}", **JUDGED}
 
-_JUDGED: Columns = {
-    "95 % interval": lambda entry: f"{_points(entry['low'])} to {_points(entry['high'])}",
-    "p": lambda entry: _p(entry["corrected_p"]),
-    "verdict": lambda entry: str(entry["verdict"]),
-}
-
-_PAIRS: Columns = {
-    "second less first, points": lambda entry: _points(entry["difference"]),
-    **_JUDGED,
-}
-
-SECTIONS: Mapping[str, Columns] = {
+SECTIONS: Mapping[str, Mapping[str, str]] = {
     "results": {
-        "blocks": lambda entry: str(entry["blocks"]),
-        "parameters": lambda entry: f"{entry['parameters']:,}",
-        "test accuracy": lambda entry: f"**{_percent(entry['accuracy'])}**",
-        "95 % interval": lambda entry: (
-            f"{_percent(entry['accuracy_low'])} to {_percent(entry['accuracy_high'])}"
-        ),
-        "notebook": lambda entry: _percent(entry["notebook_accuracy"]),
-        "status": _status,
+        "network": "{name}",
+        "blocks": "{blocks}",
+        "parameters": "{parameters:,}",
+        "test accuracy": "**{accuracy:percent}**",
+        "95 % interval": "{accuracy_low:percent} to {accuracy_high:percent}",
+        "notebook": "{notebook_accuracy:percent}",
+        "status": "{status}",
     },
     "seeds": {
-        "seeds": lambda entry: str(entry["count"]),
-        **_MEAN,
-        "95 % interval": lambda entry: (
-            f"{_percent(entry['accuracy']['low'])} to {_percent(entry['accuracy']['high'])}"
-        ),
-        **_COLLAPSED,
+        "network": "{name}",
+        "seeds": "{count}",
+        "mean test accuracy": "**{accuracy[mean]:percent}**",
+        "sd": "{accuracy[standard_deviation]:percent}",
+        "95 % interval": "{accuracy[low]:percent} to {accuracy[high]:percent}",
+        "collapsed": "{collapsed} of {count}",
     },
-    "pairs": _PAIRS,
+    "pairs": PAIRS,
     "tuned": {
-        "tuned: mean test accuracy": _MEAN["mean test accuracy"],
-        "sd": _MEAN["sd"],
-        **_COLLAPSED,
-        "gain, points": _PAIRS["second less first, points"],
-        **_JUDGED,
+        "network": "{name}",
+        "tuned: mean test accuracy": "**{accuracy[mean]:percent}**",
+        "sd": "{accuracy[standard_deviation]:percent}",
+        "collapsed": "{collapsed} of {count}",
+        "gain, points": "{difference:points}",
+        **JUDGED,
     },
-    "tuned_pairs": _PAIRS,
+    "tuned_pairs": PAIRS,
     "claims": {
-        "accuracy, output": lambda entry: _percent(entry["test_accuracy"]),
-        "accuracy, text": lambda entry: _percent(entry["claimed_accuracy"]),
-        "loss, output": lambda entry: f"{entry['test_loss']:.3f}",
-        "loss, text": lambda entry: f"{entry['claimed_loss']:.3f}",
+        "network": "{name}",
+        "accuracy, output": "{test_accuracy:percent}",
+        "accuracy, text": "{claimed_accuracy:percent}",
+        "loss, output": "{test_loss:.3f}",
+        "loss, text": "{claimed_loss:.3f}",
     },
 }
-"""The columns of each table, by the name in its marks."""
+"""For each table, by the name in its marks, the header and the template of each column."""
+
+
+class CellFormatter(Formatter):
+    """Fills templates; ``percent`` and ``points`` take shares, and None becomes a dash."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Format one value of a template."""
+        if value is None:
+            return "-"
+        if format_spec == "percent":
+            return f"{100 * value:.2f} %"
+        if format_spec == "points":
+            return f"{round(100 * value, 2) + 0:+.2f}"  # + 0 turns -0.0 into 0.0
+        if format_spec == "p":
+            return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
+        return str(super().format_field(value, format_spec))
 
 
 def update_readme(readme: Path, metrics: Path, notebook: Path, params: Path) -> None:
@@ -117,34 +103,41 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
     contrasts = _read_study(metrics / "studies" / "contrasts.json")
     tuned = _read_study(metrics / "tuned" / "summary.json").get("networks", {})
     gains = contrasts.get("gains", {}).get("networks", {})
+    tuned_pairs = contrasts.get("tuned", {}).get("pairs", {})
+    both = {name: tuned[name] | gains[name] for name in names if name in tuned and name in gains}
     pairs = [" / ".join(pair) for pair in itertools.combinations(names, 2)]
-
-    def compared(found: Mapping[str, Entry]) -> dict[str, Entry]:
-        return {pair: found[pair] for pair in pairs if pair in found}
-
     return {
-        "results": {name: _read_json(metrics / f"{name}.json", "dvc repro") for name in names},
+        "results": {name: _read_metrics(metrics / f"{name}.json") for name in names},
         "seeds": {name: _read_study(metrics / "replicates" / f"{name}.json") for name in names},
-        "pairs": compared(contrasts.get("pairs", {})),
-        "tuned": {
-            name: {**tuned[name], **gains[name]}
-            for name in names
-            if name in tuned and name in gains
-        },
-        "tuned_pairs": compared(contrasts.get("tuned", {}).get("pairs", {})),
+        "pairs": _select(contrasts.get("pairs", {}), pairs),
+        "tuned": both,
+        "tuned_pairs": _select(tuned_pairs, pairs),
         "claims": {name: each.model_dump() for name, each in read_notebook(notebook).items()},
     }
 
 
-def _table(entries: Mapping[str, Entry], columns: Columns) -> str:
+def _select(entries: Mapping[str, Entry], names: list[str]) -> dict[str, Entry]:
+    return {name: entries[name] for name in names if name in entries}
+
+
+def _table(entries: Mapping[str, Entry], columns: Mapping[str, str]) -> str:
     """Return a Markdown table with one row per entry; an empty entry has not been run."""
-    first = "pair" if columns is _PAIRS else "network"
-    rows = [[first, *columns], ["---"] * (len(columns) + 1)]
-    for name, entry in entries.items():
-        cells = [cell(entry) for cell in columns.values()] if entry else ["not run"]
-        cells += ["-"] * (len(columns) - len(cells))
-        rows.append([f"`{name.replace(' / ', '` / `')}`", *cells])
+    rows = [list(columns), ["---"] * len(columns)]
+    for key, entry in entries.items():
+        name = f"`{key.replace(' / ', '` / `')}`"
+        fields = {**entry, "name": name}
+        filled = [CellFormatter().vformat(cell, (), fields) for cell in columns.values() if entry]
+        rows.append(filled or [name, "not run", *["-"] * (len(columns) - 2)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _read_metrics(path: Path) -> Entry:
+    """Read a network's metrics; the status of a collapsed network gets its evidence."""
+    metrics = _read_json(path, "dvc repro")
+    if metrics["status"] == "collapsed":
+        cell = 'collapsed: {answer_share:percent} of its answers are "{answer}"'
+        metrics["status"] = CellFormatter().vformat(cell, (), metrics["evidence"])
+    return metrics
 
 
 def _read_study(path: Path) -> dict[str, Any]:

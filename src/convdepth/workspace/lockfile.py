@@ -42,7 +42,7 @@ def model_path(name: str, lock: Path = LOCK) -> Path:
         ParameterError: ``dvc.lock`` has no training of this architecture.
         DataError: The lock is missing or malformed, or the model is not in this workspace.
     """
-    outs = [lock.parent / out["path"] for out in _read_training(name, lock)["outs"]]
+    outs: list[Path] = [lock.parent / out["path"] for out in _read_training(name, lock)["outs"]]
     (path,) = (out for out in outs if out.suffix == ".keras")
     if not path.exists():
         raise DataError(
