@@ -3,6 +3,7 @@
 import json
 import subprocess
 from fnmatch import fnmatch
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.files import atomic_path
 from convdepth.integrity import check_project as checks
 from convdepth.integrity.findings import Finding, Severity
-from convdepth.integrity.interrupted_trainings import Interrupted
+from convdepth.integrity.interrupted_trainings import Interrupted, versions
+from convdepth.models import numeric_class
 from convdepth.training.checkpoints import Unfinished
 
 TRAIN = (
@@ -26,7 +28,8 @@ def folder(tiny_params: Path, normalized: Path) -> Path:
     project, command = tiny_params.parent, TRAIN % normalized
     graph = {"train": {"foreach": "${architectures}", "do": {"cmd": command}}}
     (project / "dvc.yaml").write_text(json.dumps({"stages": graph}))
-    entry = {"cmd": command.replace("${key}", "tiny"), "outs": []}
+    out = {"path": "kept/tiny.keras", "hash": "md5", "md5": "0" * 32}
+    entry = {"cmd": command.replace("${key}", "tiny"), "outs": [out]}
     (project / "dvc.lock").write_text(json.dumps({"stages": {"train@tiny": entry}}))
     (project / ".dvc" / "tmp").mkdir(parents=True)
     return project
@@ -62,6 +65,23 @@ def test_lock(folder: Path) -> None:
     (folder / "dvc.lock").write_text("<<<<<<< HEAD\n")
     with pytest.raises(DataError, match=r"dvc\.lock"):
         checks.check_lock(folder)
+
+
+def test_the_numeric_class_of_a_model(folder: Path) -> None:
+    only(checks.check_models(folder), Severity.OK)
+    model = folder / "kept" / "tiny.keras"
+    model.parent.mkdir()
+    model.write_bytes(b"weights")
+    made = {"model_sha256": sha256(b"weights").hexdigest(), **versions(), "device": "a CPU"}
+    record = model.with_name("tiny.numeric_class.json")
+    for changes, severity, device in (
+        ({}, Severity.OK, "a CPU"),
+        ({"tensorflow": "2.0"}, Severity.NOTE, "a CPU"),
+        ({"model_sha256": "0"}, Severity.OK, ""),
+    ):
+        record.write_text(json.dumps(made | changes))
+        assert device in only(checks.check_models(folder), severity)
+    assert record == numeric_class.record_path(model)
 
 
 def test_unfinished_files(folder: Path) -> None:

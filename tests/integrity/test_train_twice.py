@@ -164,14 +164,6 @@ def test_the_recorded_files_are_recognised(
     assert (repetition.differences, repetition.is_recorded) == ([], is_recorded)
 
 
-def test_a_training_that_fails_gives_its_exit_code(
-    lock: Lock, capfd: pytest.CaptureFixture[str], tiny_params: Path
-) -> None:
-    with pytest.raises(ParameterError, match="tiny"):
-        train_twice("tiny", tiny_params, project=lock("--bogus x"))
-    assert "No such option: --bogus" in capfd.readouterr().out
-
-
 def test_a_network_that_was_not_trained_is_refused_before_any_training(
     lock: Lock, tiny_params: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

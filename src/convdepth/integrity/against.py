@@ -45,7 +45,6 @@ class Comparison:
     """One network, trained by both versions.
 
     Attributes:
-        network: Name of the architecture.
         arrays: Number of compared arrays: weights and optimizer state.
         differing: Names of the arrays whose bytes differ; ``history`` for the history.
         largest: Largest difference of two numbers, 0 if only shapes or dtypes differ.
@@ -74,14 +73,9 @@ def print_comparison(
     *,
     accept_results: bool,
 ) -> None:
-    """Compare the training of two versions of the code, and print the result.
+    """Train by the code of a commit and of the workspace, and print the comparison.
 
-    Args:
-        names: The networks; by default all.
-        revision: The commit to compare with, as git names it.
-        params: The parameters of the workspace.
-        project: The root of the project.
-        accept_results: Keep the results whose only change is compared code.
+    By default all networks are trained. Accepted are results whose only change is compared code.
 
     Raises:
         ParameterError: There is no such commit or network, or parameters differ.
@@ -202,16 +196,11 @@ def _plan(
             own = folder / name / side
             # The checkpoint of the last epoch is deleted when the training ends.
             epochs = max(2, read_section(used, ("train",), Train).epochs)
+            copied = write_params(used, epochs, own / "params.yaml")
             command = planned_command(name, project, revision)
             normalized = project.absolute() / (find_option(command, "--normalized") or "")
-            yield Training(
-                name,
-                side,
-                [*command, "--normalized", str(normalized)],
-                code,
-                write_params(used, epochs, own / "params.yaml"),
-                own,
-            )
+            command += ["--normalized", str(normalized)]
+            yield Training(name, side, command, code, copied, own)
 
 
 def _keep_checkpoint(training: Training) -> bool:

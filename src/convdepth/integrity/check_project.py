@@ -3,6 +3,7 @@
 Each takes the root of the project and returns its findings. An error that it raises is a finding.
 """
 
+import hashlib
 import json
 import os
 import shlex
@@ -11,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from convdepth.config.params import read_params
-from convdepth.core.errors import ParameterError
+from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.text import counted, name_first
 from convdepth.integrity.findings import Finding, fault, note, ok
-from convdepth.integrity.interrupted_trainings import Interrupted, find_interrupted
+from convdepth.integrity.interrupted_trainings import Interrupted, find_interrupted, versions
+from convdepth.workspace.dvc import recorded_outputs
 from convdepth.workspace.lockfile import LOCK, trained_networks
 from convdepth.workspace.locks import held_outputs
 
@@ -23,6 +25,9 @@ LEFTOVERS = ".*.tmp*"
 
 SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}
 """Folders in which no stage writes."""
+
+RECORD = ".numeric_class.json"
+"""As `numeric_class.SUFFIX`, whose module imports TensorFlow."""
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 """DVC's list of busy files."""
@@ -41,6 +46,23 @@ def check_lock(project: Path) -> list[Finding]:
     if missing:
         return [fault(f"no training of {', '.join(missing)}", "Run `make repro`.")]
     return [ok(f"{LOCK} has a training of each network")]
+
+
+def check_models(project: Path) -> list[Finding]:
+    """Name the numeric class that made each model."""
+    classes: dict[tuple[str, bool], list[str]] = {}
+    for model in _models(project):
+        entries = json.loads(model.with_suffix(RECORD).read_bytes())
+        if entries.pop("model_sha256") == hashlib.sha256(model.read_bytes()).hexdigest():
+            text = ", ".join(f"{key} {value}" for key, value in entries.items())
+            is_installed = versions().items() <= entries.items()
+            classes.setdefault((text, is_installed), []).append(model.stem)
+    findings = []
+    for (text, is_installed), names in classes.items():
+        found = f"{', '.join(names)}: {text}"
+        remedy = "Other versions are installed, so a new training gives other bytes."
+        findings.append(ok(found) if is_installed else note(found, remedy))
+    return findings or [ok("no model with a record is here")]
 
 
 def check_leftovers(project: Path) -> list[Finding]:
@@ -74,6 +96,16 @@ def check_writers(project: Path) -> list[Finding]:
     busy = held_outputs(project)
     findings = [note(f"{output} is being written by {by}") for output, by in busy.items()]
     return findings or [ok("no stage is writing")]
+
+
+def _models(project: Path) -> list[Path]:
+    """List the models of ``dvc.lock`` with a record; none if it is invalid, see `check_lock`."""
+    try:
+        paths = [project / output.path for output in recorded_outputs(project)]
+    except DataError:
+        return []
+    models = [path for path in paths if path.suffix == ".keras" and path.exists()]
+    return [model for model in models if model.with_suffix(RECORD).exists()]
 
 
 def _networks(project: Path) -> list[str]:

@@ -15,6 +15,7 @@ CHECKS: dict[str, Check] = {
     "code": check_environment.check_code,
     "params.yaml": check_project.check_params,
     "dvc.lock": check_project.check_lock,
+    "numeric class": check_project.check_models,
     "writers": check_project.check_writers,
     "leftovers": check_project.check_leftovers,
     "interrupted": check_project.check_interrupted,
@@ -28,11 +29,7 @@ REMOTE: dict[str, Check] = {"DVC remote": check_environment.check_remote}
 
 
 def print_diagnosis(project: Path = Path(), *, remote: bool = False) -> None:
-    """Run all checks, and print a line for each finding.
-
-    Args:
-        project: The root of the project.
-        remote: Ask the DVC remote too.
+    """Run all checks, and the slow ones of a DVC remote if asked to; print each finding.
 
     Raises:
         MachineError: Something is wrong.

@@ -1,6 +1,7 @@
 """Findings of the checks of `convdepth doctor`."""
 
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 
@@ -20,16 +21,4 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def ok(text: str) -> Finding:
-    """Return a finding of severity `OK`."""
-    return Finding(Severity.OK, text)
-
-
-def note(text: str, remedy: str = "") -> Finding:
-    """Return a finding of severity `NOTE`."""
-    return Finding(Severity.NOTE, text, remedy)
-
-
-def fault(text: str, remedy: str) -> Finding:
-    """Return a finding of severity `FAULT`."""
-    return Finding(Severity.FAULT, text, remedy)
+ok, note, fault = (partial(Finding, severity) for severity in Severity)

@@ -99,8 +99,6 @@ def print_verification(project: Path = Path()) -> None:
 
     Raises:
         IntegrityError: A file is damaged.
-        DataError: As `verify`.
-        MachineError: As `verify`.
     """
     report = verify(project)
     for damage in report.damages:
@@ -131,14 +129,15 @@ class _Verification:
 
     def check(self, output: Output, writer: str | None) -> None:
         pair = self._pair(self.project / output.path, output.md5)
-        if os.path.lexists(pair.path):
+        if is_here := os.path.lexists(pair.path):
             self.report.outputs += 1
         else:
             self.report.absent.append(output.path)
         if writer:
             self.report.unverified.append(f"{output.path}: {writer} is writing it")
         elif not output.md5:
-            self.report.unverified.append(f"{output.path}: {output.lock} has no digest of it")
+            unknown = [f"{output.path}: {output.lock} has no digest of it"] if is_here else []
+            self.report.unverified += unknown
         elif output.is_folder:
             self._check_folder(output, pair)
         else:
