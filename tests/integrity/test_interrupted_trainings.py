@@ -30,6 +30,7 @@ stages:
 """
 
 STUDIES = """
+vars: [../params.yaml]
 stages:
   train_seed:
     matrix:
