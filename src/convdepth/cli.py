@@ -110,7 +110,7 @@ def predict(
     dark, centred, and fill the middle 20 x 20.
     """
     from convdepth.config.params import read_architecture, read_params
-    from convdepth.workspace.repository import model_path
+    from convdepth.workspace.lockfile import model_path
 
     architecture = read_architecture(model, params)
     precision = read_params(params).train.precision

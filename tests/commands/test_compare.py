@@ -8,17 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convdepth.commands.compare import State, compare, compare_networks, read_state
+from convdepth.commands.compare import Change, State, Verdict, compare, compare_networks, read_state
 from convdepth.commands.compare_output import (
     CHANGES,
-    describe,
+    PAIRS,
+    Wording,
     print_comparison,
     print_ranking,
-    show_p,
     to_markdown,
 )
 from convdepth.core.errors import DataError, IntegrityError, ParameterError
-from convdepth.workspace.repository import cache_folder, object_path, recorded_outputs
+from convdepth.evaluation.significance import Paired
+from convdepth.workspace.dvc import cache_folder, object_path, recorded_outputs
+from convdepth.workspace.git import find_commit
 from project import Project
 
 IMAGES = 400
@@ -51,9 +53,7 @@ stages:
 """
 
 
-def replicate(
-    project: Project, name: str, wrong: tuple[int, ...], stage: str = "replicates"
-) -> None:
+def replicate(project: Project, name: str, wrong: tuple[int, ...]) -> None:
     """Put seeds together that are wrong about so many images."""
     labels = np.arange(IMAGES) % 10
     table = {"label": labels}
@@ -61,9 +61,7 @@ def replicate(
         table[f"seed_{seed}"] = np.where(np.arange(IMAGES) < number, (labels + 1) % 10, labels)
     pd.DataFrame(table).to_csv(project.folder / "answers" / f"{name}_seeds.csv", index=False)
     (project.folder / "studies").mkdir()
-    (project.folder / "studies" / "dvc.yaml").write_text(
-        STUDIES_YAML.replace("replicates:", f"{stage}:")
-    )
+    (project.folder / "studies" / "dvc.yaml").write_text(STUDIES_YAML)
     project.run("dvc", "repro", "studies/dvc.yaml")
     project.commit("Studies")
 
@@ -112,32 +110,30 @@ def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return project
 
 
-def states(project: Project, before: str, after: str | None) -> tuple[State, State]:
+def states(project: Project, before: str, after: str | None = None) -> tuple[State, State]:
     cache = cache_folder(project.folder)
-    return (read_state(before, cache, project.folder), read_state(after, cache, project.folder))
+    return read_state(before, cache, project.folder), read_state(after, cache, project.folder)
 
 
-def verdicts(project: Project, before: str, after: str | None = None) -> dict[str, str]:
-    return {each.network: each.verdict for each in compare(*states(project, before, after))}
+def changes(project: Project, before: str, after: str | None = None) -> dict[str, Change]:
+    return {each.names[0]: each for each in compare(*states(project, before, after))}
 
 
-def test_a_difference_is_told_only_where_there_is_evidence(project: Project) -> None:
-    assert verdicts(project, "HEAD~1", "HEAD") == {
-        "one": "improved: it had learned nothing, and now it has",
-        "two": "no evidence of a difference",
-        "three": "the same answers",
+def verdicts(project: Project, before: str, after: str | None = None) -> dict[str, Verdict]:
+    return {name: each.verdict for name, each in changes(project, before, after).items()}
+
+
+def test_two_commits(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    found = changes(project, "HEAD~1", "HEAD")
+    assert {name: (each.verdict, each.collapsed) for name, each in found.items()} == {
+        "one": (Verdict.BETTER, (True, False)),
+        "two": (Verdict.NO_EVIDENCE, (False, False)),
+        "three": (Verdict.SAME, (False, False)),
     }
-
-
-def test_the_other_way_round_it_became_worse(project: Project) -> None:
-    found = verdicts(project, "HEAD", "HEAD~1")
-    assert found["one"] == "became worse: it has learned nothing now"
-    assert found["two"] == "no evidence of a difference"
-
-
-def test_the_numbers(project: Project) -> None:
-    before, after = states(project, "HEAD~1", "HEAD")
-    result = json.loads(json.dumps(describe(before, after, compare(before, after))))
+    back = changes(project, "HEAD", "HEAD~1")
+    assert (back["one"].verdict, back["one"].collapsed) == (Verdict.WORSE, (False, True))
+    print_comparison("HEAD~1", "HEAD", "json", project.folder)
+    result = json.loads(capsys.readouterr().out)
     assert result["before"]["revision"] == "HEAD~1"
     assert result["after"]["commit"] == project.run("git", "rev-parse", "HEAD").strip()
     two = result["networks"]["two"]
@@ -150,49 +146,40 @@ def test_the_numbers(project: Project) -> None:
     assert two["p"] == two["corrected_p"] == pytest.approx(44 / 64)
     one = result["networks"]["one"]
     assert one["corrected_p"] == pytest.approx(2 * one["p"], rel=1e-4)
+    print_comparison("HEAD~1", "HEAD", "table", project.folder)
+    assert "HEAD~1 -> HEAD" in capsys.readouterr().out
 
 
-def test_without_an_argument_it_is_the_workspace(project: Project) -> None:
-    assert set(verdicts(project, "HEAD").values()) == {"the same answers"}
+def test_without_a_second_commit_it_is_the_workspace(project: Project) -> None:
+    assert set(verdicts(project, "HEAD").values()) == {Verdict.SAME}
     answer(project, "three", 100)
     project.repro()
-    assert verdicts(project, "HEAD") == {
-        "one": "the same answers",
-        "two": "the same answers",
-        "three": "became worse",
-    }
+    assert verdicts(project, "HEAD")["three"] is Verdict.WORSE
 
 
-def test_a_change_no_larger_than_between_seeds_is_told_as_such(project: Project) -> None:
+def test_a_difference_counts_only_beyond_that_of_two_seeds(project: Project) -> None:
     replicate(project, "three", (5, 30, 60))
     answer(project, "three", 40)
     project.repro()
     project.commit("Third")
-    changes = {each.network: each for each in compare(*states(project, "HEAD~1", "HEAD"))}
-    three = changes["three"]
+    three = changes(project, "HEAD~1", "HEAD")["three"]
     assert three.p is not None
     assert three.p < 0.001
-    assert three.verdict == "no more than between two seeds"
+    assert three.verdict is Verdict.LIKE_SEEDS
     # Student's t of two degrees of freedom, 4.3027, times the deviation of the seeds' accuracies,
     # 27.538 of 400 images, times the root of two.
     assert three.between_seeds == pytest.approx(4.3027 * 27.538 / 400 * 2**0.5, rel=1e-4)
-    assert verdicts(project, "HEAD", "HEAD~1")["three"] == "no more than between two seeds"
     answer(project, "three", 300)
     project.repro()
-    assert verdicts(project, "HEAD~1")["three"] == "became worse"
-    assert verdicts(project, "HEAD~2", "HEAD")["three"] == "became worse"  # no study in the one
+    assert verdicts(project, "HEAD~1")["three"] is Verdict.WORSE
+    assert verdicts(project, "HEAD~2", "HEAD")["three"] is Verdict.WORSE  # HEAD~2 has no study
 
 
-def test_the_stage_had_another_name_in_former_commits(project: Project) -> None:
-    replicate(project, "three", (5, 30, 60), "replicate")
-    assert list(states(project, "HEAD", None)[0].seeds) == ["three"]
-
-
-def test_the_seeds_of_another_recipe_do_not_count(project: Project) -> None:
-    replicate(project, "three", (6, 30, 60))  # none of them is the network that is there
+def test_seeds_of_another_recipe_do_not_count(project: Project) -> None:
+    replicate(project, "three", (6, 30, 60))  # none of them is the network itself
     answer(project, "three", 40)
     project.repro()
-    assert verdicts(project, "HEAD")["three"] == "became worse"
+    assert verdicts(project, "HEAD")["three"] is Verdict.WORSE
 
 
 def test_networks_that_come_and_go(project: Project) -> None:
@@ -200,50 +187,45 @@ def test_networks_that_come_and_go(project: Project) -> None:
     graph.write_text(DVC_YAML.replace("three]", "four]"))
     answer(project, "four", 1)
     project.repro()
-    shutil.rmtree(project.folder / "answers")
-    # DVC leaves the entry of a stage that is gone; the project's own runs take it out.
-    lock = project.folder / "dvc.lock"
-    before, _, rest = lock.read_text().partition("  evaluate@three:")
-    kept = rest[rest.index("\n  evaluate@") :] if "\n  evaluate@" in rest else "\n"
-    lock.write_text(before.rstrip() + kept)
-    found = verdicts(project, "HEAD")
-    assert found["three"] == "is no longer in workspace"
-    assert found["four"] == "is not in HEAD"
+    found = changes(project, "HEAD")
+    assert (found["three"].verdict, found["three"].missing) == (Verdict.REMOVED, "workspace")
+    assert (found["four"].verdict, found["four"].missing) == (Verdict.ADDED, "HEAD")
 
 
 def test_answers_that_are_not_here(project: Project) -> None:
     """As in a fresh clone: DVC's cache has nothing of former commits."""
     shutil.rmtree(project.folder / ".dvc" / "cache")
-    found = verdicts(project, "HEAD~1")
-    assert found["three"] == "the same answers"  # for the digests are equal
-    assert found["one"].startswith("unknown: its predictions in HEAD~1 are not in DVC's cache")
-    assert "dvc fetch" in found["one"]
+    found = changes(project, "HEAD~1")
+    assert found["three"].verdict is Verdict.SAME  # for the digests are equal
+    assert (found["one"].verdict, found["one"].missing) == (Verdict.UNKNOWN, "HEAD~1")
+    with pytest.raises(DataError, match=r"one, two.*HEAD~1.*dvc fetch"):
+        compare_networks(states(project, "HEAD~1")[0])
 
 
-def test_a_damaged_copy_is_no_answer(project: Project) -> None:
+def test_a_damaged_copy_is_named(project: Project) -> None:
     cache = cache_folder(project.folder)
     (output,) = (
         each
-        for each in recorded_outputs(project.folder, "HEAD~1")
+        for each in recorded_outputs(project.folder, find_commit("HEAD~1", project.folder))
         if each.stage == "evaluate@one" and each.cached
     )
     copy = object_path(cache, output.md5)
     copy.chmod(0o644)
     copy.write_bytes(copy.read_bytes().replace(b"1", b"2", 1))
-    with pytest.raises(IntegrityError, match="is damaged: expected the MD5"):
+    with pytest.raises(IntegrityError, match=str(copy)):
         read_state("HEAD~1", cache, project.folder)
 
 
 def test_a_table_of_something_else_is_refused(project: Project) -> None:
     (project.folder / "answers" / "two.csv").write_text("a,b\n1,2\n")
     project.repro()
-    with pytest.raises(DataError, match="evaluate@two: its table is none of predictions"):
+    with pytest.raises(DataError, match=r"out/two\.csv of evaluate@two"):
         verdicts(project, "HEAD")
 
 
 @pytest.mark.parametrize("revision", ["nonsense", "HEAD~99", "--help", ""])
-def test_a_commit_that_there_is_not(project: Project, revision: str) -> None:
-    with pytest.raises(ParameterError, match="there is no such commit here"):
+def test_a_commit_that_does_not_exist(project: Project, revision: str) -> None:
+    with pytest.raises(ParameterError, match=f"^{revision}: "):
         read_state(revision, Path("cache"), project.folder)
 
 
@@ -254,56 +236,34 @@ def test_a_commit_without_results(project: Project) -> None:
         read_state("HEAD", Path("cache"), project.folder)
 
 
-def test_what_is_printed(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    print_comparison("HEAD~1", "HEAD", "table", project.folder)
-    shown = capsys.readouterr().out
-    assert "HEAD~1 -> HEAD" in shown
-    assert "McNemar" in shown
-    print_comparison("HEAD~1", "HEAD", "markdown", project.folder)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("| network | before | after | difference |")
-    assert lines[3].startswith("| two | 97.00 | 97.50 | +0.50 (")
-    assert lines[4].startswith("| three | 98.75 | 98.75 | 0 | 0 | 0 |  | the same answers")
-    print_comparison("HEAD~1", "HEAD", "json", project.folder)
-    assert json.loads(capsys.readouterr().out)["level"] == 0.05
-
-
-def test_what_did_not_change_needs_no_statistics(project: Project) -> None:
-    assert "McNemar" not in to_markdown(compare(*states(project, "HEAD", None)), CHANGES)
-
-
-def test_each_pair_of_networks(project: Project) -> None:
-    first, second = (compare_networks(state) for state in states(project, "HEAD~1", "HEAD"))
-    found = {each.network: each for each in first}
-    assert {name: each.verdict for name, each in found.items()} == {
-        "one / two": "two is better",
-        "one / three": "three is better",
-        "two / three": "three is better",  # two is wrong about images 0 to 11, three about 0 to 4
-    }
-    pair = found["two / three"].paired
+def test_each_pair_of_networks(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {each.names: each for each in compare_networks(states(project, "HEAD~1")[0])}
+    # Two is wrong about images 0 to 11, three about 0 to 4, one about almost all.
+    assert set(found) == {("one", "two"), ("one", "three"), ("two", "three")}
+    assert {each.verdict for each in found.values()} == {Verdict.BETTER}
+    pair = found["two", "three"].paired
     assert pair is not None
     assert (pair.only_first, pair.only_second) == (0, 7)
     # 2 / 2 ** 7 = 0.0156 alone; of three p, it is the largest, and stays.
-    assert found["two / three"].p == pytest.approx(2 / 2**7)
-    # Now one is wrong about images 0 to 7, and two about 4 to 13.
-    assert second[0].verdict == "no evidence of a difference"
-
-
-def test_pairs_need_all_answers(project: Project) -> None:
-    shutil.rmtree(project.folder / ".dvc" / "cache")
-    with pytest.raises(DataError, match="one: unknown: its predictions in HEAD~1"):
-        compare_networks(states(project, "HEAD~1", None)[0])
-
-
-def test_what_is_printed_of_pairs(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    print_ranking(None, "table", project.folder)
-    assert "one / two" in capsys.readouterr().out
+    assert found["two", "three"].p == pytest.approx(2 / 2**7)
     print_ranking("HEAD", "json", project.folder)
     assert json.loads(capsys.readouterr().out)["pairs"]["one / two"]["images"] == IMAGES
-    print_ranking(None, "markdown", project.folder)
-    assert capsys.readouterr().out.startswith("| pair | first | second |")
+    print_ranking(None, "table", project.folder)
+    assert "one / two" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("p", "shown"), [(0.0, "<1e-300"), (0.6875, "0.69"), (1.2e-9, "1.2e-09")])
-def test_small_p(p: float, shown: str) -> None:
-    assert show_p(p) == shown
+@pytest.mark.parametrize("wording", [CHANGES, PAIRS])
+def test_every_verdict_has_words(wording: Wording) -> None:
+    paired = Paired(images=100, both=90, only_first=2, only_second=4, differing=7)
+    found = [
+        Change(["a", "b"], verdict, paired, 0.0, missing="HEAD") for verdict in wording.verdicts
+    ]
+    header, _, *rows = to_markdown(found, wording).partition("\n\n")[0].splitlines()
+    assert len({row.split("|")[-2] for row in rows}) == len(found)
+    assert all(row.count("|") == header.count("|") for row in rows)
+    assert all("| 92.00 | 94.00 | +2.00 (" in row for row in rows)
+    assert not any(word in row for row in rows for word in "{}")
+
+
+def test_equal_answers_need_no_statistics() -> None:
+    assert "McNemar" not in to_markdown([Change(["a"], Verdict.SAME)], CHANGES)

@@ -11,15 +11,10 @@ import pytest
 import typer
 
 from conftest import PROJECT
-from convdepth.commands.readme import (
-    pairs_table,
-    results_table,
-    seeds_table,
-    tuned_table,
-    update_readme,
-)
+from convdepth.commands.readme import SECTIONS, update_readme
 from convdepth.config.params import read_params
 from convdepth.core.errors import DataError
+from convdepth.core.files import write_json
 
 README = PROJECT / "README.md"
 METRICS = PROJECT / "metrics"
@@ -42,14 +37,36 @@ def test_the_tables_are_those_of_the_committed_results(copy: Path) -> None:
     assert copy.read_text(encoding="utf-8") == README.read_text(encoding="utf-8")
 
 
-def test_another_result_makes_another_readme(copy: Path, tmp_path: Path) -> None:
+def test_each_table_follows_its_results(tmp_path: Path) -> None:
+    readme, metrics = tmp_path / "README.md", tmp_path / "metrics"
+    readme.write_text("".join(f"<!-- {name} --><!-- /{name} -->\n" for name in SECTIONS))
+    collapsed = {"status": "collapsed", "evidence": {"answer_share": 0.987, "answer": 1}}
     for name in NAMES:
-        metrics = json.loads((METRICS / f"{name}.json").read_text(encoding="utf-8"))
-        if name == NAMES[-1]:
-            metrics["accuracy"] = 0.123456
-        (tmp_path / f"{name}.json").write_text(json.dumps(metrics))
-    update(copy, tmp_path)
-    assert "**12.35 %**" in copy.read_text(encoding="utf-8")
+        entry = json.loads((METRICS / f"{name}.json").read_text(encoding="utf-8"))
+        entry |= {"notebook_accuracy": None, **collapsed} if name == NAMES[0] else {}
+        write_json(metrics / f"{name}.json", entry)
+    accuracy = {"mean": 0.99206, "standard_deviation": 0.000472, "low": 0.99042, "high": 0.99362}
+    seeds = {"count": 5, "collapsed": 1, "accuracy": accuracy}
+    write_json(metrics / "replicates" / "cnn1.json", seeds)
+    write_json(metrics / "tuned" / "summary.json", {"networks": {"cnn3": seeds}})
+    judged = {"difference": -0.00002, "low": -0.005, "high": -0.0008, "verdict": "worse"}
+    pairs = {"cnn1 / cnn3": judged | {"corrected_p": 0.0123}, "cnn1 / former": judged}
+    gains = {"cnn3": judged | {"corrected_p": 0.00001}}
+    tuned = {"cnn1 / cnn3": judged | {"corrected_p": None}}
+    contrasts = {"pairs": pairs, "gains": {"networks": gains}, "tuned": {"pairs": tuned}}
+    write_json(metrics / "studies" / "contrasts.json", contrasts)
+    update(readme, metrics)
+    text = readme.read_text()
+    assert '| - | collapsed: 98.70 % of its answers are "1" |' in text
+    for row in (
+        "| `cnn1` | 5 | **99.21 %** | 0.05 % | 99.04 % to 99.36 % | 1 of 5 |",
+        "| `cnn3` | not run | - | - | - | - |",
+        "| `cnn1` / `cnn3` | +0.00 | -0.50 to -0.08 | 0.012 | worse |",
+        "| `cnn1` / `cnn3` | +0.00 | -0.50 to -0.08 | - | worse |",
+        "| `cnn3` | **99.21 %** | 0.05 % | 1 of 5 | +0.00 | -0.50 to -0.08 | < 0.0001 | worse |",
+    ):
+        assert text.splitlines().count(row) == 1, row
+    assert "former" not in text
 
 
 def test_no_other_number_of_a_result_is_in_the_text() -> None:
@@ -57,53 +74,6 @@ def test_no_other_number_of_a_result_is_in_the_text() -> None:
         r"<!-- (\w+) -->.*?<!-- /\1 -->", "", README.read_text(encoding="utf-8"), flags=re.DOTALL
     )
     assert not re.findall(r"\d+\.\d+ ?%|0\.9\d+", text)
-
-
-def test_a_network_beyond_the_notebook_has_a_row_too() -> None:
-    metrics = {
-        "blocks": 2,
-        "parameters": 1234,
-        "accuracy": 0.5,
-        "accuracy_low": 0.4,
-        "accuracy_high": 0.6,
-        "notebook_accuracy": None,
-        "status": "ok",
-    }
-    row = results_table({"cnn2": metrics}).splitlines()[-1]
-    assert row == "| `cnn2` | 2 | 1,234 | **50.00 %** | 40.00 % to 60.00 % | - | ok |"
-
-
-def test_several_seeds_are_told_or_that_there_are_none() -> None:
-    accuracy = {"mean": 0.99206, "standard_deviation": 0.000472, "low": 0.99042, "high": 0.99362}
-    found = {"count": 5, "collapsed": 1, "accuracy": accuracy}
-    *_, first, second = seeds_table({"cnn1": found, "cnn9": {}}).splitlines()
-    assert first == "| `cnn1` | 5 | **99.21 %** | 0.05 % | 99.04 % to 99.36 % | 1 of 5 |"
-    assert second == "| `cnn9` | not run | - | - | - | - |"
-
-
-def test_pairs_are_told_that_were_compared() -> None:
-    entry = {"difference": -0.0029, "low": -0.005, "high": -0.0008, "verdict": "cnn1 is better"}
-    pairs = {"cnn1 / cnn3": entry | {"corrected_p": 0.0123}}
-    pairs |= {"cnn1 / cnn5": entry | {"corrected_p": None}, "cnn1 / former": entry}
-    table = pairs_table(pairs, ["cnn1", "cnn3", "cnn5"])
-    assert table.splitlines()[2:] == [
-        "| `cnn1` / `cnn3` | -0.29 | -0.50 to -0.08 | 0.012 | cnn1 is better |",
-        "| `cnn1` / `cnn5` | -0.29 | -0.50 to -0.08 | - | cnn1 is better |",
-    ]
-    assert len(pairs_table({}, ["cnn1", "cnn3"]).splitlines()) == 2
-    nothing = {"cnn1 / cnn3": entry | {"difference": -0.00002, "corrected_p": 1.0}}
-    assert "| +0.00 | -0.50 to -0.08 | 1 |" in pairs_table(nothing, ["cnn1", "cnn3"])
-
-
-def test_tuned_networks_are_told_with_what_they_gain() -> None:
-    accuracy = {"mean": 0.995, "standard_deviation": 0.0005, "low": 0.994, "high": 0.996}
-    tuned = {"cnn3": {"count": 5, "collapsed": 0, "accuracy": accuracy}}
-    gain = {"difference": 0.0058, "low": 0.003, "high": 0.008, "corrected_p": 0.00001}
-    table = tuned_table(tuned, {"cnn3": gain | {"verdict": "tuned is better"}}, ["cnn1", "cnn3"])
-    assert table.splitlines()[2:] == [
-        "| `cnn3` | **99.50 %** | 0.05 % | 0 of 5 | +0.58 | +0.30 to +0.80 | < 0.0001 | tuned is "
-        "better |"
-    ]
 
 
 def test_a_readme_without_the_marks_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from convdepth.integrity.check_environment import (
     check_remote,
 )
 from convdepth.integrity.findings import Finding, Severity
-from convdepth.workspace import repository
+from convdepth.workspace import dvc
 from convdepth.workspace.gpu import take_slot
 from project import Project
 
@@ -131,7 +131,7 @@ def test_a_silent_remote(project: Project, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "executable", str(project.folder / "slow"))
     (project.folder / "slow").write_text("#!/bin/sh\nexec sleep 600\n")
     (project.folder / "slow").chmod(0o755)
-    assert "0 s" in (repository.ask_remote(project.folder, 0.5) or "")
+    assert "0 s" in (dvc.ask_remote(project.folder, 0.5) or "")
 
 
 def ask(folder: Path, severity: Severity) -> str:

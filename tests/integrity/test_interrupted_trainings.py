@@ -17,7 +17,7 @@ from convdepth.integrity.interrupted_trainings import SEARCHES, Interrupted, fin
 from convdepth.training.checkpoints import Checkpoints, State
 from convdepth.training.fingerprint import describe_training
 from convdepth.workspace.code_digests import read_command
-from convdepth.workspace.repository import find_option
+from convdepth.workspace.dvc import find_option
 
 GRAPH = """
 stages:
@@ -30,6 +30,7 @@ stages:
 """
 
 STUDIES = """
+vars: [../params.yaml]
 stages:
   train_seed:
     matrix:
@@ -60,6 +61,7 @@ def folder(tiny_params: Path, normalized: Path) -> Path:
     """A project with one tiny network and one further seed."""
     project = tiny_params.parent
     (project / ".dvc").mkdir()
+    (project / ".dvc" / "config").write_text("[core]\nno_scm = true\n")
     (project / "studies").mkdir()
     (project / "studies" / "params.yaml").write_text("seeds: [2]\n")
     for path, text in (("dvc.yaml", GRAPH), ("studies/dvc.yaml", STUDIES)):

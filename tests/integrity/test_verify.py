@@ -13,7 +13,7 @@ from convdepth.core.errors import DataError
 from convdepth.core.hashes import md5_of
 from convdepth.integrity import verify as verification
 from convdepth.integrity.verify import verify
-from convdepth.workspace.repository import cache_folder, object_path, recorded_outputs
+from convdepth.workspace.dvc import cache_folder, object_path, recorded_outputs
 from project import Project
 
 DVC_YAML = """
@@ -298,12 +298,11 @@ def test_an_output_that_is_being_written_is_left_out(project: Project) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
-        ("path: raw", "path: ../raw", r"stages\.download\.outs"),
-        ("path: raw", "path: [raw]", r"stages\.download\.outs"),
-        (".dir", "/../../x", "raw"),
-        ("hash: md5", "hash: etag", "raw"),
-        ("stages:", "stages:\n  more: 3", r"stages\.more"),
-        ("outs:", "outs: [", "lock"),
+        ("path: raw", "path: [raw]", "validation"),
+        (".dir", "/../../x", r"stages\.download\.outs: raw"),
+        ("stages:", "stages:\n  more: 3", "validation"),
+        ("outs:", "outs: [", "YAML"),
+        ("hash: md5\n      md5", "hash: etag\n      etag", r"stages\.download\.outs: raw"),
     ],
 )
 def test_a_lock_that_dvc_did_not_write_is_refused(
@@ -314,8 +313,17 @@ def test_a_lock_that_dvc_did_not_write_is_refused(
     if old in outs + tail:
         outs, _, tail = (outs + tail).replace(old, new, 1), "", ""
     lock.write_text(head.replace(old, new, 1) + outs + tail)
-    with pytest.raises(DataError, match=rf"dvc\.lock: .*{key}"):
+    with pytest.raises(DataError, match=rf"dvc\.lock.*{key}"):
         verify(project.folder)
+
+
+def test_an_output_that_the_lock_gives_another_path_is_told(project: Project) -> None:
+    old, new = "path: raw", "path: ../raw"
+    lock = project.folder / "dvc.lock"
+    head, outs, tail = lock.read_text().partition("    outs:\n")
+    assert old in tail
+    lock.write_text(head + outs + tail.replace(old, new, 1))
+    assert any(text.startswith("raw") for text in verify(project.folder).unverified)
 
 
 def test_the_command_names_the_damage_and_exits_with_7(project: Project) -> None:

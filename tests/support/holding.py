@@ -1,4 +1,4 @@
-"""A process that holds the lock of an output, as a stage does while it runs."""
+"""A process that holds the locks of outputs, as a stage does while it runs."""
 
 import subprocess
 import sys
@@ -10,22 +10,29 @@ HOLD = """
 import sys
 from pathlib import Path
 from convdepth.workspace.locks import hold_outputs
-hold_outputs(sys.argv[1], [Path(sys.argv[2])])
+hold_outputs(sys.argv[1], map(Path, sys.argv[2:]))
 print("holds it", flush=True)
 sys.stdin.read()
 """
 
 
-@contextmanager
-def holding(writer: str, output: Path) -> Iterator[None]:
-    """Let another process be the writer of an output, to the end of the block."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, writer, str(output)],
+def start_holder(writer: str, *outputs: Path) -> "subprocess.Popen[str]":
+    """Start a process that becomes the writer of some outputs, says so, and then waits."""
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, writer, *map(str, outputs)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as process:
+    )
+
+
+@contextmanager
+def holding(writer: str, *outputs: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Let another process be the writer of some outputs, to the end of the block."""
+    with start_holder(writer, *outputs) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "holds it\n"
-        yield
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -1,186 +1,77 @@
-"""The stage `code`: which edits make which stages run again."""
+"""The stage `code`: which edits change which digests, and so which stages run again."""
 
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth.core.errors import DataError
-from convdepth.workspace.code import digest_stages, main
-from convdepth.workspace.code_digests import locked_versions, read_code
+from convdepth.workspace.code import STAGES, digest_stages, main
+from convdepth.workspace.code_digests import locked_versions, read_code, read_command
 from project import Project
 
-GRAPHS = ("dvc.yaml", "studies/dvc.yaml")
-TRAININGS = {"train", "train_seed", "train_tuned", "collapse"}
+SOURCES = PROJECT / "src" / "convdepth"
+LOCK = PROJECT / "requirements.lock"
+TRAININGS = {"train", "train_tuned", "collapse"}
+"""Commands that train."""
 
 
-class Sources:
-    """A copy of the sources, to be edited."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.lock = folder, folder / "requirements.lock"
-        shutil.copytree(
-            PROJECT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__")
-        )
-        shutil.copy(PROJECT / "requirements.lock", self.lock)
-
-    def path(self, module: str) -> Path:
-        return self.folder / "src" / "convdepth" / f"{module}.py"
-
-    def edit(self, module: str, old: str, new: str) -> None:
-        text = self.path(module).read_text(encoding="utf-8")
-        assert old in text, (module, old)
-        self.path(module).write_text(text.replace(old, new, 1), encoding="utf-8")
-
-    def digests(self) -> dict[str, str]:
-        texts = digest_stages(self.folder / "src" / "convdepth", self.lock)
-        del texts["modules"]
-        return texts
-
-    def stale(self, before: dict[str, str]) -> set[str]:
-        """The stages of both graphs that depend on a digest that has changed."""
-        after = self.digests()
-        assert after.keys() == before.keys()
-        changed = {f"code/{name}.txt" for name in after if after[name] != before[name]}
-        found = set()
-        for file in GRAPHS:
-            for name, stage in YAML(typ="safe").load(PROJECT / file)["stages"].items():
-                if changed & set(stage.get("do", stage)["deps"]):
-                    found.add(name)
-        return found
+@pytest.mark.parametrize(
+    ("package", "commands"),
+    [
+        ("training", TRAININGS),
+        ("models.dropout", TRAININGS),
+        ("data.validation", {"validate"}),
+        ("figures", {"examine", "plot"}),
+        ("report", {"report"}),
+        ("evaluation.metrics", set(STAGES) - {"train", "train_tuned"}),
+        ("evaluation", set(STAGES) - {"train", "train_tuned"}),
+        ("training.progress", set()),
+        ("models.precision_advice", set()),
+        ("cli", set()),
+        ("commands", set()),
+        ("workspace", set()),
+        ("integrity", set()),
+    ],
+)
+def test_a_change_in_a_package_reruns_these_commands_at_most(
+    package: str, commands: set[str]
+) -> None:
+    name = f"convdepth.{package}"
+    found = {
+        stage
+        for stage in STAGES
+        if any(f"{module}.".startswith(f"{name}.") for module in read_command(stage).modules)
+    }
+    assert found <= commands
+    assert found == commands or package.startswith("evaluation")
 
 
-@pytest.fixture
-def sources(tmp_path: Path) -> Sources:
-    return Sources(tmp_path)
+def test_a_training_depends_on_its_parts_alone() -> None:
+    code = read_command("train")
+    parts = {"training.optimizer", "training.augmentation", "training.failures", "models.build"}
+    assert {f"convdepth.{part}" for part in parts} <= code.modules.keys()
+    assert "convdepth.config.params" not in code.modules
+    assert code.libraries == ["keras", "numpy", "tensorflow"]
 
 
-@pytest.fixture
-def before(sources: Sources) -> dict[str, str]:
-    return sources.digests()
-
-
-Edit = Callable[[Sources], None]
-
-
-def edit(module: str, old: str, new: str) -> Edit:
-    return lambda sources: sources.edit(module, old, new)
-
-
-def move(sources: Sources) -> None:
-    """Move a module that trains into another package."""
-    sources.path("models/build").rename(sources.path("training/networks"))
-    for path in (sources.folder / "src").rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(
-            text.replace("convdepth.models.build", "convdepth.training.networks"), "utf-8"
-        )
-
-
-NOTHING: dict[str, Edit] = {
-    "a comment": edit("training/failures", "import math\n", "import math  # for isfinite\n"),
-    "a docstring": edit("training/train", '"""Train for one epoch.', '"""Do one epoch.'),
-    "a docstring of an attribute": edit("config/recipe", '"""In both directions', '"""Both ways'),
-    "a log message": edit("training/train", "was interrupted, and goes on", "goes on"),
-    "an error message": edit("training/failures", "Lower train.learning_rate", "Lower it"),
-    "a new kind of error": edit(
-        "core/errors",
-        "class BusyError",
-        'class NewError(ConvdepthError):\n    """."""\n\n\nclass BusyError',
-    ),
-    "progress output": edit("training/progress", "images/s", "pictures per second"),
-    "a measured constant": edit(
-        "models/precision_advice", "BFLOAT16_GAIN = 0.61", "BFLOAT16_GAIN = 0.5"
-    ),
-    "a help text": edit("cli", "Train one network by the recipe", "Fit one network by the recipe"),
-    "a module that moves": move,
-    "what only a type checker sees": edit(
-        "tuning", "    import optuna\n", "    import optuna.trial\n"
-    ),
-}
-
-SOME: dict[str, tuple[Edit, set[str]]] = {
-    "a metric": (
-        edit(
-            "evaluation/metrics", "(correct + second) / images", "(correct + second) / (images + 1)"
-        ),
-        {
-            *("evaluate", "plot", "examine", "contrast", "report", "tuned", "replicates"),
-            *("evaluate_seed", "evaluate_tuned"),
-        },
-    ),
-    "a statistic": (
-        edit("evaluation/bootstrap", "_SEED = 0", "_SEED = 1"),
-        {"replicates", "tuned", "contrast"},
-    ),
-    "the calibration": (
-        edit("evaluation/calibration", "BINS = 15", "BINS = 20"),
-        {*("replicates", "tuned", "contrast", "examine", "evaluate_seed", "evaluate_tuned")},
-    ),
-    "the notebook's record": (
-        edit("evaluation/notebook_record", "from pathlib", "import math\nfrom pathlib"),
-        {"evaluate", "plot", "report"},
-    ),
-    "a figure": (edit("figures/curves", "import ", "import math\nimport "), {"plot"}),
-    "the report": (edit("report/charts", "import ", "import cmath\nimport "), {"report"}),
-    "a rule for the data": (edit("data/validation/rules", "5923", "5924"), {"validate"}),
-    "the collapse study": (
-        edit("studies/signal_flow", "import math\n", "import math\nimport cmath\n"),
-        {"collapse"},
-    ),
-}
-
-EVERY_TRAINING: dict[str, Edit] = {
-    "the loss": edit(
-        "training/failures", "if not self.label_smoothing:", "if self.label_smoothing:"
-    ),
-    "the augmentation": edit("training/augmentation", '"fill_value": 0.0', '"fill_value": 1.0'),
-    "the optimizer": edit("training/optimizer", "recipe.weight_decay or None", "None"),
-    "a class that training uses": edit("models/dropout", "LEVELS = 2**16", "LEVELS = 2**15"),
-    "TensorFlow": lambda sources: replace_version(sources, "tensorflow", "2.22.0"),
-    "Keras": lambda sources: replace_version(sources, "keras", "3.16.0"),
-    "NumPy": lambda sources: replace_version(sources, "numpy", "2.5.0"),
-}
-
-
-def replace_version(sources: Sources, package: str, version: str) -> None:
-    text, count = re.subn(
-        rf"^{package}==\S+", f"{package}=={version}", sources.lock.read_text(), flags=re.MULTILINE
-    )
+@pytest.mark.parametrize("library", ["tensorflow", "keras", "numpy"])
+def test_an_upgrade_reruns_every_training(tmp_path: Path, library: str) -> None:
+    text, count = re.subn(rf"(?m)^{library}==\S+", f"{library}==99", LOCK.read_text())
     assert count == 1
-    sources.lock.write_text(text)
+    (tmp_path / "lock").write_text(text)
+    before, after = digest_stages(SOURCES, LOCK), digest_stages(SOURCES, tmp_path / "lock")
+    assert {name for name in before if before[name] != after[name]} >= TRAININGS
 
 
-@pytest.mark.parametrize("name", NOTHING)
-def test_what_changes_no_result_reruns_nothing(
-    sources: Sources, before: dict[str, str], name: str
-) -> None:
-    NOTHING[name](sources)
-    assert sources.stale(before) == set()
-
-
-@pytest.mark.parametrize("name", SOME)
-def test_what_does_not_train_reruns_no_training(
-    sources: Sources, before: dict[str, str], name: str
-) -> None:
-    change, stale = SOME[name]
-    change(sources)
-    assert sources.stale(before) == stale
-    assert not stale & (TRAININGS - {"collapse"})
-
-
-@pytest.mark.parametrize("name", EVERY_TRAINING)
-def test_what_trains_reruns_every_training(
-    sources: Sources, before: dict[str, str], name: str
-) -> None:
-    EVERY_TRAINING[name](sources)
-    assert sources.stale(before) >= TRAININGS
+def test_a_lock_without_a_library_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text(LOCK.read_text().replace("\nkeras==", "\nother=="))
+    with pytest.raises(DataError, match=r"lock: .*keras"):
+        digest_stages(SOURCES, tmp_path / "lock")
 
 
 def test_dvc_runs_the_stage_code_alone_after_a_comment(workspace: Project) -> None:
@@ -191,52 +82,31 @@ def test_dvc_runs_the_stage_code_alone_after_a_comment(workspace: Project) -> No
     assert workspace.repro() == []
 
 
-def test_a_training_depends_on_the_versions_of_its_numeric_libraries_alone() -> None:
-    libraries = read_code("convdepth.training.train").libraries
-    assert libraries == ["keras", "numpy", "tensorflow"]
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        "training.progress",
-        "models.precision_advice",
-        "evaluation.notebook_record",
-        "evaluation.metrics",
-        "config.params",
-    ],
-)
-def test_a_training_does_not_import(module: str) -> None:
-    assert f"convdepth.{module}" not in read_code("convdepth.training.train").modules
-
-
-def test_the_committed_digests_are_those_of_the_code(sources: Sources) -> None:
-    for stage, text in sources.digests().items():
+def test_the_committed_digests_are_those_of_the_code() -> None:
+    for stage, text in digest_stages(SOURCES, LOCK).items():
         assert (PROJECT / "code" / f"{stage}.txt").read_text() == text, "run `dvc repro code`"
 
 
-def test_each_python_gives_the_same_digests(sources: Sources, before: dict[str, str]) -> None:
-    found = [shutil.which(f"python3.{minor}") for minor in (11, 12, 13)]
-    runs = ("-c", "import sys; print(sys.version_info)")
+def test_each_python_gives_the_same_digests() -> None:
+    expected = digest_stages(SOURCES, LOCK)
     program = (
         "import json, sys; from pathlib import Path; sys.path.insert(0, 'src');"
         "from convdepth.workspace.code import digest_stages;"
         "print(json.dumps(digest_stages(Path('src/convdepth'), Path('requirements.lock'))))"
     )
-    for python in filter(None, found):
-        if subprocess.run([python, *runs], capture_output=True, check=False).returncode:
-            continue  # a shim of pyenv for a version that is not switched on
-        output = subprocess.check_output([python, "-c", program], cwd=sources.folder)
-        assert json.loads(output).items() >= before.items(), python
+    for minor in (11, 12, 13):
+        python = shutil.which(f"python3.{minor}") or "false"
+        if subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+            continue  # not installed, or a shim of pyenv for a version that is not switched on
+        output = subprocess.check_output([python, "-c", program], cwd=PROJECT)
+        assert json.loads(output) == expected, python
 
 
-def test_a_stage_that_is_gone_leaves_no_file(sources: Sources) -> None:
-    folder = sources.folder / "code"
-    folder.mkdir()
-    (folder / "former.txt").touch()
-    main(sources.folder / "src" / "convdepth", sources.lock, folder)
-    expected = digest_stages(sources.folder / "src" / "convdepth", sources.lock)
-    assert {path.stem: path.read_text() for path in folder.iterdir()} == expected
+def test_a_stage_that_is_gone_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "former.txt").touch()
+    main(SOURCES, LOCK, tmp_path)
+    written = {path.stem: path.read_text() for path in tmp_path.iterdir()}
+    assert written == digest_stages(SOURCES, LOCK)
 
 
 def package(folder: Path, **modules: str) -> Path:
@@ -293,6 +163,41 @@ def test_a_module_with_a_syntax_error_is_named(tmp_path: Path) -> None:
         read_code("convdepth.top", package(tmp_path, top="def"))
 
 
+def digest(folder: Path, text: str) -> str:
+    return read_code("convdepth.top", package(folder, top=text)).modules["convdepth.top"]
+
+
+ERROR = "class AnError(ValueError):\n    x = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x = 1", "# A comment\nx  =  1  # and another one"),
+        ("def f(): return 1", "def f():\n    'A docstring'\n    return 1"),
+        ("class A:\n    x = 1", "class A:\n    'One'\n    x = 1\n    'of an attribute'"),
+        ("print('text')\nx = 1", "x = 1"),
+        ("raise ValueError('a')", "raise ValueError(f'b {c}')"),
+        ("error = DataError('a')", "error = DataError('b')"),
+        ("x = 1", f"{ERROR}x = 1"),
+        ("from convdepth.a import x\ny = x", "from convdepth.b import x\ny = x"),
+        ("import convdepth.a\nx = 1", "x = 1"),
+        ("if TYPE_CHECKING:\n    import a\nx = 1", "x = 1"),
+    ],
+)
+def test_what_changes_no_result_changes_no_digest(tmp_path: Path, old: str, new: str) -> None:
+    package(tmp_path / "old", a="x = 1", b="x = 1")
+    package(tmp_path / "new", a="x = 1", b="x = 1")
+    assert digest(tmp_path / "old", old) == digest(tmp_path / "new", new)
+
+
+def test_a_moved_module_keeps_its_digest(tmp_path: Path) -> None:
+    first = package(tmp_path / "old", top="from convdepth.leaf import x", leaf="x = 1")
+    second = package(tmp_path / "new", sub__top="from .leaf import x", sub__leaf="x = 1", base="")
+    before = set(read_code("convdepth.top", first).modules.values())
+    assert before == set(read_code("convdepth.sub.top", second).modules.values())
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -314,11 +219,7 @@ def test_a_module_with_a_syntax_error_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_what_may_change_a_result_changes_the_digest(tmp_path: Path, old: str, new: str) -> None:
-    digests = {
-        read_code("convdepth.top", package(tmp_path / side, top=text)).digest
-        for side, text in (("old", old), ("new", new))
-    }
-    assert len(digests) == 2
+    assert digest(tmp_path / "old", old) != digest(tmp_path / "new", new)
 
 
 def test_versions_of_a_lock() -> None:

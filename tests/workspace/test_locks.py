@@ -5,11 +5,11 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from holding import holding, start_holder
 from waiting import wait_until
 
 from convdepth.core.errors import BusyError, MachineError
@@ -22,15 +22,6 @@ from convdepth.workspace.locks import (
     try_lock,
 )
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from convdepth.workspace.locks import hold_outputs
-hold_outputs("train@cnn1", map(Path, sys.argv[1:]))
-print("holds", flush=True)
-time.sleep(600)
-"""
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -39,119 +30,90 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def holder(project: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that writes two outputs."""
-    outputs = ["models/cnn1.keras", "100%/a b"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, *outputs], cwd=project, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "holds\n"
-    yield process
-    process.kill()
-    process.communicate()
+def model(project: Path) -> Path:
+    return project / "models" / "cnn1.keras"
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.3)
+def holder(project: Path, model: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that writes two outputs."""
+    with holding("train@cnn1", model, project / "100%" / "a b") as process:
+        yield process
 
 
-def holds(project: Path) -> dict[str, str]:
-    return held_outputs(project)
-
-
-@pytest.mark.usefixtures("impatient")
 def test_a_second_writer_is_told_who_the_first_one_is(
-    project: Path, holder: "subprocess.Popen[str]", capsys: pytest.CaptureFixture[str]
+    model: Path,
+    holder: "subprocess.Popen[str]",
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    output = project / "models" / "cnn1.keras"
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.3)
     text = rf"train@cnn1 \(process {holder.pid} on {re.escape(socket.gethostname())}, since 20.*\)"
-    with pytest.raises(BusyError, match=rf"{output}: is being written by {text}\. ") as caught:
-        hold_outputs("train@cnn1", [output])
+    with pytest.raises(BusyError, match=rf"^{model}: .*{text}") as caught:
+        hold_outputs("train@cnn1", [model])
     assert caught.value.exit_code == 5
-    assert f"train@cnn1: waits for {output}: " in capsys.readouterr().out
-    hold_outputs("train@cnn3", [project / "models" / "cnn3.keras"])  # another output is free
+    assert re.match(rf"train@cnn1: .*{model}: {text}", capsys.readouterr().out)
+    hold_outputs("train@cnn3", [model.with_name("cnn3.keras")])  # another output is free
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_lock_ends_with_its_process(
-    project: Path, holder: "subprocess.Popen[str]", number: int
+def test_a_writer_that_waits_goes_on_when_the_other_one_ends(
+    project: Path, model: Path, holder: "subprocess.Popen[str]", number: int
 ) -> None:
-    holder.send_signal(number)
-    hold_outputs("train@cnn1", [project / "models" / "cnn1.keras"])  # waits for it, if need be
-    assert f"process {os.getpid()} " in holds(project)["models/cnn1.keras"]
+    assert list(held_outputs(project)) == ["100%/a b", "models/cnn1.keras"]
+    with start_holder("train@cnn1", model) as second:
+        assert second.stdout is not None
+        assert f"process {holder.pid} " in second.stdout.readline()
+        holder.send_signal(number)
+        assert second.stdout.readline() == "holds it\n"
+        wait_until(lambda: f"process {second.pid} " in held_outputs(project)["models/cnn1.keras"])
+        second.kill()
 
 
-@pytest.mark.usefixtures("holder")
-def test_what_is_held_is_listed(project: Path) -> None:
-    assert list(holds(project)) == ["100%/a b", "models/cnn1.keras"]
-
-
-def test_a_lock_of_a_former_process_is_free_and_its_words_are_not_believed(project: Path) -> None:
+def test_the_words_of_a_former_process_are_not_believed(project: Path) -> None:
     folder = project / ".dvc" / "tmp" / "convdepth" / "locks"
     folder.mkdir(parents=True)
     # In a container the same number is another process, which lives.
     (folder / "a.lock").write_text(f"train@cnn1 (process {os.getpid()} on a container)")
-    assert holds(project) == {}
+    assert held_outputs(project) == {}
     hold_outputs("train@cnn1", [project / "a"])
 
 
-def test_a_link_to_the_folder_of_the_outputs_is_the_same_output(
-    project: Path, tmp_path: Path
+def test_a_linked_folder_belongs_to_the_project_that_links_it(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (project / "data").symlink_to(elsewhere)
+    (project / "data").symlink_to(tmp_path_factory.mktemp("other"))
     assert find_project(project / "data" / "models") == project
 
 
 def test_outside_of_a_project_nothing_is_locked(tmp_path: Path) -> None:
-    folder = tmp_path / "loose"
-    folder.mkdir()
-    if find_project(folder) is None:  # no folder above has a project
-        hold_outputs("train@cnn1", [folder / "a"])
-        assert list(folder.iterdir()) == []
+    hold_outputs("train@cnn1", [tmp_path / "a"])
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_no_folder_is_named(project: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(project: Path) -> None:
     (project / ".dvc" / "tmp").write_text("")
-    with pytest.raises(MachineError, match=r"a\.lock: this lock cannot be used: Not a directory"):
+    with pytest.raises(MachineError, match=r"a\.lock: .*Not a directory"):
         hold_outputs("train@cnn1", [project / "a"])
 
 
-def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    link = tmp_path / "a.lock"
-    link.symlink_to(target)
-    with pytest.raises(OSError, match="symbolic links"):
-        try_lock(link, "me")
-    assert not target.exists()
+def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a.lock").symlink_to(tmp_path / "target")
+    for action in (lambda path: try_lock(path, "me"), describe_holder):
+        with pytest.raises(OSError, match="symbolic links"):
+            action(tmp_path / "a.lock")
+    assert not (tmp_path / "target").exists()
 
 
-def test_what_stands_in_a_lock_is_printed_only_if_it_can_be(tmp_path: Path) -> None:
+def test_the_words_in_a_lock_cannot_change_the_terminal(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
+    path.write_text("the one before " * 20)
     descriptor = try_lock(path, "me")
     assert descriptor is not None
-    path.write_bytes(b"\x1b[31m\xffred\n")
-    assert describe_holder(path) == "[31m\ufffdred"
+    assert re.fullmatch(
+        rf"me \(process {os.getpid()} on [^,]+, since [^)]+\)", str(describe_holder(path))
+    )
+    path.write_bytes(b"\x1b[2Jred\xff\n" + 1000 * b"x")
+    assert re.fullmatch("\\[2Jred\ufffdx{100,200}", str(describe_holder(path)))
     os.close(descriptor)
     assert describe_holder(path) is None
-
-
-def test_a_writer_that_waits_goes_on_when_the_other_one_ends(
-    project: Path, holder: "subprocess.Popen[str]"
-) -> None:
-    waits = subprocess.Popen(
-        [sys.executable, "-c", HOLD, "models/cnn1.keras"],
-        cwd=project,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert waits.stdout
-    assert waits.stdout.readline().startswith("train@cnn1: waits for ")
-    holder.kill()
-    assert waits.stdout.readline() == "holds\n"
-    wait_until(lambda: f"process {waits.pid} " in holds(project)["models/cnn1.keras"])
-    waits.kill()
-    waits.communicate()

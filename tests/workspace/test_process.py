@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_the_exit_code_tells_how_it_ended(code: str, exit_code: int, message: str) -> None:
-    imports = "import os, sys, time\nfrom convdepth.errors import *\n"
+    imports = "import os, sys, time\nfrom convdepth.core.errors import *\n"
     call = "" if "run_app" in code else "\nrun_app(f)"
     finished = run(imports + code + call)
     assert (finished.returncode, finished.stderr) == (exit_code, message)
@@ -64,30 +63,27 @@ def test_a_mistake_of_ours_has_a_traceback() -> None:
     assert "ZeroDivisionError" in finished.stderr
 
 
-def test_a_signal_that_became_another_error_is_still_a_signal() -> None:
-    code = """
-import os, time
+@pytest.mark.parametrize(
+    ("before", "handler", "exit_code"),
+    [
+        ("", "raise RuntimeError('as TensorFlow does it') from error", 143),
+        ("for number in (2, 15): signal.signal(number, signal.SIG_IGN)", "raise", 0),
+    ],
+    ids=["a signal that became another error", "signals that a shell has set to be ignored"],
+)
+def test_signals_that_do_not_arrive_as_such(before: str, handler: str, exit_code: int) -> None:
+    code = f"""
+import os, signal, time
 def work():
     try:
         os.kill(os.getpid(), 15)
-        time.sleep(60)
+        time.sleep(0.2)
     except SystemExit as error:
-        raise RuntimeError("as TensorFlow does it") from error
+        {handler}
+{before}
 run_app(work)"""
     finished = run(code)
-    assert (finished.returncode, finished.stderr) == (143, "")
-
-
-def test_a_signal_that_is_ignored_stays_so() -> None:
-    code = """
-import os, signal
-def work():
-    os.kill(os.getpid(), 2)
-    os.kill(os.getpid(), 15)
-for number in (2, 15):
-    signal.signal(number, signal.SIG_IGN)
-run_app(work)"""
-    assert run(code).returncode == 0
+    assert (finished.returncode, finished.stderr) == (exit_code, "")
 
 
 Repro = Callable[..., tuple[psutil.Process, psutil.Process]]
@@ -150,33 +146,23 @@ API = (sys.executable, "-c", "from dvc.cli import main; main(['repro'])")
 
 
 @pytest.mark.parametrize(
-    ("command", "shell", "dvc"),
+    ("command", "shell", "dvc", "seconds"),
     [
         # dash stays between DVC and the stage, and bash does not.
-        ('"$PYTHON" stage.py 600', "/bin/sh", ("dvc", "repro")),
-        ('"$PYTHON" stage.py 600', BASH, ("dvc", "repro")),
-        ('true && "$PYTHON" stage.py 600; true', BASH, API),
-        ('setsid -w "$PYTHON" stage.py 600', "/bin/sh", ("dvc", "repro")),
+        ('"$PYTHON" stage.py 600', "/bin/sh", ("dvc", "repro"), 5),
+        ('"$PYTHON" stage.py 600', BASH, ("dvc", "repro"), 5),
+        ('true && "$PYTHON" stage.py 600; true', BASH, API, 5),
+        ('setsid -w "$PYTHON" stage.py 600', "/bin/sh", ("dvc", "repro"), 5),
+        ('trap "" TERM; "$PYTHON" stage.py 600', "/bin/sh", ("dvc", "repro"), 10),
     ],
 )
 def test_a_stage_ends_with_its_dvc(
-    project: Project, repro: Repro, command: str, shell: str, dvc: tuple[str, ...]
+    project: Project, repro: Repro, command: str, shell: str, dvc: tuple[str, ...], seconds: float
 ) -> None:
     process, stage = repro(command, shell, dvc)
     assert "stage.py" in stage.cmdline()
     process.kill()
-    killed = time.monotonic()
-    wait_until(lambda: not lives(stage))
-    assert time.monotonic() - killed < 5
-    assert not (project.folder / "out.txt").exists()
-
-
-def test_a_stage_that_does_not_heed_sigterm_ends_with_its_dvc(
-    project: Project, repro: Repro
-) -> None:
-    process, stage = repro('trap "" TERM; "$PYTHON" stage.py 600')
-    process.kill()
-    wait_until(lambda: not lives(stage), seconds=10)
+    wait_until(lambda: not lives(stage), seconds)
     assert not (project.folder / "out.txt").exists()
 
 
@@ -190,9 +176,7 @@ def test_a_training_ends_with_its_dvc(
     process, stage = repro(f"convdepth train tiny {options}")
     before = {path.name for path in project.folder.iterdir()}
     process.kill()
-    killed = time.monotonic()
-    wait_until(lambda: not lives(stage))
-    assert time.monotonic() - killed < 5
+    wait_until(lambda: not lives(stage), seconds=5)
     assert {path.name for path in project.folder.iterdir()} <= before
     assert not (project.folder / "out.txt").exists()
 
@@ -219,7 +203,7 @@ WHERE = """
 from pathlib import Path
 
 def print_summary(*_):
-    print(Path(__file__).parent)
+    print(Path(__file__).parents[3])
 """
 
 
@@ -231,68 +215,49 @@ def clone(project: Project) -> Project:
         PROJECT / "src" / "convdepth", code, ignore=shutil.ignore_patterns("__pycache__")
     )
     shutil.copy(PROJECT / "params.yaml", project.folder)
-    (code / "summary.py").write_text(WHERE)
+    (code / "commands" / "summary.py").write_text(WHERE)
     log = project.folder.parent / "ran.txt"
     write_stage(project, f"convdepth summary cnn1 | tee -a '{log}' > out.txt")
     project.commit("A clone")
     return project
 
 
-def places(clone: Project) -> list[Path]:
-    log = clone.folder.parent / "ran.txt"
-    return [Path(line) for line in log.read_text().splitlines()]
-
-
 def test_a_stage_runs_the_code_of_the_folder_where_dvc_runs_it(clone: Project) -> None:
-    clone.run("dvc", "repro")
-    assert places(clone) == [clone.folder / "src" / "convdepth"]
-
-
-def test_an_experiment_runs_its_own_code(clone: Project) -> None:
+    assert "1,199,882" in clone.run("convdepth", "summary", "cnn1")  # the installed code
     clone.run("dvc", "exp", "run", "--temp")
-    (place,) = places(clone)
-    assert place.is_relative_to(clone.folder / ".dvc" / "tmp" / "exps")
-
-
-def test_a_stage_in_a_folder_below_runs_the_code_of_the_project(clone: Project) -> None:
     study = clone.folder / "studies" / "depth"
     study.mkdir(parents=True)
     shutil.copy(clone.folder / "params.yaml", study)
     (clone.folder / "dvc.yaml").rename(study / "dvc.yaml")
     clone.run("dvc", "repro", "studies/depth/dvc.yaml")
-    assert places(clone) == [clone.folder / "src" / "convdepth"]
+    ran = (clone.folder.parent / "ran.txt").read_text().splitlines()
+    experiment, below = map(Path, ran)
+    assert experiment.is_relative_to(clone.folder / ".dvc" / "tmp" / "exps")
+    assert below == clone.folder
 
 
-def test_outside_of_dvc_the_installed_code_runs(clone: Project) -> None:
-    assert "1,199,882" in clone.run("convdepth", "summary", "cnn1")
-
-
-def test_other_code_than_that_of_the_project_is_refused(clone: Project) -> None:
-    # With -E Python does not look at PYTHONPATH, so that to start again does not help.
-    command = [sys.executable, "-E", "-c", f"{RUN}run_app(lambda: print('ran'))"]
+def run_as_stage(clone: Project, *command: str, **variables: str) -> tuple[int, str, str]:
     finished = subprocess.run(
-        command,
+        [sys.executable, *command],
         cwd=clone.folder,
-        env=clone.environment | {"DVC_STAGE": "stage"},
+        env=clone.environment | {"DVC_STAGE": "stage"} | variables,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert finished.returncode == 4
-    assert str(clone.folder / "src" / "convdepth") in finished.stderr
-    assert str(Path(convdepth.__path__[0]).resolve()) in finished.stderr
-    assert finished.stdout == ""
+    return finished.returncode, finished.stdout, finished.stderr
+
+
+def test_other_code_than_that_of_the_project_is_refused(clone: Project) -> None:
+    # With -E Python does not look at PYTHONPATH, so that to start again does not help.
+    program = f"{RUN}run_app(lambda: print('ran'))"
+    code, out, errors = run_as_stage(clone, "-E", "-c", program)
+    assert (code, out) == (4, "")
+    assert str(clone.folder / "src" / "convdepth") in errors
+    assert str(Path(convdepth.__path__[0]).resolve()) in errors
 
 
 def test_the_search_path_is_kept(clone: Project) -> None:
-    code = f"{RUN}import os; run_app(lambda: print(os.environ['PYTHONPATH']))"
-    finished = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=clone.folder,
-        env=clone.environment | {"DVC_STAGE": "stage", "PYTHONPATH": f"/a{os.pathsep}/b"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    source = clone.folder / "src"
-    assert finished.stdout.strip() == os.pathsep.join([str(source), "/a", "/b"])
+    program = f"{RUN}import os; run_app(lambda: print(os.environ['PYTHONPATH']))"
+    code, out, _ = run_as_stage(clone, "-c", program, PYTHONPATH=f"/a{os.pathsep}/b")
+    assert (code, out.strip()) == (0, os.pathsep.join([str(clone.folder / "src"), "/a", "/b"]))

@@ -1,147 +1,144 @@
-"""`convdepth compare` and `rank`: what they show on a terminal, in Markdown, and as JSON."""
+"""Words for `convdepth compare` and `rank`: on a terminal, in Markdown, and as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from convdepth.commands.compare import Change, State, compare, compare_networks, read_state
+from convdepth.commands.compare import Change, State, Verdict, compare, compare_networks, read_state
 from convdepth.core.text import markdown_table
-from convdepth.evaluation.significance import LEVEL, Paired, rounded_p
-from convdepth.workspace.repository import cache_folder
-
-
-class Wording(NamedTuple):
-    """How a kind of comparison is shown.
-
-    Attributes:
-        header: The columns of its table.
-        explanation: What they mean.
-    """
-
-    header: Sequence[str]
-    explanation: str
-
+from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, rounded_p
+from convdepth.workspace.dvc import cache_folder
 
 METHODS = (
-    "Accuracies in percent, differences in points with their 95 % interval (Bonett and Price); p "
-    f"of the exact McNemar test, corrected for several (Holm), below {LEVEL} is evidence. These "
-    "are single trainings: with another seed, each network comes out a little different."
+    "Accuracies in percent, differences in points with their 95% interval (Bonett and Price); p "
+    f"of McNemar's exact test, corrected for several tests (Holm), below {LEVEL} is evidence. Each "
+    "network is a single training: another seed gives a slightly different one."
 )
 
+
+@dataclass(frozen=True)
+class Wording:
+    """Words for a kind of comparison: its key in JSON, columns, explanation and verdicts."""
+
+    key: str
+    header: Sequence[str]
+    explanation: str
+    verdicts: Mapping[Verdict, str]
+
+
 CHANGES = Wording(
+    "networks",
     ("network", "before", "after", "difference", "lost", "gained", "p", "verdict"),
-    f"{METHODS} Where the studies have its seeds, it counts only if it is more than 95 % of what "
-    "two of them differ by. Lost and gained: images that only the network before, or after, has "
-    "right.",
+    f"{METHODS} Where the studies have several seeds, a difference counts only above 95% of the "
+    "differences between two seeds. Lost and gained: images that only the network before, or only "
+    "the one after, classifies correctly.",
+    {
+        Verdict.ADDED: "not in {missing}",
+        Verdict.REMOVED: "no longer in {missing}",
+        Verdict.UNKNOWN: "unknown: its predictions in {missing} are not in DVC's cache here; `dvc "
+        "fetch --all-commits` gets them from a remote, `dvc repro` in that commit makes them",
+        Verdict.SAME: "the same answers",
+        Verdict.NO_EVIDENCE: NO_EVIDENCE,
+        Verdict.LIKE_SEEDS: "no more than between two seeds",
+        Verdict.BETTER: "improved",
+        Verdict.WORSE: "became worse",
+    },
 )
 
 PAIRS = Wording(
+    "pairs",
     ("pair", "first", "second", "difference", "only first", "only second", "p", "verdict"),
-    f"{METHODS} What several seeds say together is in the studies. Only first, only second: images "
-    "that only this one of the two has right.",
+    f"{METHODS} The studies compare several seeds. Only first, only second: images that only this "
+    "network of the two classifies correctly.",
+    {
+        Verdict.NO_EVIDENCE: NO_EVIDENCE,
+        Verdict.BETTER: "{second} is better",
+        Verdict.WORSE: "{first} is better",
+    },
 )
+
+COLLAPSES = {
+    (False, False): "",
+    (False, True): ": it has learned nothing now",
+    (True, False): ": it had learned nothing, and now it has",
+    (True, True): ": it had learned nothing, and has not now",
+}
 
 
 def print_comparison(
     before: str, after: str | None = None, style: str = "table", project: Path = Path()
 ) -> None:
-    """Compare two states, and print what was found.
+    """Compare two revisions and print the result; ``after`` is the workspace if it is None.
 
     Args:
         before: A commit as git names it.
-        after: Another one; None for the workspace.
-        style: ``table`` for the terminal, ``markdown`` or ``json``.
+        after: Another one.
+        style: ``table``, ``markdown`` or ``json``, whose accuracies and differences are shares.
         project: The root of the project.
 
     Raises:
-        ParameterError: There is no such commit.
-        DataError: It has no ``dvc.lock``, or one that cannot be read.
+        ParameterError: Git knows no such commit.
+        DataError: It has no valid ``dvc.lock``.
         IntegrityError: A table of predictions is damaged.
         MachineError: DVC failed.
     """
     cache = cache_folder(project)
-    states = read_state(before, cache, project), read_state(after, cache, project)
-    changes = compare(*states)
-    title = f"{states[0].label} -> {states[1].label}"
-    _print(style, changes, describe(*states, changes), title, CHANGES)
+    first, second = read_state(before, cache, project), read_state(after, cache, project)
+    heading = {"before": _revision(first), "after": _revision(second)}
+    _print(style, compare(first, second), CHANGES, f"{first.label} -> {second.label}", heading)
 
 
 def print_ranking(revision: str | None, style: str = "table", project: Path = Path()) -> None:
-    """Compare the networks of one state with each other, and print what was found.
+    """Compare the networks of one revision with each other, and print the result.
 
-    Args:
-        revision: A commit as git names it; None for the workspace.
-        style: ``table`` for the terminal, ``markdown`` or ``json``.
-        project: The root of the project.
-
-    Raises:
-        ParameterError: There is no such commit.
-        DataError: It has no ``dvc.lock``, or what a network answered is not on this machine.
-        IntegrityError: A table of predictions is damaged.
-        MachineError: DVC failed.
+    The arguments and errors are those of `print_comparison`; a table that is not on this machine
+    is a `DataError`.
     """
     state = read_state(revision, cache_folder(project), project)
-    changes = compare_networks(state)
-    pairs = {change.network: _describe(change) for change in changes}
-    result = {**_name(state), "level": LEVEL, "pairs": pairs}
-    _print(style, changes, result, state.label, PAIRS)
-
-
-def describe(before: State, after: State, changes: Sequence[Change]) -> dict[str, object]:
-    """Give a comparison as what a JSON file can hold.
-
-    Args:
-        before: The one state.
-        after: The other.
-        changes: What `compare` gave.
-
-    Returns:
-        Of both states revision and commit; level; and for each network verdict, images,
-        first_accuracy and second_accuracy (that is before and after), difference, low and high
-        (all -1 to 1), between_seeds (see `Change`), only_first and only_second (images), p and
-        corrected_p. What cannot be known is not there.
-    """
-    return {
-        "before": _name(before),
-        "after": _name(after),
-        "level": LEVEL,
-        "networks": {change.network: _describe(change) for change in changes},
-    }
+    _print(style, compare_networks(state), PAIRS, state.label, _revision(state))
 
 
 def to_markdown(changes: Sequence[Change], wording: Wording) -> str:
-    """Write a comparison as a table in Markdown, and what it means.
-
-    Args:
-        changes: What `compare` or `compare_networks` gave.
-        wording: How it is shown: `CHANGES` or `PAIRS`.
-    """
-    table = markdown_table(wording.header, map(_cells, changes), words=1)
+    """Return a comparison as a Markdown table with its explanation."""
+    rows = [_cells(change, wording) for change in changes]
+    table = markdown_table(wording.header, rows, words=1)
     return f"{table}\n\n{wording.explanation}" if _have_p(changes) else table
 
 
-def _name(state: State) -> dict[str, str | None]:
+def _verdict(change: Change, wording: Wording) -> str:
+    words = wording.verdicts[change.verdict].format(
+        first=change.names[0], second=change.names[-1], missing=change.missing
+    )
+    return f"{words}{COLLAPSES[change.collapsed]}"
+
+
+def _revision(state: State) -> dict[str, str | None]:
     return {"revision": state.label, "commit": state.commit}
 
 
-def _cells(change: Change) -> list[str]:
-    paired = change.paired
+def _name(change: Change) -> str:
+    return " / ".join(change.names)
+
+
+def _cells(change: Change, wording: Wording) -> list[str]:
+    paired, verdict = change.paired, _verdict(change, wording)
     if paired is None:
-        return [change.network, *[""] * 6, change.verdict]
+        return [_name(change), *[""] * (len(wording.header) - 2), verdict]
     return [
-        change.network,
+        _name(change),
         f"{100 * paired.first_accuracy:.2f}",
         f"{100 * paired.second_accuracy:.2f}",
         _points(paired),
         f"{paired.only_first}",
         f"{paired.only_second}",
-        "" if change.p is None else show_p(change.p),
-        change.verdict,
+        "" if change.p is None else f"{change.p:.2g}" if change.p > 0 else "<1e-300",
+        verdict,
     ]
 
 
@@ -152,45 +149,26 @@ def _points(paired: Paired) -> str:
     return f"{100 * paired.difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 
-def show_p(p: float) -> str:
-    """Write a p with two digits that count.
-
-    Args:
-        p: 0 to 1; one that is too small for a float is 0.
-    """
-    return f"{p:.2g}" if p > 0 else "<1e-300"
-
-
-def _describe(change: Change) -> dict[str, object]:
-    entry: dict[str, object] = {"verdict": change.verdict}
+def _entry(change: Change, wording: Wording) -> dict[str, Any]:
+    entry: dict[str, Any] = {"verdict": _verdict(change, wording)}
     if change.p is not None:
         entry["corrected_p"] = rounded_p(change.p)
-    if change.between_seeds is not None:
-        entry["between_seeds"] = round(change.between_seeds, 6)
-    if (paired := change.paired) is None:
-        return entry
-    low, high = paired.interval
-    return entry | {
-        "images": paired.images,
-        "first_accuracy": round(paired.first_accuracy, 6),
-        "second_accuracy": round(paired.second_accuracy, 6),
-        "difference": round(paired.difference, 6),
-        "low": round(low, 6),
-        "high": round(high, 6),
-        "only_first": paired.only_first,
-        "only_second": paired.only_second,
-        "p": rounded_p(paired.p),
-    }
+    shares = {"between_seeds": change.between_seeds}
+    if (paired := change.paired) is not None:
+        names = ("first_accuracy", "second_accuracy", "difference")
+        shares |= {name: getattr(paired, name) for name in names}
+        shares |= dict(zip(("low", "high"), paired.interval, strict=True))
+        entry |= {name: getattr(paired, name) for name in ("images", "only_first", "only_second")}
+        entry["p"] = rounded_p(paired.p)
+    return entry | {name: round(each, 6) for name, each in shares.items() if each is not None}
 
 
 def _print(
-    style: str,
-    changes: Sequence[Change],
-    result: Mapping[str, object],
-    title: str,
-    wording: Wording,
+    style: str, changes: Sequence[Change], wording: Wording, title: str, heading: Mapping[str, Any]
 ) -> None:
     if style == "json":
+        entries = {_name(change): _entry(change, wording) for change in changes}
+        result = {**heading, "level": LEVEL, wording.key: entries}
         print(json.dumps(result, indent=2, sort_keys=True))
     elif style == "markdown":
         print(to_markdown(changes, wording))
@@ -208,12 +186,12 @@ def _print_table(changes: Sequence[Change], title: str, wording: Wording) -> Non
     )
     name, *numbers, verdict = wording.header
     table.add_column(name, no_wrap=True)
-    for number in numbers:
-        # Where the terminal is narrow, lines break between words, and not within.
+    for number in numbers:  # in a narrow terminal, lines break only between words
         table.add_column("\n".join(number.split()), justify="right", no_wrap=True)
     table.add_column(verdict, overflow="fold", min_width=len("difference"))
     for change in changes:
-        table.add_row(*(cell.replace(" (", "\n").removesuffix(")") for cell in _cells(change)))
+        cells = _cells(change, wording)
+        table.add_row(*(cell.replace(" (", "\n").removesuffix(")") for cell in cells))
     console = Console()
     console.print(table)
     if _have_p(changes):

@@ -1,4 +1,4 @@
-"""What the trained networks say to images of the user's own."""
+"""Predictions of a trained network for the user's own images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ from convdepth.models.archive import load_weights
 from convdepth.models.backend import configure
 from convdepth.models.build import build_network
 
+HEIGHT, WIDTH, _ = IMAGE_SHAPE
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer to one image.
+    """The prediction for one image.
 
     Attributes:
-        source: The file, with the number of the image where the file has several.
+        source: The file, with the number of the image if the file has several.
         digit: The most probable digit, 0 to 9.
         probabilities: ``(10,)``, float32, one for each digit, summing to 1.
     """
@@ -35,19 +37,16 @@ class Prediction:
 def predict_files(
     paths: list[Path], architecture: Architecture, model: Path, precision: str
 ) -> Iterator[Prediction]:
-    """Ask a trained network for its answers.
+    """Yield one prediction per image, in the order of the files.
 
     Args:
         paths: Image files, see `read_pixels`.
-        architecture: What the network was built from.
+        architecture: The network.
         model: The ``.keras`` file with its weights.
-        precision: What to compute in; `evaluate` takes that of the recipe.
-
-    Yields:
-        One answer per image, in the order given.
+        precision: The Keras dtype policy; `evaluate` takes that of the recipe.
 
     Raises:
-        DataError: A file is missing or holds no such image.
+        DataError: A file is missing or holds no image.
         IntegrityError: The model is missing, damaged, or of another architecture.
     """
     pixels = {path: read_pixels(path) for path in paths}
@@ -55,57 +54,50 @@ def predict_files(
     network = build_network(architecture, precision)
     load_weights(network, model)
     for path, images in pixels.items():
-        probabilities = network.predict(normalize(images), verbose=0)
-        for number, row in enumerate(probabilities):
+        for number, row in enumerate(network.predict(normalize(images), verbose=0)):
             source = f"{path}" if len(images) == 1 else f"{path}[{number}]"
             yield Prediction(source, int(row.argmax()), row)
 
 
 def read_pixels(path: Path) -> Pixels:
-    """Read images in the form that MNIST has: light ink on a dark ground, 28 x 28.
+    """Read images as MNIST has them: light ink on a dark ground, 28 x 28.
 
     Args:
-        path: A ``.npy`` file of uint8 in the shape ``(28, 28)`` or ``(n, 28, 28)``, taken as it
-            is; or a picture that Pillow can read. A picture is made grey, inverted where its
-            border is light, and scaled to 28 x 28.
+        path: A ``.npy`` file of uint8 in the shape ``(28, 28)`` or ``(n, 28, 28)``, used unchanged;
+            or a picture that Pillow can read, which is converted to grey, inverted if its border
+            is light, and scaled.
 
     Returns:
         ``(n, 28, 28)``, uint8, 0 (ground) to 255 (ink).
 
     Raises:
-        DataError: The file is missing, or holds nothing of the kind.
+        DataError: The file is missing, or holds no image.
     """
     try:
-        pixels = _read_array(path) if path.suffix == ".npy" else _read_picture(path)
+        return _read_array(path) if path.suffix == ".npy" else _read_picture(path)
     except (OSError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = "no picture" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DataError(
             f"{path}: cannot be read: {reason}. Expected a picture, or a .npy file of uint8 in "
-            f"the shape (28, 28) or (n, 28, 28)."
+            f"the shape ({HEIGHT}, {WIDTH}) or (n, {HEIGHT}, {WIDTH})."
         ) from error
-    return pixels
 
 
 def _read_array(path: Path) -> Pixels:
     array: Pixels = np.load(path, allow_pickle=False)
-    height, width, _ = IMAGE_SHAPE
-    fits = array.shape[-2:] == (height, width) and array.ndim <= 3 and array.size > 0
+    fits = array.shape[-2:] == (HEIGHT, WIDTH) and array.ndim <= 3 and array.size > 0
     if array.dtype != np.uint8 or not fits:
         raise ValueError(f"it holds {array.dtype} of shape {array.shape}")
-    return array.reshape(-1, height, width)
+    return array.reshape(-1, HEIGHT, WIDTH)
 
 
 def _read_picture(path: Path) -> Pixels:
-    height, width, _ = IMAGE_SHAPE
     with Image.open(path) as picture:
-        # Transparent ground would become black ink without a white sheet below it.
+        # Without white below it, a transparent ground would become black ink.
         sheet = Image.new("RGBA", picture.size, "white")
         sheet.alpha_composite(picture.convert("RGBA"))
     grey = sheet.convert("L")
-    if _border(np.asarray(grey)).mean() > 127:
+    pixels = np.asarray(grey)
+    if np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean() > 127:
         grey = ImageOps.invert(grey)
-    return np.asarray(grey.resize((width, height), Image.Resampling.LANCZOS))[np.newaxis]
-
-
-def _border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return np.asarray(grey.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS))[np.newaxis]

@@ -7,26 +7,14 @@ from convdepth.config.architecture import Architecture, walk
 
 
 def print_summary(name: str, architecture: Architecture) -> None:
-    """Print the layers of a network, with the sums in the last line.
-
-    Args:
-        name: The network's name.
-        architecture: What ``params.yaml`` says.
-    """
-    layers = walk(architecture)
+    """Print the layers of a network, with the sums in the last line."""
     table = Table(title=f"{name}: {len(architecture.blocks)} blocks", show_footer=True)
     table.add_column("layer", footer="sum")
     table.add_column("type")
     table.add_column("output shape")
     table.add_column("parameters", f"{architecture.num_parameters:,}", justify="right")
     table.add_column("FLOP per image", f"{architecture.flop:,}", justify="right")
-    for layer in layers:
-        shape = " x ".join(map(str, layer.output_shape))
-        table.add_row(
-            layer.name, layer.kind, shape, _count(layer.num_parameters), _count(layer.flop)
-        )
+    for layer in walk(architecture):
+        counts = (f"{each:,}" if each else "" for each in (layer.num_parameters, layer.flop))
+        table.add_row(layer.name, layer.kind, " x ".join(map(str, layer.output_shape)), *counts)
     Console().print(table)
-
-
-def _count(number: int) -> str:
-    return f"{number:,}" if number else ""

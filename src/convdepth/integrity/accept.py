@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from convdepth.core.errors import DataError, MachineError
+from convdepth.core.errors import DataError
 from convdepth.core.hashes import hash_files
 from convdepth.integrity.training_process import PROGRAM
 from convdepth.workspace.code_digests import locked_versions, read_command
-from convdepth.workspace.repository import LOCK, STUDIES, changed_stages, read_lock_entries
+from convdepth.workspace.dvc import STUDIES, changed_stages, open_project
+from convdepth.workspace.lockfile import LOCK, read_lock_entries
 
 COMMANDS = {
     "train": "train",
@@ -78,21 +79,13 @@ def accept(stages: Sequence[str], project: Path = Path()) -> None:
     Raises:
         MachineError: DVC failed.
     """
-    from dvc.exceptions import DvcException  # noqa: PLC0415  takes a second
-    from dvc.repo import Repo  # noqa: PLC0415
-
-    try:
-        with Repo(str(project), _wait_for_lock=True) as repo, repo.lock:
-            for stage in repo.index.stages:
-                if stage.addressing in stages:
-                    is_whole = all(dep.exists for dep in stage.deps)
-                    stage.save(allow_missing=True, run_cache=is_whole)
-                    stage.commit(allow_missing=True)
-                    stage.dump(update_pipeline=False)
-    except DvcException as error:
-        raise MachineError(
-            f"{project / LOCK}: DVC cannot record the results: {error}. Try again."
-        ) from error
+    with open_project(project, wait=True) as repo, repo.lock:
+        for stage in repo.index.stages:
+            if stage.addressing in stages:
+                is_whole = all(dep.exists for dep in stage.deps)
+                stage.save(allow_missing=True, run_cache=is_whole)
+                stage.commit(allow_missing=True)
+                stage.dump(update_pipeline=False)
 
 
 def _digest_sources(before: Path) -> None:

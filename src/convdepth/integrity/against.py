@@ -24,14 +24,8 @@ from convdepth.core.errors import DataError, IntegrityError, ParameterError
 from convdepth.core.text import counted
 from convdepth.integrity.accept import accept, judge_stages
 from convdepth.integrity.training_process import Training, run_trainings, write_params
-from convdepth.workspace.repository import (
-    find_commit,
-    find_option,
-    planned_command,
-    read_commit,
-    recorded_outputs,
-    refresh_code,
-)
+from convdepth.workspace.dvc import find_option, planned_command, recorded_outputs, refresh_code
+from convdepth.workspace.git import find_commit, read_commit
 
 CHECKPOINT = "epoch-0001"
 """Stem of the files of the first checkpoint."""

@@ -18,8 +18,8 @@ from packaging.specifiers import SpecifierSet
 import convdepth
 from convdepth.core.text import name_first
 from convdepth.integrity.findings import Finding, fault, note, ok
+from convdepth.workspace.dvc import ask_remote, find_remotes
 from convdepth.workspace.gpu import GPU_ENVIRONMENT, choose_gpus, describe, list_slots
-from convdepth.workspace.repository import ask_remote, find_remotes
 from convdepth.workspace.servers import running_server
 
 LOCK = "requirements.lock"

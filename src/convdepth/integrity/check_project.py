@@ -16,8 +16,9 @@ from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.text import counted, name_first
 from convdepth.integrity.findings import Finding, fault, note, ok
 from convdepth.integrity.interrupted_trainings import Interrupted, find_interrupted, versions
+from convdepth.workspace.dvc import recorded_outputs
+from convdepth.workspace.lockfile import LOCK, trained_networks
 from convdepth.workspace.locks import held_outputs
-from convdepth.workspace.repository import LOCK, recorded_outputs, trained_networks
 
 LEFTOVERS = ".*.tmp*"
 """Names that `files.atomic_path` gives to unfinished files."""

@@ -12,8 +12,8 @@ from convdepth.data.arrays import array_paths
 from convdepth.training.checkpoints import Unfinished, unfinished
 from convdepth.training.fingerprint import describe_training, differences, digest_files
 from convdepth.workspace.code_digests import read_command
+from convdepth.workspace.dvc import GRAPH, STUDIES, find_option, planned_commands
 from convdepth.workspace.locks import held_outputs
-from convdepth.workspace.repository import GRAPH, STUDIES, find_option, planned_commands
 
 SEARCHES = ".dvc/tmp/convdepth/tuning"
 """Where the flow `tune`, which no ``dvc.yaml`` defines, has a folder for each network."""

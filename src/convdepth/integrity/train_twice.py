@@ -10,7 +10,8 @@ from convdepth.config.params import read_params
 from convdepth.core.errors import IntegrityError
 from convdepth.core.hashes import hash_files
 from convdepth.integrity.training_process import Training, run_trainings, write_params
-from convdepth.workspace.repository import recorded_outputs, training_command
+from convdepth.workspace.dvc import recorded_outputs
+from convdepth.workspace.lockfile import training_command
 
 RUNS: Mapping[str, Mapping[str, str]] = {
     "first": {"PYTHONHASHSEED": "1", "TZ": "Pacific/Auckland"},

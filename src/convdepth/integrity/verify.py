@@ -13,13 +13,10 @@ from typing import NamedTuple
 from convdepth.core.errors import IntegrityError
 from convdepth.core.hashes import FOLDER_SUFFIX, Content, folder_md5, hash_files
 from convdepth.core.text import counted, name_first
-from convdepth.workspace.locks import held_outputs
-from convdepth.workspace.repository import (
-    LOCK,
+from convdepth.workspace.dvc import (
     STUDIES,
     Output,
     cache_folder,
-    committed_md5,
     find_remotes,
     ignored_by_dvc,
     is_md5,
@@ -27,6 +24,9 @@ from convdepth.workspace.repository import (
     object_path,
     recorded_outputs,
 )
+from convdepth.workspace.git import committed_md5
+from convdepth.workspace.lockfile import LOCK
+from convdepth.workspace.locks import held_outputs
 
 DIFFERS, DAMAGED = "differs: damaged, or changed by hand", "is damaged"
 

@@ -1,9 +1,9 @@
-"""Digests of the code that a stage runs: what changes no result changes no digest.
+"""Digests of the code that a stage runs: an edit that changes no result changes no digest.
 
 A stage depends on the modules that it imports, directly or not, and on the locked versions of the
 numeric libraries among them. A module's digest is the SHA-256 of its syntax tree without comments,
-docstrings, `print`, the text of errors, exception classes and imports of project modules. Neither
-the module's name nor its path is part of it, so a moved file has the digest that it had.
+docstrings, `print`, error texts, exception classes and imports of project modules. It does not
+depend on the module's name or path, so a moved file keeps its digest.
 """
 
 import ast
@@ -38,7 +38,7 @@ MODULES = {
     "report": "report.report",
     "tune": "studies.search",
 }
-"""The module whose `main` each command runs that a stage or the flow `tune` starts."""
+"""The module whose `main` a command runs, for each command of a stage and of the flow `tune`."""
 
 LIBRARIES = {
     "great_expectations": "great-expectations",
@@ -53,15 +53,15 @@ LIBRARIES = {
     "seaborn": "seaborn",
     "tensorflow": "tensorflow",
 }
-"""Libraries whose version can change a number or a picture: import name to package name."""
+"""Libraries whose version can change a number or a picture: package name by import name."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """What a stage runs.
+    """The code that a stage runs.
 
     Attributes:
-        modules: Name to digest, such as ``convdepth.training.train`` to 64 hexadecimal digits.
+        modules: SHA-256 by name, such as ``convdepth.training.train``, sorted by name.
         libraries: Packages of `LIBRARIES` that these modules import, sorted.
     """
 
@@ -77,14 +77,11 @@ class Code:
 def read_code(module: str, sources: Path = Path(convdepth.__file__).parent.parent) -> Code:
     """Read a module and all project modules that it imports, directly or not.
 
-    Imports in functions count. Imports under ``if TYPE_CHECKING`` do not: they never run.
+    Imports in functions count; imports under ``if TYPE_CHECKING`` never run, so they do not.
 
     Args:
         module: Full name, such as ``convdepth.training.train``.
-        sources: The folder that holds the package; by default that of the running code.
-
-    Returns:
-        The modules, sorted by name.
+        sources: The folder with the package; by default that of the running code.
 
     Raises:
         DataError: A module is missing or is not valid Python.
@@ -106,14 +103,7 @@ def read_command(command: str, sources: Path = Path(convdepth.__file__).parent.p
 
 
 def locked_versions(lock: str) -> dict[str, str]:
-    """Read the versions in a requirements lock.
-
-    Args:
-        lock: The text, in the format of pip.
-
-    Returns:
-        Package name, lower case with hyphens, to version.
-    """
+    """Read package versions from the text of a requirements lock; names are normalized."""
     pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", lock, re.MULTILINE)
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
 
@@ -126,13 +116,9 @@ class _Module:
 
 
 def _read_module(sources: Path, name: str) -> _Module:
-    path = _module_path(sources, name)
-    if path is None:
-        raise DataError(
-            f"{sources / name.replace('.', '/')}: expected the module {name}, found none. "
-            f"Correct the import, or run `git checkout`."
-        )
-    return _parse(sources, name, path, path.read_bytes())
+    if path := _module_path(sources, name):
+        return _parse(sources, name, path, path.read_bytes())
+    raise DataError(f"{sources}: no module {name}. Correct the import, or run `git checkout`.")
 
 
 @cache
@@ -143,15 +129,16 @@ def _parse(sources: Path, name: str, path: Path, content: bytes) -> _Module:
         raise DataError(f"{path}: is not valid Python: {error}. Correct it.") from error
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     tree = _RuntimeOnly().visit(tree)
-    imports, libraries = [], set()
-    for imported in _imported_names(tree, package):
-        if imported.partition(".")[0] == PACKAGE:
-            imports += _existing_modules(sources, imported)
-        elif imported.partition(".")[0] in LIBRARIES:
-            libraries.add(imported.partition(".")[0])
-    tree = _WithoutText().visit(tree)
-    digest = hashlib.sha256("".join(_serialize(tree)).encode()).hexdigest()
-    return _Module(digest, tuple(dict.fromkeys(imports)), frozenset(libraries))
+    names = list(_imported_names(tree, package))
+    libraries = LIBRARIES.keys() & {name.partition(".")[0] for name in names}
+    imports = {
+        module: None
+        for name in names
+        if name.partition(".")[0] == PACKAGE
+        for module in _existing_modules(sources, name)
+    }
+    text = "".join(_serialize(_WithoutText().visit(tree)))
+    return _Module(hashlib.sha256(text.encode()).hexdigest(), tuple(imports), frozenset(libraries))
 
 
 def _module_path(sources: Path, name: str) -> Path | None:
@@ -161,7 +148,7 @@ def _module_path(sources: Path, name: str) -> Path | None:
 
 
 def _imported_names(tree: ast.AST, package: str) -> Iterator[str]:
-    """Give the full dotted names of all imports; of ``from a import b`` it is ``a.b``."""
+    """Yield the full dotted name of each import: ``a.b`` for ``from a import b``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -172,23 +159,17 @@ def _imported_names(tree: ast.AST, package: str) -> Iterator[str]:
 
 
 def _existing_modules(sources: Path, name: str) -> list[str]:
-    """List the modules that importing a name runs: its packages, and it if it is a module.
-
-    Raises:
-        DataError: Not even the module that would define the name exists.
-    """
+    """List the modules that importing a name runs: its packages, and itself if it is a module."""
     parts = name.split(".")
     chain = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
     found = [each for each in chain if _module_path(sources, each)]
     if len(found) < len(chain) - 1:  # the last part may be a function or a class
-        raise DataError(
-            f"{sources}: an import names {name}, found no such module. Correct the import."
-        )
+        raise DataError(f"{sources}: no module for the import of {name}. Correct the import.")
     return found
 
 
 class _RuntimeOnly(ast.NodeTransformer):
-    """Drops what only a type checker sees."""
+    """Drops blocks that only a type checker sees."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -197,12 +178,12 @@ class _RuntimeOnly(ast.NodeTransformer):
 
 
 class _WithoutText(ast.NodeTransformer):
-    """Drops what changes no result: texts for people, and where project code is imported from."""
+    """Drops texts for people, and imports of project modules."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         value = node.value
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            return None  # a docstring, of a module, class, function or attribute
+            return None  # a docstring
         if isinstance(value, ast.Call) and _called(value) == "print":
             return None
         return self.generic_visit(node)
@@ -230,7 +211,7 @@ class _WithoutText(ast.NodeTransformer):
 
 
 class _Blank(ast.NodeTransformer):
-    """Empties every text."""
+    """Empties all strings."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return ast.Constant("") if isinstance(node.value, str) else node
@@ -248,10 +229,7 @@ def _name(node: ast.AST) -> str:
 
 
 def _serialize(node: object) -> Iterator[str]:
-    """Write a syntax tree as text that is the same in each supported version of Python.
-
-    `ast.dump` is not: later versions add fields, and leave out empty ones.
-    """
+    """Write a syntax tree; unlike `ast.dump`, alike in each supported version of Python."""
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for field, value in ast.iter_fields(node):

@@ -1,8 +1,9 @@
-"""Locks of the operating system that name their holder, and end with its process.
+"""File locks of the operating system that name their holder and end with its process.
 
-No stage imports this module: a lock decides when a stage may write, never what. The kernel keeps
-the lock and takes it off when the process ends, however that happens. So no process id has to be
-looked up, which in another container would be that of somebody else.
+No stage imports this module: a lock decides when a stage may write, never what. The kernel releases
+a lock when its process ends, so no process id is looked up, which another container may reuse.
+`filelock` does not serve: without `flock` it takes a lock that outlives its process, and it does
+not tell who holds one.
 """
 
 import contextlib
@@ -17,48 +18,39 @@ from pathlib import Path
 from convdepth.core.errors import BusyError, MachineError
 
 WAIT_SECONDS = 10.0
-"""How long to wait for an output: a stage whose DVC was killed ends well within that."""
+"""How long to wait for an output; a stage whose DVC was killed ends within 4 s."""
 
 POLL_SECONDS = 0.1
 
 _FOLDER = Path(".dvc") / "tmp" / "convdepth" / "locks"
-"""Where the locks of a project are: what DVC keeps for one workspace, and git does not see."""
+"""Locks of a project, in DVC's folder for one workspace, which git ignores."""
 
 _SUFFIX = ".lock"
-
-_held: list[int] = []
-"""The locks of outputs that this process holds until it ends."""
 
 
 def hold_outputs(writer: str, outputs: Iterable[Path]) -> None:
     """Keep other processes from writing the same outputs, until this process ends.
 
-    DVC has locks of its own, but they end with DVC, and a stage may live longer; also somebody
-    may run a stage without DVC. Outside of a DVC project nothing is locked.
+    DVC's own locks end with DVC, which a stage may outlive, and a user may run a stage without DVC.
+    Outside a DVC project nothing is locked.
 
     Args:
-        writer: Who writes, for those who have to wait, such as ``train@cnn1``.
+        writer: The stage, such as ``train@cnn1``, for processes that have to wait.
         outputs: Files and folders; they need not exist.
 
     Raises:
         BusyError: Another process goes on writing one of them.
-        MachineError: The locks cannot be written.
+        MachineError: A lock cannot be written.
     """
-    # Sorted, so that two who want the same outputs do not wait for each other.
+    # Sorted: two processes with the same outputs cannot wait for each other.
     for output in sorted(map(_absolute, outputs)):
         if (project := find_project(output.parent)) is not None:
-            path = project / _FOLDER / f"{_file_name(project, output)}{_SUFFIX}"
-            _held.append(_wait_for(path, writer, output))
+            name = os.path.relpath(output, project).replace("%", "%25").replace("/", "%2F")
+            _wait_for(project / _FOLDER / f"{name}{_SUFFIX}", writer, output)
 
 
 def held_outputs(project: Path) -> dict[str, str]:
-    """List what is being written now.
-
-    Args:
-        project: The root of a DVC project.
-
-    Returns:
-        For each output, as a path within the project, who writes it.
+    """Return the writer of each output that is being written, by path within the project.
 
     Raises:
         OSError: A lock cannot be read.
@@ -71,58 +63,40 @@ def held_outputs(project: Path) -> dict[str, str]:
 
 
 def find_project(folder: Path) -> Path | None:
-    """Find the DVC project that a folder belongs to.
-
-    Args:
-        folder: It need not exist.
-
-    Returns:
-        The nearest folder at or above it that has a ``.dvc``; None if there is none.
-    """
+    """Return the nearest DVC project at or above a folder, which need not exist."""
     folder = _absolute(folder)
     return next((each for each in (folder, *folder.parents) if (each / ".dvc").is_dir()), None)
 
 
-def try_lock(path: Path, holder: str, mode: int = 0o666) -> int | None:
-    """Take a lock, if it is free.
+def try_lock(path: Path, holder: str) -> int | None:
+    """Take a lock if it is free.
 
     Args:
-        path: Its file, which is created if need be; its folder exists. The file stays for good:
-            deleting it could give two processes a lock on the same name.
-        holder: Who takes it, for those who have to wait.
-        mode: Permissions of a new file.
+        path: The lock file, in a folder that exists. It is created, and never deleted: then two
+            processes could lock two files of one name.
+        holder: Who takes it, for processes that have to wait.
 
     Returns:
-        A descriptor: the lock holds until it is closed, or the process ends. None if another
-        process has the lock.
+        A descriptor: the lock holds until it is closed or the process ends. None if another
+        process holds the lock.
 
     Raises:
         OSError: The file cannot be opened or locked.
     """
-    descriptor = _open(path, mode)
-    try:
-        if not _flock(descriptor, fcntl.LOCK_EX):
-            os.close(descriptor)
-            return None
-    except OSError:
+    descriptor = _open(path)
+    if not _flock(descriptor, fcntl.LOCK_EX):
         os.close(descriptor)
-        raise
+        return None
     since = datetime.now().astimezone().isoformat(" ", "seconds")
     text = f"{holder} (process {os.getpid()} on {socket.gethostname()}, since {since})\n"
-    with contextlib.suppress(OSError):  # the lock counts even where the disk is full
+    with contextlib.suppress(OSError):  # the lock counts even on a full disk
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)
     return descriptor
 
 
 def describe_holder(path: Path) -> str | None:
-    """Say who holds a lock.
-
-    Args:
-        path: Its file, which need not exist.
-
-    Returns:
-        The holder, with its process, host and time; None if nobody holds it.
+    """Return the holder of a lock with its process, host and time; None if it is free.
 
     Raises:
         OSError: The file cannot be read.
@@ -132,54 +106,53 @@ def describe_holder(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     try:
-        # Shared, so that two who look do not take each other for a holder.
-        if _flock(descriptor, fcntl.LOCK_SH):
+        if _flock(descriptor, fcntl.LOCK_SH):  # shared: two readers are no holders
             return None
         text = os.read(descriptor, 200).decode(errors="replace")
     finally:
         os.close(descriptor)
-    printable = "".join(filter(str.isprintable, text))  # anybody may have written it
+    printable = "".join(filter(str.isprintable, text))  # any user may have written it
     return printable or "a process that has just begun"
 
 
-def _wait_for(path: Path, writer: str, output: Path) -> int:
+def _wait_for(path: Path, writer: str, output: Path) -> None:
+    """Take a lock within `WAIT_SECONDS`, and keep it until the process ends."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    told = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if (descriptor := try_lock(path, writer)) is not None:
-            return descriptor
-        print(f"{writer}: waits for {output}: {describe_holder(path)} writes it", flush=True)
-        deadline = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < deadline:
+        while try_lock(path, writer) is None:
+            holder = describe_holder(path) or "another process"
+            if time.monotonic() > deadline:
+                raise BusyError(
+                    f"{output}: is being written by {holder}. Expected to be the only writer. "
+                    f"Wait until that process has ended, or stop it; then run again."
+                )
+            if not told:
+                print(f"{writer}: waits for {output}: {holder} writes it", flush=True)
+                told = True
             time.sleep(POLL_SECONDS)
-            if (descriptor := try_lock(path, writer)) is not None:
-                return descriptor
     except OSError as error:
-        raise _unusable(path, error) from error
-    raise BusyError(
-        f"{output}: is being written by {describe_holder(path) or 'another process'}. Expected to "
-        f"be the only writer. Wait until that process has ended, or stop it; then run again."
-    )
+        raise MachineError(
+            f"{path}: this lock cannot be used: {error.strerror or error}. Make its folder "
+            f"writable, or delete the folder while nothing runs."
+        ) from error
 
 
 def _absolute(path: Path) -> Path:
-    # Not `resolve`: a link in the place of a folder belongs to the project all the same.
+    # Not `resolve`: a linked folder belongs to the project that links it.
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-def _file_name(project: Path, output: Path) -> str:
-    relative = os.path.relpath(output, project)
-    return relative.replace("%", "%25").replace("/", "%2F")
+def _open(path: Path) -> int:
+    """Open a lock file, and create it if it is missing.
 
-
-def _open(path: Path, mode: int) -> int:
-    """Open a lock file; create it if need be.
-
-    It may lie in a folder that everybody can write to. There Linux refuses to open another user's
-    file in a way that could have created it, and a link may point anywhere.
+    In a folder that everybody can write to, a link may point anywhere, and Linux refuses to open
+    another user's file with O_CREAT.
     """
     flags = os.O_RDWR | os.O_NOFOLLOW
     with contextlib.suppress(FileExistsError):
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
     return os.open(path, flags)
 
 
@@ -189,10 +162,3 @@ def _flock(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _unusable(path: Path, error: OSError) -> MachineError:
-    return MachineError(
-        f"{path}: this lock cannot be used: {error.strerror or error}. Make its folder one that "
-        f"you can write to, or delete the folder while nothing runs."
-    )

@@ -1,6 +1,6 @@
-"""The process of a command: how it ends, and what DVC's stages need beyond that.
+"""The process of a command: its exit code, and what it needs as a stage of DVC.
 
-No stage imports this module: it decides how a command starts and ends, never what comes out.
+No stage imports this module: it decides how a command starts and ends, never its result.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import convdepth
 from convdepth.core.errors import ConvdepthError, MachineError
 
 STAGE_VARIABLE = "DVC_STAGE"
-"""DVC gives it to what it starts as a stage: the stage's name."""
+"""DVC sets it to a stage's name for the stage's process."""
 
 POLL_SECONDS = 0.5
 """How often a stage looks whether its DVC still lives."""
@@ -35,18 +35,17 @@ _received: list[int] = []
 def run_app(app: Callable[[], Any]) -> NoReturn:
     """Run a command line; an expected error becomes one message and its exit code.
 
-    A signal ends it with exit code 128 + n, after all that is open was cleaned up. As a stage
-    of DVC it runs the code of the project that it was started in, and ends when DVC does.
+    A signal ends it with exit code 128 + n, after open files are cleaned up. As a stage of DVC it
+    runs the code of the project in which DVC started it, and ends when DVC does.
 
     Args:
         app: Reads the arguments and runs the command.
 
     Raises:
-        SystemExit: Always; the exit codes are those of `convdepth.errors`.
+        SystemExit: Always; for exit codes see `convdepth.core.errors`.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
-        # A shell may have set a background job to ignore one, and that shall stay so.
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # a shell ignores it for background jobs
             signal.signal(number, _stop)
     try:
         if STAGE_VARIABLE in os.environ:
@@ -61,31 +60,32 @@ def run_app(app: Callable[[], Any]) -> NoReturn:
     except Exception:
         if not _received:
             raise
-        # TensorFlow was calling Python just then, and has made an error of its own of the signal.
-        sys.exit(128 + _received[0])
+        sys.exit(128 + _received[0])  # TensorFlow turns the signal's SystemExit into another error
     sys.exit(0)
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    # Raised, since by default SIGTERM ends Python at once and leaves temporary files behind.
+    # Without it, SIGTERM ends Python at once and leaves temporary files behind.
     _received.append(number)
     if number == signal.SIGINT:
-        raise KeyboardInterrupt  # what libraries know: Prefect calls the run interrupted by it
+        raise KeyboardInterrupt  # libraries know it: Prefect then calls the run interrupted
     sys.exit(128 + number)
 
 
 def run_code_of_project() -> None:
-    """Start this process again if it runs other code than that of the project it works in.
+    """Start this process again if it runs other code than the project's own.
 
-    The package is installed from one clone of the project, but DVC runs stages in others, too:
-    in the temporary ones of experiments, and in all that share an environment. It records the
-    digests of their code, so that code has to run. DVC_ROOT does not tell where that is: in an
-    experiment it is the project that the experiment belongs to.
+    The package is installed from one clone, but DVC also runs stages in other clones that share
+    the environment, and in temporary ones of experiments, and records the digests of their code.
+    DVC_ROOT does not help: in an experiment it names the project that the experiment belongs to.
 
     Raises:
         MachineError: It was started again, and still runs other code.
     """
-    running, expected = Path(convdepth.__file__).resolve().parent, _find_code()
+    folder = Path.cwd().resolve()
+    codes = (project / "src" / "convdepth" for project in (folder, *folder.parents))
+    expected = next((code for code in codes if (code / "__init__.py").is_file()), None)
+    running = Path(convdepth.__file__).resolve().parent
     if expected is None or expected.resolve() == running:
         return
     setting = os.environ.get("PYTHONPATH")
@@ -100,22 +100,12 @@ def run_code_of_project() -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
-def _find_code() -> Path | None:
-    """Find the package in the nearest project above the working folder."""
-    folder = Path.cwd().resolve()
-    for project in (folder, *folder.parents):
-        code = project / "src" / "convdepth"
-        if (code / "__init__.py").is_file():
-            return code
-    return None
-
-
 def end_with_dvc() -> None:
-    """Let this process end soon after the DVC that has started it, even if that was killed.
+    """Let this process end soon after the DVC that started it, even if DVC was killed.
 
-    A stage that went on would write its outputs behind the back of a later run. Linux can signal
-    the death of a parent by itself, but the parent may be a shell between DVC and the stage
-    (dash stays, bash does not), and the shell survives DVC. So a thread watches.
+    A stage that went on would write its outputs behind the back of a later run. The lock of the
+    outputs does not replace this: it makes the later run wait for the orphan, and ends nothing.
+    Linux can signal a parent's death, but that parent may be a shell that survives DVC (dash does).
 
     Raises:
         SystemExit: DVC has ended already.
@@ -128,12 +118,12 @@ def end_with_dvc() -> None:
 
 
 def find_dvc(process: psutil.Process) -> psutil.Process | None:
-    """Find the DVC that has started a stage: the nearest ancestor that is no part of that stage.
+    """Return the DVC that started a stage: the nearest ancestor outside that stage.
 
-    What has lost DVC was adopted, usually by process 1, which must not be taken for DVC.
+    A process that has lost DVC is adopted, usually by process 1, which must not pass for DVC.
 
     Args:
-        process: The stage's process, which has DVC's variable for it.
+        process: The stage's process, with DVC's variable.
 
     Returns:
         DVC, or None if it is gone.
@@ -147,10 +137,18 @@ def find_dvc(process: psutil.Process) -> psutil.Process | None:
         for ancestor in process.parents():
             if _runs_dvc(ancestor):
                 return ancestor
-            if _environment(ancestor).get(STAGE_VARIABLE) != stage:
+            if _stage_of(ancestor) != stage:
                 adopted = ancestor.pid == 1 or os.getsid(ancestor.pid) != os.getsid(process.pid)
                 return None if adopted else ancestor
     return None
+
+
+def lives(process: psutil.Process) -> bool:
+    """Tell whether a process is there, and not only its exit code."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _runs_dvc(process: psutil.Process) -> bool:
@@ -160,30 +158,17 @@ def _runs_dvc(process: psutil.Process) -> bool:
     return False
 
 
-def _environment(process: psutil.Process) -> dict[str, str]:
-    try:
-        return dict(process.environ())
-    except psutil.AccessDenied:  # another user's
-        return {}
+def _stage_of(process: psutil.Process) -> str | None:
+    with contextlib.suppress(psutil.AccessDenied):  # another user's
+        return process.environ().get(STAGE_VARIABLE)  # type: ignore[no-any-return]
+    return None
 
 
 def _watch(dvc: psutil.Process) -> None:
     while lives(dvc):
         time.sleep(POLL_SECONDS)
-    with contextlib.suppress(OSError):  # whoever read it may be gone as well
+    with contextlib.suppress(OSError):  # its reader may be gone, too
         print("error: DVC has ended, and so does its stage", file=sys.stderr, flush=True)
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     time.sleep(GRACE_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def lives(process: psutil.Process) -> bool:
-    """Tell whether a process is there, and not only its exit code.
-
-    Args:
-        process: Any process, also of another user.
-    """
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

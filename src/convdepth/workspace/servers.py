@@ -1,42 +1,24 @@
-"""Where the Prefect server of `make ui` is, without Prefect and its seconds of import."""
+"""Addresses of Prefect servers on this machine, without Prefect and its seconds of import."""
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
 
 def api_url(host: str, port: int | str) -> str:
-    """Give the address of the API of a server on this machine.
-
-    Args:
-        host: What it listens on; who listens everywhere is reached by the loopback, too.
-        port: Its port.
-    """
+    """Return the address of a server's API; one that listens on all addresses is on loopback."""
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/api"
 
 
 def running_server(pid_file: Path) -> str | None:
-    """Find a server that runs on this machine.
-
-    Args:
-        pid_file: Holds the number of its process, as `prefect server stop` expects it.
-
-    Returns:
-        The address of its API; None if it does not run.
-    """
+    """Return the address of the API of the server whose process id a file holds, if it runs."""
     try:
-        process = psutil.Process(int(pid_file.read_text(encoding="utf-8")))
-        return _address(process.cmdline())
+        command = psutil.Process(int(pid_file.read_text(encoding="utf-8"))).cmdline()
     except (OSError, ValueError, psutil.Error):
         return None
-
-
-def _address(command: Sequence[str]) -> str | None:
-    """Read the address from the command line of a server; None if it is that of none."""
     options = dict(itertools.pairwise(command))
     if "prefect" not in " ".join(command) or not {"--host", "--port"} <= options.keys():
-        return None  # the number is another program's by now
+        return None  # another program has this process id by now
     return api_url(options["--host"], options["--port"])

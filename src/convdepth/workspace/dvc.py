@@ -1,0 +1,268 @@
+"""Questions to DVC: stages and their commands, recorded outputs, cache, remotes, status.
+
+The only module of the package that imports DVC, and only when it is asked: the import takes a
+second. Unless a function says otherwise, it raises a `MachineError` if DVC fails.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from convdepth.core.errors import ConvdepthError, DataError, MachineError
+from convdepth.core.hashes import FOLDER_SUFFIX
+from convdepth.workspace.lockfile import LOCK, split_training
+
+GRAPH = Path("dvc.yaml")
+"""The pipeline."""
+
+STUDIES = Path("studies/dvc.yaml")
+"""The stages of the studies, which depend on the pipeline; their ``dvc.lock`` is beside it."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of a stage, as its ``dvc.lock`` records it.
+
+    Attributes:
+        stage: Name as `dvc repro` takes it in the root of the project.
+        path: From the root of the project, with slashes.
+        md5: MD5 of a file, or of a folder's list of files with the suffix ``.dir``. Empty if the
+            lock has none: the result is older than the decision to keep this output.
+        cached: Whether DVC keeps a copy; small outputs are in git instead.
+    """
+
+    stage: str
+    path: str
+    md5: str
+    cached: bool = True
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the output is a folder."""
+        return self.md5.endswith(FOLDER_SUFFIX)
+
+    @property
+    def lock(self) -> str:
+        """The ``dvc.lock`` that records it, from the root of the project."""
+        graph = self.stage.rpartition(":")[0] or str(GRAPH)
+        return Path(graph).with_name(LOCK.name).as_posix()
+
+
+@dataclass(frozen=True)
+class Remotes:
+    """Names of the configured DVC remotes, and of the default one."""
+
+    names: Sequence[str]
+    default: str | None
+
+
+@contextmanager
+def open_project(
+    project: Path,
+    failure: type[ConvdepthError] = MachineError,
+    commit: str | None = None,
+    *,
+    wait: bool = False,
+) -> Iterator[Any]:
+    """Open the project, or a commit of it, as a ``dvc.repo.Repo``.
+
+    Args:
+        project: The root of the project.
+        failure: The error that DVC's own errors become.
+        commit: Its 40 digits; None for the workspace.
+        wait: Whether to wait for another DVC process that holds the lock.
+    """
+    from dvc.exceptions import DvcException  # noqa: PLC0415
+    from dvc.repo import Repo  # noqa: PLC0415
+
+    try:
+        with Repo(str(project), rev=commit, _wait_for_lock=wait) as repo:
+            yield repo
+    except DvcException as error:
+        where = f"{project.absolute()}, commit {commit[:12]}" if commit else project.absolute()
+        raise failure(
+            f"{where}: DVC failed: {error}. `dvc status` says more; `git checkout` restores a "
+            f"damaged file."
+        ) from error
+
+
+def recorded_outputs(
+    project: Path = Path(), commit: str | None = None, graph: Path = GRAPH
+) -> list[Output]:
+    """List the outputs that a ``dvc.lock`` records, stage by stage.
+
+    Args:
+        project: The root of the project.
+        commit: The 40 digits of a commit; None for the workspace.
+        graph: The ``dvc.yaml`` beside the lock. Stages that it no longer defines are left out.
+
+    Raises:
+        DataError: ``dvc.yaml`` or ``dvc.lock`` is missing or malformed, or a digest is not an MD5.
+    """
+    lock = graph.with_name(LOCK.name)
+    with open_project(project, DataError, commit) as repo:
+        if not repo.fs.exists(repo.fs.join(repo.root_dir, lock.as_posix())):
+            missing = f"is not in commit {commit[:12]}" if commit else "is missing"
+            raise DataError(
+                f"{lock}: {missing}. Run `dvc repro`, or name a commit with results; "
+                f"`git log -- {lock}` lists them."
+            )
+        return [
+            Output(_address(stage), repo.fs.relpath(out.fs_path, repo.root_dir), md5, out.use_cache)
+            for stage in _load_stages(repo, graph)
+            if any(each.hash_info for each in (*stage.deps, *stage.outs))
+            for out in stage.outs
+            for md5 in [_read_md5(lock, stage, out)]
+        ]
+
+
+def planned_command(name: str, project: Path = Path(), commit: str | None = None) -> list[str]:
+    """Return the words of the command that ``dvc.yaml``, of a commit if given, trains with.
+
+    Raises:
+        DataError: ``dvc.yaml`` is missing or malformed, or does not train this network.
+    """
+    with open_project(project, DataError, commit) as repo:
+        commands = {stage.name: stage.cmd for stage in _load_stages(repo, GRAPH)}
+    return split_training(project / GRAPH, name, commands.get(f"train@{name}"))
+
+
+def planned_commands(project: Path = Path(), graph: Path = GRAPH) -> dict[str, list[str]]:
+    """Return the words of each stage's command, by the name that `dvc repro` takes.
+
+    Raises:
+        DataError: ``dvc.yaml`` is missing or malformed, or names parameters that do not exist.
+    """
+    with open_project(project, DataError) as repo:
+        stages = _load_stages(repo, graph)
+        return {
+            _address(each): shlex.split(each.cmd) for each in stages if isinstance(each.cmd, str)
+        }
+
+
+def find_option(command: Sequence[str], option: str) -> str | None:
+    """Return the value of an option such as ``--model``; None if the command lacks it."""
+    for word, following in zip(command, [*command[1:], None], strict=True):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.removeprefix(f"{option}=")
+    return None
+
+
+def cache_folder(project: Path = Path()) -> Path:
+    """Return the folder of DVC's cache, which need not exist."""
+    with open_project(project) as repo:
+        return Path(repo.cache.local_cache_dir)
+
+
+def object_path(cache: Path, md5: str) -> Path:
+    """Return the path of a content in DVC's cache."""
+    return cache / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def lies_within(path: str) -> bool:
+    """Tell whether a relative path with slashes stays in the folder that it starts from."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path
+
+
+def is_md5(digits: str) -> bool:
+    """Tell whether a text is an MD5 without suffix; anything else could name any file."""
+    return re.fullmatch(r"[0-9a-f]{32}", digits) is not None
+
+
+def find_remotes(project: Path = Path()) -> Remotes:
+    """Return the configured DVC remotes."""
+    with open_project(project) as repo:
+        return Remotes(list(repo.config["remote"]), repo.config["core"].get("remote"))
+
+
+def ask_remote(project: Path, seconds: float) -> str | None:
+    """Return DVC's reason if the default remote does not answer within ``seconds``, else None.
+
+    DVC runs as a child process: a call that waits for a silent remote cannot be ended otherwise.
+    """
+    try:
+        ended = _run_dvc("status", "--cloud", "--json", project=project, seconds=seconds)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {seconds:.0f} s"
+    return None if ended.returncode == 0 else _reason(ended.stderr)
+
+
+def changed_stages(project: Path = Path()) -> dict[str, list[Any]]:
+    """Return the changes of each stage of both graphs, as `dvc status --json` gives them."""
+    with open_project(project) as repo, repo.lock:
+        return {
+            _address(stage): changes
+            for stage in repo.index.stages
+            for changes in stage.status(check_updates=True).values()
+        }
+
+
+def refresh_code(project: Path = Path()) -> None:
+    """Let DVC run the stage `code` if a source has changed, in a child process."""
+    ended = _run_dvc("--wait-for-lock", "repro", "--single-item", "code", project=project)
+    if ended.returncode:
+        raise MachineError(
+            f"`dvc repro code` failed: {_reason(ended.stderr)}. Run it by hand, then run again."
+        )
+
+
+def ignored_by_dvc(paths: Sequence[Path], project: Path = Path()) -> set[Path]:
+    """Return the paths that ``.dvcignore`` hides from DVC."""
+    if not paths:
+        return set()
+    with open_project(project) as repo:
+        return {path for path in paths if repo.dvcignore.check_ignore(str(path)).match}
+
+
+def _load_stages(repo: Any, graph: Path) -> list[Any]:
+    return list(repo.stage.load_file(repo.fs.join(repo.root_dir, graph.as_posix())))
+
+
+def _address(stage: Any) -> str:
+    """Return a stage's name in the root; DVC's own is relative to the current folder."""
+    prefix = "" if stage.path_in_repo == str(GRAPH) else f"{stage.path_in_repo}:"
+    return f"{prefix}{stage.name}"
+
+
+def _read_md5(lock: Path, stage: Any, out: Any) -> str:
+    if not out.hash_info:
+        return ""
+    found = out.hash_info
+    if found.name != "md5" or not is_md5(found.value.removesuffix(FOLDER_SUFFIX)):
+        raise DataError(
+            f"{lock}: stages.{stage.name}.outs: {out.def_path}: expected an MD5, got {found}. "
+            f"Run `git checkout {lock}`."
+        )
+    return str(found.value)
+
+
+def _run_dvc(
+    *arguments: str, project: Path, seconds: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=seconds,
+        check=False,
+    )
+
+
+def _reason(errors: str) -> str:
+    """Return the line of DVC's error; after it comes an invitation to its forum."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    words = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    # The address of a remote may hold a password.
+    return re.sub(r"(?<=://)[^/\s@]*@", "", [*words, *reversed(lines), "no message"][0])

@@ -1,0 +1,202 @@
+"""What DVC answers: planned commands, recorded outputs, cache, remotes, ignored files."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from conftest import PROJECT
+from convdepth.core.errors import DataError, MachineError
+from convdepth.workspace.dvc import (
+    GRAPH,
+    STUDIES,
+    Output,
+    Remotes,
+    _reason,
+    cache_folder,
+    changed_stages,
+    find_option,
+    find_remotes,
+    ignored_by_dvc,
+    lies_within,
+    planned_command,
+    planned_commands,
+    recorded_outputs,
+)
+from convdepth.workspace.git import find_commit
+from convdepth.workspace.lockfile import LOCK, trained_networks, training_command
+from project import Project
+
+STAGES = """
+stages:
+  train:
+    foreach: ${names}
+    do: {cmd: "convdepth train ${key} --model=x", deps: [params.yaml]}
+  make:
+    cmd: mkdir -p folder && echo 1 > folder/a && echo 2 > small
+    deps: [params.yaml]
+    outs: [folder, {small: {cache: false}}]
+"""
+
+TWO = "26ab0db90d72e28ad0ba1e22ee510510"
+"""The MD5 of the file `small`."""
+
+STUDY = """
+stages:
+  more:
+    matrix: {seed: [1, 2]}
+    wdir: ..
+    cmd: cp small ${item.seed}.txt
+    deps: [small]
+    outs: ["${item.seed}.txt"]
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with two graphs and recorded outputs, committed."""
+    home = tmp_path_factory.mktemp("home")
+    project = Project(home / "toy", home)
+    (project.folder / "studies").mkdir(parents=True)
+    (project.folder / "params.yaml").write_text("names: {cnn1: 1, cnn9: 2}\n")
+    (project.folder / GRAPH).write_text(STAGES)
+    (project.folder / STUDIES).write_text(STUDY)
+    project.run("git", "init", "--quiet")
+    project.run("dvc", "init", "--quiet")
+    project.run("dvc", "repro", "make")
+    project.run("dvc", "repro", "--single-item", "studies/dvc.yaml:more@1")
+    project.commit("Results")
+    return project
+
+
+@pytest.fixture
+def toy(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", finished.environment["DVC_SITE_CACHE_DIR"])
+    return finished.copy(tmp_path / "toy")
+
+
+def test_planned_commands(toy: Project) -> None:
+    train = ["convdepth", "train", "cnn9", "--model=x"]
+    assert planned_commands(toy.folder)["train@cnn9"] == train
+    assert planned_commands(toy.folder, STUDIES) == {
+        f"{STUDIES}:more@{seed}": ["cp", "small", f"{seed}.txt"] for seed in (1, 2)
+    }
+    head = find_commit("HEAD", toy.folder)
+    (toy.folder / GRAPH).write_text(STAGES.replace("--model=x", "--model=y"))
+    assert planned_command("cnn9", toy.folder, head) == train
+    assert planned_command("cnn9", toy.folder)[-1] == "--model=y"
+    with pytest.raises(DataError, match=r"dvc\.yaml: train@cnn3\.cmd"):
+        planned_command("cnn3", toy.folder)
+
+
+def test_the_project_has_a_command_for_each_of_its_networks() -> None:
+    for name in trained_networks(PROJECT):
+        command = planned_command(name, PROJECT)
+        assert find_option(command, "--checkpoints")
+        assert find_option(command, "--model") == find_option(
+            training_command(name, PROJECT), "--model"
+        )
+
+
+@pytest.mark.parametrize("commit", [None, "HEAD"])
+def test_recorded_outputs(toy: Project, commit: str | None) -> None:
+    if commit is not None:
+        commit = find_commit(commit, toy.folder)
+        shutil.rmtree(toy.folder / "folder")
+        (toy.folder / LOCK).unlink()
+    folder, small = recorded_outputs(toy.folder, commit)
+    assert (folder.path, folder.is_folder, folder.cached) == ("folder", True, True)
+    assert small == Output("make", "small", TWO, cached=False)
+    assert small.lock == "dvc.lock"
+    (more,) = recorded_outputs(toy.folder, commit, STUDIES)
+    assert more == Output(f"{STUDIES}:more@1", "1.txt", TWO)
+    assert more.lock == "studies/dvc.lock"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (LOCK, "schema: '2.0'", "<<<<<<< HEAD"),
+        (LOCK, "", None),
+        (LOCK, TWO, f"../../{TWO}"),
+        (LOCK, TWO, f"1{TWO}"),
+        (LOCK, "outs:", "outs: 3\n    other:"),
+        (LOCK, "stages:", "stages:\n  more: 3"),
+        (GRAPH, "stages:", "stages: [1"),
+        (GRAPH, "", None),
+        (GRAPH, "${names}", "${missing}"),
+    ],
+)
+def test_a_damaged_file_is_named_and_stays(
+    toy: Project, file: Path, old: str, new: str | None
+) -> None:
+    path = toy.folder / file
+    content = None if new is None else path.read_text().replace(old, new)
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(DataError, match=file.name):
+        recorded_outputs(toy.folder)
+    assert (path.read_text() if path.exists() else None) == content
+
+
+def test_a_project_without_git_on_the_path_is_read(
+    toy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    assert len(recorded_outputs(toy.folder)) == 2
+
+
+def test_outside_of_a_project_dvc_says_so(tmp_path: Path) -> None:
+    for ask in (cache_folder, find_remotes, changed_stages):
+        with pytest.raises(MachineError, match=str(tmp_path)):
+            ask(tmp_path)
+    with pytest.raises(DataError, match=str(tmp_path)):
+        planned_commands(tmp_path)
+
+
+def test_changed_stages_are_named_from_the_root(toy: Project) -> None:
+    (toy.folder / "small").write_text("changed")
+    changes = changed_stages(toy.folder)
+    assert changes["make"] == [{"changed outs": {"small": "modified"}}]
+    assert "2.txt" in str(changes[f"{STUDIES}:more@2"])
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--a", "1"), ("--b", "2=3"), ("--c", None), ("--d", None)]
+)
+def test_options(option: str, value: str | None) -> None:
+    assert find_option(["x", "--a", "1", "--b=2=3", "--d"], option) == value
+
+
+@pytest.mark.parametrize(
+    ("path", "within"),
+    [
+        *((path, False) for path in ("", "/etc", "..", "a/../b", "../a", "a\0b")),
+        *((path, True) for path in ("a", "a/b", "a..b/c", ".a")),
+    ],
+)
+def test_paths_that_leave_a_folder_are_told(path: str, within: bool) -> None:
+    assert lies_within(path) is within
+
+
+def test_ignored_files(toy: Project) -> None:
+    (toy.folder / ".dvcignore").write_text(".*.tmp*\n")
+    paths = [toy.folder / name for name in (".a.tmp", "b", "with a blank/.ä.tmp.x")]
+    assert ignored_by_dvc(paths, toy.folder) == {paths[0], paths[2]}
+    assert ignored_by_dvc([], toy.folder) == set()
+
+
+def test_cache_and_remotes(toy: Project) -> None:
+    assert cache_folder(toy.folder) == toy.folder / ".dvc" / "cache"
+    assert find_remotes(toy.folder) == Remotes([], None)
+    for name in ("one", "the.other"):
+        toy.run("dvc", "remote", "add", name, f"/{name * 40}")
+    toy.run("dvc", "remote", "default", "--local", "the.other")
+    assert find_remotes(toy.folder) == Remotes(["one", "the.other"], "the.other")
+
+
+def test_the_words_of_a_remote_are_shown_without_its_password() -> None:
+    said = "ERROR: failed: ssh://me:secret@host/folder\nERROR: more\nHaving any troubles?\n"
+    assert _reason(said) == "failed: ssh://host/folder"
+    assert _reason("\nso\n\n") == "so"
+    assert _reason("") == "no message"
