@@ -15,9 +15,14 @@ from convdepth.config.dataset import NUM_CLASSES
 from convdepth.config.params import read_params
 from convdepth.core.files import write_bytes, write_json
 from convdepth.data.arrays import Labels, read_split
-from convdepth.evaluation.agreement import agreement, count_failures, find_hardest
-from convdepth.evaluation.calibration import calibration_error, reliability
-from convdepth.evaluation.metrics import score
+from convdepth.evaluation.metrics import (
+    agreement,
+    calibration_error,
+    count_failures,
+    find_hardest,
+    reliability,
+    score,
+)
 from convdepth.studies.contrast import contrast, gains
 from convdepth.studies.replicates import Run, describe, summarize, tabulate_answers
 

@@ -84,11 +84,11 @@ def move(sources: Sources) -> None:
 
 
 NOTHING: dict[str, Edit] = {
-    "a comment": edit("training/failures", "import math\n", "import math  # for isfinite\n"),
-    "a docstring": edit("training/train", '"""Train for one epoch.', '"""Do one epoch.'),
+    "a comment": edit("training/loop", "import math\n", "import math  # for isfinite\n"),
+    "a docstring": edit("training/loop", '"""Train for one epoch.', '"""Do one epoch.'),
     "a docstring of an attribute": edit("config/recipe", '"""In both directions', '"""Both ways'),
     "a log message": edit("training/train", "was interrupted, and goes on", "goes on"),
-    "an error message": edit("training/failures", "Lower train.learning_rate", "Lower it"),
+    "an error message": edit("training/loop", "Lower train.learning_rate", "Lower it"),
     "a new kind of error": edit(
         "core/errors",
         "class BusyError",
@@ -119,10 +119,6 @@ SOME: dict[str, tuple[Edit, set[str]]] = {
         edit("evaluation/bootstrap", "_SEED = 0", "_SEED = 1"),
         {"replicates", "tuned", "contrast"},
     ),
-    "the calibration": (
-        edit("evaluation/calibration", "BINS = 15", "BINS = 20"),
-        {*("replicates", "tuned", "contrast", "examine", "evaluate_seed", "evaluate_tuned")},
-    ),
     "the notebook's record": (
         edit("evaluation/notebook_record", "from pathlib", "import math\nfrom pathlib"),
         {"evaluate", "plot", "report"},
@@ -137,10 +133,8 @@ SOME: dict[str, tuple[Edit, set[str]]] = {
 }
 
 EVERY_TRAINING: dict[str, Edit] = {
-    "the loss": edit(
-        "training/failures", "if not self.label_smoothing:", "if self.label_smoothing:"
-    ),
-    "the augmentation": edit("training/augmentation", '"fill_value": 0.0', '"fill_value": 1.0'),
+    "the loss": edit("training/loss", "if not self.label_smoothing:", "if self.label_smoothing:"),
+    "the augmentation": edit("training/data", '"fill_value": 0.0', '"fill_value": 1.0'),
     "the optimizer": edit("training/optimizer", "recipe.weight_decay or None", "None"),
     "a class that training uses": edit("models/dropout", "LEVELS = 2**16", "LEVELS = 2**15"),
     "TensorFlow": lambda sources: replace_version(sources, "tensorflow", "2.22.0"),
