@@ -1,6 +1,7 @@
 """The stage `evaluate`: predictions follow from the network, and metrics from the predictions."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +36,35 @@ def answer_always(network: keras.Model, digit: int, certainty: float) -> None:
     network.get_layer("softmax").set_weights([kernel * 0, bias])
 
 
-def evaluate(
-    network: keras.Model, params: Path, normalized: Path, **changes: Any
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Save a network and run the stage on it, in the folder of the parameters."""
-    folder = params.parent
-    save_network(network, folder / "tiny.keras")
-    arguments = {
-        "model": folder / "tiny.keras",
-        "history": folder / "history.csv",
-        "notebook": NOTEBOOK,
-        "metrics": folder / "evaluated" / "tiny.json",
-        "predictions": folder / "evaluated" / "tiny.csv",
-    } | changes
-    main(name="tiny", normalized=normalized, params=params, **arguments)
-    metrics = json.loads(arguments["metrics"].read_text())
-    return metrics, pd.read_csv(arguments["predictions"])
+Evaluate = Callable[..., tuple[dict[str, Any], pd.DataFrame]]
+
+
+@pytest.fixture
+def evaluate(tiny_params: Path, normalized: Path) -> Evaluate:
+    """Gives a function that runs the stage on a network, in the folder of the parameters."""
+    folder = tiny_params.parent
+
+    def evaluate(network: keras.Model, **changes: Any) -> tuple[dict[str, Any], pd.DataFrame]:
+        save_network(network, folder / "tiny.keras")
+        arguments = {
+            "normalized": normalized,
+            "model": folder / "tiny.keras",
+            "history": folder / "history.csv",
+            "notebook": NOTEBOOK,
+            "metrics": folder / "evaluated" / "tiny.json",
+            "predictions": folder / "evaluated" / "tiny.csv",
+        } | changes
+        main(name="tiny", params=tiny_params, **arguments)
+        metrics = json.loads(arguments["metrics"].read_text())
+        return metrics, pd.read_csv(arguments["predictions"])
+
+    return evaluate
 
 
 def test_the_metrics_follow_from_the_predictions(
-    network: keras.Model, tiny_params: Path, normalized: Path
+    network: keras.Model, evaluate: Evaluate, normalized: Path, tmp_path: Path
 ) -> None:
-    metrics, table = evaluate(network, tiny_params, normalized)
+    metrics, table = evaluate(network)
     _, labels = read_split(normalized, "test")
     assert list(table) == ["index", "label", "predicted", "second", "probability", "loss"]
     assert list(table["index"]) == list(range(2000))
@@ -70,10 +78,10 @@ def test_the_metrics_follow_from_the_predictions(
     assert metrics["notebook_accuracy"] is metrics["notebook_difference"] is None
     assert "validation" not in metrics
 
-    folder = tiny_params.parent / "evaluated"
-    former = {path: path.read_bytes() for path in folder.iterdir()}
-    evaluate(network, tiny_params, normalized)
-    assert {path: path.read_bytes() for path in folder.iterdir()} == former
+    paths = list((tmp_path / "evaluated").iterdir())
+    former = [path.read_bytes() for path in paths]
+    evaluate(network)
+    assert [path.read_bytes() for path in paths] == former
 
 
 def test_a_prediction_is_what_keras_says(network: keras.Model, normalized: Path) -> None:
@@ -97,7 +105,7 @@ def test_a_certain_and_wrong_answer_has_a_finite_loss(network: keras.Model) -> N
 @pytest.mark.parametrize("lacking", [False, True])
 def test_a_collapsed_network_is_reported_with_its_evidence(
     network: keras.Model,
-    tiny_params: Path,
+    evaluate: Evaluate,
     normalized: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -110,7 +118,7 @@ def test_a_collapsed_network_is_reported_with_its_evidence(
             write_split(tmp_path / "few", split, images[few], labels[few])
         normalized = tmp_path / "few"
     answer_always(network, 4, certainty=2)
-    metrics, _ = evaluate(network, tiny_params, normalized)
+    metrics, _ = evaluate(network, normalized=normalized)
     evidence = metrics["evidence"]
     assert (metrics["status"], evidence["answer"], evidence["answer_share"]) == ("collapsed", 4, 1)
     expected = None if lacking else pytest.approx(2.30, abs=0.01)
@@ -125,12 +133,12 @@ HISTORY = "epoch,val_loss,val_accuracy\n1,0.5,0.75\n2,0.25,0.8750004\n"
 
 
 def test_the_figures_of_held_out_images_are_those_of_the_last_epoch(
-    network: keras.Model, tiny_params: Path, normalized: Path
+    network: keras.Model, evaluate: Evaluate, tiny_params: Path
 ) -> None:
     (tiny_params.parent / "history.csv").write_text(HISTORY)
     text = tiny_params.read_text().replace("validation_images: 0", "validation_images: 100")
     tiny_params.write_text(text)
-    metrics, _ = evaluate(network, tiny_params, normalized)
+    metrics, _ = evaluate(network)
     assert metrics["validation"] == {"images": 100, "accuracy": 0.875, "loss": 0.25}
 
 
@@ -155,15 +163,10 @@ def test_the_difference_to_the_notebook() -> None:
     ("argument", "error"), [("notebook", DataError), ("model", IntegrityError)]
 )
 def test_a_damaged_input_is_named_and_leaves_no_result(
-    network: keras.Model,
-    tiny_params: Path,
-    normalized: Path,
-    tmp_path: Path,
-    argument: str,
-    error: type[Exception],
+    network: keras.Model, evaluate: Evaluate, tmp_path: Path, argument: str, error: type[Exception]
 ) -> None:
     damaged = tmp_path / "damaged"
     damaged.write_text("damaged")
     with pytest.raises(error, match="damaged"):
-        evaluate(network, tiny_params, normalized, **{argument: damaged})
+        evaluate(network, **{argument: damaged})
     assert not (tmp_path / "evaluated").exists()

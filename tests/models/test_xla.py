@@ -1,15 +1,14 @@
 """Replacements of Keras classes for XLA; `test_loop` and `test_train` train with them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from tiny_training import change
+from tiny_training import Tiny, tiny
 
-from convdepth.config.params import read_params
 from convdepth.models import xla
 from convdepth.models.backend import keras, tf
 from convdepth.models.xla import COMPILED, PLAIN, KerasClasses, SlicedMaxPooling2D, choose_classes
+
+__all__ = ["tiny"]  # a fixture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -42,12 +41,12 @@ def test_of_equal_values_one_alone_has_the_gradient() -> None:
     [([], 0, PLAIN), ([], 0.1, PLAIN), (["GPU"], 0, COMPILED), (["GPU"], 0.1, PLAIN)],
 )
 def test_only_on_a_gpu_and_only_without_augmentation(
-    tiny_params: Path,
+    tiny: Tiny,
     monkeypatch: pytest.MonkeyPatch,
     gpus: list[str],
     shift: float,
     expected: KerasClasses,
 ) -> None:
     monkeypatch.setattr(xla, "gpus", lambda: gpus)
-    change(tiny_params, ("shift: 0,", f"shift: {shift},"))
-    assert choose_classes(read_params(tiny_params).train) is expected
+    tiny.change(("shift: 0,", f"shift: {shift},"))
+    assert choose_classes(tiny.recipe) is expected

@@ -12,7 +12,7 @@ from stand_in import stand_in
 
 from convdepth.core.errors import MachineError
 from convdepth.training.checkpoints import Checkpoints, unfinished
-from convdepth.training.fingerprint import differences, digest_files
+from convdepth.training.fingerprint import digest_files
 
 FINGERPRINT = {
     "parameters": {"train": {"learning_rate": 0.001, "seed": 1}, "architecture": {"units": 8}},
@@ -134,16 +134,6 @@ def test_another_training_does_not_use_them_and_names_the_differences(
     other.save(stand_in(1), history(1))
     other.clear()
     assert resumed(kept) == (3, [])  # back to the former parameters: nothing is lost
-
-
-def test_differences_name_the_values() -> None:
-    there = {"code": "a", "data": "d", "parameters": {"train": {"seed": 1, "epochs": 2}, "x": 1}}
-    here = {"code": "b", "data": "d", "parameters": {"train": {"seed": 3, "epochs": 2}}}
-    assert list(differences(there, there)) == []
-    assert list(differences(there, here)) == [
-        "code",
-        "parameters (train.seed: 1 there, 3 here, x: 1 there, null here)",
-    ]
 
 
 def test_the_digest_of_files_depends_on_names_and_content(tmp_path: Path) -> None:

@@ -1,13 +1,10 @@
 """One epoch: what its randomness follows from, and errors that name their part of it."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_training import AUGMENTATION, change, tiny_trainer, train
+from tiny_training import AUGMENTATION, Tiny, tiny
 
-from convdepth.config.params import read_architecture, read_params
 from convdepth.core.errors import MachineError, TrainingError
 from convdepth.models.backend import keras, tf
 from convdepth.models.xla import COMPILED, PLAIN, KerasClasses
@@ -16,7 +13,7 @@ from convdepth.training.data import Subset, TrainingData
 from convdepth.training.loop import Progress, build_trainer, seed_random_layers, train_epoch
 from convdepth.training.loss import CheckedLoss
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+__all__ = ["tiny"]  # a fixture
 
 IMAGES = 3000
 """23 batches of 128, and one of 56."""
@@ -25,9 +22,7 @@ SPOILED = 9
 """The label whose loss is NaN."""
 
 
-def train_one_epoch(
-    params: Path, epoch: int = 1, part: str = "training", position: int = 0
-) -> None:
+def train_one_epoch(tiny: Tiny, epoch: int = 1, part: str = "training", position: int = 0) -> None:
     """Train on images of which one, at a position of the order, has the label `SPOILED`."""
     generator = np.random.default_rng(0)
     images = generator.random((IMAGES, 28, 28, 1), np.float32)
@@ -35,13 +30,12 @@ def train_one_epoch(
         each: generator.integers(SPOILED, size=IMAGES, dtype=np.uint8)
         for each in TrainingData._fields
     }
-    recipe = read_params(params).train
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(IMAGES)
+    order = np.random.default_rng([tiny.recipe.seed, epoch]).permutation(IMAGES)
     labels[part][order[position]] = SPOILED
     data = TrainingData(*(Subset(images, each, np.arange(IMAGES)) for each in labels.values()))
-    trainer = build_trainer(read_architecture("tiny", params), recipe, data)
+    trainer = build_trainer(tiny.architecture, tiny.recipe, data)
     trainer.optimizer.iterations.assign(24 * (epoch - 1))
-    train_epoch(trainer, recipe, epoch, data, Progress("tiny", 9, IMAGES))
+    train_epoch(trainer, tiny.recipe, epoch, data, Progress("tiny", 9, IMAGES))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +51,7 @@ def train_one_epoch(
     ],
 )
 def test_a_loss_that_is_not_finite_is_named_with_its_part_of_the_epoch(
-    tiny_params: Path,
+    tiny: Tiny,
     monkeypatch: pytest.MonkeyPatch,
     classes: KerasClasses,
     epoch: int,
@@ -75,7 +69,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_part_of_the_epoch(
     monkeypatch.setattr(keras.losses, "sparse_categorical_crossentropy", loss)
     monkeypatch.setattr(loop, "choose_classes", lambda _recipe: classes)
     with pytest.raises(TrainingError, match=rf"^tiny: epoch {epoch}, .*{where}\b") as caught:
-        train_one_epoch(tiny_params, epoch, part, position)
+        train_one_epoch(tiny, epoch, part, position)
     assert caught.value.exit_code == 6
 
 
@@ -87,20 +81,20 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: tf.errors.OpError) -> None:
 
 
 def test_exhausted_memory_is_named_with_the_batch_size_to_try(
-    tiny_params: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmuch more")
     raising(monkeypatch, error)
     with pytest.raises(MachineError, match=r"tiny: .*\bOOM\b.*train\.batch_size: 64") as caught:
-        train_one_epoch(tiny_params)
+        train_one_epoch(tiny)
     assert "much more" not in str(caught.value)
     assert caught.value.exit_code == 4
 
 
-def test_another_error_is_not_changed(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_is_not_changed(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     raising(monkeypatch, tf.errors.InvalidArgumentError(None, None, "indices out of range"))
     with pytest.raises(tf.errors.InvalidArgumentError, match="indices"):
-        train_one_epoch(tiny_params)
+        train_one_epoch(tiny)
 
 
 def test_label_smoothing_is_a_share_that_is_the_same_for_all_digits() -> None:
@@ -115,10 +109,8 @@ def test_label_smoothing_is_a_share_that_is_the_same_for_all_digits() -> None:
     np.testing.assert_allclose(losses, 0.8 * own + 0.2 * everything, rtol=1e-5)
 
 
-def test_dropout_follows_from_the_seed_and_the_number_of_the_epoch_alone(
-    tiny_params: Path, normalized: Path
-) -> None:
-    trainer = tiny_trainer(tiny_params, normalized)
+def test_dropout_follows_from_the_seed_and_the_number_of_the_epoch_alone(tiny: Tiny) -> None:
+    trainer = tiny.build_trainer()
 
     def masked(epoch: int) -> np.ndarray:
         seed_random_layers(trainer, 1, epoch)
@@ -129,9 +121,9 @@ def test_dropout_follows_from_the_seed_and_the_number_of_the_epoch_alone(
     np.testing.assert_array_equal(masked(1), first)
 
 
-def test_no_two_layers_draw_the_same(tiny_params: Path, normalized: Path) -> None:
-    change(tiny_params, AUGMENTATION)
-    trainer = tiny_trainer(tiny_params, normalized)
+def test_no_two_layers_draw_the_same(tiny: Tiny) -> None:
+    tiny.change(AUGMENTATION)
+    trainer = tiny.build_trainer()
     seed_random_layers(trainer, 1, 1)
     layers = [*trainer.layers, *trainer.layers[-1].layers]
     generators = [
@@ -141,13 +133,11 @@ def test_no_two_layers_draw_the_same(tiny_params: Path, normalized: Path) -> Non
     assert len(set(states)) == len(states) == 5  # two dropouts, three augmentations
 
 
-def test_compiled_by_xla_it_learns_the_same(
-    tiny_params: Path, normalized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    change(tiny_params, ("dropout_scale: 1 ", "dropout_scale: 0 "))  # XLA draws other masks
+def test_compiled_by_xla_it_learns_the_same(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.change(("dropout_scale: 1 ", "dropout_scale: 0 "))  # XLA draws other masks
     histories = []
     for classes in (PLAIN, COMPILED):
         monkeypatch.setattr(loop, "choose_classes", lambda _recipe, classes=classes: classes)
-        _, history = train(tiny_params, normalized, tmp_path / str(len(histories)))
+        _, history = tiny.train(str(len(histories)))
         histories.append(pd.read_csv(history)[["loss", "val_loss"]])
     pd.testing.assert_frame_equal(*histories, rtol=1e-3)

@@ -1,18 +1,16 @@
 """Optimizers and schedules, against their formulas."""
 
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
-from tiny_training import change, tiny_trainer
+from tiny_training import BATCH_NORMALIZATION, Tiny, tiny
 
-from convdepth.config.params import read_architecture, read_params
 from convdepth.config.recipe import Optimizer
 from convdepth.models.build import build_network
 from convdepth.training.optimizer import build_optimizer, learning_rate
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+__all__ = ["tiny"]  # a fixture
 
 
 def falling(steps: int) -> np.ndarray:
@@ -27,10 +25,8 @@ def falling(steps: int) -> np.ndarray:
         ("one_cycle", [*0.1 * np.arange(5), *falling(15)]),
     ],
 )
-def test_the_learning_rate_at_each_step(
-    tiny_params: Path, schedule: str, expected: np.ndarray
-) -> None:
-    recipe = read_params(tiny_params).train.model_copy(
+def test_the_learning_rate_at_each_step(tiny: Tiny, schedule: str, expected: np.ndarray) -> None:
+    recipe = tiny.recipe.model_copy(
         update={"schedule": schedule, "batch_size": 100, "learning_rate": 0.5, "warmup": 0.25}
     )
     rate = learning_rate(recipe, images=1000)  # 2 epochs of 10 steps
@@ -39,13 +35,12 @@ def test_the_learning_rate_at_each_step(
 
 
 @pytest.mark.parametrize("name", get_args(Optimizer))
-def test_weight_decay_is_of_weights_and_not_of_biases(tiny_params: Path, name: str) -> None:
-    change(tiny_params, ("pool_size: 4\n", "pool_size: 4\n      batch_normalization: true\n"))
-    network = build_network(read_architecture("tiny", tiny_params))
+def test_weight_decay_is_of_weights_and_not_of_biases(tiny: Tiny, name: str) -> None:
+    tiny.change(BATCH_NORMALIZATION)
+    network = build_network(tiny.architecture)
     for weight in network.trainable_weights:
         weight.assign(np.ones(weight.shape))
-    recipe = read_params(tiny_params).train
-    recipe = recipe.model_copy(update={"optimizer": name, "weight_decay": 0.5})
+    recipe = tiny.recipe.model_copy(update={"optimizer": name, "weight_decay": 0.5})
     optimizer = build_optimizer(recipe, images=1000)
     optimizer.build(network.trainable_variables)
     optimizer.apply([np.zeros(weight.shape, np.float32) for weight in network.trainable_weights])
@@ -55,9 +50,9 @@ def test_weight_decay_is_of_weights_and_not_of_biases(tiny_params: Path, name: s
         assert decayed["kernel"] == pytest.approx(1 - 0.5 * 0.001)
 
 
-def test_muon_trains_the_dense_layer_of_the_head_alone(tiny_params: Path, normalized: Path) -> None:
-    change(tiny_params, ("optimizer: adam ", "optimizer: muon "))
-    trainer = tiny_trainer(tiny_params, normalized)
+def test_muon_trains_the_dense_layer_of_the_head_alone(tiny: Tiny) -> None:
+    tiny.change(("optimizer: adam ", "optimizer: muon "))
+    trainer = tiny.build_trainer()
     # All other variables have a second moment, as Adam's do.
     velocities = trainer.optimizer.adam_velocities
     without = [

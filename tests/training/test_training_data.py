@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_training import AUGMENTATION, change, tiny_trainer
+from tiny_training import AUGMENTATION, Tiny, tiny
 
-from convdepth.config.params import read_params
 from convdepth.config.recipe import Augmentation
 from convdepth.data.arrays import read_split
 from convdepth.training.data import (
@@ -16,23 +15,20 @@ from convdepth.training.data import (
     augmentation_layers,
     batches,
     held_out,
-    read_training_data,
     stratified_rows,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+__all__ = ["tiny"]  # a fixture
 
 
 @pytest.fixture
-def data(tiny_params: Path, normalized: Path) -> TrainingData:
-    return read_training_data(normalized, read_params(tiny_params).train)
+def data(tiny: Tiny) -> TrainingData:
+    return tiny.read_data()
 
 
-def test_held_out_images_are_training_images_and_not_trained_on(
-    tiny_params: Path, normalized: Path
-) -> None:
-    change(tiny_params, ("validation_images: 0", "validation_images: 500"))
-    training, validation = read_training_data(normalized, read_params(tiny_params).train)
+def test_held_out_images_are_training_images_and_not_trained_on(tiny: Tiny) -> None:
+    tiny.change(("validation_images: 0", "validation_images: 500"))
+    training, validation = tiny.read_data()
     assert np.shares_memory(validation.images, training.images)
     assert len(validation.rows) == 500
     both = np.concatenate([training.rows, validation.rows])
@@ -92,10 +88,10 @@ def test_images_are_taken_from_the_memory_map_itself(data: TrainingData) -> None
     assert any(low <= address < high for low, high in bounds)
 
 
-def test_augmentation_is_in_training_only(tiny_params: Path, normalized: Path) -> None:
-    change(tiny_params, AUGMENTATION)
-    trainer = tiny_trainer(tiny_params, normalized)
-    images, _ = read_split(normalized, "test")
+def test_augmentation_is_in_training_only(tiny: Tiny) -> None:
+    tiny.change(AUGMENTATION)
+    trainer = tiny.build_trainer()
+    images, _ = read_split(tiny.normalized, "test")
     np.testing.assert_array_equal(
         trainer.predict(np.arange(20), verbose=0),
         trainer.layers[-1].predict(images[:20], verbose=0),

@@ -85,7 +85,7 @@ def move(sources: Sources) -> None:
 
 NOTHING: dict[str, Edit] = {
     "a comment": edit("training/loop", "import math\n", "import math  # for isfinite\n"),
-    "a docstring": edit("training/loop", '"""Train for one epoch.', '"""Do one epoch.'),
+    "a docstring": edit("training/loop", '"""Train for one epoch,', '"""Do one epoch,'),
     "a docstring of an attribute": edit("config/recipe", '"""In both directions', '"""Both ways'),
     "a log message": edit("training/train", "was interrupted, and goes on", "goes on"),
     "an error message": edit("training/loop", "Lower train.learning_rate", "Lower it"),

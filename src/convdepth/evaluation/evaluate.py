@@ -39,16 +39,6 @@ def main(
 ) -> None:
     """Evaluate the network ``name`` on the test set; write its metrics and its predictions.
 
-    Args:
-        name: A key of ``architectures`` in the parameters.
-        normalized: The folder of the normalized arrays.
-        model: The ``.keras`` file of the trained network.
-        history: The CSV file of its training.
-        notebook: The JSON file with the notebook's records.
-        metrics: The JSON file to write.
-        predictions: The CSV file to write, see `predict`.
-        params: The parameters.
-
     Raises:
         ParameterError: A parameter is wrong, or there is no such architecture.
         DataError: The arrays, the history or the notebook's records are missing or damaged.
@@ -74,12 +64,7 @@ def main(
 def summarize(
     predictions: pd.DataFrame, architecture: Architecture, class_prior_loss: float
 ) -> dict[str, Any]:
-    """Return the metrics of one network.
-
-    Args:
-        predictions: From `predict`.
-        architecture: The network.
-        class_prior_loss: From `prior_loss`, in nats; may be infinite.
+    """Return the metrics of one network; ``class_prior_loss`` may be infinite.
 
     Returns:
         The entries of a `Score`, but its most frequent answer only as ``evidence`` of a status
@@ -98,15 +83,11 @@ def summarize(
 
 
 def validation(history: Path, images: int) -> dict[str, Any]:
-    """Return the metrics of the held-out training images after the last epoch.
-
-    Args:
-        history: The CSV file of the training.
-        images: Number of held-out images. With 0, the ``val_`` columns are of the test set.
+    """Return the metrics of the held-out training images after the last epoch of a history.
 
     Returns:
-        ``validation`` with images, accuracy (0 to 1) and loss (nats); empty without held-out
-        images, since nothing may be selected by the test set.
+        ``validation`` with images, accuracy (0 to 1) and loss (nats). Empty if ``images`` is 0: the
+        ``val_`` columns are of the test set then, and nothing may be selected by it.
 
     Raises:
         DataError: The file is missing or no history.

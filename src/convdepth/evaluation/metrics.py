@@ -63,15 +63,14 @@ def score(predictions: pd.DataFrame) -> Score:
     if predictions.empty:
         raise ValueError("expected at least one prediction, got none")
     images, label = len(predictions), predictions["label"]
-    correct = int((label == predictions["predicted"]).sum())
-    interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
+    correct, low, high = _right(predictions)
     second = int((label == predictions["second"]).sum())
     answers = predictions["predicted"].value_counts(normalize=True)
     return Score(
         images=images,
         accuracy=round(correct / images, 6),
-        accuracy_low=round(float(interval.low), 6),
-        accuracy_high=round(float(interval.high), 6),
+        accuracy_low=round(low, 6),
+        accuracy_high=round(high, 6),
         top2_accuracy=round((correct + second) / images, 6),
         loss=_mean(predictions["loss"]),
         status=learning_status(predictions),
@@ -87,12 +86,18 @@ def learning_status(predictions: pd.DataFrame) -> Status:
         ``collapsed`` if nearly all answers are the same; ``near chance`` if it is no better than
         always giving the most frequent label, as after training on shuffled labels; else ``ok``.
     """
-    correct = int((predictions["label"] == predictions["predicted"]).sum())
-    interval = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
     if predictions["predicted"].value_counts(normalize=True).iloc[0] >= COLLAPSED_SHARE:
         return "collapsed"
     chance = predictions["label"].value_counts(normalize=True).iloc[0]
-    return "near chance" if interval.low <= chance else "ok"
+    _, low, _ = _right(predictions)
+    return "near chance" if low <= chance else "ok"
+
+
+def _right(predictions: pd.DataFrame) -> tuple[int, float, float]:
+    """Count right answers, and bound their share by Wilson's 95 % interval."""
+    correct = int((predictions["label"] == predictions["predicted"]).sum())
+    interval = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
+    return correct, float(interval.low), float(interval.high)
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> NDArray[np.int64]:
@@ -182,17 +187,12 @@ def find_hardest(tables: Tables, count: int) -> list[dict[str, Any]]:
         The hardest first: a row of `count_failures` and ``answers`` by network. Images that all
         networks get right are left out.
     """
-    counted = count_failures(tables)
+    answers = pd.DataFrame({name: table["predicted"] for name, table in tables.items()})
+    counted = count_failures(tables).assign(answers=answers.to_dict("records"))
     order = ["failing", "loss"]
     hardest = counted[counted["failing"] > 0].sort_values(order, ascending=False, kind="stable")
-    shown = hardest.head(count)
-    answers = pd.DataFrame({name: table["predicted"] for name, table in tables.items()})
-    return [
-        {str(key): value for key, value in row.items()} | {"answers": answered}
-        for row, answered in zip(
-            shown.to_dict("records"), answers.loc[shown.index].to_dict("records"), strict=True
-        )
-    ]
+    rows = hardest.head(count).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
 
 
 def _mean(values: "pd.Series[Any]") -> float:

@@ -1,19 +1,16 @@
 """`.keras` archives: equal networks give equal bytes, and reading one runs nothing in it.
 
-Keras writes three things that differ from run to run: the date, the time of each zip member, and
-memory addresses as ids of shared objects. `save_network` fixes them, and adds the SHA-256 of each
-member: zip's checksum has 32 bits, and HDF5 has none by default.
+Keras writes the date and the time of each zip member. `save_network` fixes both, and adds the
+SHA-256 of each member: zip's checksum has 32 bits, and HDF5 has none by default.
 """
 
 import hashlib
 import io
-import itertools
 import json
 import tempfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 from convdepth.core.errors import IntegrityError
 from convdepth.core.files import atomic_path, explained_temporary_folder, write_bytes
@@ -41,11 +38,7 @@ _UNREADABLE = (
 
 
 def save_network(network: keras.Model, path: Path) -> None:
-    """Write a network as a ``.keras`` archive, whole or not at all.
-
-    Args:
-        network: A model that was never compiled, so that the archive holds no optimizer.
-        path: The file.
+    """Write a network that was never compiled as a ``.keras`` archive, whole or not at all.
 
     Raises:
         MachineError: The file cannot be written.
@@ -57,7 +50,11 @@ def save_network(network: keras.Model, path: Path) -> None:
 
 def _canonical(archive: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(archive)) as old:
-        members = {name: _canonical_member(name, old.read(name)) for name in old.namelist()}
+        members = {name: old.read(name) for name in old.namelist()}
+    for name in ("config.json", "metadata.json"):
+        entries = json.loads(members[name])
+        entries.pop("date_saved", None)
+        members[name] = json.dumps(entries, sort_keys=True).encode()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
     members[DIGESTS] = json.dumps(digests, sort_keys=True).encode()
     result = io.BytesIO()
@@ -67,38 +64,11 @@ def _canonical(archive: bytes) -> bytes:
     return result.getvalue()
 
 
-def _canonical_member(name: str, content: bytes) -> bytes:
-    if not name.endswith(".json"):
-        return content
-    entries = json.loads(content)
-    entries.pop("date_saved", None)
-    _renumber(entries, {}, itertools.count(1))
-    return json.dumps(entries, sort_keys=True).encode()
-
-
-def _renumber(entry: Any, numbers: dict[int, int], counter: "itertools.count[int]") -> None:
-    """Replace the ids of shared objects, which are memory addresses, by 1, 2, 3, ..."""
-    if isinstance(entry, dict):
-        if "shared_object_id" in entry:
-            address = entry["shared_object_id"]
-            if address not in numbers:
-                numbers[address] = next(counter)
-            entry["shared_object_id"] = numbers[address]
-        entry = list(entry.values())
-    if isinstance(entry, list):
-        for value in entry:
-            _renumber(value, numbers, counter)
-
-
 def load_weights(network: keras.Model, path: Path) -> None:
-    """Read the weights of a ``.keras`` archive into a network of the same layers.
+    """Read the weights of an archive that `save_network` wrote into a network of the same layers.
 
     The digests of all members are checked. The layers that the archive describes are compared by
     name and class, and never built: a forged archive cannot run code.
-
-    Args:
-        network: A built model.
-        path: An archive that `save_network` wrote.
 
     Raises:
         IntegrityError: The file is missing, damaged, not such an archive, or has other layers.

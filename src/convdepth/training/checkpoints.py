@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # `convdepth doctor` lists checkpoints without TensorFlow
     from convdepth.models.backend import keras
 
 GENERATIONS = 2
-"""Checkpoints kept of one training: if the newest is damaged, the one before serves."""
+"""If the newest checkpoint is damaged, the one before serves."""
 
 History = list[dict[str, float]]
 """One row for each finished epoch, the first one first."""
@@ -39,12 +39,9 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
 class Checkpoints:
-    """The checkpoints of one training.
+    """The checkpoints of one training, whose fingerprint `describe_training` returned.
 
-    Attributes:
-        root: The folder with the checkpoints of a network, of all fingerprints.
-        folder: The folder in it with the checkpoints of this fingerprint.
-        fingerprint: What `fingerprint.describe_training` returns.
+    They are in one ``folder`` of ``root``, which holds all checkpoints of a network.
     """
 
     def __init__(self, root: Path, fingerprint: Mapping[str, Any]) -> None:
@@ -53,10 +50,7 @@ class Checkpoints:
         self.folder = root / hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def resume(self, trainer: "keras.Model") -> tuple[History, list[str]]:
-        """Set a trainer to the newest undamaged checkpoint.
-
-        Args:
-            trainer: A compiled model whose optimizer has its variables.
+        """Set a compiled model, whose optimizer is built, to the newest undamaged checkpoint.
 
         Returns:
             The history up to the checkpoint, empty if there is none; and the reasons why other
@@ -75,11 +69,7 @@ class Checkpoints:
         return [], unused or list(self._explain_others())
 
     def save(self, trainer: "keras.Model", history: History) -> None:
-        """Write a checkpoint, and delete all older ones but the newest.
-
-        Args:
-            trainer: As in `resume`.
-            history: The finished epochs.
+        """Write a checkpoint after the last epoch of a history; keep two `GENERATIONS`.
 
         Raises:
             MachineError: A file cannot be written; the older checkpoints are unchanged.
@@ -142,31 +132,21 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An interrupted training.
-
-    Attributes:
-        path: Manifest of its newest checkpoint.
-        epoch: Number of that checkpoint's epoch, counted from 1.
-        bytes: Size of all its checkpoints.
-        modified: Time of the newest one, in seconds since 1970.
-        fingerprint: What the training depends on.
-    """
+    """An interrupted training, by the manifest of its newest checkpoint."""
 
     path: Path
     epoch: int
     bytes: int
+    """Size of all its checkpoints."""
     modified: float
+    """Time of the newest one, in seconds since 1970."""
     fingerprint: Mapping[str, Any]
 
 
 def unfinished(root: Path) -> list[Unfinished]:
-    """List the interrupted trainings of a network.
+    """List a network's interrupted trainings whose newest manifest is readable, by folder.
 
-    Args:
-        root: The folder with the network's checkpoints; it need not exist.
-
-    Returns:
-        One entry for each training whose newest manifest is readable, in order of their folders.
+    ``root`` holds the network's checkpoints and need not exist.
     """
     found = []
     for folder in sorted(root.glob("*/")):

@@ -22,12 +22,8 @@ def describe_training(
 ) -> dict[str, Any]:
     """Return all that the result of a training depends on, as JSON has it.
 
-    Args:
-        architecture: The network.
-        recipe: How it is trained.
-        data: The files of the normalized arrays.
-        code: Digest of the code that trains, see `code_digests.Code.digest`.
-        numeric_class: See `numeric_class.describe_numeric_class`.
+    ``data`` are the files of the normalized arrays, ``code`` is a `code_digests.Code.digest`, and
+    ``numeric_class`` is from `numeric_class.describe_numeric_class`.
 
     Raises:
         OSError: A file cannot be read.

@@ -24,10 +24,13 @@ from convdepth.training.loss import CHECKED, CheckedLoss
 from convdepth.training.optimizer import build_optimizer
 
 STEPS_PER_EXECUTION = 10
-"""Batches that TensorFlow trains in one call. A signal waits for its end, about 0.5 s."""
+"""Batches that TensorFlow trains in one call; a signal waits for its end, about 0.5 s."""
 
 HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy")
 """Means over the images of an epoch, as Keras names them."""
+
+VALIDATION = "the validation after it"
+"""Part of an epoch, in errors."""
 
 Epoch = dict[str, float]
 """A row of the history: epoch, and the entries of `HISTORY`."""
@@ -36,11 +39,7 @@ Epoch = dict[str, float]
 class Progress:
     """The report on one training. This one shows nothing; `TrainingProgress` shows all.
 
-    Args:
-        name: Label of the training.
-        epochs: Number of epochs.
-        images: Training images in one epoch.
-        done: Epochs finished before an interruption.
+    An epoch has so many training ``images``; ``done`` epochs were finished before an interruption.
     """
 
     def __init__(self, name: str, epochs: int, images: int, done: int = 0) -> None:
@@ -94,14 +93,7 @@ def build_trainer(
 def train_epoch(
     trainer: keras.Sequential, recipe: Train, epoch: int, data: TrainingData, progress: Progress
 ) -> Epoch:
-    """Train for one epoch.
-
-    Args:
-        trainer: From `build_trainer`; its weights and its optimizer's state change.
-        recipe: Gives batch size and seed.
-        epoch: Counted from 1.
-        data: Images to train on, and images for the ``val_`` values.
-        progress: Gets the means of batches and epoch.
+    """Train for one epoch, counted from 1.
 
     Returns:
         epoch, loss (nats), accuracy (0 to 1), val_loss, val_accuracy.
@@ -140,23 +132,20 @@ def seed_random_layers(trainer: keras.Sequential, seed: int, epoch: int) -> None
             generator.state.assign(state)
 
 
-VALIDATION = "the validation after it"
-
-
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Reports the batches of one epoch, and explains what ends it early."""
 
     def __init__(self, recipe: Train, epoch: int, progress: Progress) -> None:
         super().__init__()
         self.recipe, self.epoch, self.progress = recipe, epoch, progress
-        self.last = recipe.batches(progress.images)
+        self.batches = recipe.batches(progress.images)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Report the means so far; they are checked, since XLA leaves out the loss's own check."""
         means = {name: float(value) for name, value in (logs or {}).items()}
         # Keras counts a call's batches in full, also in the last call, which may have fewer.
-        first, end = batch + 2 - STEPS_PER_EXECUTION, min(batch + 1, self.last)
-        self.require_finite(means["loss"], f"one of the batches {first} to {end} of {self.last}")
+        first, end = batch + 2 - STEPS_PER_EXECUTION, min(batch + 1, self.batches)
+        self.require_finite(means["loss"], f"one of the batches {first} to {end} of {self.batches}")
         done = min((batch + 1) * self.recipe.batch_size, self.progress.images)
         self.progress.batch_done(done, means)
 
@@ -168,8 +157,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         except tf.errors.InvalidArgumentError as error:
             if f"{CHECKED} : Tensor had" not in error.message:
                 raise
-            batch = 1 + int(trainer.loss.done) - (self.epoch - 1) * self.last
-            where = f"batch {batch} of {self.last}" if batch <= self.last else VALIDATION
+            batch = 1 + int(trainer.loss.done) - (self.epoch - 1) * self.batches
+            where = f"batch {batch} of {self.batches}" if batch <= self.batches else VALIDATION
             raise self._loss_error(where) from error
         except tf.errors.ResourceExhaustedError as error:
             size, reason = self.recipe.batch_size, error.message.partition("\n")[0]

@@ -41,17 +41,10 @@ def main(
 ) -> None:
     """Train the architecture ``name``; write its model and its history.
 
-    Args:
-        name: A key of ``architectures`` in the parameters.
-        normalized: The folder of the normalized arrays.
-        model: The ``.keras`` file to write: layers and weights, no optimizer. A record of its
-            numeric class goes beside it.
-        history: The CSV file to write: epoch, loss, accuracy, val_loss, val_accuracy.
-        checkpoints: The folder for the checkpoints of this network.
-        code: Digest of the code that trains; checkpoints of other code are not used.
-        seed: Replaces ``train.seed``.
-        params: The parameters.
-        progress: Reports on the training.
+    The model holds layers and weights, no optimizer; a record of its numeric class is written
+    beside it. The history has the columns epoch, loss, accuracy, val_loss and val_accuracy.
+    ``code`` is the digest of the code that trains; checkpoints of other code are not used. ``seed``
+    replaces ``train.seed``.
 
     Raises:
         ParameterError: A parameter is wrong, or there is no such architecture.
@@ -109,17 +102,10 @@ def fit(
     progress: ProgressMaker = Progress,
     is_enough: Callable[[Epoch], bool] = lambda _epoch: False,
 ) -> tuple[keras.Model, list[Epoch]]:
-    """Train a network, or resume its interrupted training.
+    """Train a network, or resume its interrupted training; its checkpoints stay.
 
-    Args:
-        title: Label in the progress report.
-        architecture: The network.
-        recipe: How to train it.
-        data: Images to train on, and images for the ``val_`` values.
-        kept: The checkpoints of this training. They stay when it ends.
-        progress: Reports on the training.
-        is_enough: Return True to stop early; called after each epoch. If it reads the ``val_``
-            values, they must not be of the test set.
+    ``is_enough`` is called after each epoch and returns True to stop early. If it reads the
+    ``val_`` values, they must not be of the test set.
 
     Returns:
         The network, in float32 and without an optimizer; and its history, one entry per epoch.
