@@ -24,10 +24,9 @@ from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import find_architecture, read_params
 from convdepth.config.recipe import Train
 from convdepth.models.backend import configure
-from convdepth.training.checkpoints import Checkpoints, State
+from convdepth.training.checkpoints import Checkpoints
+from convdepth.training.loop import build_trainer, train_epoch
 from convdepth.training.progress import TrainingProgress
-from convdepth.training.state import build_state, state_arrays
-from convdepth.training.train import build_trainer, train_epoch
 
 BATCHES = 40
 
@@ -56,7 +55,6 @@ def _measure(
 ) -> dict[str, list[float]]:
     data = made_up_data(BATCHES * recipe.batch_size)
     trainer = build_trainer(architecture, recipe, data)
-    build_state(trainer)
     epochs_per_round = SPLIT_SIZES["train"] / len(data.training.rows)
     kept = Checkpoints(folder, {"measured": True})
     history: list[dict[str, float]] = []
@@ -66,7 +64,7 @@ def _measure(
         started = time.perf_counter()
         history.append(train_epoch(trainer, recipe, number + 1, data, report))
         trained = time.perf_counter()
-        kept.save(State(state_arrays(trainer), history))
+        kept.save(trainer, history)
         if number:  # the first one traces the graph, and opens the folder
             times["epoch"].append(round((trained - started) * epochs_per_round, 3))
             times["checkpoint"].append(round(time.perf_counter() - trained, 4))

@@ -21,8 +21,8 @@ from reporting import describe_machine, record
 
 from convdepth.config.params import find_architecture, read_params
 from convdepth.models.backend import configure, tf
+from convdepth.training.loop import build_trainer, train_epoch
 from convdepth.training.progress import TrainingProgress
-from convdepth.training.train import build_trainer, train_epoch
 
 # isort: split
 from tensorflow.tsl.profiler.protobuf import xplane_pb2

@@ -8,14 +8,14 @@ from unittest import mock
 import numpy as np
 from protocol import serve
 
-import convdepth.training.train
 from convdepth.config.params import find_architecture, read_params
 from convdepth.config.recipe import Train
 from convdepth.models.backend import configure, keras, tf
 from convdepth.models.xla import PLAIN
+from convdepth.training import loop
 from convdepth.training.data import TrainingData, read_training_data
+from convdepth.training.loop import build_trainer, train_epoch
 from convdepth.training.progress import TrainingProgress
-from convdepth.training.train import build_trainer, train_epoch
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
             changes[key] = value
     recipe = params.train.model_copy(update=changes)
     if arguments.steps:
-        convdepth.training.train.STEPS_PER_EXECUTION = arguments.steps
+        loop.STEPS_PER_EXECUTION = arguments.steps
     if arguments.any_order:
         with mock.patch.object(tf.config.experimental, "enable_op_determinism"):
             configure(recipe.threads)
@@ -53,7 +53,7 @@ def main() -> None:
         validation=dataclasses.replace(data.validation, rows=np.arange(arguments.images // 6)),
     )
     if arguments.no_xla:
-        convdepth.training.train.choose_classes = lambda _recipe: PLAIN
+        loop.choose_classes = lambda _recipe: PLAIN
     params = params.model_copy(update={"train": recipe})
     architecture = find_architecture(arguments.name, params, arguments.params)
     trainer = build_trainer(architecture, recipe, data)

@@ -1,33 +1,44 @@
-"""Scores, against cases that were worked out by hand."""
+"""Metrics, against cases that were worked out by hand."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import CLASS_COUNTS
 
 from convdepth.evaluation.class_prior import prior_loss
-from convdepth.evaluation.metrics import class_scores, confusion_matrix, score
+from convdepth.evaluation.metrics import (
+    BINS,
+    agreement,
+    calibration_error,
+    class_scores,
+    confusion_matrix,
+    count_failures,
+    find_hardest,
+    reliability,
+    score,
+)
 
 
-def predictions(label: list[int], predicted: list[int], loss: float = 0.5) -> pd.DataFrame:
-    second = [(digit + 1) % 10 for digit in predicted]
-    table = {"label": label, "predicted": predicted, "second": second, "loss": loss}
-    return pd.DataFrame(table)
+def predictions(label: Any, predicted: Any, loss: Any = 0.5) -> pd.DataFrame:
+    label, predicted = np.asarray(label, int), np.asarray(predicted, int)
+    columns = {"index": np.arange(len(label)), "label": label, "predicted": predicted}
+    return pd.DataFrame(columns | {"second": (predicted + 1) % 10, "loss": loss})
 
 
 def counted(correct: int, images: int) -> pd.DataFrame:
     """So many answers, of which so many are right, spread over all digits."""
-    label = np.arange(images) % 10
-    wrong = (label + 1 + np.arange(images) // 10 % 9) % 10
-    predicted = np.where(np.arange(images) < correct, label, wrong)
-    return predictions(list(label), list(predicted))
+    number = np.arange(images)
+    label = number % 10
+    return predictions(label, np.where(number < correct, label, label + 1 + number // 10 % 9) % 10)
 
 
 @pytest.mark.parametrize(
     ("correct", "low", "high"),
-    # The intervals that the field notes give for the notebook's accuracies.
-    [(9916, 0.9896, 0.9932), (9890, 0.9868, 0.9909)],
+    # The intervals that the field notes give for the notebook's accuracies; and the ends.
+    [(9916, 0.9896, 0.9932), (9890, 0.9868, 0.9909), (10_000, 0.9996, 1), (0, 0, 0.0004)],
 )
 def test_the_interval_is_wilsons(correct: int, low: float, high: float) -> None:
     result = score(counted(correct, 10_000))
@@ -35,21 +46,9 @@ def test_the_interval_is_wilsons(correct: int, low: float, high: float) -> None:
     assert (round(result.accuracy_low, 4), round(result.accuracy_high, 4)) == (low, high)
 
 
-@pytest.mark.parametrize(("correct", "end"), [(10_000, "accuracy_high"), (0, "accuracy_low")])
-def test_the_interval_stays_within_0_and_1(correct: int, end: str) -> None:
-    result = score(counted(correct, 10_000))
-    assert getattr(result, end) == result.accuracy
-    assert 0 <= result.accuracy_low < result.accuracy_high <= 1
-
-
-def test_a_label_counts_if_it_is_one_of_the_two_most_probable_answers() -> None:
-    assert score(predictions([1, 2, 3, 4], [1, 1, 1, 3])).top2_accuracy == 0.75
-
-
-def test_loss_is_the_mean() -> None:
-    table = predictions([1, 2, 3], [1, 2, 3])
-    table["loss"] = [0.1, 0.2, 0.6]
-    assert score(table).loss == pytest.approx(0.3)
+def test_loss_is_a_mean_and_the_second_answer_counts_for_top2() -> None:
+    result = score(predictions([1, 2, 3, 4], [1, 1, 1, 3], loss=[0.1, 0.2, 0.6, 0.1]))
+    assert (result.images, result.loss, result.top2_accuracy) == (4, 0.25, 0.75)
 
 
 def test_no_prediction_has_no_score() -> None:
@@ -57,26 +56,23 @@ def test_no_prediction_has_no_score() -> None:
         score(predictions([], []))
 
 
-def test_a_network_that_answers_one_digit_has_collapsed() -> None:
-    label = list(np.arange(1000) % 10)
-    result = score(predictions(label, [1] * 1000))
-    assert (result.status, result.answer, result.answer_share) == ("collapsed", 1, 1.0)
+TENTHS = np.arange(1000) % 10
 
 
-def test_a_network_that_nearly_always_answers_one_digit_has_collapsed() -> None:
-    label = list(np.arange(1000) % 10)
-    assert score(predictions(label, [7] * 990 + [1] * 10)).status == "collapsed"
-    assert score(predictions(label, [7] * 980 + [1] * 20)).status == "near chance"
-
-
-def test_shuffled_labels_are_near_chance() -> None:
-    random = np.random.default_rng(0)
-    label, predicted = random.integers(10, size=(2, 5000))
-    assert score(predictions(list(label), list(predicted))).status == "near chance"
-
-
-def test_a_poor_network_that_has_learned_something_is_ok() -> None:
-    assert score(counted(250, 1000)).status == "ok"
+@pytest.mark.parametrize(
+    ("table", "status"),
+    [
+        (predictions(TENTHS, [1] * 1000), "collapsed"),
+        (predictions(TENTHS, [7] * 990 + [1] * 10), "collapsed"),
+        (predictions(TENTHS, [7] * 980 + [1] * 20), "near chance"),
+        (predictions(*np.random.default_rng(0).integers(10, size=(2, 5000))), "near chance"),
+        (counted(250, 1000), "ok"),
+    ],
+)
+def test_the_status_tells_what_was_learned(table: pd.DataFrame, status: str) -> None:
+    result = score(table)
+    assert result.status == status
+    assert result.answer_share == (table["predicted"] == result.answer).mean()
 
 
 def test_confusion_has_labels_in_rows_and_answers_in_columns() -> None:
@@ -87,34 +83,63 @@ def test_confusion_has_labels_in_rows_and_answers_in_columns() -> None:
 
 
 def test_class_scores_by_hand() -> None:
-    table = predictions([3, 3, 3, 5, 5, 8], [3, 3, 5, 5, 5, 5])
-    scores = class_scores(table)
-    assert [entry["digit"] for entry in scores] == list(range(10))
-    assert scores[3] == {
-        "digit": 3,
-        "images": 3,
-        "precision": 1.0,
-        "recall": round(2 / 3, 6),
-        "f1": 0.8,
+    scores = class_scores(predictions([3, 3, 3, 5, 5, 8], [3, 3, 5, 5, 5, 5]))
+    found = {
+        row["digit"]: (row["images"], row["precision"], row["recall"], row["f1"]) for row in scores
     }
-    assert scores[5] == {
-        "digit": 5,
-        "images": 2,
-        "precision": 0.5,
-        "recall": 1.0,
-        "f1": round(2 / 3, 6),
-    }
-    # 8 was never answered, 0 neither answered nor there.
-    assert (scores[8]["precision"], scores[8]["recall"], scores[8]["f1"]) == (None, 0.0, 0.0)
-    assert (scores[0]["precision"], scores[0]["recall"], scores[0]["f1"]) == (None, None, None)
+    assert list(found) == list(range(10))
+    assert found[3] == (3, 1.0, 0.666667, 0.8)
+    assert found[5] == (2, 0.5, 1.0, 0.666667)
+    assert found[8] == (1, None, 0.0, 0.0)  # never answered
+    assert found[0] == (0, None, None, None)  # neither answered nor there
 
 
-def test_the_prior_loss_of_mnist_is_what_the_notebooks_deepest_network_has() -> None:
-    from drawn import CLASS_COUNTS
-
+def test_the_prior_loss_of_mnist_is_the_loss_of_the_notebooks_deepest_network() -> None:
     labels = {split: np.repeat(np.arange(10), counts) for split, counts in CLASS_COUNTS.items()}
     assert prior_loss(labels["train"], labels["test"]) == 2.301019
-
-
-def test_a_digit_that_never_occurs_in_training_has_infinite_loss() -> None:
     assert prior_loss(np.array([0, 1], np.uint8), np.array([2], np.uint8)) == math.inf
+
+
+def said(*rows: tuple[float, bool]) -> pd.DataFrame:
+    """Answers of which each has a probability, and is right or not."""
+    table = predictions([1] * len(rows), [1 if right else 2 for _, right in rows])
+    return table.assign(probability=[probability for probability, _ in rows])
+
+
+def test_the_calibration_error_by_hand() -> None:
+    assert calibration_error(said(*[(0.75, True)] * 3, (0.75, False))) == 0
+    # Of the three in the last of 15 ranges, with a mean probability of 0.98, two are right; the
+    # one of 0.5 is right: 3/4 of |0.98 - 2/3| and 1/4 of |0.5 - 1|.
+    table = said((0.98, True), (0.96, True), (1.0, False), (0.5, True))
+    assert calibration_error(table) == pytest.approx(0.75 * (0.98 - 2 / 3) + 0.25 * 0.5, abs=1e-6)
+    assert reliability(table) == [
+        {"images": 1, "probability": 0.5, "accuracy": 1.0},
+        {"images": 3, "probability": 0.98, "accuracy": 0.666667},
+    ]
+
+
+def test_each_probability_is_in_one_range() -> None:
+    edges = [number / BINS for number in range(1, BINS + 1)]
+    ranges = reliability(said(*[(edge, True) for edge in edges], (0.0, False)))
+    assert [entry["images"] for entry in ranges] == [2, *[1] * (BINS - 1)]
+
+
+TABLES = {
+    "a": predictions([1, 2, 3, 4], [1, 0, 0, 4], [0.1, 2.0, 3.0, 0.1]),
+    "b": predictions([1, 2, 3, 4], [1, 2, 0, 0], [0.1, 0.1, 1.0, 5.0]),
+    "c": predictions([1, 2, 3, 4], [1, 2, 5, 4], [0.1, 0.1, 1.0, 0.1]),
+}
+
+
+def test_networks_agree_also_where_both_are_wrong() -> None:
+    assert agreement(TABLES) == {"a / b": 0.5, "a / c": 0.5, "b / c": 0.5}
+
+
+def test_the_hardest_are_those_that_most_get_wrong_and_then_the_costliest() -> None:
+    counted = count_failures(TABLES)
+    assert counted["failing"].tolist() == [0, 1, 3, 1]
+    assert counted["loss"].tolist() == [0.1, 0.733333, 1.666667, 1.733333]
+    assert [entry["index"] for entry in find_hardest(TABLES, 10)] == [2, 3, 1]
+    (hardest,) = find_hardest(TABLES, 1)
+    answers = {"a": 0, "b": 0, "c": 5}
+    assert hardest == {"index": 2, "label": 3, "answers": answers, "failing": 3, "loss": 1.666667}

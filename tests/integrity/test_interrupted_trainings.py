@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from holding import holding
+from stand_in import stand_in
 
 from conftest import PROJECT
 from convdepth.config.params import find_architecture, read_params
 from convdepth.data.arrays import array_paths
 from convdepth.integrity import interrupted_trainings
 from convdepth.integrity.interrupted_trainings import SEARCHES, Interrupted, find_interrupted
-from convdepth.training.checkpoints import Checkpoints, State
+from convdepth.training.checkpoints import Checkpoints
 from convdepth.training.fingerprint import describe_training
 from convdepth.workspace.code_digests import read_command
 from convdepth.workspace.dvc import find_option
@@ -90,7 +91,7 @@ def fingerprint(folder: Path, normalized: Path, module: str, **changes: Any) -> 
 def interrupt(folder: Path, depends_on: Mapping[str, Any], epochs: int = 2) -> Path:
     """Leave the checkpoint of an interrupted training."""
     kept = Checkpoints(folder, depends_on)
-    kept.save(State({"a": np.zeros(250_000)}, [{"loss": 1.0}] * epochs))
+    kept.save(stand_in(0), [{"loss": 1.0}] * epochs)
     return kept.folder
 
 

@@ -11,24 +11,25 @@ from convdepth.training import train
 
 @dataclass
 class Count:
-    """How many epochs were trained to their end."""
+    """Number of epochs that were trained to their end."""
 
     done: int = 0
 
 
 @contextmanager
 def counted_epochs(interrupted: int | None = None) -> Iterator[Count]:
-    """Count the epochs that are trained meanwhile.
+    """Count the epochs that are trained in the block.
 
     Args:
-        interrupted: The number of the epoch, from 1, in which Ctrl-C is pressed, so to say.
+        interrupted: The epoch, counted from 1, that ends with Ctrl-C: it has changed the weights,
+            and has no checkpoint yet.
     """
     count, whole = Count(), train.train_epoch
 
     def train_epoch(*arguments: object) -> object:
+        result = whole(*arguments)  # type: ignore[arg-type]
         if count.done + 1 == interrupted:
             raise KeyboardInterrupt
-        result = whole(*arguments)  # type: ignore[arg-type]
         count.done += 1
         return result
 

@@ -114,11 +114,11 @@ def _places() -> Iterator[tuple[str, Any, str]]:
     yield "fsync", os, "fsync"
     yield "replace", os, "replace"
     if "convdepth.training.train" in sys.modules:
-        from convdepth.training import checkpoints, train
+        from convdepth.training import checkpoints, loop
 
         # Else several batches would be one call, in which nothing of Python's can happen.
-        train.STEPS_PER_EXECUTION = 1
-        yield "batch", train.Watch, "on_train_batch_end"
+        loop.STEPS_PER_EXECUTION = 1
+        yield "batch", loop.Watch, "on_train_batch_end"
         yield "remove", checkpoints, "_remove"
         yield "clear", checkpoints.Checkpoints, "clear"
 

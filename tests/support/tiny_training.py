@@ -1,73 +1,80 @@
-"""Trainings of the tiny network, and a loss that becomes NaN."""
+"""Trainings of the tiny network on drawn digits."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from convdepth.config.architecture import Architecture
 from convdepth.config.params import read_architecture, read_params
-from convdepth.models.backend import keras, tf
-from convdepth.training.data import Subset, TrainingData
+from convdepth.config.recipe import Train
+from convdepth.models.backend import keras
+from convdepth.training.data import TrainingData, read_training_data
+from convdepth.training.loop import build_trainer
 from convdepth.training.progress import TrainingProgress
-from convdepth.training.train import build_trainer, main, train_epoch
+from convdepth.training.train import main
+
+AUGMENTATION = ("{shift: 0, rotation: 0, zoom: 0}", "{shift: 0.1, rotation: 0.03, zoom: 0.1}")
+BATCH_NORMALIZATION = ("pool_size: 4\n", "pool_size: 4\n      batch_normalization: true\n")
+"""Changes of the parameters that turn on what the notebook does not have."""
 
 
-def train(params: Path, normalized: Path, folder: Path, name: str = "tiny") -> tuple[Path, Path]:
-    model, history = folder / "models" / "tiny.keras", folder / "histories" / "tiny.csv"
-    main(
-        name=name,
-        normalized=normalized,
-        model=model,
-        history=history,
-        checkpoints=folder / "checkpoints" / name,
-        code="of the tests",
-        params=params,
-        progress=TrainingProgress,
-    )
-    return model, history
+@dataclass(frozen=True)
+class Tiny:
+    """The parameters of the tiny network, which tests change, and a folder for its trainings."""
 
+    params: Path
+    normalized: Path
+    folder: Path
 
-def change(params: Path, old: str, new: str) -> None:
-    text = params.read_text()
-    assert old in text
-    params.write_text(text.replace(old, new))
+    def change(self, *changes: tuple[str, str]) -> None:
+        """Replace parts of the text of the parameters."""
+        text = self.params.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        self.params.write_text(text)
 
+    def train(self, name: str) -> tuple[Path, Path]:
+        """Run the stage in the folder ``name``; return its model and its history."""
+        folder = self.folder / name
+        model, history = folder / "models" / "tiny.keras", folder / "histories" / "tiny.csv"
+        main(
+            name="tiny",
+            normalized=self.normalized,
+            model=model,
+            history=history,
+            checkpoints=folder / "checkpoints" / "tiny",
+            code="of the tests",
+            params=self.params,
+            progress=TrainingProgress,
+        )
+        return model, history
 
-IMAGES = 3000
-"""23 batches of 128, and one of 56."""
+    def trained_bytes(self, name: str) -> list[bytes]:
+        """Run the stage as `train` does; return the bytes of its model and its history."""
+        return [path.read_bytes() for path in self.train(name)]
 
+    @property
+    def recipe(self) -> Train:
+        """How the network is trained."""
+        return read_params(self.params).train
 
-SPOILED = 9
-"""The label whose loss is NaN."""
+    @property
+    def architecture(self) -> Architecture:
+        """The network."""
+        return read_architecture("tiny", self.params)
+
+    def read_data(self) -> TrainingData:
+        """Read the images of the training."""
+        return read_training_data(self.normalized, self.recipe)
+
+    def build_trainer(self) -> keras.Sequential:
+        """Build the trainer of the network, with fresh weights."""
+        return build_trainer(self.architecture, self.recipe, self.read_data())
 
 
 @pytest.fixture
-def spoiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = keras.losses.sparse_categorical_crossentropy
-
-    def loss(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        losses = whole(labels, probabilities)
-        return tf.where(
-            tf.reshape(labels, [-1]) == SPOILED, tf.fill(tf.shape(losses), np.nan), losses
-        )
-
-    monkeypatch.setattr(keras.losses, "sparse_categorical_crossentropy", loss)
-
-
-def train_one_epoch(params: Path, epoch: int, part: str, place: int) -> None:
-    """Train on images; one of them has the label `SPOILED`."""
-    generator = np.random.default_rng(0)
-    images = generator.random((IMAGES, 28, 28, 1), np.float32)
-    labels = {
-        each: generator.integers(SPOILED, size=IMAGES, dtype=np.uint8)
-        for each in TrainingData._fields
-    }
-    recipe = read_params(params).train
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(IMAGES)
-    labels[part][order[place]] = SPOILED
-    data = TrainingData(*(Subset(images, each, np.arange(IMAGES)) for each in labels.values()))
-    trainer = build_trainer(read_architecture("tiny", params), recipe, data)
-    trainer.optimizer.build(trainer.trainable_variables)
-    trainer.optimizer.iterations.assign(24 * (epoch - 1))
-    with TrainingProgress("tiny", 9, IMAGES, done=epoch - 1) as progress:
-        train_epoch(trainer, recipe, epoch, data, progress)
+def tiny(tiny_params: Path, normalized: Path, tmp_path: Path, one_thread: None) -> Tiny:  # noqa: ARG001
+    """The tiny network with two epochs, and TensorFlow with one thread."""
+    return Tiny(tiny_params, normalized, tmp_path)

@@ -1,5 +1,6 @@
-"""Checkpoints: whole or not used, two generations, and never those of another training."""
+"""Checkpoints: whole or not used, two generations, and never for another training."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stand_in import stand_in
 
-from convdepth.core import files
 from convdepth.core.errors import MachineError
-from convdepth.training import checkpoints
-from convdepth.training.checkpoints import Checkpoints, State, unfinished
+from convdepth.training.checkpoints import Checkpoints, unfinished
+from convdepth.training.fingerprint import digest_files
 
 FINGERPRINT = {
     "parameters": {"train": {"learning_rate": 0.001, "seed": 1}, "architecture": {"units": 8}},
@@ -21,47 +22,34 @@ FINGERPRINT = {
 }
 
 
-def arrays(value: float) -> dict[str, np.ndarray]:
-    return {"000 kernel": np.full((3, 2), value, np.float32), "001 step": np.int64(value)}
-
-
-def state(epochs: int) -> State:
-    history = [{"epoch": n, "loss": 1 / (3 * n)} for n in range(1, epochs + 1)]
-    return State(arrays(epochs), history)
+def history(epochs: int) -> list[dict[str, float]]:
+    return [{"epoch": n, "loss": 1 / (3 * n)} for n in range(1, epochs + 1)]
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Checkpoints:
-    """Those of a training after three epochs."""
+    """The checkpoints after three epochs; after epoch n all weights are n."""
     kept = Checkpoints(tmp_path / "cnn", FINGERPRINT)
     for epochs in (1, 2, 3):
-        kept.save(state(epochs))
+        kept.save(stand_in(epochs), history(epochs))
     return kept
 
 
-def restored(kept: Checkpoints) -> tuple[int, list[str]]:
-    """How many epochs of the state that was restored are done, and what was said."""
-    found, said = kept.restore(arrays(0))
-    if found is None:
-        return 0, said
-    epochs = len(found.history)
-    assert found.history == state(epochs).history  # to the last bit
-    for name, array in arrays(epochs).items():
-        np.testing.assert_array_equal(found.arrays[name], array)
-        assert found.arrays[name].dtype == array.dtype
-    return epochs, said
+def resumed(kept: Checkpoints) -> tuple[int, list[str]]:
+    """Resume; see that weights and history are of one epoch, and return its number."""
+    trainer = stand_in(0)
+    found, unused = kept.resume(trainer)
+    assert found == history(len(found))  # to the last bit
+    for variable in (*trainer.weights, *trainer.optimizer.variables):
+        np.testing.assert_array_equal(variable, len(found))
+        assert variable.value.dtype == variable.dtype
+    return len(found), unused
 
 
-def test_the_newest_state_comes_back_to_the_last_bit(kept: Checkpoints) -> None:
-    assert restored(kept) == (3, [])
-
-
-def test_two_generations_are_kept(kept: Checkpoints) -> None:
+def test_two_generations_are_kept_and_the_newest_is_resumed(kept: Checkpoints) -> None:
+    assert resumed(kept) == (3, [])
     assert sorted(path.name for path in kept.folder.iterdir()) == [
-        "epoch-0002.json",
-        "epoch-0002.npz",
-        "epoch-0003.json",
-        "epoch-0003.npz",
+        *("epoch-0002.json", "epoch-0002.npz", "epoch-0003.json", "epoch-0003.npz")
     ]
 
 
@@ -71,11 +59,11 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[Path], Any]] = {
     "flipped": flip,
     "empty": lambda path: path.write_bytes(b""),
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:-9]),
-    "missing": lambda path: path.unlink(),
+    "missing": Path.unlink,
     "no mapping": lambda path: path.write_bytes(b"[1]"),
 }
 
@@ -85,21 +73,21 @@ DAMAGES = {
 def test_a_damaged_one_gives_way_to_the_one_before(
     kept: Checkpoints, damage: str, suffix: str
 ) -> None:
-    path = kept.folder / f"epoch-0003{suffix}"
-    DAMAGES[damage](path)
-    epochs, said = restored(kept)
+    DAMAGES[damage](kept.folder / f"epoch-0003{suffix}")
+    epochs, unused = resumed(kept)
     assert epochs == 2
-    if path.exists() or suffix == ".npz":  # without a manifest nothing tells that there was one
-        assert "epoch 3" in said[0]
+    # Without a manifest nothing tells that there was a checkpoint.
+    assert ("epoch 3" in "".join(unused)) == ((damage, suffix) != ("missing", ".json"))
 
 
 def test_where_all_are_damaged_the_training_starts_anew(kept: Checkpoints) -> None:
     for path in kept.folder.glob("*.npz"):
         flip(path)
-    epochs, said = restored(kept)
+    epochs, unused = resumed(kept)
     assert epochs == 0
-    assert all(f"epoch {n}" in line for n, line in zip((3, 2), said, strict=True))
-    assert all("SHA-256" in line for line in said)
+    for epoch, line in zip((3, 2), unused, strict=True):
+        assert f"epoch {epoch}" in line
+        assert "SHA-256" in line
 
 
 def test_pickled_objects_are_not_loaded(kept: Checkpoints) -> None:
@@ -110,19 +98,18 @@ def test_pickled_objects_are_not_loaded(kept: Checkpoints) -> None:
     archive = kept.folder / "epoch-0003.npz"
     np.savez(archive, **{"000 kernel": np.array([Hostile()], object)})
     manifest = archive.with_suffix(".json")
-    entries = json.loads(manifest.read_text())
-    entries["sha256"] = checkpoints.hashlib.sha256(archive.read_bytes()).hexdigest()
-    manifest.write_text(json.dumps(entries))
-    epochs, said = restored(kept)
+    digest = {"sha256": hashlib.sha256(archive.read_bytes()).hexdigest()}
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | digest))
+    epochs, unused = resumed(kept)
     assert epochs == 2
-    assert "allow_pickle=False" in said[0]
+    assert "allow_pickle=False" in unused[0]
     assert not (kept.root / "it ran").exists()
 
 
 def test_other_shapes_are_not_used(kept: Checkpoints) -> None:
-    found, said = kept.restore({"000 kernel": np.zeros((3, 3), np.float32)})
-    assert found is None
-    assert "000 kernel" in said[0]
+    found, unused = kept.resume(stand_in(0, shape=(3, 3)))
+    assert found == []
+    assert "000 kernel" in unused[0]
 
 
 @pytest.mark.parametrize(
@@ -137,23 +124,26 @@ def test_other_shapes_are_not_used(kept: Checkpoints) -> None:
         ),
     ],
 )
-def test_those_of_another_training_are_left_alone_and_the_differences_are_named(
+def test_another_training_does_not_use_them_and_names_the_differences(
     kept: Checkpoints, changes: dict[str, Any], reasons: list[str]
 ) -> None:
     other = Checkpoints(kept.root, FINGERPRINT | changes)
-    epochs, said = restored(other)
+    epochs, (line,) = resumed(other)
     assert epochs == 0
-    (line,) = said
     assert all(each in line for each in ("epoch 3", str(kept.folder), *reasons))
-    other.save(state(1))
+    other.save(stand_in(1), history(1))
     other.clear()
-    assert restored(kept) == (3, [])  # back to the former parameters: nothing is lost
+    assert resumed(kept) == (3, [])  # back to the former parameters: nothing is lost
 
 
-def test_nothing_is_left_of_a_training_that_has_ended(kept: Checkpoints) -> None:
-    kept.clear()
-    assert not kept.root.exists()
-    kept.clear()
+def test_the_digest_of_files_depends_on_names_and_content(tmp_path: Path) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    digests = set()
+    for contents in ("xy", "zy", "yx"):
+        for path, content in zip(files, contents, strict=True):
+            path.write_text(content)
+        digests |= {digest_files(files), digest_files(files)}
+    assert len(digests) == 3
 
 
 @pytest.mark.parametrize("interfere", [lambda root: (root / "new").mkdir(), Path.rmdir])
@@ -176,38 +166,38 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_former_ones(
 ) -> None:
     calls = []
 
-    def full(path: Path) -> None:
-        calls.append(path)
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
         if len(calls) > failing:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "_fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(MachineError, match=r"epoch-0004\.npz: .*No space left"):
-        kept.save(state(4))
+        kept.save(stand_in(4), history(4))
     monkeypatch.undo()
-    assert restored(kept)[0] == 3
-
-
-def test_unfinished_trainings_are_listed(kept: Checkpoints, tmp_path: Path) -> None:
-    (found,) = unfinished(kept.root)
-    assert found.path == kept.folder / "epoch-0003.json"
-    assert found.epoch == 3
-    assert found.bytes == sum(path.stat().st_size for path in kept.folder.iterdir())
-    assert found.fingerprint == FINGERPRINT
-    assert unfinished(tmp_path / "none") == []
+    assert resumed(kept)[0] == 3
 
 
 def test_the_same_training_may_end_in_another_clone_meanwhile(
     kept: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = Checkpoints(kept.root, FINGERPRINT)
-    fsync = files._fsync
-
-    def clear_once(path: Path) -> None:
+    def clear_once(_descriptor: int) -> None:
         monkeypatch.undo()
-        other.clear()
-        fsync(path)
+        Checkpoints(kept.root, FINGERPRINT).clear()
 
-    monkeypatch.setattr(files, "_fsync", clear_once)
-    kept.save(state(4))
-    assert restored(kept) == (4, [])
+    monkeypatch.setattr("os.fsync", clear_once)
+    kept.save(stand_in(4), history(4))
+    assert resumed(kept) == (4, [])
+
+
+def test_unfinished_trainings_are_listed_until_they_end(kept: Checkpoints) -> None:
+    (found,) = unfinished(kept.root)
+    assert (found.path, found.epoch) == (kept.folder / "epoch-0003.json", 3)
+    assert found.bytes == sum(path.stat().st_size for path in kept.folder.iterdir())
+    assert found.fingerprint == FINGERPRINT
+    (kept.folder / "epoch-0003.json").write_text("damaged")
+    assert unfinished(kept.root) == []
+    for _ in range(2):
+        kept.clear()
+        assert not kept.root.exists()
+        assert unfinished(kept.root) == []

@@ -20,26 +20,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def test_speed_and_time_left_of_an_epoch(
+def test_a_log_has_one_line_for_each_epoch_with_speed_and_time_left(
     clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with TrainingProgress("cnn3", epochs=12, images=60_000) as report:
-        clock.now += 50
-        report.epoch_done(LOGS)
-        clock.now += 60
-        report.epoch_done(LOGS)
+    with TrainingProgress("cnn3", epochs=12, images=60_000, done=3) as report:
+        for seconds in (50, 60):
+            clock.now += seconds
+            report.batch_done(128, LOGS)
+            report.epoch_done(LOGS)
     first, second = capsys.readouterr().out.splitlines()
-    assert first == "cnn3  epoch  1/12  loss 0.0703  accuracy 0.9785  1,200 images/s  9:10 left"
-    assert second == "cnn3  epoch  2/12  loss 0.0703  accuracy 0.9785  1,000 images/s  9:10 left"
-
-
-def test_batches_are_not_in_a_log(
-    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with TrainingProgress("cnn3", epochs=2, images=256) as report:
-        clock.now += 1
-        report.batch_done(128, LOGS)
-    assert capsys.readouterr().out == ""
+    assert first == "cnn3  epoch  4/12  loss 0.0703  accuracy 0.9785  1,200 images/s  6:40 left"
+    assert second == "cnn3  epoch  5/12  loss 0.0703  accuracy 0.9785  1,000 images/s  6:25 left"
 
 
 def test_a_terminal_shows_the_batch_in_a_bar(

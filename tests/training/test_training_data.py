@@ -1,36 +1,38 @@
-"""What is trained on, and what is held out."""
+"""The images of a training: held-out images, batches of rows, and augmentation."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_training import AUGMENTATION, Tiny, tiny
 
-from convdepth.config.params import read_params
+from convdepth.config.recipe import Augmentation
 from convdepth.data.arrays import read_split
 from convdepth.training.data import (
     Subset,
     TakeRows,
     TrainingData,
+    augmentation_layers,
     batches,
     held_out,
-    read_training_data,
     stratified_rows,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+__all__ = ["tiny"]  # a fixture
 
 
-def test_held_out_images_are_training_images_and_not_trained_on(
-    tiny_params: Path, normalized: Path
-) -> None:
-    text = tiny_params.read_text()
-    tiny_params.write_text(text.replace("validation_images: 0", "validation_images: 500"))
-    data = read_training_data(normalized, read_params(tiny_params).train)
-    images, _ = read_split(normalized, "train")
-    assert np.shares_memory(data.validation.images, data.training.images)
-    assert len(data.validation.rows) == 500
-    both = np.concatenate([data.training.rows, data.validation.rows])
-    np.testing.assert_array_equal(np.sort(both), np.arange(len(images)))
+@pytest.fixture
+def data(tiny: Tiny) -> TrainingData:
+    return tiny.read_data()
+
+
+def test_held_out_images_are_training_images_and_not_trained_on(tiny: Tiny) -> None:
+    tiny.change(("validation_images: 0", "validation_images: 500"))
+    training, validation = tiny.read_data()
+    assert np.shares_memory(validation.images, training.images)
+    assert len(validation.rows) == 500
+    both = np.concatenate([training.rows, validation.rows])
+    np.testing.assert_array_equal(np.sort(both), np.arange(len(training.images)))
 
 
 @pytest.mark.parametrize(
@@ -54,26 +56,29 @@ def test_held_out_images_are_stratified(normalized: Path, count: int) -> None:
         assert not np.array_equal(rows, stratified_rows(labels, count, seed=4))
 
 
-def test_batches_cover_the_order_once(normalized: Path) -> None:
-    images, labels = read_split(normalized, "train")
+def test_batches_cover_the_order_once(data: TrainingData) -> None:
     order = np.random.default_rng(0).permutation(300)
-    parts = list(batches(Subset(images, labels, np.arange(300)), order, 128).as_numpy_iterator())
+    parts = list(batches(data.training, order, 128).as_numpy_iterator())
     assert [len(part) for part, _ in parts] == [128, 128, 44]
     np.testing.assert_array_equal(np.concatenate([part for part, _ in parts]), order)
-    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), labels[order])
+    labels = np.concatenate([part for _, part in parts])
+    np.testing.assert_array_equal(labels, data.training.labels[order])
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
 def test_rows_are_those_of_the_training_images_only_while_training(
-    tiny_params: Path, normalized: Path
+    data: TrainingData, in_memory: bool
 ) -> None:
-    data = read_training_data(normalized, read_params(tiny_params).train)
+    if in_memory:
+        data = TrainingData(
+            *(Subset(np.array(each.images), each.labels, each.rows) for each in data)
+        )
     take, rows = TakeRows(data), np.array([3, 1999, 0])
     np.testing.assert_array_equal(take(rows, training=True), data.training.images[rows])
     np.testing.assert_array_equal(take(rows), data.validation.images[rows])
 
 
-def test_images_are_taken_from_the_memory_map_itself(tiny_params: Path, normalized: Path) -> None:
-    data = read_training_data(normalized, read_params(tiny_params).train)
+def test_images_are_taken_from_the_memory_map_itself(data: TrainingData) -> None:
     taken = TakeRows(data)
     mapped = [
         line for line in Path("/proc/self/maps").read_text().splitlines() if "train_im" in line
@@ -83,10 +88,21 @@ def test_images_are_taken_from_the_memory_map_itself(tiny_params: Path, normaliz
     assert any(low <= address < high for low, high in bounds)
 
 
-def test_arrays_in_memory_serve_as_well(normalized: Path) -> None:
-    subsets = []
-    for split in ("train", "test"):
-        images, labels = read_split(normalized, split)
-        subsets.append(Subset(np.array(images), labels, np.arange(len(labels))))
-    take = TakeRows(TrainingData(*subsets))
-    np.testing.assert_array_equal(take(np.arange(3)), subsets[1].images[:3])
+def test_augmentation_is_in_training_only(tiny: Tiny) -> None:
+    tiny.change(AUGMENTATION)
+    trainer = tiny.build_trainer()
+    images, _ = read_split(tiny.normalized, "test")
+    np.testing.assert_array_equal(
+        trainer.predict(np.arange(20), verbose=0),
+        trainer.layers[-1].predict(images[:20], verbose=0),
+    )
+
+
+def test_an_image_is_moved_no_further_than_was_said() -> None:
+    (shift,) = augmentation_layers(Augmentation(shift=0.1))
+    moved = np.asarray(shift(np.ones((500, 28, 28, 1), np.float32), training=True))
+    np.testing.assert_allclose(moved[:, 3:-3, 3:-3], 1, atol=1e-5)  # 2.8 pixels at most
+    assert moved[:, 0].min() == moved[:, :, 0].min() == 0  # and background comes in
+    means = moved.mean(axis=(1, 2, 3))
+    assert 0.81 <= means.min() < 0.87  # (25.2 / 28) ** 2 = 0.81 in the corner
+    assert means.max() > 0.98

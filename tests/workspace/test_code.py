@@ -53,7 +53,7 @@ def test_a_change_in_a_package_reruns_these_commands_at_most(
 
 def test_a_training_depends_on_its_parts_alone() -> None:
     code = read_command("train")
-    parts = {"training.optimizer", "training.augmentation", "training.failures", "models.build"}
+    parts = {"training.optimizer", "training.data", "training.loss", "models.build"}
     assert {f"convdepth.{part}" for part in parts} <= code.modules.keys()
     assert "convdepth.config.params" not in code.modules
     assert code.libraries == ["keras", "numpy", "tensorflow"]

@@ -1,4 +1,4 @@
-"""What a network answers to images."""
+"""The answers of a network to images."""
 
 import numpy as np
 import pandas as pd
@@ -8,18 +8,17 @@ from convdepth.models.backend import EVALUATION_BATCH_SIZE, keras
 
 
 def predict(network: keras.Model, images: Images, labels: Labels) -> pd.DataFrame:
-    """Ask a network for its answer to each image.
+    """Classify images.
 
     Args:
-        network: The trained network.
+        network: A trained network.
         images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
         labels: ``(n,)``, 0 to 9.
 
     Returns:
         One row per image: index, label, predicted (0 to 9), second (the second most probable
-        digit), probability (of what was predicted, 0 to 1), and loss (cross-entropy of this image
-        in nats, at most 16.2 since Keras keeps probabilities above 1e-7). Floats are rounded to the
-        six digits that are written.
+        digit), probability (of the predicted digit, 0 to 1), and loss (cross-entropy in nats, at
+        most 16.2 since Keras clips probabilities at 1e-7). Floats are rounded to six digits.
     """
     probabilities = network.predict(images, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
     losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)

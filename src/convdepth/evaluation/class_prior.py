@@ -1,4 +1,4 @@
-"""The loss of a network that knows only the class prior."""
+"""The class-prior loss: the loss of a network that knows only how frequent each digit is."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from convdepth.data.arrays import Labels
 
 
 def prior_loss(training_labels: Labels, labels: Labels) -> float:
-    """Compute the cross-entropy of predicting the class prior for each image.
+    """Return the cross-entropy of predicting the frequencies of the training labels.
 
-    A network that has collapsed has learned no more than the prior, so its loss is close to this.
+    A collapsed network has learned no more than that, so its loss is close to this one.
 
     Args:
-        training_labels: ``(n,)``, uint8, 0 to 9. Their frequencies are the prior.
-        labels: ``(m,)``, uint8, 0 to 9, what the loss is computed on.
+        training_labels: ``(n,)``, uint8, 0 to 9.
+        labels: ``(m,)``, uint8, 0 to 9, the labels to predict.
 
     Returns:
         In nats, six digits; infinite if a digit of ``labels`` is not in ``training_labels``.

@@ -1,6 +1,7 @@
-"""The stage `evaluate`: what a trained network answers to each test image, and how good that is."""
+"""The stage `evaluate`: the answers of a trained network to the test set, and its metrics."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,17 @@ from convdepth.core.files import write_csv, write_json
 from convdepth.data.arrays import read_split
 from convdepth.evaluation.answers import predict
 from convdepth.evaluation.class_prior import prior_loss
-from convdepth.evaluation.metrics import Score, class_scores, score
+from convdepth.evaluation.metrics import class_scores, score
 from convdepth.evaluation.notebook_record import Record, read_notebook
 from convdepth.models.archive import load_weights
 from convdepth.models.backend import configure
 from convdepth.models.build import build_network
+
+CAUSES = {
+    "near chance": "labels that do not belong to their images, or a training far too short",
+    "collapsed": "dropout that lets hardly any signal through, or a learning rate far too high",
+}
+"""Usual causes of a status other than ``ok``."""
 
 
 def main(
@@ -31,16 +38,6 @@ def main(
     params: Path = Path("params.yaml"),
 ) -> None:
     """Evaluate the network ``name`` on the test set; write its metrics and its predictions.
-
-    Args:
-        name: A key of ``architectures`` in the parameters.
-        normalized: The folder of the normalized arrays.
-        model: The ``.keras`` file of the trained network.
-        history: The CSV file of its training.
-        notebook: The JSON file of what the notebook recorded.
-        metrics: The JSON file to write.
-        predictions: The CSV file to write, see `predict`.
-        params: The parameters.
 
     Raises:
         ParameterError: A parameter is wrong, or there is no such architecture.
@@ -61,96 +58,36 @@ def main(
     summary |= compare(summary["accuracy"], read_notebook(notebook).get(name))
     write_csv(predictions, table)
     write_json(metrics, summary)
-    print(
-        f"{name}: test accuracy {summary['accuracy']:.4f} "
-        f"({summary['accuracy_low']:.4f} to {summary['accuracy_high']:.4f}), "
-        f"loss {summary['loss']:.4f}: {summary['status']}{explain(summary)}",
-        flush=True,
-    )
+    print(f"{name}: {_describe(summary)}", flush=True)
 
 
 def summarize(
     predictions: pd.DataFrame, architecture: Architecture, class_prior_loss: float
 ) -> dict[str, Any]:
-    """Put together the metrics of one network.
-
-    Args:
-        predictions: What `predict` returned.
-        architecture: What the network was built from.
-        class_prior_loss: What the loss is when only the frequency of the digits is known.
+    """Return the metrics of one network; ``class_prior_loss`` may be infinite.
 
     Returns:
-        What ``metrics/<name>.json`` holds. Figures per class are a list, which `dvc metrics`
+        The entries of a `Score`, but its most frequent answer only as ``evidence`` of a status
+        other than ``ok``; blocks and parameters; and ``classes``, a list, which `dvc metrics`
         leaves out of its tables.
     """
-    total = score(predictions)
+    total = asdict(score(predictions))
+    evidence = {key: total.pop(key) for key in ("answer", "answer_share")}
+    evidence["prior_loss"] = class_prior_loss if math.isfinite(class_prior_loss) else None
     return {
-        "accuracy": total.accuracy,
-        "accuracy_low": total.accuracy_low,
-        "accuracy_high": total.accuracy_high,
-        "top2_accuracy": total.top2_accuracy,
-        "loss": total.loss,
-        "images": total.images,
+        **total,
         "blocks": len(architecture.blocks),
         "parameters": architecture.num_parameters,
-        "status": total.status,
         "classes": class_scores(predictions),
-    } | _evidence(total, class_prior_loss)
-
-
-def _evidence(total: Score, class_prior_loss: float) -> dict[str, Any]:
-    if total.status == "ok":
-        return {}
-    return {
-        "evidence": {
-            "answer": total.answer,
-            "answer_share": total.answer_share,
-            "prior_loss": class_prior_loss if math.isfinite(class_prior_loss) else None,
-        }
-    }
-
-
-def explain(summary: dict[str, Any]) -> str:
-    """Say in words what is wrong with a network that has learned nothing.
-
-    Args:
-        summary: What `summarize` returned.
-
-    Returns:
-        Sentences after a period; nothing where all is well.
-    """
-    if summary["status"] == "ok":
-        return ""
-    evidence, images = summary["evidence"], summary["images"]
-    answers = f'It answers "{evidence["answer"]}" to {evidence["answer_share"]:.2%} of {images:,}'
-    if summary["status"] == "near chance":
-        return (
-            f". {answers} images, and is right no more often than whoever always says the most "
-            f"frequent digit. Labels that do not belong to their images look like this, and so "
-            f"does a training that was far too short."
-        )
-    return (
-        f". {answers} images. Knowing nothing but how frequent each digit is gives a loss of "
-        f"{_number(evidence['prior_loss'])}, and its own is {summary['loss']:.4f}: what it was "
-        f"shown made no difference to it. Dropout that lets hardly any signal through does this, "
-        f"and so does a learning rate that is far too high."
-    )
-
-
-def _number(value: float | None) -> str:
-    return "infinity" if value is None else f"{value:.4f}"
+    } | ({} if total["status"] == "ok" else {"evidence": evidence})
 
 
 def validation(history: Path, images: int) -> dict[str, Any]:
-    """Take from the history what the trained network made of the held-out training images.
-
-    Args:
-        history: The CSV file of the training.
-        images: How many were held out. With 0, the history's columns are of the test set.
+    """Return the metrics of the held-out training images after the last epoch of a history.
 
     Returns:
-        ``validation`` with images, accuracy (0 to 1) and loss (nats) after the last epoch; or
-        nothing, since whatever chooses by these must not choose by the test set.
+        ``validation`` with images, accuracy (0 to 1) and loss (nats). Empty if ``images`` is 0: the
+        ``val_`` columns are of the test set then, and nothing may be selected by it.
 
     Raises:
         DataError: The file is missing or no history.
@@ -168,17 +105,28 @@ def validation(history: Path, images: int) -> dict[str, Any]:
 
 
 def compare(accuracy: float, recorded: Record | None) -> dict[str, float | None]:
-    """Set an accuracy beside the one that the notebook recorded.
+    """Return notebook_accuracy, and notebook_difference (``accuracy`` minus the notebook's).
 
-    Args:
-        accuracy: Ours, 0 to 1.
-        recorded: The notebook's record of this network, None where it has no such network.
-
-    Returns:
-        notebook_accuracy, and notebook_difference (ours minus the notebook's); both None for a
-        network that the notebook does not have.
+    Both are None for a network that the notebook does not have.
     """
     if recorded is None:
         return {"notebook_accuracy": None, "notebook_difference": None}
     theirs = recorded.test_accuracy
     return {"notebook_accuracy": theirs, "notebook_difference": round(accuracy - theirs, 6)}
+
+
+def _describe(summary: dict[str, Any]) -> str:
+    text = (
+        f"test accuracy {summary['accuracy']:.4f} "
+        f"({summary['accuracy_low']:.4f} to {summary['accuracy_high']:.4f}), "
+        f"loss {summary['loss']:.4f}: {summary['status']}"
+    )
+    if summary["status"] == "ok":
+        return text
+    evidence = summary["evidence"]
+    prior = math.inf if evidence["prior_loss"] is None else evidence["prior_loss"]
+    return (
+        f'{text}. It answers "{evidence["answer"]}" to {evidence["answer_share"]:.2%} of '
+        f"{summary['images']:,} images. The class prior has a loss of {prior:.4f}. Usual causes: "
+        f"{CAUSES[summary['status']]}."
+    )

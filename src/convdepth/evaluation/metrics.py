@@ -1,7 +1,12 @@
-"""What a list of predictions says about the network that made them."""
+"""Metrics of predictions: of one network as a whole and per digit, and agreement of several.
 
+Predictions are a table as `answers.predict` returns it, one row per image.
+"""
+
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,22 +20,27 @@ Status = Literal["ok", "collapsed", "near chance"]
 COLLAPSED_SHARE = 0.99
 """A network that gives one answer to at least this share of the images has collapsed."""
 
+BINS = 15
+"""Number of equal ranges of the probabilities from 0 to 1 (Guo et al. 2017)."""
+
+Tables = Mapping[str, pd.DataFrame]
+"""Predictions by network, all for the same images in the same order."""
+
 
 @dataclass(frozen=True)
 class Score:
-    """How good the predictions are as a whole.
+    """Metrics of all predictions of a network; shares are 0 to 1, floats have six digits.
 
     Attributes:
-        images: How many there are.
-        accuracy: Share of right answers, 0 to 1.
-        accuracy_low: Lower end of the accuracy's 95 % interval after Wilson (1927).
-        accuracy_high: Its upper end.
-        top2_accuracy: Share of images whose label is among the two most probable answers, 0 to 1.
+        images: Number of predictions.
+        accuracy: Share of right answers.
+        accuracy_low: Lower end of the accuracy's 95 % interval over images (Wilson 1927).
+        accuracy_high: Upper end.
+        top2_accuracy: Share of images whose label is among the two most probable answers.
         loss: Mean cross-entropy in nats.
-        status: ``collapsed``: nearly all answers are the same; ``near chance``: not better than
-            always giving the most frequent label, as after shuffling the labels; else ``ok``.
+        status: See `learning_status`.
         answer: The most frequent answer, 0 to 9.
-        answer_share: How frequent it is, 0 to 1.
+        answer_share: Its share of all answers.
     """
 
     images: int
@@ -45,31 +55,24 @@ class Score:
 
 
 def score(predictions: pd.DataFrame) -> Score:
-    """Score predictions.
-
-    Args:
-        predictions: One row per image with label, predicted and second (0 to 9), and loss (nats).
-
-    Returns:
-        The score; floats are rounded to six digits.
+    """Score predictions by their columns label, predicted, second and loss.
 
     Raises:
         ValueError: There is no row.
     """
     if predictions.empty:
         raise ValueError("expected at least one prediction, got none")
-    images = len(predictions)
-    correct = int((predictions["label"] == predictions["predicted"]).sum())
-    interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
-    second = int((predictions["label"] == predictions["second"]).sum())
+    images, label = len(predictions), predictions["label"]
+    correct, low, high = _right(predictions)
+    second = int((label == predictions["second"]).sum())
     answers = predictions["predicted"].value_counts(normalize=True)
     return Score(
         images=images,
         accuracy=round(correct / images, 6),
-        accuracy_low=round(float(interval.low), 6),
-        accuracy_high=round(float(interval.high), 6),
+        accuracy_low=round(low, 6),
+        accuracy_high=round(high, 6),
         top2_accuracy=round((correct + second) / images, 6),
-        loss=round(float(predictions["loss"].mean()), 6),
+        loss=_mean(predictions["loss"]),
         status=learning_status(predictions),
         answer=int(answers.index[0]),
         answer_share=round(float(answers.iloc[0]), 6),
@@ -77,28 +80,28 @@ def score(predictions: pd.DataFrame) -> Score:
 
 
 def learning_status(predictions: pd.DataFrame) -> Status:
-    """Tell whether a network has learned anything.
+    """Tell by label and predicted whether a network has learned anything.
 
-    Args:
-        predictions: One row per image with label and predicted, 0 to 9.
+    Returns:
+        ``collapsed`` if nearly all answers are the same; ``near chance`` if it is no better than
+        always giving the most frequent label, as after training on shuffled labels; else ``ok``.
     """
-    correct = int((predictions["label"] == predictions["predicted"]).sum())
-    interval = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
     if predictions["predicted"].value_counts(normalize=True).iloc[0] >= COLLAPSED_SHARE:
         return "collapsed"
     chance = predictions["label"].value_counts(normalize=True).iloc[0]
-    return "near chance" if interval.low <= chance else "ok"
+    _, low, _ = _right(predictions)
+    return "near chance" if low <= chance else "ok"
+
+
+def _right(predictions: pd.DataFrame) -> tuple[int, float, float]:
+    """Count right answers, and bound their share by Wilson's 95 % interval."""
+    correct = int((predictions["label"] == predictions["predicted"]).sum())
+    interval = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
+    return correct, float(interval.low), float(interval.high)
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> NDArray[np.int64]:
-    """Count the images by label and answer.
-
-    Args:
-        predictions: One row per image with label and predicted, 0 to 9.
-
-    Returns:
-        ``(10, 10)``, int64: in row i and column j the images of digit i that were called j.
-    """
+    """Count images: in row i and column j of ``(10, 10)`` those of digit i that were called j."""
     matrix = np.zeros((NUM_CLASSES, NUM_CLASSES), np.int64)
     np.add.at(matrix, (predictions["label"].to_numpy(), predictions["predicted"].to_numpy()), 1)
     return matrix
@@ -107,12 +110,9 @@ def confusion_matrix(predictions: pd.DataFrame) -> NDArray[np.int64]:
 def class_scores(predictions: pd.DataFrame) -> list[dict[str, float | int | None]]:
     """Score each digit.
 
-    Args:
-        predictions: One row per image with label and predicted, 0 to 9.
-
     Returns:
-        For each digit in order: digit, images, precision, recall and f1 (0 to 1, six digits).
-        What is undefined, such as the precision of an answer that was never given, is None.
+        For each digit in order: digit, images, precision, recall and f1 (0 to 1, six digits), None
+        where undefined, such as the precision of an answer that was never given.
     """
     matrix = confusion_matrix(predictions)
     right, labelled, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
@@ -126,6 +126,77 @@ def class_scores(predictions: pd.DataFrame) -> list[dict[str, float | int | None
         }
         for digit in range(NUM_CLASSES)
     ]
+
+
+def reliability(predictions: pd.DataFrame) -> list[dict[str, Any]]:
+    """Compare probability and accuracy in each range of probabilities.
+
+    Returns:
+        One entry for each of `BINS` ranges that has images, from low to high: images, and the means
+        of probability and accuracy, 0 to 1, six digits.
+    """
+    # The upper end belongs to a range, so that a probability of 1 is in the last one.
+    number = np.ceil(predictions["probability"] * BINS).clip(1, BINS)
+    right = predictions["label"] == predictions["predicted"]
+    return [
+        {
+            "images": len(group),
+            "probability": _mean(group["probability"]),
+            "accuracy": _mean(right[group.index]),
+        }
+        for _, group in predictions.groupby(number)
+    ]
+
+
+def calibration_error(predictions: pd.DataFrame) -> float:
+    """Return the expected calibration error, 0 to 1 (Naeini et al. 2015, Guo et al. 2017).
+
+    It is the mean over images of the difference between probability and accuracy in their range.
+    """
+    ranges = pd.DataFrame(reliability(predictions))
+    gaps = (ranges["probability"] - ranges["accuracy"]).abs()
+    return round(float((gaps * ranges["images"]).sum() / ranges["images"].sum()), 6)
+
+
+def agreement(tables: Tables) -> dict[str, float]:
+    """Return the share of equal answers, right or wrong, by pair such as ``cnn1 / cnn3``."""
+    return {
+        f"{first} / {second}": _mean(tables[first]["predicted"] == tables[second]["predicted"])
+        for first, second in itertools.combinations(tables, 2)
+    }
+
+
+def count_failures(tables: Tables) -> pd.DataFrame:
+    """Count for each image how many networks get it wrong.
+
+    Returns:
+        One row per image: index, label, failing (number of networks), loss (their mean, in nats).
+    """
+    first = next(iter(tables.values()))
+    wrong = {name: table["predicted"] != table["label"] for name, table in tables.items()}
+    losses = {name: table["loss"] for name, table in tables.items()}
+    return first[["index", "label"]].assign(
+        failing=pd.DataFrame(wrong).sum(axis=1), loss=pd.DataFrame(losses).mean(axis=1).round(6)
+    )
+
+
+def find_hardest(tables: Tables, count: int) -> list[dict[str, Any]]:
+    """Find at most ``count`` images that most networks get wrong, of equals those of highest loss.
+
+    Returns:
+        The hardest first: a row of `count_failures` and ``answers`` by network. Images that all
+        networks get right are left out.
+    """
+    answers = pd.DataFrame({name: table["predicted"] for name, table in tables.items()})
+    counted = count_failures(tables).assign(answers=answers.to_dict("records"))
+    order = ["failing", "loss"]
+    hardest = counted[counted["failing"] > 0].sort_values(order, ascending=False, kind="stable")
+    rows = hardest.head(count).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def _mean(values: "pd.Series[Any]") -> float:
+    return round(float(values.mean()), 6)
 
 
 def _ratio(part: int, whole: int) -> float | None:

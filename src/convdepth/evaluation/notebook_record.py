@@ -1,4 +1,4 @@
-"""What the notebook that this project makes reproducible had recorded."""
+"""The numbers that the original notebook recorded."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ Loss = Annotated[float, Field(ge=0)]
 
 
 class Epoch(Strict):
-    """What Keras printed after an epoch; its validation data are the test set."""
+    """Keras's output after an epoch; its validation data are the test set."""
 
     epoch: int = Field(ge=1)
     loss: Loss
@@ -27,10 +27,10 @@ class Record(Strict):
 
     Attributes:
         parameters: Their number.
-        test_accuracy: As its last cell printed it.
-        test_loss: Likewise.
-        claimed_accuracy: As the notebook's closing text says; another one than was printed.
-        claimed_loss: Likewise.
+        test_accuracy: Output of its last cell.
+        test_loss: Output of its last cell.
+        claimed_accuracy: From the notebook's closing text, which contradicts the output.
+        claimed_loss: From the closing text.
         epochs: The training, epoch by epoch.
     """
 
@@ -46,16 +46,10 @@ _RECORDS = TypeAdapter(dict[str, Record])
 
 
 def read_notebook(path: Path) -> dict[str, Record]:
-    """Read what the notebook recorded.
-
-    Args:
-        path: A JSON file with one entry per network.
-
-    Returns:
-        The records by network.
+    """Read the notebook's records by network from a JSON file.
 
     Raises:
-        DataError: The file is missing, or something in it is not as it should be.
+        DataError: The file is missing, or an entry is wrong.
     """
     try:
         return _RECORDS.validate_json(path.read_bytes())

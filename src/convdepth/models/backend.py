@@ -1,7 +1,7 @@
 """TensorFlow and Keras, set up so that a result depends on the parameters and not on the user.
 
-The one module that imports them: others take `keras` and `tf` from here, and so cannot import
-them before the settings that TensorFlow reads while it is imported.
+Other modules import `keras` and `tf` from here only, so TensorFlow never starts before the settings
+that it reads while it is imported.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # real errors are raised, no
 
 @contextlib.contextmanager
 def _held_stderr() -> Iterator[None]:
-    """Hold back what native code writes to stderr, and show it only if the block raises.
+    """Show what native code writes to stderr only if the block raises.
 
-    While TensorFlow is imported its log level is not yet in force, and it tells of missing GPUs.
+    TensorFlow's log level is not yet in force during its import, which reports missing GPUs.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -51,7 +51,7 @@ with _held_stderr():
     import keras
     import tensorflow as tf
 
-# It warns of functions that are traced anew, which several trainings in one process must be.
+# It warns of functions that are traced again, as several trainings in one process must be.
 tf.get_logger().setLevel(logging.ERROR)
 
 __all__ = [
@@ -65,36 +65,22 @@ __all__ = [
 ]
 
 EVALUATION_BATCH_SIZE = 1000
-"""Images at once where nothing is learned: large is fast, and 1,000 take some 100 MB."""
-
-
-def gpus() -> list[str]:
-    """Ask TensorFlow which GPUs it can use.
-
-    Returns:
-        The model of each, such as ``NVIDIA A100-SXM4-40GB``; empty where it uses the CPU.
-    """
-    return [str(detail.get("device_name", "GPU")) for detail in gpu_details()]
+"""Images at once where nothing is learned: large is fast, and 1,000 take about 100 MB."""
 
 
 def gpu_details() -> list[dict[str, Any]]:
-    """Ask TensorFlow about the GPUs that it can use.
+    """Return TensorFlow's details of each usable GPU, such as device_name, compute_capability."""
+    devices = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(device) for device in devices]
 
-    Returns:
-        What it knows of each, such as device_name and compute_capability.
-    """
-    return [
-        tf.config.experimental.get_device_details(gpu)
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
+
+def gpus() -> list[str]:
+    """Return the model of each GPU that TensorFlow can use; empty where it uses the CPU."""
+    return [str(detail.get("device_name", "GPU")) for detail in gpu_details()]
 
 
 def configure(threads: int) -> None:
-    """Fix what bits depend on: the number of threads, and the order of every sum.
-
-    Of a GPU's memory, no more is taken than is used.
-
-    To be called once, before TensorFlow does anything.
+    """Fix the number of threads and the order of sums, on which bits depend; call it once, first.
 
     Args:
         threads: Threads within one operation. Operations themselves run one after the other.
@@ -106,7 +92,7 @@ def configure(threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
     for gpu in tf.config.list_physical_devices("GPU"):
-        # Else the first training takes all of its memory, and leaves no room for another.
+        # Else the first training takes all memory of the GPU, and leaves none for another.
         tf.config.experimental.set_memory_growth(gpu, enable=True)
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")

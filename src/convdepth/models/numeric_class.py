@@ -1,7 +1,7 @@
-"""What the bits of a result depend on beside parameters, data and code.
+"""The numeric class: all that the bits of a result depend on beside parameters, data and code.
 
-Equal parameters, data and code give equal bytes within one such class. In another one the last
-digits of a sum differ, and training makes more of it.
+Within one class equal inputs give equal bytes. In another class the last digits of a sum differ,
+and training amplifies the difference.
 """
 
 import hashlib
@@ -17,22 +17,22 @@ from convdepth.models.backend import ONEDNN_VARIABLE, gpus, keras, tf
 SUFFIX = ".numeric_class.json"
 
 CPU_INFO = Path("/proc/cpuinfo")
-"""Where Linux tells of the CPU."""
+"""Linux describes the CPU here."""
 
-# What oneDNN and Eigen choose their kernels by.
+# oneDNN and Eigen choose their kernels by them.
 _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile")
 
 
 def describe_numeric_class(threads: int, precision: str) -> dict[str, Any]:
-    """Describe what the bits of a training in this process depend on.
+    """Return the numeric class of this process.
 
     Args:
-        threads: Those of one operation, see `runtime.configure`.
+        threads: Threads within one operation, see `backend.configure`.
         precision: ``float32`` or ``mixed_bfloat16``.
 
     Returns:
-        tensorflow and keras (versions), device (the model of the GPU or of the CPU), threads,
-        precision, onednn and deterministic (whether they are on, which they are by `runtime`).
+        tensorflow and keras (versions), device (model of the GPU or CPU), threads, precision,
+        onednn and deterministic (whether they are on).
     """
     return {
         "tensorflow": tf.__version__,
@@ -41,38 +41,25 @@ def describe_numeric_class(threads: int, precision: str) -> dict[str, Any]:
         "threads": threads,
         "precision": precision,
         "onednn": os.environ.get(ONEDNN_VARIABLE) == "1",
-        "deterministic": True,  # `configure` asks TensorFlow for it, which has no way to be asked
+        "deterministic": True,  # `configure` turns it on; TensorFlow has no way to ask
     }
 
 
 def write_record(model: Path, numeric_class: dict[str, Any]) -> None:
-    """Write beside a model what made it.
+    """Write the numeric class of a model into a file beside it.
 
-    DVC does not see this file (`.dvcignore`): it tells of the machine, and must not make two
-    equal results differ.
-
-    Args:
-        model: The ``.keras`` file, which exists.
-        numeric_class: What `describe_numeric_class` gave.
+    DVC ignores the file (`.dvcignore`): it names the machine, and equal results must not differ.
 
     Raises:
         MachineError: The file cannot be written.
     """
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    write_json(record_path(model), {"model_sha256": digest, **numeric_class})
-
-
-def record_path(model: Path) -> Path:
-    """Give the path of the record beside a model.
-
-    Args:
-        model: The ``.keras`` file.
-    """
-    return model.with_name(model.stem + SUFFIX)
+    record = model.with_name(model.stem + SUFFIX)
+    write_json(record, {"model_sha256": digest, **numeric_class})
 
 
 def describe_cpu() -> str:
-    """Name the CPU and its instruction sets; some virtual machines hide the model's name."""
+    """Name the CPU, its family and its instruction sets; some virtual machines hide the model."""
     if not CPU_INFO.exists():
         return platform.processor() or platform.machine()
     fields = dict(re.findall(r"^(\w[\w ]*?)\s*: (.*)$", CPU_INFO.read_text(), re.MULTILINE))

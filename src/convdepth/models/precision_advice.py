@@ -10,41 +10,34 @@ BFLOAT16_GAIN = 0.61
 """The same ratio on a CPU with them. `benchmarks/precision_cost.py` measures both."""
 
 _INSTRUCTION_SETS = ("avx512_bf16", "amx_bf16")
-"""With one of them a CPU multiplies faster in bfloat16 than in float32."""
 
-_COMPUTE_CAPABILITY = (8, 0)
-"""From this one on, called Ampere, an NVIDIA GPU does so."""
+_AMPERE = (8, 0)
+"""Compute capability of the first NVIDIA GPUs that compute in bfloat16."""
 
 
 def advise_precision(precision: str) -> str | None:
-    """Say whether this machine would train faster in the other precision.
+    """Return a sentence if this machine would train faster in the other precision, else None.
 
-    The precision stays what the parameters say, so that results do not depend on the machine.
+    The precision itself stays as in the parameters, so that results do not depend on the machine.
 
     Args:
         precision: ``float32`` or ``mixed_bfloat16``.
-
-    Returns:
-        A sentence; None if the precision suits the machine.
     """
     device = ", ".join(gpus()) or "this CPU"
-    if precision == "mixed_bfloat16" and not has_bfloat16():
+    if precision == "mixed_bfloat16" and not _has_bfloat16():
         return (
             f"warning: {device} has no instructions for bfloat16 and emulates it: a training took "
             f"{BFLOAT16_COST} times as long as with train.precision: float32"
         )
-    if precision == "float32" and has_bfloat16() and not gpus():
+    if precision == "float32" and _has_bfloat16() and not gpus():
         return (
             f"hint: {device} has instructions for bfloat16: with train.precision: mixed_bfloat16 a "
-            f"training took {BFLOAT16_GAIN:.0%} of the time; its bytes are others"
+            f"training took {BFLOAT16_GAIN:.0%} of the time, and gives other bytes"
         )
     return None
 
 
-def has_bfloat16() -> bool:
-    """Tell whether the device that trains computes faster in bfloat16 than in float32."""
+def _has_bfloat16() -> bool:
     if details := gpu_details():
-        return all(
-            detail.get("compute_capability", (0, 0)) >= _COMPUTE_CAPABILITY for detail in details
-        )
+        return all(each.get("compute_capability", (0, 0)) >= _AMPERE for each in details)
     return any(name in describe_cpu() for name in _INSTRUCTION_SETS)

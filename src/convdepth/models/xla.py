@@ -1,8 +1,8 @@
-"""Steps of a training compiled by XLA: on a GPU, which else waits for the launches of kernels.
+"""XLA compiles the steps of a training on a GPU, which else waits for the launches of kernels.
 
-A step of a small network is some 200 kernels of a few microseconds, and launching them one by one
-takes longer than they do. XLA makes a few of them. On a CPU its convolutions take ten times as long
-as those of oneDNN, so there it stays off.
+A step of a small network is about 200 kernels of a few microseconds each, and launching them one by
+one takes longer than they do. XLA fuses them into a few. On a CPU XLA is off: its convolutions take
+ten times as long as those of oneDNN.
 """
 
 import functools
@@ -14,15 +14,15 @@ from convdepth.models.backend import gpus, keras, tf
 
 
 class CompiledSequential(keras.Sequential):  # type: ignore[misc]  # Keras has no types
-    """A model whose steps XLA compiles, although their sums have a fixed order.
+    """A model whose steps XLA compiles although operations are deterministic.
 
-    Keras turns XLA off there, without a word. But XLA does keep the order, and only refuses what it
-    cannot do so: the gradient of a pooling, for which there is `SlicedMaxPooling2D`.
+    Keras silently turns XLA off for deterministic operations. But XLA keeps the order of sums; it
+    only refuses the gradient of a pooling, which `SlicedMaxPooling2D` avoids.
     """
 
     @property
     def jit_compile(self) -> bool:
-        """Whether XLA compiles the steps, which it does whatever Keras sets."""
+        """Whether XLA compiles the steps: always, whatever Keras sets."""
         return True
 
     @jit_compile.setter
@@ -33,19 +33,13 @@ class CompiledSequential(keras.Sequential):  # type: ignore[misc]  # Keras has n
 class SlicedMaxPooling2D(keras.layers.MaxPooling2D):  # type: ignore[misc]  # Keras has no types
     """Keras's pooling of squares that do not overlap, as a maximum of strided slices.
 
-    The values are the same. Where two of a square are equal, the gradient goes to the one that
-    comes first.
+    The values are equal. The gradient goes to the first of equal values in a square.
     """
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """Take the maximum of each square.
+        """Take the maximum of each square of ``(n, height, width, channels)``.
 
-        Args:
-            images: ``(n, height, width, channels)``.
-
-        Returns:
-            ``(n, height // size, width // size, channels)``; what is left over at the lower and the
-            right edge is dropped, as by ``padding="valid"``.
+        As with ``padding="valid"``, incomplete squares at the lower and the right edge are dropped.
         """
         size = self.pool_size[0]
         height, width = (side // size * size for side in images.shape[1:3])
@@ -57,7 +51,7 @@ class SlicedMaxPooling2D(keras.layers.MaxPooling2D):  # type: ignore[misc]  # Ke
 
 
 class KerasClasses(NamedTuple):
-    """Classes of Keras, or such that do the same in another way."""
+    """Keras classes or their XLA-compatible replacements."""
 
     model: type[keras.Sequential]
     pooling: type[keras.layers.MaxPooling2D]
@@ -68,12 +62,5 @@ COMPILED = KerasClasses(CompiledSequential, SlicedMaxPooling2D)
 
 
 def choose_classes(recipe: Train) -> KerasClasses:
-    """Choose what a training is built from.
-
-    Args:
-        recipe: With augmentations nothing is compiled: XLA cannot move an image by parts of pixels.
-
-    Returns:
-        `COMPILED` where there is a GPU, else `PLAIN`.
-    """
+    """Return `COMPILED` on a GPU unless images are augmented, since XLA cannot interpolate."""
     return COMPILED if gpus() and recipe.augmentation == Augmentation() else PLAIN

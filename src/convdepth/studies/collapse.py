@@ -25,7 +25,8 @@ from convdepth.models.dropout import SixteenBitDropout
 from convdepth.studies.signal_flow import gradients, signal_shares
 from convdepth.training.checkpoints import Checkpoints
 from convdepth.training.data import Subset, TrainingData, held_out, read_training_data
-from convdepth.training.train import ProgressMaker, Silent, checkpoints_of, fit
+from convdepth.training.loop import Progress, ProgressMaker
+from convdepth.training.train import checkpoints_of, fit
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def main(
     code: str,
     params: Path = Path("params.yaml"),
     studies: Path = Path("studies/params.yaml"),
-    progress: ProgressMaker = Silent,
+    progress: ProgressMaker = Progress,
 ) -> None:
     """Scale the dropouts of the architecture ``name``, and write what becomes of it.
 

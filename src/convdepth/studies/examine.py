@@ -15,9 +15,14 @@ from convdepth.config.architecture import Architecture
 from convdepth.config.params import read_params
 from convdepth.core.files import write_json
 from convdepth.data.arrays import Images, read_split
-from convdepth.evaluation.agreement import agreement, count_failures, find_hardest
-from convdepth.evaluation.calibration import calibration_error, reliability
-from convdepth.evaluation.metrics import score
+from convdepth.evaluation.metrics import (
+    agreement,
+    calibration_error,
+    count_failures,
+    find_hardest,
+    reliability,
+    score,
+)
 from convdepth.evaluation.results import read_predictions
 from convdepth.figures.kernels import draw_attention, draw_first_kernels
 from convdepth.figures.style import write_figure

@@ -12,8 +12,7 @@ from convdepth.config.architecture import Strict
 from convdepth.config.dataset import NUM_CLASSES
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import Labels
-from convdepth.evaluation.calibration import calibration_error, reliability
-from convdepth.evaluation.metrics import Status, score
+from convdepth.evaluation.metrics import Status, calibration_error, reliability, score
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 """Columns of a history that are kept of each epoch."""

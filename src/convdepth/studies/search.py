@@ -27,7 +27,8 @@ from convdepth.data.arrays import read_split
 from convdepth.models.backend import configure, keras
 from convdepth.studies.search_space import expressible, settings_of, suggest, suggest_value
 from convdepth.training.data import held_out, read_training_data
-from convdepth.training.train import Epoch, ProgressMaker, Silent, checkpoints_of, fit
+from convdepth.training.loop import Epoch, Progress, ProgressMaker
+from convdepth.training.train import checkpoints_of, fit
 
 GRACE = 2
 """The first epoch after which a trial may be ended."""
@@ -58,7 +59,7 @@ def main(
     code: str,
     params: Path = Path("params.yaml"),
     studies: Path = Path("studies/params.yaml"),
-    progress: ProgressMaker = Silent,
+    progress: ProgressMaker = Progress,
 ) -> None:
     """Tune the architecture ``name``; write all trials, and the best of them.
 

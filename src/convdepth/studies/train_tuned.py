@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from convdepth.config.tuned_settings import read_tuned
-from convdepth.training.train import ProgressMaker, Silent, train
+from convdepth.training.loop import Progress, ProgressMaker
+from convdepth.training.train import train
 
 
 def main(
@@ -16,7 +17,7 @@ def main(
     code: str,
     params: Path = Path("params.yaml"),
     studies: Path = Path("studies/params.yaml"),
-    progress: ProgressMaker = Silent,
+    progress: ProgressMaker = Progress,
 ) -> None:
     """Train the tuned network ``name``; write its model and its history per epoch.
 

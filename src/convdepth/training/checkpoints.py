@@ -1,11 +1,12 @@
-"""Checkpoints: what an interrupted training needs to end with the bytes of an uninterrupted one.
+"""Checkpoints: an interrupted training resumes and ends with the bytes of an uninterrupted one.
 
-A folder holds the checkpoints of one network. In it each *fingerprint*, which is all that the
-result depends on, has a folder of its own, so that a checkpoint never serves another training,
-and going back to former parameters finds their checkpoints again. Clones may share the folder: what
-two equal trainings write is equal, too. A checkpoint is an archive of
-arrays, and a manifest that is written after it and has its digest: without a manifest that fits,
-it does not count.
+    <folder>/<digest of the fingerprint>/epoch-0003.npz   weights and optimizer state
+    <folder>/<digest of the fingerprint>/epoch-0003.json  manifest: history, fingerprint, SHA-256
+
+The fingerprint holds all that a training's result depends on, so a checkpoint never serves another
+training, and a return to earlier parameters finds their checkpoints. The manifest is written last;
+an archive without a matching manifest does not count. Equal trainings write equal files, so clones
+may share a folder.
 """
 
 import contextlib
@@ -17,127 +18,94 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convdepth.core.errors import MachineError
 from convdepth.core.files import write_bytes, write_json
 from convdepth.training.fingerprint import differences
 
+if TYPE_CHECKING:  # `convdepth doctor` lists checkpoints without TensorFlow
+    from convdepth.models.backend import keras
+
 GENERATIONS = 2
-"""How many checkpoints of a training are kept: if the newest is damaged, the one before serves."""
+"""If the newest checkpoint is damaged, the one before serves."""
 
-Arrays = Mapping[str, NDArray[Any]]
+History = list[dict[str, float]]
+"""One row for each finished epoch, the first one first."""
 
-
-@dataclass(frozen=True)
-class State:
-    """A training between two epochs.
-
-    Attributes:
-        arrays: Weights and the optimizer's state, by name.
-        history: One row for each epoch that is done, the first one first.
-    """
-
-    arrays: Arrays
-    history: list[dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Unfinished:
-    """A checkpoint that waits for its training to go on.
-
-    Attributes:
-        path: Its manifest.
-        epoch: The last one that is done, counted from 1.
-        bytes: Size of all checkpoints of that training.
-        modified: When it was written, in seconds since 1970.
-        fingerprint: What its training depends on.
-    """
-
-    path: Path
-    epoch: int
-    bytes: int
-    modified: float
-    fingerprint: Mapping[str, Any]
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
 class Checkpoints:
-    """The checkpoints of one training."""
+    """The checkpoints of one training, whose fingerprint `describe_training` returned.
 
-    def __init__(self, folder: Path, fingerprint: Mapping[str, Any]) -> None:
-        """Name the training; nothing is read or written yet.
+    They are in one ``folder`` of ``root``, which holds all checkpoints of a network.
+    """
 
-        Args:
-            folder: Holds the checkpoints of the network, also those of other fingerprints.
-            fingerprint: What `fingerprint.describe_training` gives.
-        """
+    def __init__(self, root: Path, fingerprint: Mapping[str, Any]) -> None:
         text = json.dumps(fingerprint, sort_keys=True)
-        self.root, self.fingerprint = folder, json.loads(text)
-        self.folder = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.root, self.fingerprint = root, json.loads(text)
+        self.folder = root / hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def save(self, state: State) -> None:
-        """Keep a state; of the former ones, only the last stays.
+    def resume(self, trainer: "keras.Model") -> tuple[History, list[str]]:
+        """Set a compiled model, whose optimizer is built, to the newest undamaged checkpoint.
 
-        Args:
-            state: After the last epoch in its history.
+        Returns:
+            The history up to the checkpoint, empty if there is none; and the reasons why other
+            checkpoints are not used, one line each.
+        """
+        variables, unused = _variables(trainer), []
+        for epoch in reversed(_epochs(self.folder)):
+            try:
+                arrays, history = self._read(epoch, variables)
+            except _DAMAGED as error:
+                unused.append(f"the checkpoint of epoch {epoch} is not used: {error}")
+            else:
+                for name, variable in variables.items():
+                    variable.assign(arrays[name])
+                return history, unused
+        return [], unused or list(self._explain_others())
+
+    def save(self, trainer: "keras.Model", history: History) -> None:
+        """Write a checkpoint after the last epoch of a history; keep two `GENERATIONS`.
 
         Raises:
-            MachineError: A file cannot be written; the former checkpoints are as they were.
+            MachineError: A file cannot be written; the older checkpoints are unchanged.
         """
         try:
-            self._write(state)
+            self._write(trainer, history)
         except MachineError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
-            # The same training in another clone has come to its end, and cleared the folder.
-            self._write(state)
-        for old in _epochs(self.folder):
-            if old <= len(state.history) - GENERATIONS:
-                _remove(self.folder, old)
-
-    def restore(self, shapes: Arrays) -> tuple[State | None, list[str]]:
-        """Read the newest state that is whole.
-
-        Args:
-            shapes: Arrays of the names, shapes and dtypes that the state must have.
-
-        Returns:
-            The state, or None if there is none; and what there is to say of checkpoints that
-            were not used, a line each.
-        """
-        said: list[str] = []
-        for epoch in sorted(_epochs(self.folder), reverse=True):
-            try:
-                return self._read(epoch, shapes), said
-            except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-                said.append(f"the checkpoint of epoch {epoch} is not used: {error}")
-        if not said:
-            said += self._explain_others()
-        return None, said
+            # The same training ended in another clone, which deleted the folder.
+            self._write(trainer, history)
+        for epoch in _epochs(self.folder):
+            if epoch <= len(history) - GENERATIONS:
+                _remove(self.folder, epoch)
 
     def clear(self) -> None:
-        """Delete the checkpoints of this training, which has come to its end."""
+        """Delete the checkpoints of this training."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another clone keeps checkpoints there, or removed it
+        with contextlib.suppress(OSError):  # another clone writes there, or removed it
             self.root.rmdir()
 
-    def _write(self, state: State) -> None:
-        epoch = len(state.history)
-        archive, manifest = _paths(self.folder, epoch)
-        content = _pack(state.arrays)
-        write_bytes(archive, content)
+    def _write(self, trainer: "keras.Model", history: History) -> None:
+        archive, manifest = _paths(self.folder, len(history))
+        content = io.BytesIO()
+        arrays = {name: np.asarray(each) for name, each in _variables(trainer).items()}
+        np.savez(content, allow_pickle=False, **arrays)
+        write_bytes(archive, content.getvalue())
         entries = {
-            "epoch": epoch,
-            "sha256": hashlib.sha256(content).hexdigest(),
+            "epoch": len(history),
+            "sha256": hashlib.sha256(content.getvalue()).hexdigest(),
             "fingerprint": self.fingerprint,
-            "history": state.history,
+            "history": history,
         }
         write_json(manifest, entries)
 
-    def _read(self, epoch: int, shapes: Arrays) -> State:
+    def _read(self, epoch: int, variables: Mapping[str, Any]) -> tuple[dict[str, Any], History]:
         archive, manifest = _paths(self.folder, epoch)
         entries = json.loads(manifest.read_bytes())
         if entries["fingerprint"] != self.fingerprint or len(entries["history"]) != epoch:
@@ -145,10 +113,13 @@ class Checkpoints:
         content = archive.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         if digest != entries["sha256"]:
-            raise ValueError(f"{archive}: SHA-256 differs: expected {entries['sha256']}, {digest}")
-        arrays = _unpack(content)
-        _require_equal_shapes(archive, arrays, shapes)
-        return State(arrays, entries["history"])
+            raise ValueError(f"{archive}: SHA-256 is {digest}, expected {entries['sha256']}")
+        with np.load(io.BytesIO(content), allow_pickle=False) as members:
+            arrays = {name: members[name] for name in members.files}
+        found, expected = _kinds(arrays), _kinds(variables)
+        if found != expected:
+            raise ValueError(f"{archive}: holds the arrays {found}, expected {expected}")
+        return arrays, entries["history"]
 
     def _explain_others(self) -> Iterator[str]:
         for other in unfinished(self.root):
@@ -159,25 +130,32 @@ class Checkpoints:
             )
 
 
-def unfinished(folder: Path) -> list[Unfinished]:
-    """List the trainings of a network that were interrupted, with their newest checkpoint.
+@dataclass(frozen=True)
+class Unfinished:
+    """An interrupted training, by the manifest of its newest checkpoint."""
 
-    Args:
-        folder: Holds the checkpoints of the network. It need not exist.
+    path: Path
+    epoch: int
+    bytes: int
+    """Size of all its checkpoints."""
+    modified: float
+    """Time of the newest one, in seconds since 1970."""
+    fingerprint: Mapping[str, Any]
 
-    Returns:
-        One entry for each training whose newest manifest can be read, in order of their folders.
+
+def unfinished(root: Path) -> list[Unfinished]:
+    """List a network's interrupted trainings whose newest manifest is readable, by folder.
+
+    ``root`` holds the network's checkpoints and need not exist.
     """
     found = []
-    for manifest in filter(None, map(_newest_manifest, sorted(folder.glob("*/")))):
-        try:
+    for folder in sorted(root.glob("*/")):
+        with contextlib.suppress(*_DAMAGED, IndexError):
+            _, manifest = _paths(folder, _epochs(folder)[-1])
             entries = json.loads(manifest.read_bytes())
-            size = sum(path.stat().st_size for path in manifest.parent.iterdir())
+            size = sum(path.stat().st_size for path in folder.iterdir())
             epoch, fingerprint = int(entries["epoch"]), dict(entries["fingerprint"])
-            modified = manifest.stat().st_mtime
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        found.append(Unfinished(manifest, epoch, size, modified, fingerprint))
+            found.append(Unfinished(manifest, epoch, size, manifest.stat().st_mtime, fingerprint))
     return found
 
 
@@ -187,14 +165,8 @@ def _paths(folder: Path, epoch: int) -> tuple[Path, Path]:
 
 
 def _epochs(folder: Path) -> list[int]:
-    """List the epochs of which there is a manifest, in ascending order."""
     numbers = (path.stem.removeprefix("epoch-") for path in folder.glob("epoch-*.json"))
     return sorted(int(number) for number in numbers if number.isdecimal())
-
-
-def _newest_manifest(folder: Path) -> Path | None:
-    epochs = _epochs(folder)
-    return _paths(folder, epochs[-1])[1] if epochs else None
 
 
 def _remove(folder: Path, epoch: int) -> None:
@@ -203,18 +175,12 @@ def _remove(folder: Path, epoch: int) -> None:
     archive.unlink(missing_ok=True)
 
 
-def _pack(arrays: Arrays) -> bytes:
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
-    return content.getvalue()
+def _variables(trainer: "keras.Model") -> dict[str, Any]:
+    """Name all that an epoch changes; random states are set anew before each epoch."""
+    variables = [*trainer.weights, *trainer.optimizer.variables]
+    # Names alone are not unique, and a path counts the optimizers that the process has built.
+    return {f"{number:03} {variable.name}": variable for number, variable in enumerate(variables)}
 
 
-def _unpack(content: bytes) -> dict[str, NDArray[Any]]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def _require_equal_shapes(path: Path, arrays: Arrays, shapes: Arrays) -> None:
-    kinds = [{name: (a.shape, a.dtype) for name, a in each.items()} for each in (arrays, shapes)]
-    if kinds[0] != kinds[1]:
-        raise ValueError(f"{path}: expected the arrays {kinds[1]}, got {kinds[0]}")
+def _kinds(arrays: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {name: (tuple(array.shape), str(array.dtype)) for name, array in arrays.items()}

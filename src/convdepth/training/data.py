@@ -1,18 +1,22 @@
-"""What a network is trained on, and what the ``val_`` columns of its history are computed on."""
+"""The images of a training: which rows of a split, how batches reach the network, augmentation."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convdepth.config.dataset import NUM_CLASSES
-from convdepth.config.recipe import Train
+from convdepth.config.recipe import Augmentation, Train
 from convdepth.data.arrays import Images, Labels, read_split
 from convdepth.models.backend import gpus, keras, tf
 
 Rows = NDArray[np.int64]
+
+_BLACK: dict[str, Any] = {"fill_mode": "constant", "fill_value": 0.0, "dtype": "float32"}
+"""Pixels beyond the edge of an image are background."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Subset:
     Attributes:
         images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0, all of the split, memory-mapped.
         labels: ``(n,)``, uint8, 0 to 9, all of the split.
-        rows: ``(m,)``, int64, which of them belong to the subset.
+        rows: ``(m,)``, int64, the rows that belong to the subset.
     """
 
     images: Images
@@ -31,24 +35,17 @@ class Subset:
 
 
 class TrainingData(NamedTuple):
-    """What to train on, and what the ``val_`` columns of the history are computed on."""
+    """Images to train on, and images for the ``val_`` columns of the history."""
 
     training: Subset
     validation: Subset
 
 
 def read_training_data(normalized: Path, recipe: Train) -> TrainingData:
-    """Choose what is trained on, and what the ``val_`` columns of the history are computed on.
+    """Read the training images and the validation images.
 
-    The latter is the test set, as in the notebook, unless ``validation_images`` training images
-    are held out for it. Nothing is selected by these columns.
-
-    Args:
-        normalized: The folder of the normalized arrays.
-        recipe: Gives ``validation_images`` and ``seed``.
-
-    Returns:
-        The training images and the validation images.
+    The validation images are the test set, as in the notebook, or ``validation_images`` held-out
+    training images. Nothing is selected by the test set.
 
     Raises:
         DataError: The arrays are missing or damaged.
@@ -65,83 +62,61 @@ def read_training_data(normalized: Path, recipe: Train) -> TrainingData:
 
 
 def stratified_rows(labels: Labels, count: int, seed: int) -> Rows:
-    """Draw rows so that each class has its share among them.
-
-    Args:
-        labels: ``(n,)``, 0 to 9.
-        count: How many rows to draw, at most n.
-        seed: Determines the draw.
-
-    Returns:
-        ``(count,)``, ascending, all different.
-    """
+    """Draw ``count`` different rows, in ascending order, with each class in proportion."""
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    # Evenly spaced places in a list that is sorted by class: each class in proportion.
-    places = np.linspace(0, len(labels) - 1, count).round().astype(np.int64)
-    return np.sort(by_class[places])
+    # Evenly spaced positions in a list that is sorted by class.
+    positions = np.linspace(0, len(labels) - 1, count).round().astype(np.int64)
+    return np.sort(by_class[positions])
 
 
 def held_out(share: float, images: int) -> int:
-    """Count the images that are held out.
-
-    Args:
-        share: Of all, above 0 and below 1.
-        images: How many there are.
-
-    Returns:
-        The nearest number, at least one per class.
-    """
+    """Return the number of held-out images for a share of all, at least one per class."""
     return max(NUM_CLASSES, round(share * images))
 
 
 class TakeRows(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """The first layer of a training: from row numbers to images.
 
-    The arrays are where the network is, on a GPU as one copy, and on a CPU as the memory map
-    itself, so that parallel trainings share them. What is fed are numbers, and no batch passes
-    through Python.
+    Batches are row numbers, so no image passes through Python. On a GPU the layer holds one copy of
+    the images; on a CPU it holds the memory map itself, which parallel trainings share.
     """
 
     def __init__(self, data: TrainingData) -> None:
-        """Bring the arrays to where they are needed.
-
-        Args:
-            data: The images that are trained on, and those of the validation.
-        """
         super().__init__(name="rows", dtype="float32", trainable=False)
         training, validation = data.training.images, data.validation.images
         self.training_images = _as_tensor(training)
-        held_out = validation is training
-        self.validation_images = self.training_images if held_out else _as_tensor(validation)
+        is_shared = validation is training
+        self.validation_images = self.training_images if is_shared else _as_tensor(validation)
 
     def call(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Give the images of some rows.
+        """Return the images ``(n, 28, 28, 1)`` of rows ``(n,)``.
 
         Args:
-            rows: ``(n,)``, int64.
-            training: Whether they are rows of the training images; else of those of the validation.
-
-        Returns:
-            ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
+            rows: int64.
+            training: Whether they are rows of the training images or of the validation images.
         """
         return tf.gather(self.training_images if training else self.validation_images, rows)
 
 
-def batches(subset: Subset, order: Rows, batch_size: int) -> tf.data.Dataset:
-    """Give rows and their labels in a given order, batch by batch.
-
-    Args:
-        subset: Has the labels.
-        order: ``(n,)``, int64, rows of the subset.
-        batch_size: The number of rows in each batch but the last, which may have fewer.
+def augmentation_layers(augmentation: Augmentation) -> Iterator[keras.Layer]:
+    """Build the layers that move images at random in training; none in the notebook.
 
     Returns:
-        Pairs of rows, int64, and labels, uint8.
+        Layers from images to images; each keeps its random state in ``generator``.
     """
+    if augmentation.rotation:
+        yield keras.layers.RandomRotation(augmentation.rotation, name="rotation", **_BLACK)
+    if augmentation.zoom:
+        yield keras.layers.RandomZoom(augmentation.zoom, name="zoom", **_BLACK)
+    if shift := augmentation.shift:
+        yield keras.layers.RandomTranslation(shift, shift, name="shift", **_BLACK)
+
+
+def batches(subset: Subset, order: Rows, batch_size: int) -> tf.data.Dataset:
+    """Return batches of rows, int64, and their labels, uint8, in the given order."""
     options = tf.data.Options()
-    # There is nothing to tune, and its thread, which wakes ever more rarely, can hold up the end
-    # of an epoch until it does.
+    # Nothing needs tuning, and the tuning thread sleeps ever longer and delays the end of an epoch.
     options.autotune.enabled = False
     pairs = (order, subset.labels[order])
     return tf.data.Dataset.from_tensor_slices(pairs).batch(batch_size).with_options(options)
@@ -150,7 +125,7 @@ def batches(subset: Subset, order: Rows, batch_size: int) -> tf.data.Dataset:
 def _as_tensor(images: Images) -> tf.Tensor:
     if gpus() or not isinstance(images, np.memmap):
         return tf.convert_to_tensor(images)
-    # Without a copy, which would cost each training 188 MB. TensorFlow takes no array that is
-    # read-only; what it would write into this one, which it does not, would stay in this process.
+    # A copy would cost each training 188 MB. TensorFlow refuses read-only arrays, so the file is
+    # mapped copy-on-write; nothing writes to it.
     shared = np.memmap(str(images.filename), images.dtype, "c", images.offset, images.shape)
     return tf.experimental.dlpack.from_dlpack(shared.__dlpack__())

@@ -1,6 +1,6 @@
-"""The fingerprint of a training: all that its result depends on, and in what two of them differ.
+"""The fingerprint of a training: all that its result depends on.
 
-It needs no TensorFlow, so `convdepth doctor` computes it in a moment.
+It needs no TensorFlow, so `convdepth doctor` computes it at once.
 """
 
 import hashlib
@@ -20,17 +20,10 @@ def describe_training(
     code: str,
     numeric_class: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Name all that the result of a training depends on.
+    """Return all that the result of a training depends on, as JSON has it.
 
-    Args:
-        architecture: What is trained.
-        recipe: How.
-        data: The files of the normalized arrays.
-        code: Digest of the code that trains, see `code_digests.Code.digest`.
-        numeric_class: On what, see `numeric_class.describe_numeric_class`.
-
-    Returns:
-        parameters, data, code and numeric class, as JSON has them.
+    ``data`` are the files of the normalized arrays, ``code`` is a `code_digests.Code.digest`, and
+    ``numeric_class`` is from `numeric_class.describe_numeric_class`.
 
     Raises:
         OSError: A file cannot be read.
@@ -47,13 +40,10 @@ def describe_training(
 
 
 def digest_files(paths: Iterable[Path]) -> str:
-    """Give one SHA-256 for the names and the content of some files.
-
-    Args:
-        paths: The files, in an order that is always the same.
+    """Return one SHA-256 for the names and the contents of files, in the given order.
 
     Raises:
-        OSError: One cannot be read.
+        OSError: A file cannot be read.
     """
     digest = hashlib.sha256()
     for path in paths:
@@ -64,27 +54,20 @@ def digest_files(paths: Iterable[Path]) -> str:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
-    """Say which parts of two fingerprints differ; of mappings, which values.
-
-    Args:
-        there: One of them.
-        here: The other one.
-
-    Returns:
-        Texts such as ``code``, or ``parameters (train.seed: 2 there, 1 here)``.
-    """
+    """Yield the parts that differ, such as ``parameters (train.seed: 2 there, 1 here)``."""
     for part in sorted({*there, *here}):
         one, other = there.get(part), here.get(part)
         if one == other:
             continue
         if isinstance(one, dict) and isinstance(other, dict):
-            values = ", ".join(_different_values(one, other))
-            yield f"{part} ({values})"
+            yield f"{part} ({', '.join(_different_values(one, other))})"
         else:
             yield part
 
 
-def _different_values(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> Any:
+def _different_values(
+    there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
     for key in sorted({*there, *here}):
         one, other = there.get(key), here.get(key)
         if isinstance(one, dict) and isinstance(other, dict):

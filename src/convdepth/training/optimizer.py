@@ -1,4 +1,4 @@
-"""The optimizer of a training, and how fast it learns."""
+"""The optimizer of a training and its learning rate."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,6 @@ from convdepth.models.backend import keras
 
 Rate = Any
 """A number, or a schedule of Keras, which has no types."""
-
 
 _KERAS = keras.optimizers
 
@@ -30,13 +29,10 @@ arXiv:2405.15682) with the weights that it trains, not with their average.
 
 
 def build_optimizer(recipe: Train, images: int) -> keras.Optimizer:
-    """Build the optimizer of a recipe, all else by Keras's defaults.
+    """Build the optimizer of a recipe for ``images`` training images, with Keras's defaults.
 
-    Args:
-        recipe: Gives the optimizer, the learning rate and the weight decay. The decay is subtracted
-            from the weights, not added to the loss (Loshchilov and Hutter 2019, arXiv:1711.05101);
-            biases and normalizations have none.
-        images: How many an epoch trains on.
+    The weight decay is subtracted from the weights, not added to the loss (Loshchilov and Hutter
+    2019, arXiv:1711.05101). Biases and normalizations have none.
     """
     rate = learning_rate(recipe, images)
     optimizer = BUILDERS[recipe.optimizer](rate, recipe.weight_decay or None)
@@ -46,18 +42,15 @@ def build_optimizer(recipe: Train, images: int) -> keras.Optimizer:
 
 
 def learning_rate(recipe: Train, images: int) -> Rate:
-    """Say how fast to learn, by the number of steps that are done.
+    """Return the learning rate by the number of finished steps, as Keras's optimizers take it.
 
-    A ``one_cycle`` rises in a line from 0, and then falls along a cosine to 0: the first and the
-    last part of Smith's policy (2018, arXiv:1803.09820), its momentum left as it is. A ``cosine``
-    only falls (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts).
+    With ``steps = epochs * batches`` and ``rising = warmup * steps``, at step t:
 
-    Args:
-        recipe: Gives the schedule, its highest value, epochs and batch size.
-        images: How many an epoch trains on.
-
-    Returns:
-        What Keras's optimizers take.
+    - ``constant``: ``rate``
+    - ``cosine``: ``rate * (1 + cos(pi * t / steps)) / 2`` (Loshchilov and Hutter 2017,
+      arXiv:1608.03983, without restarts)
+    - ``one_cycle``: ``rate * t / rising``, then ``cosine`` over the other steps; the first and the
+      last part of Smith's policy (2018, arXiv:1803.09820) with constant momentum
     """
     if recipe.schedule == "constant":
         return recipe.learning_rate

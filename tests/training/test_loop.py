@@ -1,0 +1,143 @@
+"""One epoch: what its randomness follows from, and errors that name their part of it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_training import AUGMENTATION, Tiny, tiny
+
+from convdepth.core.errors import MachineError, TrainingError
+from convdepth.models.backend import keras, tf
+from convdepth.models.xla import COMPILED, PLAIN, KerasClasses
+from convdepth.training import loop
+from convdepth.training.data import Subset, TrainingData
+from convdepth.training.loop import Progress, build_trainer, seed_random_layers, train_epoch
+from convdepth.training.loss import CheckedLoss
+
+__all__ = ["tiny"]  # a fixture
+
+IMAGES = 3000
+"""23 batches of 128, and one of 56."""
+
+SPOILED = 9
+"""The label whose loss is NaN."""
+
+
+def train_one_epoch(tiny: Tiny, epoch: int = 1, part: str = "training", position: int = 0) -> None:
+    """Train on images of which one, at a position of the order, has the label `SPOILED`."""
+    generator = np.random.default_rng(0)
+    images = generator.random((IMAGES, 28, 28, 1), np.float32)
+    labels = {
+        each: generator.integers(SPOILED, size=IMAGES, dtype=np.uint8)
+        for each in TrainingData._fields
+    }
+    order = np.random.default_rng([tiny.recipe.seed, epoch]).permutation(IMAGES)
+    labels[part][order[position]] = SPOILED
+    data = TrainingData(*(Subset(images, each, np.arange(IMAGES)) for each in labels.values()))
+    trainer = build_trainer(tiny.architecture, tiny.recipe, data)
+    trainer.optimizer.iterations.assign(24 * (epoch - 1))
+    train_epoch(trainer, tiny.recipe, epoch, data, Progress("tiny", 9, IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("classes", "epoch", "part", "position", "where"),
+    [
+        (PLAIN, 1, "training", 0, "batch 1 of 24"),
+        (PLAIN, 3, "training", 1300, "batch 11 of 24"),
+        (PLAIN, 1, "training", 2999, "batch 24 of 24"),
+        (PLAIN, 2, "validation", 17, "validation"),
+        (COMPILED, 1, "training", 1300, "batches 11 to 20 of 24"),
+        (COMPILED, 1, "training", 2999, "batches 21 to 24 of 24"),
+        (COMPILED, 2, "validation", 17, "validation"),
+    ],
+)
+def test_a_loss_that_is_not_finite_is_named_with_its_part_of_the_epoch(
+    tiny: Tiny,
+    monkeypatch: pytest.MonkeyPatch,
+    classes: KerasClasses,
+    epoch: int,
+    part: str,
+    position: int,
+    where: str,
+) -> None:
+    whole = keras.losses.sparse_categorical_crossentropy
+
+    def loss(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        is_spoiled = tf.reshape(labels, [-1]) == SPOILED
+        losses = whole(labels, probabilities)
+        return tf.where(is_spoiled, tf.fill(tf.shape(losses), np.nan), losses)
+
+    monkeypatch.setattr(keras.losses, "sparse_categorical_crossentropy", loss)
+    monkeypatch.setattr(loop, "choose_classes", lambda _recipe: classes)
+    with pytest.raises(TrainingError, match=rf"^tiny: epoch {epoch}, .*{where}\b") as caught:
+        train_one_epoch(tiny, epoch, part, position)
+    assert caught.value.exit_code == 6
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, error: tf.errors.OpError) -> None:
+    def fit(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(keras.Sequential, "fit", fit)
+
+
+def test_exhausted_memory_is_named_with_the_batch_size_to_try(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmuch more")
+    raising(monkeypatch, error)
+    with pytest.raises(MachineError, match=r"tiny: .*\bOOM\b.*train\.batch_size: 64") as caught:
+        train_one_epoch(tiny)
+    assert "much more" not in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+def test_another_error_is_not_changed(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(monkeypatch, tf.errors.InvalidArgumentError(None, None, "indices out of range"))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="indices"):
+        train_one_epoch(tiny)
+
+
+def test_label_smoothing_is_a_share_that_is_the_same_for_all_digits() -> None:
+    optimizer = keras.optimizers.Adam()
+    probabilities = np.full((2, 10), 0.05, np.float32)
+    probabilities[0, 3] = probabilities[1, 7] = 0.55
+    labels = tf.constant([[3.0], [3.0]])  # as Keras hands them over
+    losses = np.asarray(CheckedLoss(optimizer, 0.2)(labels, probabilities))
+    # 0.8 of the label's own loss, and 0.02 of the loss of each digit.
+    everything = -(9 * np.log(0.05) + np.log(0.55)) / 10
+    own = -np.log([0.55, 0.05])
+    np.testing.assert_allclose(losses, 0.8 * own + 0.2 * everything, rtol=1e-5)
+
+
+def test_dropout_follows_from_the_seed_and_the_number_of_the_epoch_alone(tiny: Tiny) -> None:
+    trainer = tiny.build_trainer()
+
+    def masked(epoch: int) -> np.ndarray:
+        seed_random_layers(trainer, 1, epoch)
+        return np.asarray(trainer(np.arange(5), training=True))
+
+    first = masked(1)
+    assert not np.array_equal(masked(2), first)
+    np.testing.assert_array_equal(masked(1), first)
+
+
+def test_no_two_layers_draw_the_same(tiny: Tiny) -> None:
+    tiny.change(AUGMENTATION)
+    trainer = tiny.build_trainer()
+    seed_random_layers(trainer, 1, 1)
+    layers = [*trainer.layers, *trainer.layers[-1].layers]
+    generators = [
+        getattr(layer, name, None) for layer in layers for name in ("generator", "seed_generator")
+    ]
+    states = [tuple(np.asarray(each.state)) for each in generators if each is not None]
+    assert len(set(states)) == len(states) == 5  # two dropouts, three augmentations
+
+
+def test_compiled_by_xla_it_learns_the_same(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.change(("dropout_scale: 1 ", "dropout_scale: 0 "))  # XLA draws other masks
+    histories = []
+    for classes in (PLAIN, COMPILED):
+        monkeypatch.setattr(loop, "choose_classes", lambda _recipe, classes=classes: classes)
+        _, history = tiny.train(str(len(histories)))
+        histories.append(pd.read_csv(history)[["loss", "val_loss"]])
+    pd.testing.assert_frame_equal(*histories, rtol=1e-3)

@@ -1,0 +1,63 @@
+"""Optimizers and schedules, against their formulas."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from tiny_training import BATCH_NORMALIZATION, Tiny, tiny
+
+from convdepth.config.recipe import Optimizer
+from convdepth.models.build import build_network
+from convdepth.training.optimizer import build_optimizer, learning_rate
+
+__all__ = ["tiny"]  # a fixture
+
+
+def falling(steps: int) -> np.ndarray:
+    return 0.25 * (1 + np.cos(np.pi * np.arange(steps + 1) / steps))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", np.full(21, 0.5)),
+        ("cosine", falling(20)),
+        ("one_cycle", [*0.1 * np.arange(5), *falling(15)]),
+    ],
+)
+def test_the_learning_rate_at_each_step(tiny: Tiny, schedule: str, expected: np.ndarray) -> None:
+    recipe = tiny.recipe.model_copy(
+        update={"schedule": schedule, "batch_size": 100, "learning_rate": 0.5, "warmup": 0.25}
+    )
+    rate = learning_rate(recipe, images=1000)  # 2 epochs of 10 steps
+    found = [float(rate(step) if callable(rate) else rate) for step in range(21)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", get_args(Optimizer))
+def test_weight_decay_is_of_weights_and_not_of_biases(tiny: Tiny, name: str) -> None:
+    tiny.change(BATCH_NORMALIZATION)
+    network = build_network(tiny.architecture)
+    for weight in network.trainable_weights:
+        weight.assign(np.ones(weight.shape))
+    recipe = tiny.recipe.model_copy(update={"optimizer": name, "weight_decay": 0.5})
+    optimizer = build_optimizer(recipe, images=1000)
+    optimizer.build(network.trainable_variables)
+    optimizer.apply([np.zeros(weight.shape, np.float32) for weight in network.trainable_weights])
+    decayed = {weight.path.split("/")[-1]: float(np.min(weight)) for weight in network.weights}
+    assert decayed["bias"] == decayed["gamma"] == decayed["beta"] == pytest.approx(1)
+    if name != "schedule_free_adamw":  # its weights follow an average
+        assert decayed["kernel"] == pytest.approx(1 - 0.5 * 0.001)
+
+
+def test_muon_trains_the_dense_layer_of_the_head_alone(tiny: Tiny) -> None:
+    tiny.change(("optimizer: adam ", "optimizer: muon "))
+    trainer = tiny.build_trainer()
+    # All other variables have a second moment, as Adam's do.
+    velocities = trainer.optimizer.adam_velocities
+    without = [
+        variable.path
+        for variable, velocity in zip(trainer.trainable_variables, velocities, strict=True)
+        if velocity is None
+    ]
+    assert [path.split("/")[-2:] for path in without] == [["head_dense", "kernel"]]
