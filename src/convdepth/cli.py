@@ -356,7 +356,7 @@ def replicates(
     _check(params, name)
     _check_studies(studies)
     _hold(f"replicates@{name}", summary, answers)
-    from convdepth.studies.replicates import main
+    from convdepth.studies.aggregate_recipe import main
 
     main(
         name=name,
@@ -419,7 +419,7 @@ def tuned(
     _check(params)
     _check_studies(studies)
     _hold("tuned", tuned)
-    from convdepth.studies.tuned import main
+    from convdepth.studies.aggregate_tuned import main
 
     main(normalized=normalized, seeds=seeds, tuned=tuned, params=params, studies=studies)
 
@@ -463,7 +463,7 @@ def examine(
     _check(params)
     _hold("examine", reading, pictures)
     _take_device("examine")
-    from convdepth.studies.examine import main
+    from convdepth.studies.inspect_networks import main
 
     main(
         normalized=normalized,

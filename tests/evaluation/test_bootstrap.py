@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from convdepth.evaluation.bootstrap import RESAMPLES, mean_interval, resampled_means
 
 

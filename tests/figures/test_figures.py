@@ -12,13 +12,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.text import Text
-from PIL import Image
-
-from convdepth.core.errors import MachineError
 from convdepth.figures.answers import (
     draw_confusion,
     draw_errors,
@@ -27,6 +20,13 @@ from convdepth.figures.answers import (
 )
 from convdepth.figures.curves import draw_learning_curves
 from convdepth.figures.depth import draw_accuracy_by_depth
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from convdepth.core.errors import MachineError
 from convdepth.figures.style import COLORS, Recorded, Result, grid_shape, style, write_figure
 from convdepth.figures.weights import draw_notebook_weights, draw_weights
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from convdepth.studies.tuned import SUMMARY, read_tuned_answers
 
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_csv, write_json
 from convdepth.evaluation.significance import NO_EVIDENCE, mcnemar
 from convdepth.studies.contrast import contrast, gains, main
-from convdepth.studies.tuned import SUMMARY, read_tuned_answers
 
 LABELS = np.arange(2000) % 10
 

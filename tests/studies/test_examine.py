@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from convdepth.studies.examine import LISTED, PICTURED, main
 from PIL import Image
 
 from convdepth.config.params import read_params
@@ -17,7 +18,6 @@ from convdepth.evaluation.answers import predict
 from convdepth.models.archive import save_network
 from convdepth.models.build import build_network
 from convdepth.studies import examine as examine_module
-from convdepth.studies.examine import LISTED, PICTURED, main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from convdepth.studies.replicates import main, read_answers, rightness, summarize, tabulate_answers
 from study_inputs import ACCURACIES, LABELS, tables, write_run, write_studies, wrong_from
 
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_csv
 from convdepth.data.arrays import read_split
-from convdepth.studies.replicates import main, read_answers, rightness, summarize, tabulate_answers
 from convdepth.studies.runs import Run, describe
 
 

@@ -2,13 +2,13 @@
 
 import optuna
 import pytest
+from convdepth.studies.search_space import expressible, settings_of, suggest
 
 from conftest import PROJECT
 from convdepth.config.architecture import Architecture
 from convdepth.config.params import read_params
 from convdepth.config.studies import Range, Space, read_study_params
 from convdepth.config.tuned_settings import Settings, apply
-from convdepth.studies.search_space import expressible, settings_of, suggest
 
 PARAMS = read_params(PROJECT / "params.yaml")
 SPACE = read_study_params(PROJECT / "studies" / "params.yaml").tuning.space

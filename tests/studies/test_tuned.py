@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from convdepth.studies.tuned import SUMMARY, main, read_tuned_answers
 from study_inputs import SETTINGS, TUNED, write_run, write_studies, wrong_from
 
 from convdepth.config.params import read_architecture
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import read_split
-from convdepth.studies.tuned import SUMMARY, main, read_tuned_answers
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from convdepth.core.errors import DataError, IntegrityError
 from convdepth.core.hashes import md5_of
 from convdepth.evaluation.metrics import learning_status
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, holm, pair, seed_range
-from convdepth.studies.replicates import rightness
+from convdepth.studies.runs import rightness
 from convdepth.workspace.repository import (
     LOCK,
     STUDIES,
