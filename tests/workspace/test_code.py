@@ -101,7 +101,7 @@ NOTHING: dict[str, Edit] = {
     "a help text": edit("cli", "Train one network by the recipe", "Fit one network by the recipe"),
     "a module that moves": move,
     "what only a type checker sees": edit(
-        "tuning", "    import optuna\n", "    import optuna.trial\n"
+        "core/files", "    import pandas as pd\n", "    import pandas.api as pd\n"
     ),
 }
 
@@ -116,18 +116,21 @@ SOME: dict[str, tuple[Edit, set[str]]] = {
         },
     ),
     "a statistic": (
-        edit("evaluation/bootstrap", "_SEED = 0", "_SEED = 1"),
-        {"replicates", "tuned", "contrast"},
+        edit("evaluation/significance", "LEVEL = 0.05", "LEVEL = 0.01"),
+        {"replicates", "tuned", "contrast", "report"},
     ),
     "the calibration": (
         edit("evaluation/calibration", "BINS = 15", "BINS = 20"),
-        {*("replicates", "tuned", "contrast", "examine", "evaluate_seed", "evaluate_tuned")},
+        {
+            *("plot", "replicates", "tuned", "contrast", "examine", "report"),
+            *("evaluate_seed", "evaluate_tuned"),
+        },
     ),
     "the notebook's record": (
         edit("evaluation/notebook_record", "from pathlib", "import math\nfrom pathlib"),
         {"evaluate", "plot", "report"},
     ),
-    "a figure": (edit("figures/curves", "import ", "import math\nimport "), {"plot"}),
+    "a figure": (edit("figures/learning_curves", "import ", "import math\nimport "), {"plot"}),
     "the report": (edit("report/charts", "import ", "import cmath\nimport "), {"report"}),
     "a rule for the data": (edit("data/validation/rules", "5923", "5924"), {"validate"}),
     "the collapse study": (

@@ -115,13 +115,14 @@ def _draw_whole_scale(axes: Axes, networks: Sequence[NetworkResult]) -> None:
 
 
 def _handles() -> list[Line2D]:
-    common = {"color": MUTED, "linestyle": "", "fillstyle": "none"}
     return [
         Line2D([], [], label="measured, with Wilson 95 % interval", color=NEUTRAL, marker="o"),
         Line2D([], [], label="most frequent digit only", color=MUTED, linestyle=":", linewidth=1),
         *(
-            Line2D([], [], label=f"notebook, {kind}", marker=marker, **common)
-            for kind, (_, marker) in _NOTEBOOK.items()
+            Line2D(
+                [], [], label=f"notebook, {kind}", color=MUTED, ls="", marker=mark, fillstyle="none"
+            )
+            for kind, (_, mark) in _NOTEBOOK.items()
         ),
     ]
 

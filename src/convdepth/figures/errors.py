@@ -12,6 +12,7 @@ from convdepth.data.arrays import Images
 from convdepth.figures.inputs import Inputs
 from convdepth.figures.style import WARNING, add_heading, style
 
+_SHOWN = ["label", "predicted", "probability"]
 _NUM_COLUMNS, _MAX_ROWS = 10, 4
 
 _PITCH_X, _PITCH_Y = 1.1, 1.4
@@ -29,10 +30,10 @@ def draw_errors(inputs: Inputs) -> Figure:
         errors = network.errors.sort_values("probability", ascending=False, kind="stable")
         if errors.empty:
             _write_below(axes, row, 0, "no errors")
-        for column, error in enumerate(errors.head(_NUM_COLUMNS).itertuples()):
-            _draw_image(axes, inputs.images[error.Index], row, column)
-            text = f"{error.label} → {error.predicted}, {100 * error.probability:.1f} %"
-            _write_below(axes, row, column, text)
+        for column, index in enumerate(errors.index[:_NUM_COLUMNS]):
+            _draw_image(axes, inputs.images[index], row, column)
+            label, predicted, probability = errors.loc[index, _SHOWN]
+            _write_below(axes, row, column, f"{label:g} → {predicted:g}, {100 * probability:.1f} %")
     note = "Below each image: true digit → answer, and the probability that the network gave it."
     add_heading(figure, "Each network's most confident errors on the test set", note)
     return figure

@@ -17,7 +17,7 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
-from convdepth.figures.inputs import Inputs, NetworkResult
+from convdepth.figures.inputs import Inputs
 from convdepth.figures.style import NEUTRAL, add_heading, add_name, grid_shape, style
 
 Look = dict[str, Any]
@@ -43,7 +43,11 @@ def draw_learning_curves(inputs: Inputs) -> Figure:
     figure = Figure(figsize=(max(8, 3.3 * num_columns), 5.4 * num_bands + 1), layout="constrained")
     grid = figure.subplots(2 * num_bands, num_columns, squeeze=False)
     pairs = [pair for band in range(num_bands) for pair in grid[2 * band : 2 * band + 2].T]
-    recorded = {each.name: _recorded(each) for each in networks if each.record}
+    recorded = {
+        each.name: pd.DataFrame([epoch.model_dump() for epoch in each.record.epochs])
+        for each in networks
+        if each.record
+    }
     histories = [*(each.history for each in networks), *recorded.values()]
     last_epoch = max(history["epoch"].max() for history in histories)
     shared = None
@@ -65,10 +69,6 @@ def draw_learning_curves(inputs: Inputs) -> Figure:
     )
     add_heading(figure, title, _note(inputs), _handles(inputs.validation_name))
     return figure
-
-
-def _recorded(network: NetworkResult) -> pd.DataFrame:
-    return pd.DataFrame([epoch.model_dump() for epoch in network.record.epochs])
 
 
 def _draw_history(loss: Axes, accuracy: Axes, history: pd.DataFrame, look: Look) -> None:
