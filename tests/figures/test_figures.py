@@ -199,7 +199,7 @@ def test_learning_curves_name_their_data(name: str) -> None:
     figure = draw_learning_curves(inputs(make_result(), validation_name=name))
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == [name, "training", "notebook, test", "notebook, training"]
-    assert name in figure.get_suptitle()
+    assert figure.get_suptitle() == "1 of 1 network learned in 12 epochs"
 
 
 def test_a_collapsed_network_has_a_scale_of_its_own() -> None:
@@ -232,7 +232,7 @@ def test_depth_orders_by_blocks_and_zooms_on_the_best(monkeypatch: pytest.Monkey
     assert labels == [list(each) for each in numbered.items()]
     assert zoom.get_ylim()[0] > 95
     assert whole.get_ylim()[0] == 0
-    assert "70.00 % ↓" in words(figure, monkeypatch)
+    assert "70.00% ↓" in words(figure, monkeypatch)
     figure = draw_accuracy_by_depth(CASES["one, collapsed"])
     assert len(figure.axes) == 1
     assert "no network learned" in figure.get_suptitle()
@@ -289,7 +289,9 @@ def test_equal_weights_have_a_violin(shape: tuple[int, ...]) -> None:
 
 
 def test_confusion_writes_each_count_into_its_cell() -> None:
-    axes = panel(draw_confusion(inputs(make_result(wrong=(3, 13, 4)))), "3 errors in 500 images")
+    figure = draw_confusion(inputs(make_result(wrong=(3, 13, 4)), fail(make_result(1))))
+    assert "cnn1 takes a 3 for a 6 2 times" in " ".join(figure.get_suptitle().split())
+    axes = panel(figure, "3 errors in 500 images")
     counts = {text.get_position(): text.get_text() for text in axes.texts}
     # The middle of a cell, in columns and rows.
     assert (counts[6.5, 3.5], counts[7.5, 4.5], counts[3.5, 3.5]) == ("2", "1", "48")
@@ -303,7 +305,7 @@ def test_errors_are_in_the_order_of_confidence(monkeypatch: pytest.MonkeyPatch) 
     shown = [image.get_array() for image in figure.axes[0].images]
     np.testing.assert_array_equal(shown, IMAGES[errors.index, :, :, 0])
     label, predicted, probability = errors.iloc[0][["label", "predicted", "probability"]]
-    best = f"{label:.0f} → {predicted:.0f}, {100 * probability:.1f} %"
+    best = f"{label:.0f} → {predicted:.0f}, {100 * probability:.1f}%"
     assert best in words(figure, monkeypatch)
     figure = draw_errors(inputs(make_result(wrong=())))
     assert "no errors" in words(figure, monkeypatch)

@@ -22,7 +22,7 @@ _NOTEBOOK = {"recorded": (0.05, "D"), "claimed": (0.25, "x")}
 def draw_accuracy_by_depth(inputs: Inputs) -> Figure:
     """Draw the test accuracy, its interval and the notebook's values by number of blocks.
 
-    The lower panel has the scale from 0 to 100 %, with the level of chance. If a network has
+    The lower panel has the scale from 0 to 100%, with the level of chance. If a network has
     learned, the upper panel zooms on the best.
     """
     networks = sorted(inputs.networks, key=lambda network: network.num_blocks)
@@ -39,10 +39,7 @@ def draw_accuracy_by_depth(inputs: Inputs) -> Figure:
         _zoom(panels[0], networks, max(each.score.accuracy for each in learned) - _ZOOM)
     _draw_whole_scale(panels[-1], networks)
     panels[-1].set_xlabel("network, by number of blocks")
-    note = (
-        "The notebook's recorded values are what its cells printed; the claimed ones stand in its "
-        "closing text, which contradicts them."
-    )
+    note = "The notebook's cells printed the recorded values; its closing text claims other values."
     has_record = any(network.record for network in networks)
     add_heading(figure, _title(learned), note if has_record else "", _handles())
     return figure
@@ -116,7 +113,7 @@ def _draw_whole_scale(axes: Axes, networks: Sequence[NetworkResult]) -> None:
 
 def _handles() -> list[Line2D]:
     return [
-        Line2D([], [], label="measured, with Wilson 95 % interval", color=NEUTRAL, marker="o"),
+        Line2D([], [], label="measured, with Wilson 95% interval", color=NEUTRAL, marker="o"),
         Line2D([], [], label="most frequent digit only", color=MUTED, linestyle=":", linewidth=1),
         *(
             Line2D(
@@ -132,7 +129,7 @@ def _break(trouble: str) -> str:
 
 
 def _percent(network: NetworkResult) -> str:
-    return f"{100 * network.score.accuracy:.2f} %"
+    return f"{100 * network.score.accuracy:.2f}%"
 
 
 def _title(learned: Sequence[NetworkResult]) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from convdepth.config.dataset import NUM_CLASSES
+from convdepth.core.text import counted
 from convdepth.evaluation.metrics import confusion_matrix
 from convdepth.figures.inputs import Inputs
 from convdepth.figures.style import add_heading, add_name, grid_shape, style
@@ -38,10 +39,23 @@ def draw_confusion(inputs: Inputs) -> Figure:
         axes.remove()
     colors = ScalarMappable(_NORM, _CMAP)
     bar = figure.colorbar(colors, ax=used, shrink=0.7, extend="max", format="{x:g}")
-    bar.set_label("images answered wrongly")
-    note = "Grey: answered rightly. An empty cell: no image."
-    add_heading(figure, "Which digits are taken for which in the test set", note)
+    bar.set_label("images with this wrong answer")
+    add_heading(figure, _title(inputs), "Grey: right answers. An empty cell: no image.")
     return figure
+
+
+def _title(inputs: Inputs) -> str:
+    counts = [
+        (count, digit, answer, network.name)
+        for network in inputs.learned
+        for (digit, answer), count in np.ndenumerate(confusion_matrix(network.predictions))
+        if digit != answer
+    ]
+    most, digit, answer, name = max(counts, default=(0, 0, 0, ""))
+    if not most:
+        return "No confusion in the test set" if counts else "No network learned to tell digits"
+    times = counted(most, "time")
+    return f"Most frequent confusion: {name} takes a {digit} for a {answer} {times} in the test set"
 
 
 def _draw_matrix(axes: Axes, counts: NDArray[np.int64]) -> None:

@@ -33,8 +33,8 @@ def draw_errors(inputs: Inputs) -> Figure:
         for column, index in enumerate(errors.index[:_NUM_COLUMNS]):
             _draw_image(axes, inputs.images[index], row, column)
             label, predicted, probability = errors.loc[index, _SHOWN]
-            _write_below(axes, row, column, f"{label:g} → {predicted:g}, {100 * probability:.1f} %")
-    note = "Below each image: true digit → answer, and the probability that the network gave it."
+            _write_below(axes, row, column, f"{label:g} → {predicted:g}, {100 * probability:.1f}%")
+    note = "Below each image: true digit → answer, and its probability according to the network."
     add_heading(figure, "Each network's most confident errors on the test set", note)
     return figure
 
@@ -57,7 +57,7 @@ def draw_shared_errors(inputs: Inputs) -> Figure:
         words = [(f"{learned[0].predictions['label'][index]} →", "black")]
         words += [(str(each.predictions["predicted"][index]), each.color) for each in learned]
         _write_answers(axes, row, column, words)
-    note = "Below each image: the true digit → the answers, in the networks' colours."
+    note = "Below each image: the true digit → the answers, in the networks' colors."
     if len(shown) < len(shared):
         note += f" Shown: the {len(shown)} with the most confident wrong answers."
     handles = [

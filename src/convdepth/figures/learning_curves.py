@@ -17,6 +17,7 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
+from convdepth.core.text import counted
 from convdepth.figures.inputs import Inputs
 from convdepth.figures.style import NEUTRAL, add_heading, add_name, grid_shape, style
 
@@ -62,12 +63,7 @@ def draw_learning_curves(inputs: Inputs) -> Figure:
             _share_scale(loss, accuracy, *shared)
     for axes in (axes for pair in pairs[len(networks) :] for axes in pair):
         axes.remove()
-    num_epochs = max(len(network.history) for network in networks)
-    title = (
-        f"Training and {inputs.validation_name} loss and accuracy over {num_epochs} "
-        f"epoch{'s' if num_epochs > 1 else ''}"
-    )
-    add_heading(figure, title, _note(inputs), _handles(inputs.validation_name))
+    add_heading(figure, _title(inputs), _note(inputs), _handles(inputs.validation_name))
     return figure
 
 
@@ -122,12 +118,21 @@ def _handles(validation_name: str) -> list[Line2D]:
     ]
 
 
+def _title(inputs: Inputs) -> str:
+    epochs = counted(max(len(network.history) for network in inputs.networks), "epoch")
+    failed = [network.name for network in inputs.networks if network.trouble]
+    title = (
+        f"{len(inputs.learned)} of {counted(len(inputs.networks), 'network')} learned in {epochs}"
+    )
+    return f"{title}; not {', '.join(failed)}" if failed else title
+
+
 def _note(inputs: Inputs) -> str:
     note = (
-        "Training values are means over an epoch with dropout at work, so they can be worse than "
-        "those on unseen images. Both scales are logarithmic (accuracy: in the share of errors) "
-        "and the same for all networks"
+        "Training values are means over an epoch with dropout on, so they can be worse than "
+        f"{inputs.validation_name} values. Both scales are logarithmic (accuracy: in the error "
+        "rate) and the same for all networks."
     )
     if inputs.troubles:
-        note += f", but those that did not learn have linear scales of their own: {inputs.troubles}"
-    return f"{note}."
+        note += f" Networks that did not learn have their own linear scales: {inputs.troubles}."
+    return note

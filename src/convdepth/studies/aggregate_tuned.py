@@ -33,12 +33,7 @@ def main(
 ) -> None:
     """Summarize the tuned networks; write ``summary.json`` and ``<name>.csv``, all answers.
 
-    Args:
-        normalized: The folder of the normalized arrays.
-        seeds: The folder of all trainings of the studies, with ``<name>-tuned/<seed>.*``.
-        tuned: The folder to write.
-        params: The parameters.
-        studies: The parameters of the studies.
+    The folder `seeds` holds the trainings: ``<name>-tuned/<seed>.*``, see `runs.read_run`.
 
     Raises:
         ParameterError: A parameter is wrong, or there are settings for an unknown network.

@@ -52,15 +52,7 @@ def main(
 ) -> None:
     """Train the network ``name`` with scaled dropouts; write `Collapse`.
 
-    Args:
-        name: A key of ``architectures`` in the parameters.
-        normalized: The folder of the normalized arrays.
-        summary: The JSON file to write.
-        checkpoints: The folder for the checkpoints of this network.
-        code: Digest of the code that trains; checkpoints of other code are not used.
-        params: The parameters.
-        studies: The parameters of the studies.
-        progress: Shows the trainings.
+    `code` is the digest of the code that trains; checkpoints of other code are not used.
 
     Raises:
         ParameterError: A parameter is wrong, or there is no such network.

@@ -47,11 +47,7 @@ Compared = tuple[str, str, NDArray[np.int8]]
 def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("params.yaml")) -> None:
     """Compare all networks by the recipe and tuned; write `AllContrasts`.
 
-    Args:
-        replicates: The folder of the answers, from the stage `replicates`.
-        tuned: The folder of the tuned networks' answers, from the stage `tuned`.
-        summary: The JSON file to write.
-        params: The parameters, which name the networks.
+    `replicates` and `tuned` are the folders of the answers that the stages of that name wrote.
 
     Raises:
         ParameterError: A parameter is wrong.

@@ -23,17 +23,10 @@ def main(
     params: Path = Path("params.yaml"),
     studies: Path = Path("studies/params.yaml"),
 ) -> None:
-    """Evaluate one network on the test set; write its answers and its scores.
+    """Evaluate one network on the test set; write its answers and `seed_scores.Scores`.
 
-    Args:
-        name: A key of ``architectures`` in the parameters.
-        normalized: The folder of the normalized arrays.
-        model: The ``.keras`` file of the trained network.
-        answers: The CSV file to write: one row per test image, label and predicted.
-        scores: The JSON file to write: `seed_scores.Scores`.
-        tuned: Whether the network was trained with the settings of ``tuned``.
-        params: The parameters.
-        studies: The parameters of the studies.
+    With `tuned`, the network has the settings of the section ``tuned.settings.<name>``. The answers
+    are label and predicted, one row per test image.
 
     Raises:
         ParameterError: A parameter is wrong, or there is no such network.

@@ -41,14 +41,6 @@ def main(
 ) -> None:
     """Inspect all networks; write `Reading`, ``kernels.png`` and ``grad_cam.png``.
 
-    Args:
-        normalized: The folder of the normalized arrays.
-        models: The folder of the trained networks, ``<name>.keras``.
-        predictions: The folder of the predictions for the test set, ``<name>.csv``.
-        reading: The JSON file to write.
-        pictures: The folder to write the pictures to.
-        params: The parameters.
-
     Raises:
         ParameterError: A parameter is wrong.
         DataError: A file is missing or damaged, or does not belong to the test images.

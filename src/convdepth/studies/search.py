@@ -62,17 +62,9 @@ def main(
 ) -> None:
     """Tune the network ``name``; write all trials, and which one is best.
 
-    Args:
-        name: A key of ``architectures`` in the parameters.
-        normalized: The folder of the normalized arrays.
-        summary: The JSON file to write: ``trials`` in order, each with its settings, the held-out
-            accuracy after each epoch, and whether it ended early; ``notebook``, the first trial;
-            and ``best``.
-        checkpoints: The folder for an interrupted search.
-        code: Digest of the code that trains; results of other code are not reused.
-        params: The parameters.
-        studies: The parameters of the studies.
-        progress: Shows the trainings.
+    The summary has ``trials`` in order, each with its settings, the held-out accuracy after each
+    epoch, and whether it ended early; ``notebook``, the first trial; and ``best``. `code` is the
+    digest of the code that trains; results of other code in `checkpoints` are not reused.
 
     Raises:
         ParameterError: A parameter is wrong, or there is no such network.
