@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from convdepth.studies.replicates import Run, describe, summarize, tabulate_answers
 from PIL import Image
 
 from convdepth.config.architecture import Architecture
@@ -20,6 +19,7 @@ from convdepth.evaluation.agreement import agreement, count_failures, find_harde
 from convdepth.evaluation.calibration import calibration_error, reliability
 from convdepth.evaluation.metrics import score
 from convdepth.studies.contrast import contrast, gains
+from convdepth.studies.replicates import Run, describe, summarize, tabulate_answers
 
 PRIOR = 2.301
 SETTINGS = {

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from convdepth.config.architecture import Architecture
 from convdepth.config.params import Params, find_architecture, read_params
@@ -25,13 +26,13 @@ from convdepth.evaluation.results import (
     Pair,
     Reading,
     Replicates,
+    Result,
     SeedRun,
     TunedNetwork,
     TunedNetworks,
     Validation,
     read_history,
     read_predictions,
-    read_result,
 )
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -146,11 +147,11 @@ def read_results(sources: Sources) -> Results:
     """
     parameters = read_params(sources.params)
     images, labels = read_split(sources.normalized, "test")
-    reading = read_result(sources.reading, Reading, STUDIES)
+    reading = _read(sources.reading, Reading, STUDIES, parameters)
     _require_networks(sources.reading, reading, parameters)
-    contrasts = read_result(sources.contrasts, AllContrasts, STUDIES)
+    contrasts = _read(sources.contrasts, AllContrasts, STUDIES, parameters)
     _require_pairs(sources.contrasts, contrasts.pairs, list(parameters.architectures))
-    tuned = read_result(sources.tuned / TUNED, TunedNetworks, STUDIES).networks
+    tuned = _read(sources.tuned / TUNED, TunedNetworks, STUDIES, parameters).networks
     _require_tuned(sources, contrasts, tuned)
     records = read_notebook(sources.notebook)
     networks = [
@@ -162,7 +163,7 @@ def read_results(sources: Sources) -> Results:
         networks=networks,
         contrasts=contrasts,
         reading=reading,
-        validation=read_result(sources.validation, Validation, "dvc repro validate"),
+        validation=_read(sources.validation, Validation, "dvc repro validate", parameters),
         train_images=len(read_split(sources.normalized, "train")[1]),
         recipe=parameters.train,
         hardest=_take_hardest(sources.reading, reading, images),
@@ -180,7 +181,7 @@ def _read_network(
     records: Mapping[str, Record],
     tuned: Mapping[str, TunedNetwork],
 ) -> Network:
-    replicates = read_result(sources.replicates / f"{name}.json", Replicates, STUDIES)
+    replicates = _read(sources.replicates / f"{name}.json", Replicates, STUDIES, parameters)
     history = read_history(sources.histories, name)
     answers = read_predictions(sources.predictions, name, labels)
     return Network(
@@ -192,11 +193,28 @@ def _read_network(
         tuned=tuned.get(name),
         is_first_seed=_is_run(history, replicates.runs[0]),
         confusion=confusion_matrix(answers),
-        collapse=read_result(sources.collapse / f"{name}.json", Collapse, STUDIES),
+        collapse=_read(sources.collapse / f"{name}.json", Collapse, STUDIES, parameters),
         reading=reading.networks[name],
         record=records.get(name),
         model_md5=md5_of(_read_bytes(sources.models / f"{name}.keras", f"dvc repro train@{name}")),
     )
+
+
+_Kind = TypeVar("_Kind", bound=Result)
+
+
+def _read(path: Path, kind: type[_Kind], command: str, parameters: Params) -> _Kind:
+    """Read a result file; its mappings come in the order of the parameters."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        reason = str(error.strerror)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = ": ".join(
+            part for part in (".".join(map(str, first["loc"])), first["msg"]) if part
+        )
+    raise DataError(f"{path}: cannot be read: {reason}. `{command}` writes it.")
 
 
 def _read_bytes(path: Path, command: str) -> bytes:
