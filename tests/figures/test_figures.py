@@ -290,7 +290,7 @@ def test_equal_weights_have_a_violin(shape: tuple[int, ...]) -> None:
 
 def test_confusion_writes_each_count_into_its_cell() -> None:
     figure = draw_confusion(inputs(make_result(wrong=(3, 13, 4)), fail(make_result(1))))
-    assert "cnn1 takes a 3 for a 6 2 times" in " ".join(figure.get_suptitle().split())
+    assert "cnn1 answers 6 to 2 images of a 3" in " ".join(figure.get_suptitle().split())
     axes = panel(figure, "3 errors in 500 images")
     counts = {text.get_position(): text.get_text() for text in axes.texts}
     # The middle of a cell, in columns and rows.

@@ -54,8 +54,8 @@ def _title(inputs: Inputs) -> str:
     most, digit, answer, name = max(counts, default=(0, 0, 0, ""))
     if not most:
         return "No confusion in the test set" if counts else "No network learned to tell digits"
-    times = counted(most, "time")
-    return f"Most frequent confusion: {name} takes a {digit} for a {answer} {times} in the test set"
+    images = counted(most, "image")
+    return f"Most frequent confusion: {name} answers {answer} to {images} of a {digit}"
 
 
 def _draw_matrix(axes: Axes, counts: NDArray[np.int64]) -> None:

@@ -124,7 +124,7 @@ def _title(inputs: Inputs) -> str:
     title = (
         f"{len(inputs.learned)} of {counted(len(inputs.networks), 'network')} learned in {epochs}"
     )
-    return f"{title}; not {', '.join(failed)}" if failed else title
+    return f"{title}; {', '.join(failed)} did not" if failed else title
 
 
 def _note(inputs: Inputs) -> str:
