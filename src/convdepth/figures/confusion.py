@@ -46,7 +46,7 @@ def draw_confusion(inputs: Inputs) -> Figure:
 
 def _title(inputs: Inputs) -> str:
     counts = [
-        (count, digit, answer, network.name)
+        (int(count), digit, answer, network.name)
         for network in inputs.learned
         for (digit, answer), count in np.ndenumerate(confusion_matrix(network.predictions))
         if digit != answer
