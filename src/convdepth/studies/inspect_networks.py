@@ -1,6 +1,6 @@
 """The stage `examine`: calibration, agreement, hard images, dead channels, kernels and Grad-CAM.
 
-Hard images are those on which the networks fail that have learned; all networks if none has.
+An image is hard if the networks that have learned fail on it; all networks if none has learned.
 """
 
 from collections.abc import Mapping

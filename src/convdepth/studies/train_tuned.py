@@ -20,7 +20,7 @@ def main(
 ) -> None:
     """Train the tuned network ``name`` on all training images, with `seed` for ``train.seed``.
 
-    Arguments and errors are those of `training.train.main`; the settings are the section
+    Arguments and errors are as in `training.train.main`; the settings are the section
     ``tuned.settings.<name>`` of `studies`. No image is held out: the settings are chosen.
     """
     _, architecture, recipe = read_tuned(name, params, studies)
