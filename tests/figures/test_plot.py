@@ -1,11 +1,13 @@
-"""The stage that draws: what it reads, what it refuses, and what it writes."""
+"""The stage `plot`: its inputs, refused or drawn, and its outputs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from study_inputs import edit
 
 from conftest import SECOND
 from convdepth.config.dataset import NUM_CLASSES
@@ -14,22 +16,14 @@ from convdepth.core.errors import DataError, IntegrityError
 from convdepth.data.arrays import Labels, read_split
 from convdepth.evaluation.results import HISTORY_COLUMNS
 from convdepth.figures import plot
-from convdepth.figures.style import COLORS, Result
+from convdepth.figures.inputs import Inputs
+from convdepth.figures.style import COLORS
 from convdepth.models.archive import save_network
 from convdepth.models.build import build_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 NAMES = ["tiny", "cnn9"]
-FIGURES = [
-    "accuracy_by_depth",
-    "confusion",
-    "errors",
-    "errors_shared",
-    "learning_curves",
-    "weights",
-    "weights_notebook_view",
-]
 
 
 def run(folder: Path, normalized: Path) -> None:
@@ -97,11 +91,12 @@ def write_notebook(path: Path) -> None:
 
 
 @pytest.fixture
-def drawn_results(monkeypatch: pytest.MonkeyPatch) -> list[Result]:
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Inputs]:
     """What the stage would draw, without the time that drawing takes."""
-    results: list[Result] = []
-    monkeypatch.setattr(plot, "draw_all", lambda _folder, drawn, *_: results.extend(drawn))
-    return results
+    drawn: list[Inputs] = []
+    monkeypatch.setattr(plot, "FIGURES", {"figure": drawn.append})
+    monkeypatch.setattr(plot, "write_figure", lambda *_: None)
+    return drawn
 
 
 def test_all_figures_and_tables_are_written_and_a_second_run_changes_no_byte(
@@ -112,84 +107,55 @@ def test_all_figures_and_tables_are_written_and_a_second_run_changes_no_byte(
         run(folder, normalized)
         paths = sorted([*(folder / "figures").iterdir(), *(folder / "tables").iterdir()])
         runs.append({path.name: path.read_bytes() for path in paths})
-    assert list(runs[0]) == [f"{name}.png" for name in FIGURES] + ["confusion.csv", "curves.csv"]
+    figures = sorted(f"{name}.png" for name in plot.FIGURES)
+    assert list(runs[0]) == [*figures, "confusion.csv", "curves.csv"]
     assert runs[0] == runs[1]
     printed = capsys.readouterr().out
-    for name in FIGURES:
-        assert printed.count(f"plot: {folder / 'figures' / name}.png\n") == 2
+    assert all(printed.count(str(folder / "figures" / name)) == 2 for name in figures)
 
 
-@pytest.mark.usefixtures("drawn_results")
-def test_the_curves_are_one_long_table(folder: Path, normalized: Path) -> None:
+@pytest.mark.usefixtures("drawn")
+def test_the_tables_are_long_with_one_row_per_epoch_and_per_pair_of_digits(
+    folder: Path, normalized: Path
+) -> None:
     run(folder, normalized)
     lines = (folder / "tables" / "curves.csv").read_bytes().decode().split("\n")
     assert lines[0] == "network,epoch,loss,accuracy,val_loss,val_accuracy"
     assert lines[2] == "tiny,2,0.250000,0.925000,0.125000,0.965432"
     assert [line.split(",")[:2] for line in lines[3:5]] == [["cnn9", "1"], ["cnn9", "2"]]
     assert lines[5:] == [""]
-
-
-@pytest.mark.usefixtures("drawn_results")
-def test_the_confusions_are_all_pairs_of_digits(folder: Path, normalized: Path) -> None:
-    run(folder, normalized)
     table = pd.read_csv(folder / "tables" / "confusion.csv")
     assert list(table.columns) == ["network", "label", "predicted", "count"]
     assert table.groupby("network").size().to_dict() == {"tiny": 100, "cnn9": 100}
     predictions = pd.read_csv(folder / "predictions" / "tiny.csv")
+    counts = predictions.value_counts(["label", "predicted"])
     for row in table[table["network"] == "tiny"].itertuples():
-        same = (predictions["label"] == row.label) & (predictions["predicted"] == row.predicted)
-        assert row.count == same.sum()
+        assert row.count == counts.get((row.label, row.predicted), 0)
 
 
-def test_the_networks_are_those_of_the_parameters_in_their_order(
-    folder: Path, normalized: Path, drawn_results: list[Result]
+@pytest.mark.parametrize(("held_out", "name"), [(0, "test"), (500, "validation")])
+def test_the_networks_are_those_of_the_parameters_with_all_their_results(
+    held_out: int, name: str, folder: Path, normalized: Path, drawn: list[Inputs]
 ) -> None:
     write_csv(folder / "histories" / "stale.csv", make_history())
+    params = folder / "params.yaml"
+    edit(params, {"train.validation_images": held_out})
     run(folder, normalized)
-    assert [result.name for result in drawn_results] == NAMES
-    assert [result.num_blocks for result in drawn_results] == [1, 2]
-    assert [result.color for result in drawn_results] == list(COLORS[:2])
-
-
-def test_a_network_without_a_record_of_the_notebook_has_none(
-    folder: Path, normalized: Path, drawn_results: list[Result]
-) -> None:
-    run(folder, normalized)
-    tiny, other = drawn_results
-    assert tiny.recorded is not None
-    assert (tiny.recorded.test_accuracy, tiny.recorded.claimed_accuracy) == (0.95, 0.96)
-    assert list(tiny.recorded.history["val_loss"]) == [0.2]
-    assert other.recorded is None
-
-
-def test_kernels_are_those_of_the_model_without_biases(
-    folder: Path, normalized: Path, drawn_results: list[Result]
-) -> None:
-    run(folder, normalized)
-    kernels = drawn_results[1].kernels
+    assert drawn[0].validation_name == name
+    tiny, other = drawn[0].networks
+    assert [tiny.name, other.name] == NAMES
+    assert [tiny.num_blocks, other.num_blocks] == [1, 2]
+    assert [tiny.color, other.color] == list(COLORS[:2])
+    assert (tiny.trouble, tiny.score.accuracy) == ("", 0.9)
+    assert other.trouble == "collapsed: always answers 1"
+    assert tiny.record is not None
+    assert (tiny.record.test_accuracy, tiny.record.claimed_accuracy) == (0.95, 0.96)
+    assert other.record is None
+    kernels = other.kernels
     assert list(kernels) == ["block1_conv1", "block2_conv1", "head_dense", "softmax"]
     assert kernels["block1_conv1"].shape == (3, 3, 1, 4)
-    network = build_network(read_params(folder / "params.yaml").architectures["cnn9"])
+    network = build_network(read_params(params).architectures["cnn9"])
     np.testing.assert_array_equal(kernels["head_dense"], network.get_layer("head_dense").kernel)
-
-
-def test_what_went_wrong_with_a_network_is_said(
-    folder: Path, normalized: Path, drawn_results: list[Result]
-) -> None:
-    run(folder, normalized)
-    tiny, other = drawn_results
-    assert (tiny.trouble, tiny.accuracy) == ("", 0.9)
-    assert tiny.interval[0] < 0.9 < tiny.interval[1]
-    assert other.trouble == "collapsed: always answers 1"
-
-
-def test_nearly_always_and_near_chance_have_words_of_their_own(normalized: Path) -> None:
-    _, labels = read_split(normalized, "test")
-    nearly = collapsed(labels)
-    nearly.loc[0, "predicted"] = 7
-    assert plot.judge(nearly)["trouble"] == "collapsed: mostly answers 1"
-    guesses = np.random.default_rng(0).integers(0, NUM_CLASSES, len(labels))
-    assert plot.judge(nearly.assign(predicted=guesses))["trouble"] == "near chance"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +167,7 @@ def test_nearly_always_and_near_chance_have_words_of_their_own(normalized: Path)
         ("notebook.json", "git checkout"),
     ],
 )
-def test_a_missing_file_is_named_with_what_makes_it(
+def test_a_missing_file_is_named_with_the_command_that_writes_it(
     file: str, command: str, folder: Path, normalized: Path
 ) -> None:
     (folder / file).unlink()
@@ -212,16 +178,24 @@ def test_a_missing_file_is_named_with_what_makes_it(
     assert not (folder / "figures").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"epoch,loss\n1,0.5\n", b"\xff\xfe\x00", b'a,b\n"1,2\n'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(lambda _text, new=new: new for new in (b"", b"epoch,loss\n1,0.5\n", b"\xff\xfe\x00")),
+        lambda text: text + b'"1,2\n',
+        lambda text: text.partition(b"\n")[0],
+        lambda text: text.replace(b"0.", b"O.", 1),
+        lambda text: text.replace(b"0.", b"-inf", 1),
+    ],
+)
 @pytest.mark.parametrize("kind", ["histories", "predictions"])
 def test_a_damaged_table_is_named(
-    kind: str, content: bytes, folder: Path, normalized: Path
+    kind: str, damage: Callable[[bytes], bytes], folder: Path, normalized: Path
 ) -> None:
     path = folder / kind / "tiny.csv"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="expected the columns") as caught:
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=rf"{kind}/tiny\.csv: .*@tiny"):
         run(folder, normalized)
-    assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("damage", ["rows", "labels"])
@@ -235,7 +209,7 @@ def test_predictions_for_other_images_are_refused(
     else:
         table.loc[7, "label"] = (table.loc[7, "label"] + 1) % NUM_CLASSES
     write_csv(path, table)
-    with pytest.raises(DataError, match=r"labels of the 2000 test images.*evaluate@tiny"):
+    with pytest.raises(DataError, match=r"tiny\.csv: label: .*evaluate@tiny"):
         run(folder, normalized)
 
 
@@ -243,20 +217,4 @@ def test_a_model_of_another_architecture_is_refused(folder: Path, normalized: Pa
     models = folder / "models"
     (models / "tiny.keras").write_bytes((models / "cnn9.keras").read_bytes())
     with pytest.raises(IntegrityError, match=r"tiny\.keras"):
-        run(folder, normalized)
-
-
-@pytest.mark.parametrize(("held_out", "name"), [(0, "test"), (500, "validation")])
-def test_the_curves_are_named_after_what_they_were_computed_on(
-    held_out: int, name: str, folder: Path, normalized: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    params = folder / "params.yaml"
-    text = params.read_text()
-    params.write_text(text.replace("validation_images: 0", f"validation_images: {held_out}"))
-
-    def stop(_results: list[Result], validation_name: str) -> None:
-        raise InterruptedError(validation_name)
-
-    monkeypatch.setattr(plot, "draw_learning_curves", stop)
-    with pytest.raises(InterruptedError, match=f"^{name}$"):
         run(folder, normalized)

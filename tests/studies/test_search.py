@@ -1,26 +1,32 @@
-"""The search `tune`: reproducible, also after an interruption, and blind to the test set."""
+"""The command `tune`: reproducible, also after an interruption, and blind to the test set."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from epochs import counted_epochs
 from study_inputs import edit
 
 from conftest import PROJECT, SECOND, write_tiny_params
+from convdepth.config.architecture import Architecture
 from convdepth.config.dataset import SPLITS
-from convdepth.config.params import read_architecture
-from convdepth.config.studies import read_study_params
+from convdepth.config.params import read_architecture, read_params
+from convdepth.config.studies import Range, read_study_params
+from convdepth.config.tuned_settings import Settings, apply
 from convdepth.core.errors import ParameterError
 from convdepth.data.arrays import array_paths, read_split, write_split
-from convdepth.studies import search as tune_module
-from convdepth.studies.search import main
+from convdepth.studies import search
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 TRIALS, EPOCHS = 6, 4
+PARAMS = read_params(PROJECT / "params.yaml")
+STUDIES = PROJECT / "studies" / "params.yaml"
+SPACE = read_study_params(STUDIES).tuning.space
+ARCHITECTURE = PARAMS.architectures["cnn7"]
 
 
 @pytest.fixture
@@ -29,17 +35,10 @@ def studies(tmp_path: Path) -> Path:
 
 
 def write_studies(folder: Path) -> Path:
-    text = (PROJECT / "studies" / "params.yaml").read_text(encoding="utf-8")
-    for old, new in {
-        "trials: 9": f"trials: {TRIALS}",
-        "startup_trials: 4": "startup_trials: 2",
-        "epochs: 8": f"epochs: {EPOCHS}",
-        "precision: mixed_bfloat16": "precision: float32",
-    }.items():
-        assert old in text
-        text = text.replace(old, new)
     path = folder / "studies.yaml"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(STUDIES.read_bytes())
+    changes = {"trials": TRIALS, "startup_trials": 2, "epochs": EPOCHS, "precision": "float32"}
+    edit(path, {f"tuning.{key}": value for key, value in changes.items()})
     return path
 
 
@@ -56,7 +55,7 @@ def searched(
 def tune(
     params: Path, studies: Path, normalized: Path, folder: Path, name: str = "tiny"
 ) -> dict[str, Any]:
-    main(
+    search.main(
         name=name,
         normalized=normalized,
         summary=folder / "summary.json",
@@ -93,7 +92,7 @@ def test_what_is_clearly_worse_than_most_ends_early(searched: tuple[dict[str, An
     assert early, "the settings of this test no longer lead to a trial that is ended"
     for trial in early:
         done = len(trial["accuracies"])
-        assert tune_module.GRACE <= done < EPOCHS
+        assert search.GRACE <= done < EPOCHS
         # Those that were whole before it had more at the same epoch, in the median.
         before = [
             each["accuracies"][done - 1]
@@ -138,29 +137,25 @@ def test_the_test_set_has_no_say(
     assert tune(tiny_params, studies, other, tmp_path / "two") == expected
 
 
-@pytest.mark.parametrize("choices", ["[false, true]", "[true]"])
-def test_the_first_trial_trains_the_network_as_it_is(
+@pytest.mark.parametrize("choices", [[False, True], [True]])
+def test_the_first_trial_trains_the_network_unchanged(
     tiny_params: Path,
     studies: Path,
     normalized: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    choices: str,
+    choices: list[bool],
 ) -> None:
     tiny_params.write_text(tiny_params.read_text() + SECOND)
     edit(tiny_params, {"architectures.cnn9.block1.batch_normalization": True})
-    text = studies.read_text()
-    head, _, _ = text.partition("  first:")
-    _, _, tail = text.partition("  space:")
-    tail = tail.replace("batch_normalization: [false, true]", f"batch_normalization: {choices}")
-    studies.write_text(f"{head}  first: []\n  space:{tail}")
+    edit(studies, {"tuning.first": [], "tuning.space.batch_normalization": choices})
     trained = []
 
     def fit(_title: str, architecture: Any, *_: object) -> tuple[None, list[dict[str, float]]]:
         trained.append(architecture)
         return None, [{"epoch": n, "val_accuracy": 0.5} for n in range(1, EPOCHS + 1)]
 
-    monkeypatch.setattr(tune_module, "fit", fit)
+    monkeypatch.setattr(search, "fit", fit)
     found = tune(tiny_params, studies, normalized, tmp_path, "cnn9")
     assert trained[0] == read_architecture("cnn9", tiny_params)
     assert found["notebook"]["settings"]["batch_normalization"] is None
@@ -173,8 +168,53 @@ def test_the_first_trial_trains_the_network_as_it_is(
 def test_a_scale_that_makes_a_rate_of_one_is_refused(
     tiny_params: Path, studies: Path, normalized: Path, tmp_path: Path
 ) -> None:
-    text = studies.read_text()
-    scale = "dropout_scale: {low: 0, high: 5}"
-    studies.write_text(text.replace("dropout_scale: {low: 0, high: 1}", scale))
+    edit(studies, {"tuning.space.dropout_scale.high": 5})
     with pytest.raises(ParameterError, match=r"tuning\.space\.dropout_scale\.high: "):
         tune(tiny_params, studies, normalized, tmp_path)
+
+
+def draw(seed: int) -> Settings:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return search.suggest(study.ask(), SPACE)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_suggested_settings_are_in_the_space_and_can_be_applied(seed: int) -> None:
+    settings = draw(seed)
+    for key, choices in SPACE:
+        if isinstance(choices, Range):
+            assert choices.low <= getattr(settings, key) <= choices.high
+        else:
+            assert getattr(settings, key) in choices
+    architecture, recipe = apply(settings, ARCHITECTURE, PARAMS.train)
+    assert search.settings_of(architecture, recipe) == settings
+    assert (recipe.seed, recipe.epochs) == (PARAMS.train.seed, PARAMS.train.epochs)
+    assert architecture.head == ARCHITECTURE.head
+
+
+@pytest.mark.parametrize("network", PARAMS.architectures.values(), ids=PARAMS.architectures)
+def test_the_notebooks_settings_are_in_the_space_and_change_nothing(network: Architecture) -> None:
+    settings = search.settings_of(network, PARAMS.train)
+    assert apply(settings, network, PARAMS.train) == (network, PARAMS.train)
+    assert search.expressible(settings, SPACE) == settings.model_dump()
+    assert (settings.learning_rate, settings.schedule) == (0.001, "constant")
+    changes = {"learning_rate": 1.0, "batch_normalization": None}
+    changed = settings.model_copy(update=changes)
+    assert set(dict(settings)) - set(search.expressible(changed, SPACE)) == set(changes)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"), [((True, True), True), ((False, False), False), ((True, False), None)]
+)
+def test_normalization_of_some_blocks_is_no_setting(
+    blocks: tuple[bool, ...], expected: bool | None
+) -> None:
+    block = {"conv1": {"filters": 4, "kernel_size": 3}, "pool_size": 2}
+    entry = {
+        f"block{number}": block | {"batch_normalization": normalizes}
+        for number, normalizes in enumerate(blocks, start=1)
+    }
+    network = Architecture.model_validate(entry | {"head": {"units": 8}})
+    settings = search.settings_of(network, PARAMS.train)
+    assert settings.batch_normalization is expected
+    assert apply(settings, network, PARAMS.train) == (network, PARAMS.train)

@@ -8,7 +8,7 @@ from convdepth.config.dataset import IMAGE_SHAPE
 from convdepth.data.arrays import Images, Labels
 from convdepth.models.backend import keras, tf
 from convdepth.models.build import build_network
-from convdepth.studies.signal_flow import block_names, gradients, signal_shares
+from convdepth.studies.signal_flow import gradients, signal_shares
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -33,10 +33,6 @@ def images() -> Images:
 @pytest.fixture
 def labels() -> Labels:
     return np.random.default_rng(1).integers(10, size=80, dtype=np.uint8)
-
-
-def test_the_blocks_are_those_of_the_architecture() -> None:
-    assert block_names(build_network(architecture(1))) == ["block1", "block2"]
 
 
 def test_without_dropout_all_of_it_is_signal(images: Images) -> None:

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth.core.files import write_csv, write_json
-from convdepth.studies.runs import describe
+from convdepth.evaluation.seed_scores import score_predictions
 
 SETTINGS = {
     "learning_rate": 0.01,
@@ -23,7 +23,6 @@ SETTINGS = {
     "batch_normalization": True,
 }
 
-
 TUNED = {
     "epochs": 1,
     "precision": "mixed_bfloat16",
@@ -33,12 +32,7 @@ TUNED = {
 
 
 def write_studies(folder: Path, **changes: object) -> Path:
-    """Write the studies' parameters, for the network ``tiny``, with two seeds.
-
-    Args:
-        folder: Where.
-        changes: Replace keys of `TUNED`.
-    """
+    """Write ``studies.yaml`` with two seeds, and the section `TUNED` with changes."""
     entries = YAML(typ="safe").load(PROJECT / "studies" / "params.yaml")
     path = folder / "studies.yaml"
     YAML().dump(entries | {"replicates": {"seeds": [2]}, "tuned": TUNED | changes}, path)
@@ -59,12 +53,11 @@ def edit(path: Path, changes: dict[str, Any]) -> None:
 
 LABELS = np.tile(np.arange(10), 20)
 
-
 ACCURACIES = [0.7, 0.9]
 
 
 def tables(labels: np.ndarray, predicted: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A history of two epochs, and predictions."""
+    """Return a history of two epochs, and predictions."""
     history = {"loss": 0.3, "accuracy": 0.8, "val_loss": 0.2, "val_accuracy": ACCURACIES}
     predictions = {
         "index": np.arange(len(labels)),
@@ -78,13 +71,13 @@ def tables(labels: np.ndarray, predicted: np.ndarray) -> tuple[pd.DataFrame, pd.
 
 
 def write_run(folder: Path, seed: int, labels: np.ndarray, predicted: np.ndarray) -> None:
-    """Write what a study keeps of one training."""
+    """Write the three files of one training of a study."""
     history, predictions = tables(labels, predicted)
     write_csv(folder / f"{seed}.csv", history)
     write_csv(folder / f"{seed}.answers.csv", predictions[["label", "predicted"]])
-    write_json(folder / f"{seed}.scores.json", describe(predictions).model_dump())
+    write_json(folder / f"{seed}.scores.json", score_predictions(predictions).model_dump())
 
 
 def wrong_from(first: int, labels: np.ndarray = LABELS) -> np.ndarray:
-    """Answers that are right up to some image."""
+    """Return answers that are right for the images before the first wrong one."""
     return np.where(np.arange(len(labels)) < first, labels, (labels + 1) % 10)

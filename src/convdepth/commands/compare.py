@@ -17,7 +17,7 @@ from convdepth.core.errors import DataError, IntegrityError
 from convdepth.core.hashes import md5_of
 from convdepth.evaluation.metrics import learning_status
 from convdepth.evaluation.significance import LEVEL, Paired, holm, pair, seed_range
-from convdepth.studies.replicates import rightness
+from convdepth.studies.runs import rightness
 from convdepth.workspace.dvc import STUDIES, Output, object_path, recorded_outputs
 from convdepth.workspace.git import find_commit, read_file
 

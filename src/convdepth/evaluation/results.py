@@ -1,45 +1,43 @@
-"""Result files of the stages: one schema for each, which is both written and read."""
+"""Result files of the stages: their schemas, each both written and read, and their tables."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from convdepth.config.dataset import NUM_CLASSES
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import Labels
+from convdepth.evaluation.collapse_trials import Collapse, Point, Trial
 from convdepth.evaluation.metrics import Status
-from convdepth.evaluation.notebook_record import Loss, Share
+from convdepth.evaluation.result_file import Loss, Result, Share, read_result
+from convdepth.evaluation.seed_scores import Bin, Scores
 
-HISTORY_COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+# These have modules of their own, so that a change of another schema reruns no training.
+__all__ = ["Bin", "Collapse", "Point", "Result", "Scores", "Trial", "read_result"]
+
+CURVE_COLUMNS = ["loss", "accuracy", "val_loss", "val_accuracy"]
+HISTORY_COLUMNS = ["epoch", *CURVE_COLUMNS]
 PREDICTION_COLUMNS = ["index", "label", "predicted", "second", "probability", "loss"]
-
-
-class Result(BaseModel):
-    """A part of a result file."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+ANSWER_COLUMNS = ["label", "predicted"]
+STUDIES = "dvc repro studies/dvc.yaml"
+"""The command that writes all results of the studies."""
 
 
 class Mean(Result):
-    """A mean over seeds with the standard deviation; None for one seed."""
+    """A mean over seeds with the sample standard deviation; None for one seed."""
 
     mean: float
     standard_deviation: float | None
 
 
 class Spread(Mean):
-    """A mean over seeds with its 95% interval over seeds and images."""
+    """A mean over seeds with its 95% interval, see `significance.mean_over_seeds`."""
 
     low: float
     high: float
-
-
-class Bin(Result):
-    """A range of probabilities: their mean, and the share that is right, both 0 to 1."""
-
-    images: int
-    probability: Share
-    accuracy: Share
 
 
 class Curves(Result):
@@ -51,29 +49,22 @@ class Curves(Result):
     val_accuracy: list[Share] = Field(min_length=1)
 
 
-class SeedRun(Result):
+class SeedRun(Scores):
     """One training of several."""
 
     seed: int
-    accuracy: Share
-    loss: Loss
-    status: Status
     curves: Curves
 
 
 class Replicates(Result):
-    """``replicates/<name>.json``, see `replicates.summarize`."""
+    """``replicates/<name>.json``: trainings of one network that differ only in their seed."""
 
     runs: list[SeedRun] = Field(min_length=1)
+    count: int = Field(ge=1)
     collapsed: int
     near_chance: int
     accuracy: Spread
     loss: Mean
-
-    @property
-    def count(self) -> int:
-        """How many trainings there are."""
-        return len(self.runs)
 
     @property
     def has_learned(self) -> bool:
@@ -81,9 +72,32 @@ class Replicates(Result):
         return not self.collapsed and not self.near_chance
 
 
-class FirstSeed(Result):
-    """What one training of each would have said of a pair."""
+class Cost(Result):
+    """The cost of a tuned network: FLOP of one image's forward pass, and images trained on."""
 
+    parameters: int
+    flop: int
+    images: int
+
+
+class TunedNetwork(Replicates):
+    """One network with tuned settings, trained with several seeds."""
+
+    settings: dict[str, float | bool | str | None]
+    precision: str
+    cost: Cost
+
+
+class TunedNetworks(Result):
+    """``tuned/summary.json``."""
+
+    networks: dict[str, TunedNetwork]
+
+
+class FirstSeed(Result):
+    """McNemar's test of the first seed's answers, corrected for all pairs (Holm)."""
+
+    difference: float
     only_first: int
     only_second: int
     p: Share
@@ -91,7 +105,11 @@ class FirstSeed(Result):
 
 
 class Difference(Result):
-    """The accuracy of the second of two less that of the first, -1 to 1; no p of a single seed."""
+    """The mean accuracy of the second minus the first, -1 to 1, with its 95% interval.
+
+    `p` and the interval are from `significance.mean_over_seeds`; the verdict follows
+    `corrected_p` (Holm). Both p and the standard deviation are None for one seed.
+    """
 
     difference: float
     low: float
@@ -103,89 +121,33 @@ class Difference(Result):
 
 
 class Pair(Difference):
-    """How two networks differ."""
+    """The difference of two networks."""
 
     first_seed: FirstSeed
 
 
 class Contrasts(Result):
-    """Each network against each other one."""
+    """Each pair of networks, named like ``cnn1 / cnn3``, and the number of seeds."""
 
     seeds: int
     pairs: dict[str, Pair]
 
 
 class Gains(Result):
-    """What tuning changed: each tuned network less what it was before."""
+    """The effect of tuning: each tuned network minus the same network by the recipe."""
 
     networks: dict[str, Difference]
 
 
 class AllContrasts(Contrasts):
-    """What the stage `contrast` wrote: by the recipe, tuned, and what tuning changed."""
+    """``studies/contrasts.json``: pairs by the recipe, tuned pairs, and the gains of tuning."""
 
     tuned: Contrasts
     gains: Gains
 
 
-class Cost(Result):
-    """What a tuned network costs: FLOP of one image's forward pass, and images trained on."""
-
-    parameters: int
-    flop: int
-    images: int
-
-
-class TunedNetwork(Replicates):
-    """One network with what a tuning settled, trained with several seeds."""
-
-    settings: dict[str, float | bool | str | None]
-    precision: str
-    cost: Cost
-
-
-class TunedNetworks(Result):
-    """``tuned/summary.json``, see `tuned.main`."""
-
-    networks: dict[str, TunedNetwork]
-
-
-class Trial(Result):
-    """One training with scaled dropouts: losses in nats, signal and agreement from 0 to 1."""
-
-    seed: int
-    prior_loss: Loss
-    loss: list[Loss] = Field(min_length=1)
-    epochs_to_learn: int | None
-    signal: dict[str, Share]
-    gradient_norm: dict[str, float]
-    agreement: dict[str, Share]
-
-
-class Point(Result):
-    """All trainings of one network at one scale of its dropouts."""
-
-    scale: float
-    keep_share: Share
-    learned: int
-    runs: list[Trial] = Field(min_length=1)
-    signal: dict[str, Share]
-
-
-class Collapse(Result):
-    """What the stage `collapse` wrote of one network."""
-
-    points: list[Point] = Field(min_length=1)
-    learned: Share
-    epochs: int
-
-    def at(self, scale: float) -> Point:
-        """Give the point whose scale is nearest to this one."""
-        return min(self.points, key=lambda point: abs(point.scale - scale))
-
-
 class Layer(Result):
-    """One layer with a ReLU: how many of its channels are above zero for any test image."""
+    """A layer with a ReLU; a channel is active if any test image raises it above zero."""
 
     layer: str
     channels: int = Field(ge=1)
@@ -198,15 +160,19 @@ class Layer(Result):
 
 
 class NetworkReading(Result):
-    """How sure one network is, how often it is right, and what in it answers to images."""
+    """Size, accuracy, calibration and active channels of one network; FLOP of one image."""
 
+    accuracy: Share
+    status: Status
+    parameters: int
+    flop: int
     calibration_error: Share
     reliability: list[Bin] = Field(min_length=1)
     layers: list[Layer] = Field(min_length=1)
 
 
 class Hard(Result):
-    """An image that networks get wrong; the answers of those that have learned."""
+    """A hard image: the answers of the networks that have learned, and their mean loss."""
 
     index: int
     label: int
@@ -216,14 +182,14 @@ class Hard(Result):
 
 
 class AllFail(Result):
-    """On how many images all networks fail that have learned."""
+    """The number of images on which all networks fail that have learned."""
 
     images: int
     networks: list[str]
 
 
 class Reading(Result):
-    """What the stage `examine` wrote."""
+    """``studies/reading.json``, written by the stage `examine`."""
 
     networks: dict[str, NetworkReading]
     agreement: dict[str, Share]
@@ -232,7 +198,7 @@ class Reading(Result):
 
 
 class Rule(Result):
-    """One rule for the data, and what was found: a number, or how many rows break it."""
+    """One rule for the data: the observed value, or the number of rows that break it."""
 
     rule: str
     table: str
@@ -241,14 +207,14 @@ class Rule(Result):
 
 
 class ImageCounts(Result):
-    """How many images were checked, those of both splits together."""
+    """The number of images that were checked, in both splits together."""
 
     raw: int
     normalized: int
 
 
 class Validation(Result):
-    """What the stage `validate` wrote."""
+    """``validation.json``, written by the stage `validate`."""
 
     images: ImageCounts
     num_rules: int
@@ -256,52 +222,88 @@ class Validation(Result):
     rules: list[Rule]
 
 
-def read_history(folder: Path, name: str) -> pd.DataFrame:
-    """Read what a network's training recorded.
+def read_history(folder: Path, name: str, command: str | None = None) -> pd.DataFrame:
+    """Read ``<name>.csv``, the history of a training: `HISTORY_COLUMNS`, one row per epoch.
 
     Args:
-        folder: With ``<name>.csv``.
-        name: The network.
-
-    Returns:
-        One row per epoch: epoch, loss and val_loss in nats, accuracy and val_accuracy from 0 to 1.
+        folder: Holds the file.
+        name: The network, or the seed of a study's training.
+        command: Writes the file, for the error; by default the stage `train` of the network.
 
     Raises:
         DataError: The file is missing or damaged.
     """
-    return _read(folder / f"{name}.csv", HISTORY_COLUMNS, f"dvc repro train@{name}")
+    return _read_table(
+        folder / f"{name}.csv", HISTORY_COLUMNS, command or f"dvc repro train@{name}"
+    )
 
 
 def read_predictions(folder: Path, name: str, labels: Labels) -> pd.DataFrame:
-    """Read a network's predictions, and see that they are for these test images.
+    """Read ``<name>.csv``, the predictions of a network: `PREDICTION_COLUMNS`.
 
     Args:
-        folder: With ``<name>.csv``.
+        folder: Holds the file.
         name: The network.
-        labels: ``(n,)``, uint8, 0 to 9, of the test images.
-
-    Returns:
-        One row per test image: index, label, predicted, probability, loss.
+        labels: ``(n,)``, 0 to 9, of the test images.
 
     Raises:
-        DataError: The file is missing, damaged, or has other labels.
+        DataError: The file is missing or damaged, or has other labels.
     """
     path, command = folder / f"{name}.csv", f"dvc repro evaluate@{name}"
-    table = _read(path, PREDICTION_COLUMNS, command)
-    if table["label"].tolist() != labels.tolist():
+    return _read_table(path, PREDICTION_COLUMNS, command, labels)
+
+
+def read_run_answers(path: Path, labels: Labels) -> pd.DataFrame:
+    """Read the answers of one training of a study: `ANSWER_COLUMNS`; see `read_predictions`."""
+    return _read_table(path, ANSWER_COLUMNS, STUDIES, labels)
+
+
+def read_seed_answers(path: Path) -> pd.DataFrame:
+    """Read the answers of all seeds: columns label, ``seed_1``, ..., one row per test image.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    table = _read_table(path, None, STUDIES)
+    first, *seeds = table.columns
+    if first != "label" or not seeds or not all(name.startswith("seed_") for name in seeds):
         raise DataError(
-            f"{path}: expected the labels of the {len(labels)} test images in their order, got "
-            f"{len(table)} rows with others. Run `{command}`."
+            f"{path}: expected the columns label, seed_1, ..., got {', '.join(table.columns)}. "
+            f"Run `{STUDIES}`, which writes it."
         )
     return table
 
 
-def _read(path: Path, columns: list[str], command: str) -> pd.DataFrame:
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file. Run `{command}`.")
+def _read_table(
+    path: Path, columns: Sequence[str] | None, command: str, labels: Labels | None = None
+) -> pd.DataFrame:
+    """Read a CSV file of finite numbers; answers and labels must be whole numbers from 0 to 9."""
+    again = f"Run `{command}`, which writes it."
     try:
-        return pd.read_csv(path)[columns]
-    except (OSError, ValueError, KeyError) as error:
+        table = pd.read_csv(path)
+        if missing := [name for name in columns or [] if name not in table.columns]:
+            raise ValueError(f"no column {', '.join(missing)}")
+        table = table[list(columns)] if columns else table
+        _require_numbers(table)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}. {again}") from error
+    except ValueError as error:
+        expected = ", ".join(columns or ["label", "seed_1", "..."])
+        raise DataError(f"{path}: expected numbers in {expected}: {error}. {again}") from error
+    if labels is not None and not np.array_equal(table["label"], labels):
         raise DataError(
-            f"{path}: expected the columns {', '.join(columns)}: {error}. Run `{command}`."
-        ) from error
+            f"{path}: label: expected the labels of the {len(labels)} test images in their order, "
+            f"got {len(table)} rows with other labels. {again}"
+        )
+    return table
+
+
+def _require_numbers(table: pd.DataFrame) -> None:
+    if table.empty:
+        raise ValueError("no row")
+    for name, column in table.items():
+        if column.dtype.kind not in "iuf" or not np.isfinite(column).all():
+            raise ValueError(f"column {name} has text, or an empty or infinite value")
+        is_digit = name in ("label", "predicted", "second") or str(name).startswith("seed_")
+        if is_digit and not (column.dtype.kind in "iu" and column.isin(range(NUM_CLASSES)).all()):
+            raise ValueError(f"column {name} has values other than 0 to {NUM_CLASSES - 1}")

@@ -1,7 +1,6 @@
-"""Whether two networks differ in what they get right, beyond what chance would do.
+"""Tests of whether two networks differ in accuracy on the same images.
 
-Both have answered the same images, so only those count that one has right and the other wrong.
-Of two trainings, `mcnemar` tells whether they differ; of what trains them, `mean_p`, over seeds.
+`mcnemar` compares two trainings, `mean_over_seeds` two networks over several seeds.
 """
 
 import math
@@ -18,21 +17,16 @@ from scipy.stats import t as student
 from convdepth.core.errors import DataError
 
 LEVEL = 0.05
-"""Below this corrected p there is evidence of a difference."""
+"""A corrected p below this is evidence of a difference; intervals cover 1 - LEVEL."""
 
 NO_EVIDENCE = "no evidence of a difference"
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Two networks' answers to the same images.
+    """Counts of images by the answers of two networks: right in both, or only in one.
 
-    Attributes:
-        images: How many there are.
-        both: How many both have right.
-        only_first: How many only the first has right.
-        only_second: How many only the second has right.
-        differing: To how many they give different answers, right or wrong.
+    `differing` counts images with different answers, right or wrong.
     """
 
     images: int
@@ -43,17 +37,17 @@ class Paired:
 
     @property
     def first_accuracy(self) -> float:
-        """The share that the first has right, 0 to 1."""
+        """Accuracy of the first, 0 to 1."""
         return (self.both + self.only_first) / self.images
 
     @property
     def second_accuracy(self) -> float:
-        """The share that the second has right, 0 to 1."""
+        """Accuracy of the second, 0 to 1."""
         return (self.both + self.only_second) / self.images
 
     @property
     def difference(self) -> float:
-        """The accuracy of the second less that of the first, -1 to 1."""
+        """Accuracy of the second minus that of the first, -1 to 1."""
         return (self.only_second - self.only_first) / self.images
 
     @property
@@ -63,22 +57,19 @@ class Paired:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the difference, see `difference_interval`."""
+        """95% interval of the difference, see `difference_interval`."""
         return difference_interval(self.only_first, self.only_second, self.images)
 
 
 def pair(first: pd.DataFrame, second: pd.DataFrame) -> Paired:
-    """Put the answers of two networks to the same images side by side.
+    """Count the images that both networks answered, by who is right.
 
     Args:
-        first: One row per image with index, label and predicted (0 to 9).
-        second: The same of the other network. Only the images that both have are compared.
-
-    Returns:
-        The counts.
+        first: One row per image: index, label, predicted.
+        second: The same of the other network.
 
     Raises:
-        DataError: No image is in both, or one has different labels.
+        DataError: No image is in both, or an image has two labels.
     """
     joined = first.merge(second, on="index", suffixes=("_first", "_second"), validate="1:1")
     if joined.empty:
@@ -101,34 +92,19 @@ def pair(first: pd.DataFrame, second: pd.DataFrame) -> Paired:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Test whether two networks are equally often right, exactly (McNemar 1947).
+    """Return the two-sided p of McNemar's exact test (1947) of equal accuracy.
 
-    If they were, each image that only one has right would be as likely the one's as the other's.
-
-    Args:
-        only_first: How many images only the first has right.
-        only_second: How many only the second has right.
-
-    Returns:
-        The two-sided p, 0 to 1; 1 if there is no such image.
+    Under the null hypothesis each image that only one network has right is a fair coin.
     """
     discordant = only_first + only_second
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
 def difference_interval(only_first: int, only_second: int, images: int) -> tuple[float, float]:
-    """Bound the difference of two accuracies on the same images.
+    """Return the 95% interval of the second accuracy minus the first, on the same images.
 
-    Wald's interval with one image added to each kind of discordance, which holds its 95 % also
-    where there are few (Bonett and Price 2012, doi:10.3102/1076998611411915).
-
-    Args:
-        only_first: How many images only the first has right.
-        only_second: How many only the second has right.
-        images: How many there are.
-
-    Returns:
-        The lower and the upper end of what the second has more, -1 to 1.
+    Wald's interval with one image added to each kind of discordance, which keeps its coverage
+    for small counts (Bonett and Price 2012, doi:10.3102/1076998611411915).
     """
     first, second = (only_first + 1) / (images + 2), (only_second + 1) / (images + 2)
     middle = second - first
@@ -137,26 +113,70 @@ def difference_interval(only_first: int, only_second: int, images: int) -> tuple
     return max(-1.0, middle - reach), min(1.0, middle + reach)
 
 
-def mean_p(differences: NDArray[Any]) -> float | None:
-    """Test whether a mean over seeds and images is zero, with other seeds and other images in mind.
+@dataclass(frozen=True)
+class SeedsMean:
+    """A mean over seeds and images, from `mean_over_seeds`.
 
-    Seeds and images are both random and each meets each: an analysis of variance with two crossed
-    random factors, as for several readers of the same X-ray pictures (Dorfman, Berbaum and Metz
-    1992), with the degrees of freedom of Hillis (2007, doi:10.1002/sim.2532). A few seeds make them
-    few, so that it holds its level where an interval by bootstrap is too narrow.
+    Attributes:
+        mean: Of all values.
+        error: Standard error of the mean.
+        freedom: Degrees of freedom of the standard error; infinite if seeds do not differ.
+        seeds: Number of seeds.
+    """
+
+    mean: float
+    error: float
+    freedom: float
+    seeds: int
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided p of the hypothesis that the mean is 0; None for one seed."""
+        if self.seeds == 1:
+            return None
+        if self.error == 0:
+            return float(self.mean == 0)
+        return float(2 * student.sf(abs(self.mean) / self.error, self.freedom))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% confidence interval; excludes 0 exactly if `p` is below `LEVEL`."""
+        reach = float(student.isf(LEVEL / 2, self.freedom)) * self.error
+        return self.mean - reach, self.mean + reach
+
+
+def mean_over_seeds(values: NDArray[Any]) -> SeedsMean:
+    """Estimate the mean over other seeds and other images, by an analysis of variance.
+
+    Seeds and images are crossed random factors, like several readers of the same X-ray pictures
+    (Dorfman, Berbaum and Metz 1992)::
+
+        x[s, i] = mean + seed[s] + image[i] + rest[s, i]      s = 1..S, i = 1..I
+
+        MS_seed  = I * sum_s (x[s, .] - x[., .])**2 / (S - 1)
+        MS_image = S * sum_i (x[., i] - x[., .])**2 / (I - 1)
+        MS_rest  = sum_si (x[s, i] - x[s, .] - x[., i] + x[., .])**2 / ((S - 1) * (I - 1))
+
+        M        = MS_seed + max(0, MS_image - MS_rest)
+        error    = sqrt(M / (S * I))
+        freedom  = (S - 1) * M**2 / MS_seed**2
+        t        = mean / error
+        interval = mean -+ quantile(t, 0.975, freedom) * error
+
+    The degrees of freedom are by Hillis (2007, doi:10.1002/sim.2532). With few seeds they are
+    few, so p holds its level and the interval its coverage. For one seed, error and freedom are
+    of the images alone: the interval then says nothing about other seeds.
 
     Args:
-        differences: ``(seeds, images)``: what the second network has more than the first, such as
-            -1, 0 or 1, trained with the same seed and asked for the same image.
-
-    Returns:
-        The two-sided p, 0 to 1; None where a single seed tells nothing of others.
+        values: ``(seeds, images)``, such as 1 for each right answer, or the difference of two
+            networks that were trained with the same seed.
     """
-    values = np.asarray(differences, np.float64)
+    values = np.asarray(values, np.float64)
     seeds, images = values.shape
-    if seeds == 1:
-        return None
     mean = values.mean()
+    if seeds == 1:
+        square = np.sum((values - mean) ** 2) / max(1, images - 1)
+        return SeedsMean(float(mean), float(np.sqrt(square / images)), max(1, images - 1), seeds)
     of_seeds = values.mean(axis=1, keepdims=True) - mean
     of_images = values.mean(axis=0, keepdims=True) - mean
     rest = values - mean - of_seeds - of_images
@@ -164,22 +184,19 @@ def mean_p(differences: NDArray[Any]) -> float | None:
     square_images = seeds * np.sum(of_images**2) / max(1, images - 1)
     square_rest = np.sum(rest**2) / ((seeds - 1) * max(1, images - 1))
     square = square_seeds + max(0.0, square_images - square_rest)
-    if square == 0:
-        return float(mean == 0)
     freedom = np.inf if square_seeds == 0 else square**2 / (square_seeds**2 / (seeds - 1))
-    return float(2 * student.sf(abs(mean) / np.sqrt(square / values.size), freedom))
+    return SeedsMean(float(mean), float(np.sqrt(square / values.size)), float(freedom), seeds)
 
 
 def seed_range(groups: Sequence[Sequence[float]]) -> float | None:
-    """Bound how much two trainings differ that differ in nothing but their seed.
+    """Bound the accuracy difference of two trainings that differ only in their seed.
 
     Args:
-        groups: The accuracies of several seeds, for one way of training or for several, which are
-            taken to vary alike.
+        groups: Accuracies of several seeds, for one or more ways of training with equal variance.
 
     Returns:
-        95 % of the differences of two are no larger, -1 to 1 (Student's t, for one more pair of
-        accuracies that are normal); None where no group has two seeds.
+        The bound of 95% of the differences (Student's t with the pooled variance); None if no
+        group has two seeds.
     """
     freedom = sum(len(group) - 1 for group in groups)
     if not freedom:
@@ -189,23 +206,14 @@ def seed_range(groups: Sequence[Sequence[float]]) -> float | None:
 
 
 def rounded_p(p: float) -> float:
-    """Round a p to six digits that count, as the result files have it.
-
-    Args:
-        p: 0 to 1.
-    """
+    """Round a p to the six significant digits of the result files."""
     return float(f"{p:.6g}")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct several p for being several (Holm 1979).
+    """Correct p values for multiple tests (Holm 1979), in the order given.
 
-    Args:
-        p_values: They, in any order, 0 to 1.
-
-    Returns:
-        The corrected ones in the same order. With those below a level taken for differences, the
-        chance that any of them is none is at most that level.
+    Rejecting all corrected p below `LEVEL` controls the family-wise error rate at `LEVEL`.
     """
     order = np.argsort(p_values, kind="stable")
     factors = np.arange(len(p_values), 0, -1)

@@ -1,4 +1,4 @@
-"""The stage `evaluate_seed`: what one training of a study answers to the test images."""
+"""The stages `evaluate_seed` and `evaluate_tuned`: evaluate one training of a study."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from convdepth.config.tuned_settings import read_tuned
 from convdepth.core.files import write_csv, write_json
 from convdepth.data.arrays import read_split
 from convdepth.evaluation.answers import predict
+from convdepth.evaluation.seed_scores import score_predictions
 from convdepth.models.archive import load_weights
 from convdepth.models.backend import configure
 from convdepth.models.build import build_network
-from convdepth.studies.runs import ANSWERS, describe
 
 
 def main(
@@ -23,17 +23,10 @@ def main(
     params: Path = Path("params.yaml"),
     studies: Path = Path("studies/params.yaml"),
 ) -> None:
-    """Evaluate one network on the test set; write its answers and its scores.
+    """Evaluate one network on the test set; write its answers and `seed_scores.Scores`.
 
-    Args:
-        name: A key of ``architectures`` in the parameters.
-        normalized: The folder of the normalized arrays.
-        model: The ``.keras`` file of the trained network.
-        answers: The CSV file to write: one row per test image, label and predicted, 0 to 9.
-        scores: The JSON file to write, see `runs.Scores`.
-        tuned: Whether the network was trained with the settings of ``tuned``.
-        params: The parameters.
-        studies: Those of the studies.
+    With `tuned`, the network has the settings of the section ``tuned.settings.<name>``. The answers
+    are label and predicted, one row per test image.
 
     Raises:
         ParameterError: A parameter is wrong, or there is no such network.
@@ -50,7 +43,7 @@ def main(
     network = build_network(architecture, recipe.precision)
     load_weights(network, model)
     predictions = predict(network, images, labels)
-    found = describe(predictions)
-    write_csv(answers, predictions[list(ANSWERS)])
+    found = score_predictions(predictions)
+    write_csv(answers, predictions[["label", "predicted"]])
     write_json(scores, found.model_dump())
     print(f"{scores}: test accuracy {found.accuracy:.4f}, loss {found.loss:.4f}", flush=True)

@@ -1,4 +1,4 @@
-"""Where a network looks: which places of an image speak for the digit that it answers."""
+"""Grad-CAM: the parts of an image that raise the score of the network's answer."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,19 +9,14 @@ from convdepth.models.backend import keras, tf
 from convdepth.studies.dead_channels import rectified_layers
 
 SMALLEST_MAP = 8
-"""A map of fewer values on a side is too coarse to tell the parts of a digit."""
+"""Values on a side; smaller maps are too coarse to tell the parts of a digit."""
 
 
 def choose_layer(network: keras.Model) -> keras.Layer:
-    """Choose the convolution whose maps are shown.
+    """Choose the convolution for the maps: the last one with maps of `SMALLEST_MAP` or larger.
 
-    Args:
-        network: From `network.build_network`.
-
-    Returns:
-        The last one whose maps have `SMALLEST_MAP` values or more on a side; the first one if
-        none has. Where its ReLU is a layer of its own, behind a normalization, it is that one:
-        before it, maps have negative values, which speak for nothing.
+    If no map is that large, the first convolution. With batch normalization, the layer is the
+    ReLU behind it: the maps before the ReLU have negative values.
     """
     convolutions = [each for each in rectified_layers(network) if len(each.output.shape) == 4]
     fine = [each for each in convolutions if each.output.shape[1] >= SMALLEST_MAP]
@@ -29,18 +24,18 @@ def choose_layer(network: keras.Model) -> keras.Layer:
 
 
 def grad_cam(network: keras.Model, images: Images) -> NDArray[np.float32]:
-    """Compute the class activation maps of what a network answers (Selvaraju et al. 2017).
+    """Compute the class activation maps of the network's answers (Selvaraju et al. 2017).
 
-    Each map of the chosen layer is weighted by the mean gradient of the answer's score, before the
-    softmax; what the weighted sum has above 0 speaks for the answer.
+    Each map of the chosen layer is weighted by the mean gradient of the answer's logit; negative
+    values of the weighted sum become 0.
 
     Args:
         network: Trained.
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0; there may be none.
+        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0; may be empty.
 
     Returns:
-        ``(n, 28, 28)``, float32, 0.0 to 1.0, the highest of each image 1; all 0 where nothing
-        speaks for the answer.
+        ``(n, 28, 28)``, float32, each image scaled to a maximum of 1; all 0 if no value is
+        positive.
     """
     if not len(images):  # Keras's layers do not take an empty batch
         return np.zeros((0, *IMAGE_SHAPE[:2]), np.float32)

@@ -1,39 +1,28 @@
-"""One training of a study: its history, its answers to the test images, and its scores."""
+"""The trainings of one network with several seeds: read, summarized, and tabulated."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
+from numpy.typing import NDArray
 
-from convdepth.config.architecture import Strict
-from convdepth.config.dataset import NUM_CLASSES
-from convdepth.core.errors import DataError
 from convdepth.data.arrays import Labels
-from convdepth.evaluation.metrics import Status, calibration_error, reliability, score
-
-CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
-"""Columns of a history that are kept of each epoch."""
-
-ANSWERS = ("label", "predicted")
-"""Columns of the answers of one training."""
-
-AGAIN = "`dvc repro studies/dvc.yaml` writes it again."
-
-
-class Scores(Strict):
-    """The scores of one training on the test set."""
-
-    accuracy: float
-    """0 to 1."""
-    loss: float
-    """Mean cross-entropy in nats."""
-    status: Status
-    calibration_error: float
-    reliability: list[dict[str, Any]]
-    """From `calibration.reliability`."""
+from convdepth.evaluation.result_file import read_result
+from convdepth.evaluation.results import (
+    CURVE_COLUMNS,
+    STUDIES,
+    Curves,
+    Mean,
+    Replicates,
+    SeedRun,
+    Spread,
+    read_history,
+    read_run_answers,
+)
+from convdepth.evaluation.seed_scores import Scores
+from convdepth.evaluation.significance import mean_over_seeds
 
 
 @dataclass(frozen=True)
@@ -41,10 +30,10 @@ class Run:
     """One training.
 
     Attributes:
-        seed: What it was trained with.
-        history: One row per epoch: `CURVES`.
-        answers: One row per test image: `ANSWERS`, 0 to 9.
-        scores: From `describe`.
+        seed: Of the training.
+        history: One row per epoch: `results.HISTORY_COLUMNS`.
+        answers: One row per test image: label and predicted.
+        scores: On the test set.
     """
 
     seed: int
@@ -53,56 +42,68 @@ class Run:
     scores: Scores
 
 
-def describe(predictions: pd.DataFrame) -> Scores:
-    """Score one training.
-
-    Args:
-        predictions: From `answers.predict`.
-    """
-    total = score(predictions)
-    return Scores(
-        accuracy=total.accuracy,
-        loss=total.loss,
-        status=total.status,
-        calibration_error=calibration_error(predictions),
-        reliability=reliability(predictions),
-    )
-
-
 def read_run(folder: Path, seed: int, labels: Labels) -> Run:
     """Read one training of a study.
 
     Args:
-        folder: With ``<seed>.csv`` (the history), ``<seed>.answers.csv`` and
-            ``<seed>.scores.json``.
-        seed: Which training.
-        labels: ``(n,)``, uint8, 0 to 9, of the test images.
+        folder: Holds ``<seed>.csv`` (history), ``<seed>.answers.csv`` and ``<seed>.scores.json``.
+        seed: Of the training.
+        labels: ``(n,)``, 0 to 9, of the test images.
 
     Raises:
-        DataError: A file is missing, damaged, or has other labels.
+        DataError: A file is missing or damaged, or has other labels.
     """
-    history = _read_table(folder / f"{seed}.csv", CURVES, float)
-    path = folder / f"{seed}.answers.csv"
-    answers = _read_table(path, ANSWERS, int)
-    if not np.array_equal(answers["label"], labels):
-        raise DataError(
-            f"{path}: expected the labels of the {len(labels)} test images in their order, got "
-            f"{len(answers)} rows with others. {AGAIN}"
-        )
-    if not answers["predicted"].isin(range(NUM_CLASSES)).all():
-        raise DataError(f"{path}: expected predicted from 0 to 9, got other values. {AGAIN}")
-    path = folder / f"{seed}.scores.json"
-    try:
-        return Run(seed, history, answers, Scores.model_validate_json(path.read_bytes()))
-    except (OSError, ValidationError) as error:
-        raise DataError(f"{path}: cannot be read: {error}. {AGAIN}") from error
+    return Run(
+        seed,
+        read_history(folder, str(seed), STUDIES),
+        read_run_answers(folder / f"{seed}.answers.csv", labels),
+        read_result(folder / f"{seed}.scores.json", Scores, STUDIES),
+    )
 
 
-def _read_table(path: Path, columns: tuple[str, ...], kind: type[int | float]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(columns, kind))[list(columns)]
-        if table.empty or not np.isfinite(table.to_numpy()).all():
-            raise ValueError(f"expected finite {', '.join(columns)} in each row")
-        return table
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read: {error}. {AGAIN}") from error
+def summarize(runs: Sequence[Run]) -> Replicates:
+    """Summarize trainings of one network with different seeds, on the same test images."""
+    right = rightness(tabulate_answers(runs))
+    statuses = [run.scores.status for run in runs]
+    low, high = np.clip(mean_over_seeds(right).interval, 0, 1)
+    accuracy = _mean([float(each.mean()) for each in right])
+    return Replicates(
+        runs=[
+            SeedRun(**dict(run.scores), seed=run.seed, curves=_curves(run.history)) for run in runs
+        ],
+        count=len(runs),
+        collapsed=statuses.count("collapsed"),
+        near_chance=statuses.count("near chance"),
+        accuracy=Spread(**dict(accuracy), low=round(float(low), 6), high=round(float(high), 6)),
+        loss=_mean([run.scores.loss for run in runs]),
+    )
+
+
+def describe(summary: Replicates) -> str:
+    """Return the mean accuracy and the number of collapsed trainings in one line."""
+    accuracy = summary.accuracy
+    return (
+        f"{summary.count} seeds: test accuracy {accuracy.mean:.4f} ({accuracy.low:.4f} to "
+        f"{accuracy.high:.4f}); {summary.collapsed} of {summary.count} collapsed"
+    )
+
+
+def tabulate_answers(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return one row per test image: label, and for each run ``seed_<seed>``, the answer."""
+    answers = {f"seed_{run.seed}": run.answers["predicted"].to_numpy() for run in runs}
+    return pd.DataFrame({"label": runs[0].answers["label"].to_numpy(), **answers})
+
+
+def rightness(answers: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which answers of `tabulate_answers` are right: ``(seeds, images)``."""
+    labels = answers["label"].to_numpy()
+    return np.array([answers[name].to_numpy() == labels for name in answers.columns[1:]])
+
+
+def _curves(history: pd.DataFrame) -> Curves:
+    return Curves(**{name: [round(float(v), 6) for v in history[name]] for name in CURVE_COLUMNS})
+
+
+def _mean(values: Sequence[float]) -> Mean:
+    deviation = round(float(np.std(values, ddof=1)), 6) if len(values) > 1 else None
+    return Mean(mean=round(float(np.mean(values)), 6), standard_deviation=deviation)

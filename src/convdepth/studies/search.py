@@ -1,11 +1,11 @@
-"""The search `tune`: for settings with which a network does better on held-out images.
+"""The command `tune`: search for settings with a higher accuracy on held-out images.
 
-After the notebook's own settings, and those that the parameters give, Optuna's tree-structured
-Parzen estimator proposes (Bergstra et al. 2011), and a trial that is worse than the median of the
-others was at the same epoch ends early. The test set is not looked at.
+After the notebook's own settings and the settings given in the parameters, Optuna's
+tree-structured Parzen estimator (Bergstra et al. 2011) proposes. A trial below the median of the
+others at the same epoch ends early. The test set is never read.
 
-What a trial proposes follows from the trials before it, and these from their bytes. So an
-interrupted search is simply made again: each trial that had ended is read, and not trained.
+The proposals depend only on the earlier trials. An interrupted search therefore starts over, and
+reads the result of each finished trial instead of training it again.
 """
 
 import json
@@ -20,26 +20,25 @@ import optuna
 from convdepth.config.architecture import Architecture, require_scale
 from convdepth.config.params import find_architecture, read_params
 from convdepth.config.recipe import Train
-from convdepth.config.studies import Tuning, read_study_params
-from convdepth.config.tuned_settings import Settings, apply
+from convdepth.config.studies import Range, Space, Tuning, read_study_params
+from convdepth.config.tuned_settings import AUGMENTATION, RECIPE, Settings, apply
 from convdepth.core.files import write_json
 from convdepth.data.arrays import read_split
 from convdepth.models.backend import configure, keras
-from convdepth.studies.search_space import expressible, settings_of, suggest, suggest_value
 from convdepth.training.data import held_out, read_training_data
 from convdepth.training.loop import Epoch, Progress, ProgressMaker
 from convdepth.training.train import checkpoints_of, fit
 
 GRACE = 2
-"""The first epoch after which a trial may be ended."""
+"""The first epoch after which a trial may end early."""
 
 RECORD = "finished.json"
-"""What became of a trial, in a folder of its own, until the whole search has ended."""
+"""The accuracies of a finished trial, in the trial's folder until the search ends."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What all trials of a search have in common."""
+    """The common part of all trials."""
 
     name: str
     architecture: Architecture
@@ -61,24 +60,16 @@ def main(
     studies: Path = Path("studies/params.yaml"),
     progress: ProgressMaker = Progress,
 ) -> None:
-    """Tune the architecture ``name``; write all trials, and the best of them.
+    """Tune the network ``name``; write all trials, and which one is best.
 
-    Args:
-        name: A key of ``architectures`` in the parameters.
-        normalized: The folder of the normalized arrays.
-        summary: The JSON file to write: ``trials`` in order, each with its settings, the held-out
-            accuracy after each epoch, and whether it was ended early; ``notebook``, which is the
-            first of them; and ``best``, with its number and settings.
-        checkpoints: The folder for what an interrupted search goes on from.
-        code: Digest of the code that trains; a trial of other code does not serve.
-        params: The parameters.
-        studies: Those of the studies.
-        progress: Shows the trainings.
+    The summary has ``trials`` in order, each with its settings, the held-out accuracy after each
+    epoch, and whether it ended early; ``notebook``, the first trial; and ``best``. `code` is the
+    digest of the code that trains; results of other code in `checkpoints` are not reused.
 
     Raises:
-        ParameterError: A parameter is wrong, or there is no such architecture.
+        ParameterError: A parameter is wrong, or there is no such network.
         DataError: The arrays are missing or damaged.
-        TrainingError: The loss is not a finite number; nothing is written then.
+        TrainingError: The loss is not a finite number; nothing is written.
         MachineError: A file cannot be written, or the memory is not enough.
     """
     parameters, tuning = read_params(params), read_study_params(studies).tuning
@@ -98,10 +89,10 @@ def main(
     result = _search(search)
     write_json(summary, result)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    best = result["best"]
+    best, notebook = result["best"], result["notebook"]
     print(
-        f"{name}: {best['accuracy']:.4f} of the held-out images with the settings of trial "
-        f"{best['trial']}, {result['notebook']['accuracy']:.4f} with those it had",
+        f"{name}: held-out accuracy {best['accuracy']:.4f} in trial {best['trial']}, "
+        f"{notebook['accuracy']:.4f} with the notebook's settings",
         flush=True,
     )
 
@@ -122,16 +113,14 @@ def _search(search: Search) -> dict[str, Any]:
         study.enqueue_trial(expressible(settings, tuning.space))
     study.optimize(lambda trial: _try(search, trial), n_trials=tuning.trials)
     trials = [_describe(trial) for trial in study.trials]
-    # Of equals the first: max takes it.
     finished = [each for each in trials if not each["ended_early"]]
     best = max(finished, key=lambda each: float(each["accuracy"]))
     return {"trials": trials, "best": best, "notebook": trials[0]}
 
 
 def _try(search: Search, trial: optuna.trial.Trial) -> float:
-    """Train with what is proposed, and tell the search of each epoch."""
     space = search.tuning.space
-    if trial.number == 0:  # the network as it is; the space may lack some of its settings
+    if trial.number == 0:  # the notebook's settings; the space may lack some of them
         settings = settings_of(search.architecture, search.recipe)
         for key in expressible(settings, space):
             suggest_value(trial, space, key)
@@ -146,15 +135,14 @@ def _try(search: Search, trial: optuna.trial.Trial) -> float:
 
 
 def _train(search: Search, trial: optuna.trial.Trial, settings: Settings) -> list[float]:
-    """Train a trial, or read what became of it before the search was interrupted."""
     architecture, recipe = apply(settings, search.architecture, search.recipe)
     own = search.folder / f"trial-{trial.number}"
     kept = checkpoints_of(architecture, recipe, search.normalized, own, search.code)
-    if (known := _read(own / RECORD, kept.fingerprint)) is not None:
+    if (known := _read_finished(own / RECORD, kept.fingerprint)) is not None:
         for number, accuracy in enumerate(known, start=1):
             trial.report(accuracy, number)
         return known
-    # Whether a trial ends early depends on all of its epochs, so none is taken from before.
+    # Whether a trial ends early depends on all of its epochs, so no checkpoint is reused.
     kept.clear()
     title = f"{search.name} trial {trial.number}"
     print(f"{title}  {json.dumps(settings.model_dump())}", flush=True)
@@ -177,8 +165,7 @@ def _pruning(trial: optuna.trial.Trial, epochs: int) -> Callable[[Epoch], bool]:
     return is_hopeless
 
 
-def _read(path: Path, fingerprint: Mapping[str, Any]) -> list[float] | None:
-    """Read the accuracies of a trial that had ended, if it was the same one."""
+def _read_finished(path: Path, fingerprint: Mapping[str, Any]) -> list[float] | None:
     try:
         record = json.loads(path.read_bytes())
         is_same = record["fingerprint"] == fingerprint
@@ -196,3 +183,37 @@ def _describe(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
         "accuracy": accuracies[-1],
         "ended_early": trial.state == optuna.trial.TrialState.PRUNED,
     }
+
+
+def suggest(trial: optuna.trial.Trial, space: Space) -> Settings:
+    """Let a trial choose a value for each setting; numbers have four significant digits."""
+    settings: dict[str, Any] = {}
+    for key in Space.model_fields:
+        value = suggest_value(trial, space, key)
+        settings[key] = float(f"{value:.4g}") if isinstance(value, float) else value
+    return Settings(**settings)
+
+
+def suggest_value(trial: optuna.trial.Trial, space: Space, key: str) -> Any:
+    """Let a trial choose the value of one setting."""
+    choices = getattr(space, key)
+    if isinstance(choices, Range):
+        return trial.suggest_float(key, choices.low, choices.high, log=choices.log)
+    # A single choice draws nothing, so a new setting does not change the draws of the others.
+    return choices[0] if len(choices) == 1 else trial.suggest_categorical(key, choices)
+
+
+def expressible(settings: Settings, space: Space) -> dict[str, Any]:
+    """Return the settings that a space contains, by key."""
+    return {key: value for key, value in settings if value in getattr(space, key)}
+
+
+def settings_of(architecture: Architecture, recipe: Train) -> Settings:
+    """Return the current settings of a network; `batch_normalization` is None if blocks differ."""
+    normalized = {block.batch_normalization for block in architecture.blocks.values()}
+    return Settings(
+        **{key: getattr(recipe, key) for key in RECIPE},
+        **{key: getattr(recipe.augmentation, key) for key in AUGMENTATION},
+        dropout_scale=architecture.dropout_scale,
+        batch_normalization=normalized.pop() if len(normalized) == 1 else None,
+    )

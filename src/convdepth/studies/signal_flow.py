@@ -1,7 +1,7 @@
-"""How much of an image gets through a network in training, and how much of an error comes back.
+"""How much of the image reaches each block in training mode, and how well gradients agree.
 
-Both are measured on fresh weights, with dropout on: there learning begins, or does not. What
-differs from image to image is signal; what differs from mask to mask, for the same image, is noise.
+Both are measured on fresh weights with dropout on. Variance between images is signal; variance
+between dropout masks, for the same image, is noise.
 """
 
 import math
@@ -21,10 +21,9 @@ class Gradient:
     """The gradients of one block, over several masks and batches.
 
     Attributes:
-        norm: The root of their mean squared Euclidean norm.
-        agreement: Of what the right labels add to them, which is the gradient less that with the
-            labels of other images, the share of the mean square that their mean has, 0 to 1. What
-            masks and batches do not agree on leads nowhere.
+        norm: Root mean square of the Euclidean norm.
+        agreement: Of the labels' part, which is the gradient minus the gradient with the labels
+            of other images: the mean vector's share of the mean square, 0 to 1.
     """
 
     norm: float
@@ -32,29 +31,25 @@ class Gradient:
 
 
 def block_names(network: keras.Model) -> list[str]:
-    """List the blocks of a network in order.
-
-    Args:
-        network: From `network.build_network`.
-    """
+    """Return the names of a network's blocks in order."""
     names = (layer.name.partition("_")[0] for layer in network.layers)
     return [name for name in dict.fromkeys(names) if name.startswith("block")]
 
 
 def signal_shares(network: keras.Model, images: Images, masks: int) -> dict[str, float]:
-    """Measure which share of the variance after each block comes from the images.
+    """Measure the share of the variance after each block that comes from the images.
 
-    An analysis of variance with one factor: of values with variance W from mask to mask, the means
-    over M masks vary between the images by the signal and by W / M.
+    An analysis of variance with one factor: with variance W between masks, the means over M masks
+    vary between images by the signal plus W / M.
 
     Args:
-        network: With dropout layers whose random states go on.
+        network: Its dropout layers must draw new masks in each call.
         images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
-        masks: How many are drawn for each image, at least 2.
+        masks: Number of masks per image, at least 2.
 
     Returns:
-        For each block, and in the end for ``head_dense``, the share after its dropout, 0 to 1; 0
-        where nothing gets through at all.
+        For each block, and last ``head_dense``: the share after its dropout, 0 to 1; 0 if no
+        signal is left.
     """
     places = _ends(network)
     watched = keras.Model(network.inputs[0], [layer.output for layer in places.values()])
@@ -69,17 +64,14 @@ def signal_shares(network: keras.Model, images: Images, masks: int) -> dict[str,
 def gradients(
     network: keras.Model, images: Images, labels: Labels, batch_size: int, batches: int
 ) -> dict[str, Gradient]:
-    """Measure the gradients of the loss at each block's weights.
+    """Measure the gradients of the loss with respect to each block's weights.
 
     Args:
-        network: With dropout layers whose random states go on.
+        network: Its dropout layers must draw new masks in each call.
         images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0; taken in order, and again from the front.
         labels: ``(n,)``, 0 to 9.
-        batch_size: Images of one gradient.
-        batches: How many gradients there are, at least 2.
-
-    Returns:
-        One entry for each block.
+        batch_size: Images per gradient.
+        batches: Number of gradients, at least 2.
     """
     blocks = {
         block: [
@@ -90,7 +82,6 @@ def gradients(
         ]
         for block in block_names(network)
     }
-
     differentiate = _differentiation(network, list(blocks.values()))
     whole = [_Vectors() for _ in blocks]
     of_labels = [_Vectors() for _ in blocks]
@@ -108,7 +99,7 @@ def gradients(
 def _differentiation(
     network: keras.Model, blocks: Sequence[Sequence[keras.Variable]]
 ) -> Callable[[Images, Labels], tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]]:
-    """Build the gradients with the labels, and with those of the images before them."""
+    """Return a function for the gradients with the labels, and with labels rolled by one."""
     weights = [[weight.value for weight in block] for block in blocks]
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # it has no types
@@ -131,7 +122,7 @@ def _differentiation(
 
 
 class _Vectors:
-    """Sums over vectors, from which follows what they agree on."""
+    """Sums over vectors, for their mean square and their agreement."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -151,13 +142,13 @@ class _Vectors:
         if not self.mean_square:
             return 0.0
         of_mean = float(self.total @ self.total) / self.count**2
-        # The mean of a few scatters too: an unbiased estimate takes that off.
+        # An unbiased estimate: the mean of a few vectors scatters too.
         steady = (self.count * of_mean - self.mean_square) / (self.count - 1)
         return min(1.0, max(0.0, steady / self.mean_square))
 
 
 class _Moments:
-    """Sums over masks, from which the variances follow."""
+    """Sums over masks, for the variances."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -178,7 +169,7 @@ class _Moments:
 
 
 def _ends(network: keras.Model) -> dict[str, keras.Layer]:
-    """Give the last layer of each block, and that of the head before the softmax."""
+    """Return the last layer of each block, and the head's last layer before the softmax."""
     ends = {
         name: [layer for layer in network.layers if layer.name.startswith(f"{name}_")][-1]
         for name in (*block_names(network), "head")

@@ -1,4 +1,4 @@
-"""The stage `train_tuned`: train one network with the settings that a tuning found."""
+"""The stage `train_tuned`: train one network with its tuned settings."""
 
 from pathlib import Path
 
@@ -19,24 +19,10 @@ def main(
     studies: Path = Path("studies/params.yaml"),
     progress: ProgressMaker = Progress,
 ) -> None:
-    """Train the tuned network ``name``; write its model and its history per epoch.
+    """Train the tuned network ``name`` on all training images, with `seed` for ``train.seed``.
 
-    All training images are trained on: the settings are chosen, so none is held out.
-
-    Args:
-        name: A key of ``tuned.settings`` in the studies' parameters.
-        seed: Replaces ``train.seed``.
-        normalized: As in `train.main`, like all that follow.
-        model: The ``.keras`` file to write.
-        history: The CSV file to write.
-        checkpoints: The folder for the checkpoints of this network.
-        code: Digest of the code that trains.
-        params: The parameters.
-        studies: Those of the studies.
-        progress: Shows the training.
-
-    Raises:
-        ConvdepthError: As `train.main`.
+    Arguments and errors are as in `training.train.main`; the settings are the section
+    ``tuned.settings.<name>`` of `studies`. No image is held out: the settings are chosen.
     """
     _, architecture, recipe = read_tuned(name, params, studies)
     recipe = recipe.model_copy(update={"seed": seed})

@@ -1,0 +1,55 @@
+"""Figure: what speaks for each network's answer, on the hardest images."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from convdepth.data.arrays import Images
+from convdepth.evaluation.results import Hard
+from convdepth.figures.style import MUTED, add_heading, style
+
+
+@style()
+def draw_attention(
+    images: Images, maps: Mapping[str, NDArray[np.float32]], hardest: Sequence[Hard]
+) -> Figure:
+    """Draw one column per image: the image, and below it each network's map and answer.
+
+    Args:
+        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0, of `hardest`; may be empty.
+        maps: By network, ``(n, 28, 28)``, 0.0 to 1.0, from `grad_cam.grad_cam`.
+        hardest: Number, label and answers of each image.
+    """
+    rows, columns = 1 + len(maps), max(1, len(images))
+    figure = Figure(figsize=(1.15 * columns + 1, 1.35 * rows + 1.2), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for column, hard in enumerate(hardest):
+        _draw_image(panels[0, column], images[column], f"{hard.label} (no. {hard.index})")
+        for axes, (name, heat) in zip(panels[1:, column], maps.items(), strict=True):
+            answer = hard.answers[name]
+            _draw_image(axes, images[column], f"→ {answer}")
+            red = np.ones_like(heat[column])
+            axes.imshow(red, cmap="Reds", vmin=0, vmax=1.25, alpha=0.75 * heat[column])
+            if answer != hard.label:
+                axes.title.set_weight("bold")
+    for axes in panels[:, len(images) :].flat:
+        axes.set(xticks=[], yticks=[])
+    for axes, name in zip(panels[:, 0], ["image", *maps], strict=True):
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+    note = (
+        "Above: the label and the number of the image in the test set. Below: what each network "
+        "answers, in bold where it is wrong, and in red what speaks for that answer (Grad-CAM)."
+    )
+    add_heading(figure, "Where the networks look, on the images that are hardest", note)
+    return figure
+
+
+def _draw_image(axes: Axes, image: NDArray[np.float32], title: str) -> None:
+    axes.imshow(image[:, :, 0], cmap="gray_r", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=8)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=MUTED)

@@ -1,0 +1,137 @@
+"""The inputs of the figures: all results of each network, read and checked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from convdepth.config.architecture import Architecture
+from convdepth.config.params import Params
+from convdepth.core.errors import DataError
+from convdepth.data.arrays import Images, read_split
+from convdepth.evaluation.metrics import Score, score
+from convdepth.evaluation.notebook_record import Record, read_notebook
+from convdepth.evaluation.results import read_history, read_predictions
+from convdepth.figures.style import COLORS
+from convdepth.models.archive import load_weights
+from convdepth.models.backend import configure
+from convdepth.models.build import build_network
+
+Kernel = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """The results of one network.
+
+    Attributes:
+        name: As in ``params.yaml``.
+        num_blocks: The depth.
+        color: The same in all figures.
+        history: `results.HISTORY_COLUMNS`, one row per epoch.
+        predictions: `results.PREDICTION_COLUMNS`, one row per test image.
+        kernels: By layer name, from the input to the softmax; without biases.
+        record: The notebook's; None for a network that the notebook does not have.
+    """
+
+    name: str
+    num_blocks: int
+    color: str
+    history: pd.DataFrame
+    predictions: pd.DataFrame
+    kernels: dict[str, Kernel]
+    record: Record | None
+
+    @cached_property
+    def score(self) -> Score:
+        """The score of the predictions."""
+        return score(self.predictions)
+
+    @property
+    def trouble(self) -> str:
+        """Why the network has not learned, in a few words; empty if it has."""
+        if self.score.status != "collapsed":
+            return "" if self.score.status == "ok" else self.score.status
+        how_often = "always" if self.score.answer_share == 1 else "mostly"
+        return f"collapsed: {how_often} answers {self.score.answer}"
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """The wrong predictions."""
+        return self.predictions[self.predictions["label"] != self.predictions["predicted"]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of every figure.
+
+    Attributes:
+        networks: One to eight, in the order of the parameters.
+        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0: the test images, one per prediction.
+        validation_name: Data of the histories' ``val_`` columns: ``test`` or ``validation``.
+    """
+
+    networks: Sequence[NetworkResult]
+    images: Images
+    validation_name: str = "test"
+
+    @property
+    def learned(self) -> list[NetworkResult]:
+        """The networks that have learned."""
+        return [network for network in self.networks if not network.trouble]
+
+    @property
+    def troubles(self) -> str:
+        """The networks that have not learned, each with the reason; empty if all have."""
+        failed = [each for each in self.networks if each.trouble]
+        return ", ".join(f"{each.name} ({each.trouble})" for each in failed)
+
+
+def read_inputs(
+    parameters: Params,
+    normalized: Path,
+    models: Path,
+    histories: Path,
+    predictions: Path,
+    notebook: Path,
+) -> Inputs:
+    """Read the results of the networks in the parameters.
+
+    Raises:
+        DataError: A file is missing or damaged, or does not belong to the test images.
+        IntegrityError: A model is damaged, or of another architecture.
+    """
+    architectures = parameters.architectures
+    images, labels = read_split(normalized, "test")
+    tables = {name: read_predictions(predictions, name, labels) for name in architectures}
+    curves = {name: read_history(histories, name) for name in architectures}
+    records = read_notebook(notebook)
+    for name in architectures:
+        if not (path := models / f"{name}.keras").is_file():
+            raise DataError(f"{path}: no such file. Run `dvc repro train@{name}`.")
+    configure(threads=1)  # nothing is computed
+    networks = [
+        NetworkResult(
+            name=name,
+            num_blocks=len(architecture.blocks),
+            color=COLORS[place % len(COLORS)],
+            history=curves[name],
+            predictions=tables[name],
+            kernels=_read_kernels(architecture, models / f"{name}.keras"),
+            record=records.get(name),
+        )
+        for place, (name, architecture) in enumerate(architectures.items())
+    ]
+    return Inputs(networks, images, "validation" if parameters.train.validation_images else "test")
+
+
+def _read_kernels(architecture: Architecture, path: Path) -> dict[str, Kernel]:
+    network = build_network(architecture)
+    load_weights(network, path)
+    # A normalization has weights, too, but no kernel.
+    layers = [layer for layer in network.layers if hasattr(layer, "kernel")]
+    return {layer.name: layer.get_weights()[0] for layer in layers}
