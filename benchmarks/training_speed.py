@@ -28,8 +28,7 @@ from reporting import describe_machine, record, write_section
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import Params, read_params
-from pipelines.execution.concurrency import choose_width
-from pipelines.execution.rounds import queued_length, shared_length
+from pipelines.execution.concurrency import fill_cores
 
 NOTEBOOK, OURS, TWIN = "the notebook's code", "ours, float32", "ours, float32, again"
 MIXED, FAST = "ours, bfloat16", "ours, fast recipe"
@@ -87,7 +86,7 @@ def _arms(params: Params, images: int) -> list[Arm]:
     def ours(*more: str) -> dict[str, Sequence[str | Path]]:
         return {name: our_command(name, images, *more) for name in names}
 
-    jobs = choose_width(None, PROJECT).jobs
+    jobs = fill_cores(PROJECT)
     torch, jax = python_of("pytorch"), python_of("jax")
     # To compile takes half a minute, and is no part of what is measured: only the first round does.
     compiled = {
@@ -163,6 +162,23 @@ def job_seconds(epochs: Mapping[str, float], jobs: int) -> float:
     if len(last) == jobs:
         return queued_length(longest_first, jobs)
     return sum(map(sum, full)) / jobs + shared_length(last, jobs)
+
+
+def queued_length(costs: Sequence[float], cores: int) -> float:
+    """Return the time until tasks have ended that start in this order, each on its own core."""
+    busy = [0.0] * cores
+    for cost in costs:
+        busy[busy.index(min(busy))] += cost
+    return max(busy)
+
+
+def shared_length(costs: Sequence[float], cores: int) -> float:
+    """Return the time until tasks have ended that start at once and share the cores equally."""
+    clock = done = 0.0
+    for ended, cost in enumerate(sorted(costs)):
+        clock += (cost - done) / min(1, cores / (len(costs) - ended))
+        done = cost
+    return clock
 
 
 def _summarize(

@@ -13,7 +13,8 @@ from convdepth.core.errors import MachineError
 from convdepth.integrity.check_environment import installed_lock
 from pipelines.checkout.clone import place
 from pipelines.dvc.remote import fetch_results, push_results
-from pipelines.dvc.stage import Options, stage_environment
+from pipelines.dvc.stage import Options
+from pipelines.execution.process_tree import stage_environment
 from pipelines.execution.runner import FlowError
 
 

@@ -12,8 +12,6 @@ import pytest
 
 from conftest import PROJECT
 from convdepth.config.params import read_params
-from pipelines.execution.concurrency import Width
-from pipelines.execution.rounds import Queue
 
 FOLDER = PROJECT / "benchmarks"
 
@@ -92,19 +90,6 @@ def test_the_job_ends_with_its_last_network(jobs: int, seconds: float) -> None:
 def test_a_fifth_network_shares_the_cores_with_those_before_it() -> None:
     epochs = dict.fromkeys("abcde", 2.0)
     assert load("training_speed").job_seconds(epochs, 2) == pytest.approx(5.0)
-
-
-@pytest.mark.parametrize("jobs", [1, 2, 3, 8])
-@pytest.mark.parametrize("count", range(1, 18))
-def test_the_rounds_are_those_of_the_flow(jobs: int, count: int) -> None:
-    pieces = [f"network {number}" for number in range(count)]
-    queue, rounds = Queue(Width(jobs, 2 * jobs - 1), dict.fromkeys(pieces, 1.0)), []
-    queue.add(pieces)
-    while started := queue.start():
-        rounds.append(started)
-        for piece in started:
-            queue.end(piece)
-    assert load("interleaving").rounds_of(pieces, jobs) == rounds
 
 
 def test_epochs_are_counted_until_the_accuracy_is_reached() -> None:

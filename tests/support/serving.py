@@ -132,7 +132,7 @@ def add_flows(project: Project, changes: Mapping[str, Any] | None = None) -> Non
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     shutil.copy2(PROJECT / "pyproject.toml", project.folder)
-    yaml, path = YAML(), project.folder / "pipelines" / "prefect.yaml"
+    yaml, path = YAML(), project.folder / "pipelines" / "deploy" / "prefect.yaml"
     content = yaml.load(path)
     for deployment in content["deployments"]:
         deployment.update((changes or {}).get(deployment["name"], {}))
