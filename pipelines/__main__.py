@@ -165,12 +165,15 @@ def sweep(
 @app.command(rich_help_panel=SERVER)
 def ui() -> None:
     """Start a server that stays, with its web page, and say where to look."""
-    _call("ui", "start_ui")
+    _call("server", "start_ui")
 
 
 @app.command(rich_help_panel=SERVER)
 def deploy() -> None:
-    """Put the work pool, the schedule and the deployments on the server; again without harm."""
+    """Put the work pool, the schedule and the deployments on the server; again without harm.
+
+    With a web address in CONVDEPTH_WEBHOOK, the server sends it alerts about runs that end badly.
+    """
     _call("deployments", "deploy")
 
 

@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
-from pipelines.checkout.elsewhere import Place, place_of, require_gpu_here
+from pipelines.checkout.clone import Place, place_of, require_gpu_here
 from pipelines.checkout.git import newest_commit
 from pipelines.checkout.publish import publish as publish_results
 from pipelines.checkout.publish import require_publishing

@@ -172,5 +172,5 @@ def test_a_commit_that_is_not_there_is_named(project: Project, commit: str) -> N
 
 def test_stages_that_cannot_be_read_are_no_empty_metrics(project: Project) -> None:
     (project.folder / "dvc.yaml").write_text("stages: {")
-    with pytest.raises(DataError, match="^workspace: "):
+    with pytest.raises(DataError, match=r"^workspace: "):
         read_metrics(project.folder)
