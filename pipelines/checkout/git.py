@@ -1,4 +1,4 @@
-"""What the flows ask of git: the newest commit, and what has changed in a folder."""
+"""Git for the flows: one way to run it, the newest commit, changed files, and who commits."""
 
 import os
 import re
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convdepth.core.errors import MachineError
+
+TIMEOUT_SECONDS = 1800.0
+"""The longest run of one git command, a fetch of a large repository included."""
 
 # A flow that a git hook has started would otherwise work on the hook's repository.
 _OF_A_HOOK = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE")
@@ -22,29 +25,17 @@ _DEFAULTS = {
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit, and where it was found.
-
-    Attributes:
-        sha: Its full name.
-        source: For people, such as ``origin/main``.
-    """
+    """A commit's full name, and for people where it was found, such as ``origin/main``."""
 
     sha: str
     source: str
 
 
 def git(*arguments: str, folder: Path = Path()) -> str:
-    """Run git, which never asks for a password.
-
-    Args:
-        arguments: Such as ``"fetch", "origin"``.
-        folder: Where.
-
-    Returns:
-        What it printed, without the line breaks at the end.
+    """Run git in a folder, without questions, and return its output without the last line break.
 
     Raises:
-        MachineError: It failed, or is not installed; the message has its own words.
+        MachineError: Git failed, took too long, or is not installed; the message has its words.
     """
     environment = {name: os.environ[name] for name in os.environ if name not in _OF_A_HOOK}
     try:
@@ -56,30 +47,33 @@ def git(*arguments: str, folder: Path = Path()) -> str:
             encoding="utf-8",
             errors="replace",
             check=False,
+            timeout=TIMEOUT_SECONDS,
         )
     except FileNotFoundError as error:
-        raise MachineError("git: not found. Install it, then run again.") from error
-    if ended.returncode:
-        raise MachineError(_explain(arguments, folder, ended))
-    return ended.stdout.strip("\r\n")
+        raise MachineError("git: not found. Install git, then run again.") from error
+    except subprocess.TimeoutExpired:
+        words = f"no end within {TIMEOUT_SECONDS:.0f} s"
+    else:
+        if ended.returncode == 0:
+            return ended.stdout.strip("\r\n")
+        words = ended.stderr.strip() or ended.stdout.strip() or f"exit code {ended.returncode}"
+    command = " ".join(["git", *arguments])
+    text = (
+        f"`{command}` in {folder.resolve()} failed: {words}\nMake it work by hand, then run again."
+    )
+    raise MachineError(without_credentials(text))
 
 
 def without_credentials(text: str) -> str:
-    """Leave user names, passwords and tokens out of the addresses in a text."""
+    """Remove user names, passwords and tokens from the addresses in a text."""
     return re.sub(r"(?<=://)[^/\s@]*@", "", text)
 
 
 def newest_commit(root: Path = Path()) -> Commit:
-    """Find the newest commit of what the current branch follows.
+    """Fetch the upstream branch, and return its newest commit; branch and files stay unchanged.
 
-    The upstream branch is fetched; neither the branch nor the files are changed.
-
-    Args:
-        root: A git repository.
-
-    Returns:
-        The commit of the upstream branch; without one, or without a branch, that of HEAD. Its
-        source says so, and also how many commits of the branch are not in it.
+    Without an upstream, or without a branch, it is the commit of HEAD. The source says so, and how
+    many local commits are not pushed.
 
     Raises:
         MachineError: There is no commit, or the remote cannot be reached.
@@ -87,63 +81,49 @@ def newest_commit(root: Path = Path()) -> Commit:
     branch = git("branch", "--show-current", folder=root)
     if not branch:
         sha = git("rev-parse", "HEAD", folder=root)
-        return Commit(sha, "HEAD, since no branch is checked out; `git switch BRANCH` does it")
+        return Commit(sha, "HEAD: no branch is checked out; `git switch BRANCH` checks one out")
+    ref = f"refs/heads/{branch}"
     fields = "%(objectname) %(upstream) %(upstream:short) %(upstream:remotename)"
-    names = git(
-        "for-each-ref", f"--format={fields} %(upstream:remoteref)", _ref(branch), folder=root
-    )
+    names = git("for-each-ref", f"--format={fields} %(upstream:remoteref)", ref, folder=root)
     match names.split():
         case [_, upstream, short, remote, remote_ref]:
             git("fetch", "--quiet", "--no-tags", remote, remote_ref, folder=root)
-            sha = git("rev-parse", upstream, folder=root)
-            return Commit(sha, short + _left_out(branch, upstream, root))
+            count = git("rev-list", "--count", f"{upstream}..{ref}", folder=root)
+            unpushed = f", without {count} unpushed commits of {branch}; `git push` adds them"
+            source = short + ("" if count == "0" else unpushed)
+            return Commit(git("rev-parse", upstream, folder=root), source)
         case [sha]:
-            return Commit(
-                sha,
-                f"HEAD, since branch {branch} has no upstream; "
-                f"`git push --set-upstream origin {branch}` would give it one",
-            )
+            fix = f"`git push --set-upstream origin {branch}` sets one"
+            return Commit(sha, f"HEAD: branch {branch} has no upstream; {fix}")
     raise MachineError(
-        f"{root.resolve()}: branch {branch} has no commit yet. Make one: `git add --all && "
-        "git commit`, or get one: `git pull`."
+        f"{root.resolve()}: branch {branch} has no commit. Run `git add --all && git commit`, "
+        "or `git pull`."
     )
 
 
 def changed_files(folder: Path = Path()) -> list[str]:
-    """List what differs from the last commit.
-
-    Args:
-        folder: The root of a git repository.
-
-    Returns:
-        The files that were changed, added or removed, and those that git neither has nor
-        ignores, sorted, as paths from the root.
+    """List the changed, added, removed and untracked files of a repository, as paths from its root.
 
     Raises:
-        MachineError: This is no git repository.
+        MachineError: The folder is no git repository.
     """
-    entries = git(
-        "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", folder=folder
-    )
-    return sorted(entry[len("XY ") :] for entry in entries.split("\0") if entry)
+    options = ("--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    entries = git("status", *options, folder=folder).split("\0")
+    return sorted(entry[len("XY ") :] for entry in entries if entry)
 
 
-def _ref(branch: str) -> str:
-    return f"refs/heads/{branch}"
+def require_identity(root: Path = Path()) -> None:
+    """Check that git knows who commits.
 
-
-def _left_out(branch: str, upstream: str, root: Path) -> str:
-    count = git("rev-list", "--count", f"{upstream}..{_ref(branch)}", folder=root)
-    if count == "0":
-        return ""
-    return f", without the commits of {branch} that are only here, {count}; `git push` adds them"
-
-
-def _explain(
-    arguments: tuple[str, ...], folder: Path, ended: subprocess.CompletedProcess[str]
-) -> str:
-    command = " ".join(["git", *arguments])
-    words = ended.stderr.strip() or ended.stdout.strip() or f"exit code {ended.returncode}"
-    return without_credentials(
-        f"`{command}` in {folder.resolve()} failed: {words}\nOnce this works by hand, run again."
-    )
+    Raises:
+        MachineError: It does not; the message has the commands that tell it.
+    """
+    try:
+        for variable in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
+            # Without the setting git would make a name up from the machine's.
+            git("-c", "user.useConfigOnly=true", "var", variable, folder=root)
+    except MachineError as error:
+        raise MachineError(
+            f"{root.resolve()}: git does not know who commits. Run `git config user.name "
+            f'"NAME"` and `git config user.email "ADDRESS"`. Git\'s words: {error}'
+        ) from error

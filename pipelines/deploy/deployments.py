@@ -1,29 +1,37 @@
-"""The flows on a server: what `prefect.yaml` says, and the workers that run it."""
+"""The flows on a server: `prefect.yaml`, `automations.yaml`, and the workers that run them."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from pathlib import Path
+from string import Template
+from typing import NoReturn
+from uuid import UUID
 
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_UI_URL
+from prefect.workers.process import ProcessWorker
+from ruamel.yaml import YAML
 
 from convdepth.core.errors import MachineError, ParameterError
-from pipelines.deploy.heartbeats import TAG, ensure_crash_detection
 from pipelines.deploy.server import PROJECT, require_staying_server
+
+FOLDER = Path(__file__).parent
+
+TAG = "convdepth"
+"""The tag of the deployments in `prefect.yaml`, and so of all of their runs."""
 
 POOL = "gpu"
 """The work pool of `prefect.yaml`."""
-
-POOL_TYPE = "process"
 
 POOL_ADVICE = (
     "Start its workers by `make worker` in a clone of the project. With Prefect's own command, "
@@ -34,35 +42,57 @@ POOL_ADVICE = (
 CLONE = "CONVDEPTH_HOME"
 """The environment variable in which a worker has the root of its clone."""
 
+WEBHOOK = "CONVDEPTH_WEBHOOK"
+"""The environment variable of `deploy` with the web address for alerts, which is a secret."""
+
+ALERTS = "convdepth-alerts"
+"""The notification block on the server that alerts go to."""
+
 
 def deploy() -> None:
-    """Put the work pool, the deployments and the detection of crashes on the server.
+    """Put the work pool, the deployments and the automations on the server.
 
-    What is there already stays: the pool with its limit, the automation, and whatever is paused.
+    What a user has changed there stays: the pool with its limit, and whatever is paused.
 
     Raises:
         MachineError: No server that stays answers, or it refuses something.
-        ParameterError: It has a pool of this name that is of another type.
+        ParameterError: It has a pool of this name that is of another type, or the address for
+            alerts is none.
     """
+    address = os.environ.get(WEBHOOK)
+    if address and not address.startswith(("https://", "http://")):
+        raise ParameterError(f"{WEBHOOK}: expected an address that begins with https:// or http://")
     require_staying_server()
     with get_client(sync_client=True) as client:
         _ensure_pool(client)
-        ensure_crash_detection(client)
-        paused = [each.id for each in _read_deployments(client) if each.paused]
+        ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+        paused = [
+            each.id for each in client.read_deployments(deployment_filter=ours) if each.paused
+        ]
         try:
-            _prefect("deploy", "--all", "--prefect-file", "pipelines/deploy/prefect.yaml")
+            _deploy_all()
         finally:
             for deployment in paused:
                 client.pause_deployment(deployment)  # deploying it has resumed it
-        print(_describe(client))
+        alerts = _ensure_alerts(client, address)
+        _put_automations(client, alerts)
+        print(f"On {PREFECT_UI_URL.value()}, for the workers of the pool {POOL}:")
+        for each in client.read_deployments(deployment_filter=ours):
+            print(f"  {client.read_flow(each.flow_id).name}/{_describe(each)}")
+        print("A worker on each machine runs them: make worker")
+        if alerts is None:
+            print(
+                f"No alerts: {WEBHOOK} is not set. Run `{WEBHOOK}=https://ADDRESS make deploy`, or "
+                f"make a notification block {ALERTS} on that page (Slack, email, ...), then deploy."
+            )
 
 
 def work(pool: str = POOL, name: str | None = None) -> NoReturn:
-    """Become a worker, which runs in this clone what the server has for its pool.
+    """Become a worker, which runs in this clone what the server has for a pool.
 
     Args:
         pool: The name of the work pool.
-        name: That of the worker; by default those of the machine and of the clone's folder.
+        name: The worker's name; by default machine and folder.
 
     Raises:
         MachineError: No server that stays answers.
@@ -72,42 +102,34 @@ def work(pool: str = POOL, name: str | None = None) -> NoReturn:
     with get_client(sync_client=True) as client:
         _require_pool(client, pool)
     name = name or f"{socket.gethostname()}-{PROJECT.name}"
-    start = ["worker", "start", "--pool", pool, "--type", POOL_TYPE, "--limit", "1", "--name", name]
+    options = ["--pool", pool, "--type", ProcessWorker.type, "--limit", "1", "--name", name]
     # A worker takes SIGTERM for SIGINT; a shell that starts it in the background has that ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(PROJECT)
-    environment = {**_environment(), CLONE: str(PROJECT)}
-    os.execve(sys.executable, _command(*start), environment)  # noqa: S606 our own command
+    command = _prefect("worker", "start", *options)
+    os.execve(sys.executable, command, {**os.environ, CLONE: str(PROJECT)})  # noqa: S606 our own
 
 
-def _read_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-    return client.read_deployments(deployment_filter=ours)
-
-
-def _describe(client: SyncPrefectClient) -> str:
-    lines = [f"On {PREFECT_UI_URL.value()}, for the workers of the pool {POOL}:"]
-    for deployment in _read_deployments(client):
-        flow = client.read_flow(deployment.flow_id).name
-        active = [] if deployment.paused else [each for each in deployment.schedules if each.active]
-        when = ", ".join(_say(each.schedule) for each in active) or "when it is asked for"
-        lines.append(f"  {flow}/{deployment.name}: {when}")
-    lines.append("A worker on each machine runs them: make worker")
-    return "\n".join(lines)
-
-
-def _say(schedule: Any) -> str:
-    if isinstance(schedule, CronSchedule):
-        return f"{schedule.cron} ({schedule.timezone or 'UTC'})"
-    return str(schedule)
+def _describe(deployment: DeploymentResponse) -> str:
+    plans = [] if deployment.paused else [e.schedule for e in deployment.schedules if e.active]
+    times = [
+        f"{plan.cron} ({plan.timezone or 'UTC'})" if isinstance(plan, CronSchedule) else str(plan)
+        for plan in plans
+    ]
+    return f"{deployment.name}: {', '.join(times) or 'when it is asked for'}"
 
 
 def _ensure_pool(client: SyncPrefectClient) -> None:
     try:
         client.read_work_pool(POOL)
     except ObjectNotFound:
-        _prefect("work-pool", "create", POOL, "--type", POOL_TYPE)
-        client.update_work_pool(POOL, WorkPoolUpdate(description=POOL_ADVICE))
+        pool = WorkPoolCreate(
+            name=POOL,
+            type=ProcessWorker.type,
+            description=POOL_ADVICE,
+            base_job_template=ProcessWorker.get_default_base_job_template(),
+        )
+        client.create_work_pool(pool)
     _require_pool(client, POOL)
 
 
@@ -118,25 +140,22 @@ def _require_pool(client: SyncPrefectClient, name: str) -> None:
         known = ", ".join(pool.name for pool in client.read_work_pools()) or "none"
         raise ParameterError(
             f"the Prefect server has no work pool {name}; there is {known}. "
-            "`python -m pipelines deploy` makes the one of this project."
+            "Run `make deploy`, which makes the pool of this project."
         ) from None
-    if found.type != POOL_TYPE:
+    if found.type != ProcessWorker.type:
         raise ParameterError(
-            f"the work pool {name} of the Prefect server is of the type {found.type}; expected "
-            f"{POOL_TYPE}. Delete it by `prefect work-pool delete {name}`, and deploy again."
+            f"the work pool {name} of the Prefect server is of the type {found.type}, expected "
+            f"{ProcessWorker.type}. Run `prefect work-pool delete {name}`, then `make deploy`."
         )
 
 
-def _prefect(*arguments: str) -> None:
-    """Run Prefect's own command line.
-
-    Raises:
-        MachineError: It failed; the message has what it printed.
-    """
+def _deploy_all() -> None:
+    file = FOLDER.relative_to(PROJECT) / "prefect.yaml"
     ended = subprocess.run(
-        _command(*arguments),
+        _prefect("deploy", "--all", "--prefect-file", str(file)),
         cwd=PROJECT,
-        env=_environment(),
+        # Prefect would put the value of this variable into the file's templates.
+        env={name: value for name, value in os.environ.items() if name != CLONE},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -144,12 +163,39 @@ def _prefect(*arguments: str) -> None:
         check=False,
     )
     if ended.returncode:
-        raise MachineError(f"`prefect {' '.join(arguments)}` failed:\n{ended.stdout.strip()}")
+        raise MachineError(f"`prefect deploy --all` failed:\n{ended.stdout.strip()}")
 
 
-def _command(*arguments: str) -> list[str]:
+def _prefect(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
 
 
-def _environment() -> Mapping[str, str]:
-    return {name: value for name, value in os.environ.items() if name != CLONE}
+def _ensure_alerts(client: SyncPrefectClient, address: str | None) -> UUID | None:
+    """Return the id of the notification block, made from the address if there is one."""
+    if not address:
+        blocks = client.read_block_documents(include_secrets=False)
+        return next((block.id for block in blocks if block.name == ALERTS), None)
+    block = CustomWebhookNotificationBlock(
+        name=ALERTS,
+        url="{{address}}",
+        secrets={"address": address},
+        json_data={"text": "{{subject}}\n{{body}}"},
+    )
+    return UUID(str(block.save(ALERTS, overwrite=True)))
+
+
+def _put_automations(client: SyncPrefectClient, alerts: UUID | None) -> None:
+    text = (FOLDER / "automations.yaml").read_text(encoding="utf-8")
+    filled = Template(text).substitute(ui=PREFECT_UI_URL.value())
+    for entry in YAML(typ="safe").load(filled)["automations"]:
+        messages = [each for each in entry["actions"] if each["type"] == "send-notification"]
+        if messages and alerts is None:
+            continue
+        for message in messages:
+            message["block_document_id"] = alerts
+        automation = AutomationCore.model_validate(entry)
+        if known := client.read_automations_by_name(automation.name):
+            automation.enabled = known[0].enabled
+            client.update_automation(known[0].id, automation)
+        else:
+            client.create_automation(automation)

@@ -1,4 +1,4 @@
-"""The Prefect server that a flow reports to: one that runs already, or one for this flow alone."""
+"""The Prefect server of the flows: the one that is set, the one of `make ui`, or one for a flow."""
 
 import atexit
 import contextlib
@@ -7,45 +7,56 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import prefect.context
-from prefect.settings import PREFECT_API_URL
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import (
+    PREFECT_API_REQUEST_TIMEOUT,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_HOME,
+    PREFECT_SERVER_API_HOST,
+    PREFECT_SERVER_API_PORT,
+    temporary_settings,
+)
 
 from convdepth.core.errors import MachineError
-from convdepth.workspace.servers import api_url
-from pipelines.deploy.addresses import check_health, require_answer, staying_server
+from convdepth.workspace.servers import api_url, running_server
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The root of the project; Prefect reads the settings in its ``pyproject.toml`` only there."""
 
 START_SECONDS = 120.0
-"""How long a new server may take: the first one of all creates its database."""
+"""The longest start of a server: the first one creates its database."""
 
-STOP_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0
+"""The longest answer of a server that runs, and the longest end of one that is stopped."""
+
+LAST_LINES = 12
+"""How much of its log the error of a server that ended shows."""
 
 LEASH = 'exec 3<&0; (cat <&3; kill $$ 2>&-) & exec "$@" 3<&- </dev/null'
 """Runs a program that gets SIGTERM when the other end of its standard input is closed."""
 
 
 def require_server() -> None:
-    """Use a server that runs, or start one for this process alone.
-
-    The first is the one that ``PREFECT_API_URL`` names, or else that of `make ui`.
+    """Use the server of PREFECT_API_URL or of `make ui`, or start one for this process alone.
 
     Raises:
-        MachineError: It does not answer within seconds, or cannot be started.
+        MachineError: The server does not answer within seconds, or cannot be started.
     """
     url = PREFECT_API_URL.value() or staying_server()
     if url is None:
-        url = _start()
+        url = _start_for_this_process()
     else:
-        require_answer(url, "run `dvc repro`, which needs no server and gives the same results")
+        _require_answer(url)
     _use(url)
 
 
 def require_staying_server() -> None:
-    """Use a server that runs, and that is still there when this process has ended.
+    """Use the server of PREFECT_API_URL or of `make ui`.
 
     Raises:
         MachineError: There is none, or it does not answer within seconds.
@@ -53,30 +64,87 @@ def require_staying_server() -> None:
     url = PREFECT_API_URL.value() or staying_server()
     if url is None:
         raise MachineError(
-            "schedules and workers need a Prefect server that stays. PREFECT_API_URL names none, "
-            "and none runs here: start one by `make ui`, or set the variable to the address of "
-            "one, such as http://127.0.0.1:4200/api."
+            "PREFECT_API_URL: not set, and no server of `make ui` runs; schedules and workers need "
+            "a Prefect server that stays. Run `make ui`, or set the variable to the address of a "
+            "server, such as http://127.0.0.1:4200/api."
         )
-    require_answer(url, "use that of `make ui`")
+    _require_answer(url)
     _use(url)
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> Exception | None:
-    """Wait until a new server answers.
+def start_ui() -> None:
+    """Start a server that outlives this process unless it runs already; print its addresses.
 
-    Args:
-        url: The address of its API.
-        process: Its process.
-
-    Returns:
-        None as soon as it answers; what is wrong, if it ends before that or is too slow.
+    Raises:
+        MachineError: Its port is taken, or it cannot be started, or it does not answer.
     """
-    deadline = time.monotonic() + START_SECONDS
-    while (error := check_health(url)) is not None:
-        if process.poll() is not None or time.monotonic() > deadline:
+    url = staying_server()
+    if url is None:
+        url = _start_staying(PREFECT_SERVER_API_HOST.value(), PREFECT_SERVER_API_PORT.value())
+    elif (error := _ask(url, SyncPrefectClient.api_healthcheck)) is not None:
+        raise MachineError(
+            f"{url}: the Prefect server of `make ui` runs, but does not answer: {error}. Its log "
+            f"is {log_file()}. Wait if it has just been started, else run `prefect server stop`."
+        )
+    program = Path(sys.executable).with_name("prefect")
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    print(
+        f"The Prefect server runs until it is stopped. Its page: {url.removesuffix('/api')}\n"
+        "The flows of this project find it. Other programs need:\n"
+        f"  export PREFECT_API_URL={url}\n"
+        f"To stop it (its database stays):\n  {program} server stop\n"
+        f"Its log: {log_file()}"
+    )
+    if (named := PREFECT_API_URL.value()) not in (None, url):
+        print(f"Note: PREFECT_API_URL={named} is set, so the flows report there.")
+
+
+def staying_server() -> str | None:
+    """Return the API address of the server of `make ui`; None if it does not run."""
+    return running_server(pid_file())
+
+
+def pid_file() -> Path:
+    """Return the file with the process id of the server, which `prefect server stop` reads."""
+    return Path(PREFECT_HOME.value()) / "server.pid"
+
+
+def log_file() -> Path:
+    """Return the file with the log of the server of `make ui`."""
+    return Path(PREFECT_HOME.value()) / "server.log"
+
+
+def _ask(url: str, question: Callable[[SyncPrefectClient], Exception | None]) -> Exception | None:
+    """Put a question to a server without retries; return the error, if there is one."""
+    settings = {
+        PREFECT_API_URL: url,
+        PREFECT_CLIENT_MAX_RETRIES: 0,
+        PREFECT_API_REQUEST_TIMEOUT: PATIENCE_SECONDS,
+    }
+    with temporary_settings(settings), get_client(sync_client=True) as client:
+        try:
+            return question(client)
+        except Exception as error:
             return error
-        time.sleep(0.2)
-    return None
+
+
+def _require_answer(url: str) -> None:
+    error = _ask(url, SyncPrefectClient.api_healthcheck)
+    error = error or _ask(url, SyncPrefectClient.raise_for_api_version_mismatch)
+    if error is None:
+        return
+    if "Unauthorized" in str(error):
+        raise MachineError(
+            f"{url}: the Prefect server wants a password. Set PREFECT_API_AUTH_STRING to the value "
+            "of the server's PREFECT_SERVER_API_AUTH_STRING."
+        )
+    where, fix = f"PREFECT_API_URL={url}", "Start it, or unset the variable"
+    if PREFECT_API_URL.value() is None:
+        where, fix = f"`make ui`: {url}", "Run `prefect server stop`, then `make ui`"
+    raise MachineError(
+        f"{where}: the Prefect server does not answer: {error}. {fix}. `dvc repro` needs no server."
+    )
 
 
 def _use(url: str) -> None:
@@ -84,48 +152,87 @@ def _use(url: str) -> None:
     prefect.context.refresh_global_settings_context()
 
 
-def _start() -> str:
+def _start_for_this_process() -> str:
     """Start a server that ends with this process, even if this process is killed.
 
     Prefect would start one by itself, but in the process group of the flow: Ctrl-C would end it
-    first, and the flow would then try for minutes to tell it that the run was interrupted.
+    first, and the flow would then try for minutes to report that the run was interrupted.
     """
     print("starting a Prefect server for this flow alone", flush=True)
-    host, port = "127.0.0.1", str(_free_port())
-    process = _start_process(host, port)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        host, port = probe.getsockname()
+    uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "--log-level", "error"]
+    server = [*uvicorn, "prefect.server.api.server:create_app", "--host", host, "--port", str(port)]
+    process = subprocess.Popen(
+        ["sh", "-c", LEASH, "sh", *server],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PREFECT__SERVER_EPHEMERAL": "1"},  # as Prefect does it
+        cwd=PROJECT,
+        process_group=0,
+    )
     atexit.register(_stop, process)
     url = api_url(host, port)
-    if (error := wait_for(url, process)) is not None:
+    if (error := _wait_for(url, process)) is not None:
         raise MachineError(
             f"no Prefect server could be started: {error}. Its own messages are above. "
-            "`dvc repro` needs none and gives the same results."
+            "`dvc repro` needs no server."
         )
     return url
 
 
-def _start_process(host: str, port: str) -> subprocess.Popen[bytes]:
-    factory = "prefect.server.api.server:create_app"
-    uvicorn = [sys.executable, "-m", "uvicorn", "--factory", factory, "--log-level", "error"]
-    environment = {**os.environ, "PREFECT__SERVER_EPHEMERAL": "1"}  # as Prefect does it
-    return subprocess.Popen(
-        ["sh", "-c", LEASH, "sh", *uvicorn, "--host", host, "--port", port],
-        stdin=subprocess.PIPE,
-        env=environment,
-        cwd=PROJECT,
-        process_group=0,
-    )
+def _start_staying(host: str, port: int) -> str:
+    url = api_url(host, port)
+    if _ask(url, SyncPrefectClient.api_healthcheck) is None:
+        raise MachineError(
+            f"{url}: another Prefect server has this port. Use it: `export PREFECT_API_URL={url}`, "
+            "or use another port: `PREFECT_SERVER_API_PORT=4201 make ui`."
+        )
+    log_file().parent.mkdir(parents=True, exist_ok=True)
+    # Prefect's own `server start --background` gives the server a pipe that nobody reads: the
+    # server dies of the first line that it logs.
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
+    with log_file().open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--host", host, "--port", str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PREFECT_API_URL": url},  # for its page and the links in alerts
+            cwd=PROJECT,
+            start_new_session=True,  # so that it outlives the terminal
+        )
+    try:
+        pid_file().write_text(str(process.pid), encoding="utf-8")
+        if (error := _wait_for(url, process)) is not None:
+            lines = log_file().read_text(encoding="utf-8", errors="replace").splitlines()
+            last = "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
+            raise MachineError(
+                f"{url}: the Prefect server could not be started: {error}. The last lines of its "
+                f"log, {log_file()}:\n{last}"
+            )
+    except BaseException:
+        process.kill()
+        process.wait()
+        pid_file().unlink(missing_ok=True)
+        raise
+    return url
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> Exception | None:
+    """Wait until a new server answers; return the error if it ends before, or is too slow."""
+    deadline = time.monotonic() + START_SECONDS
+    while (error := _ask(url, SyncPrefectClient.api_healthcheck)) is not None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            return error
+        time.sleep(0.2)
+    return None
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.stdin:
         process.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_SECONDS)
+        process.wait(PATIENCE_SECONDS)
     process.kill()
     process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,10 +1,10 @@
-"""Which experiments a sweep is made of: a commit, and changes of the parameters in it.
+"""The experiments of a sweep: a commit, and changed values in its ``params.yaml``.
 
-All of them are checked before the first one runs, and quickly: neither Prefect nor DVC is
-imported here.
+All are checked before the first one runs, and quickly: this module imports no Prefect and no DVC.
 """
 
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -17,12 +17,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from convdepth.config.params import read_architecture, read_params
-from convdepth.core.errors import MachineError, ParameterError
+from convdepth.core.errors import ParameterError
 from convdepth.core.text import suggest
-from pipelines.checkout.git import git
+from pipelines.checkout.git import git, require_identity
 
 PARAMS = Path("params.yaml")
 
@@ -30,10 +29,10 @@ SEED = "train.seed"
 """The parameter that repeats an experiment, and does not make it another one."""
 
 Value = bool | int | float | str | None
-"""What a key can be set to: a scalar, as DVC reads YAML."""
+"""A scalar, as DVC reads YAML."""
 
 Changes = Mapping[str, Value]
-"""Dotted keys of ``params.yaml``, and what they are set to."""
+"""Dotted keys of ``params.yaml``, and their new values."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,9 @@ class Experiment:
     """A commit with changed parameters.
 
     Attributes:
-        name: As DVC knows it. It follows from all the rest, so that the same experiment is found
-            again.
-        commit: The hash of the commit.
-        changes: What is changed in ``params.yaml``.
+        name: DVC's name of it. It follows from the rest, so an experiment is found again.
+        commit: The full name of the commit.
+        changes: The changed values.
         params: The whole text of ``params.yaml`` with the changes.
     """
 
@@ -55,14 +53,7 @@ class Experiment:
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, list[Value]]:
-    """Read what is to be varied from the command line.
-
-    Args:
-        settings: Texts such as ``train.seed=1,2,3``: a dotted key of ``params.yaml``, and values
-            as YAML has them, with commas between.
-
-    Returns:
-        The values of each key, in their order.
+    """Read the values of each key from texts such as ``train.seed=1,2,3``.
 
     Raises:
         ParameterError: A text has another form. The message has one line for each mistake.
@@ -88,34 +79,36 @@ def plan(
     architectures: Iterable[str] | None = None,
     folder: Path = Path(),
 ) -> list[Experiment]:
-    """List the experiments of a sweep, on top of the newest commit.
+    """List the experiments of a sweep on top of HEAD, one for each combination of values.
 
     Args:
         changes: The values of each key of ``params.yaml`` that is varied.
         sample: How many combinations to draw; by default all are taken.
         sample_seed: Determines the draw.
-        architectures: The networks that are wanted; by default all. They are part of the name.
+        architectures: The wanted networks, by default all. They are part of the name.
         folder: The root of the project.
 
-    Returns:
-        One experiment for each combination of values, in the order of the grid.
-
     Raises:
-        ParameterError: Something is changed and not committed; a key, a value or a network is
-            wrong; or no images are held out, so that only the test set could tell which
-            experiment is the best. The message has one line for each mistake.
-        MachineError: git is missing, does not know who commits, or finds no commit here.
+        ParameterError: A change is not committed; a key, a value or a network is wrong; or no
+            images are held out, so that only the test set could tell which experiment is best.
+            The message has one line for each mistake.
+        MachineError: Git is missing, does not know who commits, or finds no commit.
     """
-    commit = _require_commit(folder)
-    for name in architectures or ():
+    if changed := git("diff", "--name-only", "HEAD", folder=folder).splitlines():
+        raise ParameterError(
+            f"an experiment belongs to a commit, but there are changes in {', '.join(changed)}. "
+            "Run `git commit --all`, or `git stash`."
+        )
+    require_identity(folder)
+    commit = git("rev-parse", "HEAD", folder=folder)
+    networks = sorted(set(architectures or ()))
+    for name in networks:
         read_architecture(name, folder / PARAMS)
     read_params(folder / PARAMS)
     text = (folder / PARAMS).read_bytes().decode()
     _require_values(text, changes)
-    named = {
-        _name(commit, point, architectures): point
-        for point in combine(changes, sample, sample_seed)
-    }
+    points = combine(changes, sample, sample_seed)
+    named = {_name(commit, point, networks): point for point in points}
     experiments = [
         Experiment(name, commit, point, set_values(text, point)) for name, point in named.items()
     ]
@@ -126,67 +119,59 @@ def plan(
 def combine(
     changes: Mapping[str, Sequence[Value]], sample: int | None = None, sample_seed: int = 0
 ) -> list[dict[str, Value]]:
-    """Make all combinations of values, or draw some of them.
-
-    Args:
-        changes: The values of each key.
-        sample: How many combinations to draw, all different; by default all are taken.
-        sample_seed: Determines the draw.
-
-    Returns:
-        The combinations, the last key changing fastest.
+    """Make all combinations of values, or draw some; the last key changes fastest.
 
     Raises:
-        ParameterError: There are fewer than ``sample``.
+        ParameterError: There are fewer combinations than ``sample``.
     """
-    values = [_without_repetition(found) for found in changes.values()]
-    total = math.prod(map(len, values))
-    if sample is not None and not 1 <= sample <= total:
-        raise ParameterError(
-            f"sample: expected 1 to {total}, which is the number of combinations, got {sample}"
-        )
-    points: Iterable[tuple[Value, ...]] = itertools.product(*values)
+    # JSON tells true from 1, which are equal in Python.
+    values = [
+        list({json.dumps(value): value for value in each}.values()) for each in changes.values()
+    ]
+    points = list(itertools.product(*values))
     if sample is not None:
-        # As many draws give the same ones on every machine; nothing here is a secret.
-        drawn = set(random.Random(sample_seed).sample(range(total), sample))  # noqa: S311
-        points = (point for index, point in enumerate(points) if index in drawn)
+        if not 1 <= sample <= len(points):
+            raise ParameterError(
+                f"sample: expected 1 to {len(points)}, the number of combinations, got {sample}"
+            )
+        drawn = random.Random(sample_seed).sample(range(len(points)), sample)  # noqa: S311
+        points = [points[index] for index in sorted(drawn)]
     return [dict(zip(changes, point, strict=True)) for point in points]
 
 
 def set_values(text: str, changes: Changes) -> str:
-    """Put values into the text of a YAML file; all else in it, comments too, stays as it is.
+    """Set values by dotted key in the text of ``params.yaml``; comments, order and layout stay."""
+    yaml = YAML()
+    # Ruamel would leave null out; the table of the class is shared by all of this process.
+    table = yaml.representer.yaml_representers
+    yaml.representer.yaml_representers = {**table, type(None): _represent_null}
+    yaml.preserve_quotes = True
+    yaml.width = len(text)  # no line is broken
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    content = yaml.load(text)
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        entries = content
+        for section in sections:
+            entries = entries.setdefault(section, {})
+        entries[last] = value
+    stream = io.StringIO()
+    yaml.dump(content, stream)
+    return stream.getvalue()
 
-    Args:
-        text: The file.
-        changes: Dotted keys that are in it, with their values.
 
-    Returns:
-        The changed text.
-
-    Raises:
-        ParameterError: A key is not there, or its value cannot be replaced by itself.
-    """
-    nodes = dict(_values(YAML(typ="safe").compose(text)))
-    if missing := [key for key in changes if key not in nodes]:
-        raise ParameterError(
-            f"{PARAMS}: {', '.join(missing)}: expected to stand there, to be changed to "
-            f"{', '.join(str(changes[key]) for key in missing)}; add it with the value that it has "
-            "now, or without it write the new one"
+def flatten(section: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return the values of nested mappings by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        flat |= (
+            flatten(value, f"{above}{key}.") if isinstance(value, Mapping) else {above + key: value}
         )
-    expected = YAML(typ="safe").load(text)
-    changed = text
-    # From the end of the file, since what is before keeps its place then.
-    for key in sorted(changes, key=lambda key: nodes[key].start_mark.index, reverse=True):
-        start, end = nodes[key].start_mark.index, nodes[key].end_mark.index
-        blank = " " if start == end else ""
-        changed = f"{changed[:start]}{blank}{_as_yaml(changes[key])}{changed[end:]}"
-        _set(expected, key, changes[key])
-    if _load(changed) != expected:
-        raise ParameterError(
-            f"{PARAMS}: {', '.join(changes)}: cannot be changed by itself; write the value on one "
-            "line, without an anchor or an alias"
-        )
-    return changed
+    return flat
+
+
+def _represent_null(representer: Any, _: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _parse(text: str) -> Value:
@@ -197,41 +182,24 @@ def _parse(text: str) -> Value:
     except YAMLError:
         raise ValueError(f"{text!r} is not valid YAML") from None
     if not isinstance(value, Value) or (isinstance(value, float) and not math.isfinite(value)):
-        raise ValueError(f"{text!r} is no finite number, no text, and not true, false or null")
+        raise ValueError(f"{text!r}: expected a finite number, a text, true, false or null")
     return value
-
-
-def _require_commit(folder: Path) -> str:
-    if changed := git("diff", "--name-only", "HEAD", folder=folder).splitlines():
-        raise ParameterError(
-            f"an experiment belongs to a commit, and these are changed since the last one: "
-            f"{', '.join(changed)}. Run `git commit --all` to keep the changes, or `git stash` to "
-            "put them aside."
-        )
-    try:
-        # Without the setting git would make a name up from the machine's.
-        git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT", folder=folder)
-    except MachineError as error:
-        raise MachineError(
-            "an experiment is a commit, and git does not know who commits. "
-            '`git config user.name "NAME"` and `git config user.email "ADDRESS"` tell it.'
-        ) from error
-    return git("rev-parse", "HEAD", folder=folder)
 
 
 def _require_values(text: str, changes: Mapping[str, Sequence[Value]]) -> None:
     if not changes:
         raise ParameterError("nothing is varied: expected keys with values, as in train.seed=1,2")
-    known = [key for key, _ in _values(YAML(typ="safe").compose(text))]
-    unknown = [_unknown(key, known) for key in changes if key not in known]
-    empty = [f"{key}: expected at least one value, got none" for key in changes if not changes[key]]
-    _refuse(f"{PARAMS}: {mistake}" for mistake in [*unknown, *empty])
-
-
-def _unknown(key: str, known: Sequence[str]) -> str:
-    if inside := [name for name in known if name.startswith(f"{key}.")]:
-        return f"{key}: expected the key of one value, got a section; in it are {', '.join(inside)}"
-    return f"{key}: the file has no single value of this key{suggest(key, known)}"
+    values = flatten(YAML(typ="safe").load(text))
+    known = [key for key, value in values.items() if isinstance(value, Value)]
+    mistakes = []
+    for key in changes:
+        if inside := [name for name in known if name.startswith(f"{key}.")]:
+            mistakes.append(f"{key}: expected the key of one value, got a section with {inside}")
+        elif key not in known:
+            mistakes.append(f"{key}: the file has no single value of this key{suggest(key, known)}")
+        elif not changes[key]:
+            mistakes.append(f"{key}: expected at least one value, got none")
+    _refuse(f"{PARAMS}: {mistake}" for mistake in mistakes)
 
 
 def _mistakes(experiments: Iterable[Experiment]) -> Iterator[str]:
@@ -240,15 +208,16 @@ def _mistakes(experiments: Iterable[Experiment]) -> Iterator[str]:
         for experiment in experiments:
             path.write_bytes(experiment.params.encode())
             try:
-                if read_params(path).train.validation_images == 0:
-                    yield (
-                        f"{PARAMS}: train.validation_images: expected more than 0, got 0: "
-                        "experiments are compared by training images that are held out, never by "
-                        "the test set. Vary it too, as in train.validation_images=5000, or commit "
-                        "such a value."
-                    )
+                held_out = read_params(path).train.validation_images
             except ParameterError as error:
                 yield from str(error).replace(str(path), str(PARAMS)).splitlines()
+            else:
+                if held_out == 0:
+                    yield (
+                        f"{PARAMS}: train.validation_images: expected more than 0, got 0: "
+                        "experiments are compared on held-out training images, never on the test "
+                        "set. Vary it too, as in train.validation_images=5000, or commit a value."
+                    )
 
 
 def _refuse(mistakes: Iterable[str]) -> None:
@@ -257,44 +226,6 @@ def _refuse(mistakes: Iterable[str]) -> None:
         raise ParameterError("\n".join(lines))
 
 
-def _name(commit: str, changes: Changes, architectures: Iterable[str] | None) -> str:
-    networks = sorted(set(architectures or ()))
+def _name(commit: str, changes: Changes, networks: Sequence[str]) -> str:
     content = json.dumps([commit, changes, networks], sort_keys=True)
     return f"sweep-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-
-
-def _without_repetition(values: Sequence[Value]) -> list[Value]:
-    # To Python, 1 and true are the same.
-    return list({json.dumps(value): value for value in values}.values())
-
-
-def _values(node: Any, above: str = "") -> Iterator[tuple[str, ScalarNode]]:
-    """List the single values of a YAML file by dotted key, with their places in the text."""
-    if not isinstance(node, MappingNode):
-        return
-    for key, value in node.value:
-        if isinstance(value, ScalarNode):
-            yield f"{above}{key.value}", value
-        else:
-            yield from _values(value, f"{above}{key.value}.")
-
-
-def _set(entries: dict[str, Any], dotted_key: str, value: Value) -> None:
-    *sections, last = dotted_key.split(".")
-    for section in sections:
-        entries = entries[section]
-    entries[last] = value
-
-
-def _load(text: str) -> Any:
-    try:
-        return YAML(typ="safe").load(text)
-    except YAMLError:
-        return None
-
-
-def _as_yaml(value: Value) -> str:
-    # A text may stand without quotes if it is one even in a flow mapping.
-    if isinstance(value, str) and _load(f"[{value}]") == [value]:
-        return value
-    return json.dumps(value)

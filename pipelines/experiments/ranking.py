@@ -1,20 +1,18 @@
-"""Which experiment is the best one, by the training images that were held out.
+"""Rank experiments by their accuracy on held-out training images.
 
-The test set is left out on purpose: whoever chooses by it can no longer say how good the choice is
-on images that nobody has seen.
+The test set is not used: a choice by it would bias the accuracy on unseen images.
 """
 
 import json
 import statistics
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+import pandas as pd
 
 from convdepth.core.errors import MachineError
 from pipelines.experiments.grid import SEED, Experiment
@@ -25,42 +23,31 @@ Row = dict[str, Any]
 Scores = Mapping[tuple[str, str], Mapping[str, float]]
 """``accuracy`` and ``loss`` on the held-out images, by experiment and network."""
 
-NETWORK, EXPERIMENT, STATE = "network", "experiment", "state"
-ACCURACY, LOSS = "validation accuracy", "validation loss"
-
-MANY_COLUMNS = 1000
-"""Of characters: no table is that wide."""
+ACCURACY = "validation accuracy"
 
 
 def read_scores(commit: str, folder: Path = Path()) -> Scores:
-    """Read what the networks of all experiments make of the held-out images.
-
-    Args:
-        commit: Whose experiments.
-        folder: The root of the project.
-
-    Returns:
-        The scores of those that have any.
+    """Ask DVC for the scores of all experiments on top of a commit, where there are any.
 
     Raises:
         MachineError: DVC cannot show the experiments.
     """
     hidden = ("--hide-workspace", "--hide-queued", "--hide-failed")
     command = ["--wait-for-lock", "exp", "show", "--json", *hidden, "--rev", commit]
-    finished = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", "dvc", *command],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    if finished.returncode:
-        raise MachineError(f"DVC cannot show the experiments: {finished.stderr.strip()}")
+    if ended.returncode:
+        raise MachineError(f"`dvc exp show` in {folder.resolve()} failed: {ended.stderr.strip()}")
     return {
         (experiment["name"], Path(file).stem): content["data"]["validation"]
-        for baseline in json.loads(finished.stdout)
+        for baseline in json.loads(ended.stdout)
         for experiment in baseline["experiments"] or ()
-        for file, content in _metrics(experiment).items()
+        for file, content in ((experiment["revs"][0]["data"] or {}).get("metrics") or {}).items()
         if "validation" in content.get("data", {})
     }
 
@@ -71,88 +58,80 @@ def rank(
     states: Mapping[str, str],
     scores: Scores,
 ) -> list[Row]:
-    """Put the experiments in order.
+    """Return one row for each network and experiment.
 
     Args:
         experiments: All of a sweep.
-        networks: What was trained in each.
-        states: What became of each experiment, by its name.
-        scores: What came out.
+        networks: The trained networks.
+        states: State of each experiment by name.
+        scores: As of `read_scores`.
 
     Returns:
-        One row for each network and experiment, the networks in their order, the best experiment
-        first, and those without a score last: network, experiment, the parameters that differ
-        between the experiments, validation accuracy (0 to 1) and loss (nats), state.
+        Rows by network, the best experiment first, those without a score last: network,
+        experiment, the varied parameters, validation accuracy (0 to 1) and loss (nats), state.
     """
+    keys = varied(experiments)
     rows = [
         {
-            NETWORK: network,
-            EXPERIMENT: each.name,
-            **{key: each.changes[key] for key in varied(experiments)},
+            "network": network,
+            "experiment": each.name,
+            **{key: each.changes[key] for key in keys},
             ACCURACY: scores.get((each.name, network), {}).get("accuracy"),
-            LOSS: scores.get((each.name, network), {}).get("loss"),
-            STATE: states[each.name],
+            "validation loss": scores.get((each.name, network), {}).get("loss"),
+            "state": states[each.name],
         }
         for network in networks
         for each in experiments
     ]
-    return sorted(rows, key=lambda row: (networks.index(row[NETWORK]), *_worse(row[ACCURACY])))
+    return _best_first(rows, networks, ACCURACY)
 
 
 def average_over_seeds(
     experiments: Sequence[Experiment], networks: Sequence[str], scores: Scores
 ) -> list[Row]:
-    """Put together the experiments that differ in nothing but their seed.
-
-    Args:
-        experiments: All of a sweep.
-        networks: What was trained in each.
-        scores: What came out.
+    """Average the experiments that differ only in their seed; no row if no seed is varied.
 
     Returns:
         One row for each network and combination of the other parameters, the best first: network,
-        those parameters, the number of seeds with a score, mean and standard deviation (of the
-        sample, None for a single one) of the validation accuracy. No row if no seed is varied.
+        these parameters, the number of seeds with a score, mean and sample standard deviation
+        (None for one seed) of the validation accuracy.
     """
-    keys = [key for key in varied(experiments) if key != SEED]
-    if len(keys) == len(varied(experiments)):
+    keys = varied(experiments)
+    if SEED not in keys:
         return []
-    groups: dict[tuple[str, ...], list[float]] = {}
-    points: dict[tuple[str, ...], Row] = {}
+    points: dict[str, Row] = {}
+    accuracies: dict[str, list[float]] = defaultdict(list)
     for each in experiments:
         for network in networks:
             if (score := scores.get((each.name, network))) is not None:
-                point = {NETWORK: network, **{key: each.changes[key] for key in keys}}
-                group = tuple(map(json.dumps, point.values()))
-                points[group] = point
-                groups.setdefault(group, []).append(score["accuracy"])
-    rows = [points[group] | _average(accuracies) for group, accuracies in groups.items()]
-    return sorted(rows, key=lambda row: (networks.index(row[NETWORK]), *_worse(row["mean"])))
+                point = {key: each.changes[key] for key in keys if key != SEED}
+                group = json.dumps([network, point])
+                points[group] = {"network": network, **point}
+                accuracies[group].append(score["accuracy"])
+    rows = [
+        {
+            **points[group],
+            "seeds": len(found),
+            "mean": round(statistics.mean(found), 6),
+            "standard deviation": round(statistics.stdev(found), 6) if len(found) > 1 else None,
+        }
+        for group, found in accuracies.items()
+    ]
+    return _best_first(rows, networks, "mean")
 
 
 def varied(experiments: Sequence[Experiment]) -> list[str]:
-    """List the parameters that differ between experiments.
-
-    Args:
-        experiments: All of a sweep; each changes the same keys.
-    """
-    first = experiments[0].changes
+    """List the parameters that differ between experiments, which all change the same keys."""
+    # JSON tells true from 1, which are equal in Python.
     return [
         key
-        for key in first
-        if any(json.dumps(each.changes[key]) != json.dumps(first[key]) for each in experiments)
+        for key in experiments[0].changes
+        if len({json.dumps(each.changes[key]) for each in experiments}) > 1
     ]
 
 
 def describe_fixed(experiments: Sequence[Experiment]) -> str:
-    """Say which parameters are changed alike in all experiments.
-
-    Args:
-        experiments: All of a sweep.
-
-    Returns:
-        The end of a sentence; nothing if there are none.
-    """
+    """Return the parameters that are changed alike in all experiments, as the end of a sentence."""
     differing = varied(experiments)
     changes = experiments[0].changes.items()
     fixed = [f"{key} = {json.dumps(value)}" for key, value in changes if key not in differing]
@@ -160,35 +139,13 @@ def describe_fixed(experiments: Sequence[Experiment]) -> str:
 
 
 def print_rows(title: str, rows: Sequence[Row]) -> None:
-    """Print a table, as wide as it needs to be: a name that is cut off could not be copied.
-
-    Args:
-        title: Stands above it.
-        rows: All with the same columns.
-    """
-    headers = [column.replace(".", ".\n").replace(" ", "\n") for column in rows[0]]
-    table = Table(*headers, box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    console = Console(width=MANY_COLUMNS, highlight=False, markup=False)
-    console.print(title)
-    console.print(table)
+    """Print rows with the same columns as a table that is never cut off."""
+    table = pd.DataFrame(rows, dtype=object).fillna("")
+    print(f"{title}\n\n{table.to_string(index=False)}\n", flush=True)
 
 
-def _metrics(experiment: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the metrics of an experiment by file."""
-    newest = experiment["revs"][0]
-    return (newest["data"] or {}).get("metrics") or {}
+def _best_first(rows: list[Row], networks: Sequence[str], column: str) -> list[Row]:
+    def position(row: Row) -> tuple[int, bool, float]:
+        return networks.index(row["network"]), row[column] is None, -(row[column] or 0.0)
 
-
-def _worse(accuracy: float | None) -> tuple[bool, float]:
-    return accuracy is None, -(accuracy or 0.0)
-
-
-def _average(accuracies: Sequence[float]) -> Row:
-    deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else None
-    return {
-        "seeds": len(accuracies),
-        "mean": round(statistics.mean(accuracies), 6),
-        "standard deviation": None if deviation is None else round(deviation, 6),
-    }
+    return sorted(rows, key=position)

@@ -7,10 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,6 +33,32 @@ IN_THE_BACKGROUND = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 """Comes before a command, to start it as a shell starts one with ``&``: SIGINT is ignored."""
 
 START_SECONDS = 180
+
+
+@contextlib.contextmanager
+def web_server(status: int, **headers: str) -> Iterator[tuple[str, list[bytes]]]:
+    """Answer each request with a status; gives the address, and the bodies that arrive."""
+    received: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_request(self) -> None:
+            received.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+
+        do_GET = do_POST = handle_request  # noqa: N815 their names are those of HTTP
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", received
+        server.shutdown()
+        thread.join()
 
 
 @contextlib.contextmanager

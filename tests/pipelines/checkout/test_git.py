@@ -1,14 +1,12 @@
 """Git as the flows use it: the newest commit, changed files, and errors in git's own words."""
 
-import subprocess
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import serving
 
 from convdepth.core.errors import MachineError
+from pipelines.checkout import git as runner
 from pipelines.checkout.git import changed_files, git, newest_commit, without_credentials
 from project import Project
 
@@ -36,95 +34,75 @@ def origin(root: Path, tmp_path: Path) -> Path:
 
 
 def commit(folder: Path, text: str) -> str:
-    """Commit a file; give the commit."""
+    """Commit a file; return the commit."""
     (folder / "file").write_text(text)
     git("add", "--all", folder=folder)
     git("commit", "--quiet", "--message", text, folder=folder)
     return git("rev-parse", "HEAD", folder=folder)
 
 
-def commit_elsewhere(origin: Path, folder: Path) -> str:
-    """Push a commit to main from another clone; give the commit."""
-    git("clone", "--quiet", str(origin), str(folder), folder=origin)
-    sha = commit(folder, "from elsewhere")
-    git("push", "--quiet", folder=folder)
-    return sha
-
-
+@pytest.mark.parametrize("branch", ["main", "work"])
 def test_the_newest_commit_is_that_of_the_upstream(
-    root: Path, origin: Path, tmp_path: Path
+    root: Path, origin: Path, tmp_path: Path, branch: str
 ) -> None:
+    if branch == "work":  # its upstream has another name
+        git("switch", "--quiet", "--create", "work", "--track", "origin/main", folder=root)
+    git("clone", "--quiet", str(origin), "other", folder=tmp_path)
+    there = commit(tmp_path / "other", "of another clone")
+    git("push", "--quiet", folder=tmp_path / "other")
     here = git("rev-parse", "HEAD", folder=root)
-    there = commit_elsewhere(origin, tmp_path / "elsewhere")
     found = newest_commit(root)
     assert (found.sha, found.source) == (there, "origin/main")
     assert git("rev-parse", "HEAD", folder=root) == here
     assert (root / "file").read_text() == "first"
 
 
-def test_commits_that_are_not_pushed_are_left_out_and_counted(root: Path, origin: Path) -> None:
+@pytest.mark.usefixtures("origin")
+def test_unpushed_commits_are_left_out_and_counted(root: Path) -> None:
     pushed = git("rev-parse", "HEAD", folder=root)
     commit(root, "second")
     commit(root, "third")
     found = newest_commit(root)
     assert found.sha == pushed
-    assert found.source.startswith("origin/main, without the commits of main that are only here, 2")
+    assert "2 unpushed" in found.source
     assert "`git push`" in found.source
-    assert origin.exists()
 
 
-def test_an_upstream_of_another_name_is_followed(root: Path, origin: Path, tmp_path: Path) -> None:
-    git("switch", "--quiet", "--create", "work", "--track", "origin/main", folder=root)
-    there = commit_elsewhere(origin, tmp_path / "elsewhere")
-    assert newest_commit(root).sha == there
-
-
-def test_without_an_upstream_it_is_head_and_says_so(root: Path) -> None:
+def test_without_an_upstream_or_a_branch_it_is_head_with_the_command_that_fixes_it(
+    root: Path,
+) -> None:
+    head = git("rev-parse", "HEAD", folder=root)
     found = newest_commit(root)
-    assert found.sha == git("rev-parse", "HEAD", folder=root)
-    assert found.source == (
-        "HEAD, since branch main has no upstream; "
-        "`git push --set-upstream origin main` would give it one"
-    )
-
-
-def test_without_a_branch_it_is_head_and_says_so(root: Path, origin: Path) -> None:
+    assert found.sha == head
+    assert "`git push --set-upstream origin main`" in found.source
     git("switch", "--quiet", "--detach", folder=root)
-    sha = commit(root, "on no branch")
     found = newest_commit(root)
-    assert found.sha == sha
-    assert "no branch is checked out" in found.source
-    assert origin.exists()
+    assert found.sha == head
+    assert "`git switch BRANCH`" in found.source
 
 
-def test_a_repository_without_a_commit_says_what_to_do(root: Path, tmp_path: Path) -> None:
-    assert root.exists()
+def test_errors_are_in_gits_words_and_name_the_folder(root: Path, tmp_path: Path) -> None:
     git("init", "--quiet", "--initial-branch", "main", "empty", folder=tmp_path)
-    with pytest.raises(MachineError, match=r"main has no commit yet.*`git add --all && git commit"):
+    with pytest.raises(MachineError, match=r"empty: branch main .*`git add --all && git commit`"):
         newest_commit(tmp_path / "empty")
-
-
-def test_a_folder_without_a_repository_fails_in_gits_words(root: Path) -> None:
-    with pytest.raises(MachineError, match="not a git repository") as caught:
-        newest_commit(root.parent)
-    assert str(root.parent) in str(caught.value)
-    assert caught.value.exit_code == 4
-    with pytest.raises(MachineError, match="No such file or directory"):
+    with pytest.raises(MachineError, match=r"in .*nowhere failed: .*No such file or directory"):
         newest_commit(root / "nowhere")
 
 
-def test_an_unreachable_remote_fails_in_gits_words(root: Path, origin: Path) -> None:
-    origin.rename(origin.with_suffix(".gone"))
-    with pytest.raises(MachineError, match=r"`git fetch .*origin.*does not appear to be a git"):
-        newest_commit(root)
-
-
-def test_a_branch_that_the_remote_no_longer_has_fails_in_gits_words(
-    root: Path, origin: Path
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("branch", "--move", "main", "other"), "couldn't find remote ref refs/heads/main"),
+        (("config", "core.repositoryformatversion", "99"), "origin"),  # as good as gone
+    ],
+)
+def test_an_upstream_that_cannot_be_fetched_is_an_error(
+    root: Path, origin: Path, command: tuple[str, ...], words: str
 ) -> None:
-    git("branch", "--move", "main", "other", folder=origin)
-    with pytest.raises(MachineError, match="couldn't find remote ref refs/heads/main"):
+    git(*command, folder=origin)
+    with pytest.raises(MachineError, match=rf"(?s)`git fetch .*{words}") as caught:
         newest_commit(root)
+    assert caught.value.exit_code == 4
 
 
 def test_changed_files_are_all_that_git_does_not_ignore(root: Path) -> None:
@@ -145,11 +123,6 @@ def test_changed_files_are_all_that_git_does_not_ignore(root: Path) -> None:
     assert changed_files(root) == sorted(expected)
 
 
-def test_the_first_changed_file_keeps_its_whole_name(root: Path) -> None:
-    (root / "file").write_text("changed")
-    assert changed_files(root) == ["file"]
-
-
 def test_a_hooks_repository_is_not_taken_for_the_folders(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,69 +130,31 @@ def test_a_hooks_repository_is_not_taken_for_the_folders(
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
     assert git("branch", "--show-current", folder=root) == "main"
-    assert changed_files(root) == []
 
 
-def test_git_that_is_not_installed_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_that_is_missing_or_hangs_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "TIMEOUT_SECONDS", 0.2)
+    with pytest.raises(MachineError, match="sleep 60"):
+        git("-c", "alias.hang=!exec sleep 60", "hang", "sleep 60", folder=root)
     monkeypatch.setenv("PATH", str(root))
     with pytest.raises(MachineError, match="git: not found"):
         git("status", folder=root)
 
 
-class AsksForAPassword(BaseHTTPRequestHandler):
-    """A web server that lets nobody in."""
-
-    def do_GET(self) -> None:
-        self.send_response(401)
-        self.send_header("WWW-Authenticate", 'Basic realm="x"')
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def locked_server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), AsksForAPassword) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def test_nobody_is_asked_for_a_password(
-    root: Path, locked_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_is_asked_for_a_password(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GIT_ASKPASS", "SSH_ASKPASS", "http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    git("remote", "add", "origin", f"http://{locked_server}/it.git", folder=root)
-    with pytest.raises(MachineError, match="terminal prompts disabled"):
-        git("fetch", "origin", folder=root)
+    realm = {"WWW_Authenticate": 'Basic realm="x"', "Content_Length": "0"}
+    with (
+        serving.web_server(401, **realm) as (address, _),
+        pytest.raises(MachineError, match="terminal prompts disabled"),
+    ):
+        git("fetch", f"{address}/it.git", folder=root)
 
 
 def test_no_error_has_a_password(root: Path) -> None:
     with pytest.raises(MachineError, match=r"//127\.0\.0\.1:1/it") as caught:
         git("fetch", "http://somebody:secret@127.0.0.1:1/it.git", folder=root)
     assert "secret" not in str(caught.value)
-    assert "somebody" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("see https://token@host/a and ssh://me:pw@host/b", "see https://host/a and ssh://host/b"),
-        ("me@host:it.git, https://host/a@b", "me@host:it.git, https://host/a@b"),
-    ],
-)
-def test_only_what_stands_before_the_host_is_left_out(text: str, expected: str) -> None:
-    assert without_credentials(text) == expected
-
-
-def test_what_git_prints_is_given_without_its_last_line_break(root: Path) -> None:
-    plain = subprocess.run(
-        ["git", "-C", str(root), "log", "--format= %s "], capture_output=True, text=True, check=True
-    ).stdout
-    assert plain == " first \n"
-    assert git("log", "--format= %s ", folder=root) == " first "
+    kept = "me@host:it.git, https://host/a@b"
+    assert without_credentials(f"{kept} https://token@host/a") == f"{kept} https://host/a"

@@ -1,27 +1,33 @@
-"""What `deploy` puts on a server, what it leaves as it is, and what `worker` refuses."""
+"""What `deploy` puts on a server, what it leaves unchanged, and what `worker` refuses."""
 
 import datetime
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import serving
 import toy
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.blocks.notifications import SlackWebhook
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.events.schemas.automations import EventTrigger
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.events.actions import SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running, State
 from ruamel.yaml import YAML
+from waiting import wait_until
 
-from conftest import PROJECT
-from pipelines.deploy.deployments import POOL
-from pipelines.deploy.heartbeats import CRASH_DETECTION, TAG
+from pipelines.deploy.deployments import ALERTS, FOLDER, POOL, TAG, WEBHOOK
 from pipelines.flows.fan_out import DEPLOYMENT
 from pipelines.flows.nightly import nightly
 from project import Project
 
 NIGHTLY = "nightly/nightly"
+
+CRASHES, *ALERTING = (
+    entry["name"] for entry in YAML(typ="safe").load(FOLDER / "automations.yaml")["automations"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,100 +38,141 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-@pytest.fixture(autouse=True, scope="module")
-def empty_afterwards(harness: str) -> Iterator[None]:
-    """Other tests have the same server."""
-    yield
+@pytest.fixture(scope="module")
+def client(harness: str) -> Iterator[SyncPrefectClient]:
+    """Speaks to a server that is empty afterwards: other tests have the same one."""
     with serving.client_of(harness) as client:
+        yield client
         for deployment in client.read_deployments():
             client.delete_deployment(deployment.id)
         for automation in client.read_automations():
             client.delete_automation(automation.id)
+        for block in client.read_block_documents():
+            client.delete_block_document(block.id)
         for pool in client.read_work_pools():
             client.delete_work_pool(pool.name)
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # in apprise
 def test_deploy_sets_up_a_server_and_again_leaves_what_a_user_has_changed(
-    harness: str, project: Project
+    harness: str, client: SyncPrefectClient, project: Project
 ) -> None:
-    serving.deploy(project, harness)
-    with get_client(sync_client=True) as client:
-        check_all_is_there(client)
-        change_by_hand(client)
-        # Prefect puts the value of a variable that is set here into what the workers are told.
-        said = serving.deploy(project, harness, CONVDEPTH_HOME="/elsewhere")
-        check_what_was_changed_stays(client)
-    assert "nightly/nightly: when it is asked for" in said
+    said = serving.deploy(project, harness)
+    assert f"{NIGHTLY}: 30 2 * * *" in said
+    assert WEBHOOK in said
+    check_all_is_there(client)
+    block = change_by_hand(client)
+    # Prefect puts the value of a variable that is set here into what the workers are told.
+    said = serving.deploy(project, harness, CONVDEPTH_HOME="/elsewhere")
+    assert f"{NIGHTLY}: when it is asked for" in said
+    assert WEBHOOK not in said
+    check_what_was_changed_stays(client, block)
 
 
 def check_all_is_there(client: SyncPrefectClient) -> None:
     pool = client.read_work_pool(POOL)
     assert (pool.type, pool.is_paused, pool.concurrency_limit) == ("process", False, None)
-    assert "make worker" in str(pool.description)
     assert "working_dir" in pool.base_job_template["variables"]["properties"]
     found = client.read_deployment_by_name(NIGHTLY)
-    assert found.entrypoint == "pipelines/nightly.py:nightly"  # of the worker's clone
-    assert found.path is None
+    assert (found.entrypoint, found.path) == ("pipelines/flows/nightly.py:nightly", None)
     assert found.parameters == {"require_gpu": True, "publish": False, "force": False}
     assert found.tags == [TAG]
     assert found.job_variables == {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}}
     assert found.global_concurrency_limit is not None
     assert found.global_concurrency_limit.limit == 1
-    assert found.concurrency_options is not None
-    assert found.concurrency_options.collision_strategy == "ENQUEUE"
     (schedule,) = found.schedules
     assert schedule.active
     assert schedule.schedule == CronSchedule(cron="30 2 * * *", timezone="Etc/UTC")
     assert client.read_deployment_by_name(DEPLOYMENT).schedules == []
-    (detection,) = client.read_automations_by_name(CRASH_DETECTION)
-    assert isinstance(detection.trigger, EventTrigger)
-    assert detection.trigger.within > 3 * datetime.timedelta(seconds=30)
+    assert [each.name for each in client.read_automations()] == [CRASHES]
     check_pull_steps(client)
 
 
-def change_by_hand(client: SyncPrefectClient) -> None:
+def change_by_hand(client: SyncPrefectClient) -> str:
     client.update_work_pool(POOL, WorkPoolUpdate(is_paused=True, concurrency_limit=3))
     found = client.read_deployment_by_name(NIGHTLY)
     client.update_deployment_schedule(found.id, found.schedules[0].id, active=False)
     client.pause_deployment(client.read_deployment_by_name(DEPLOYMENT).id)
-    (detection,) = client.read_automations_by_name(CRASH_DETECTION)
-    client.pause_automation(detection.id)
+    client.pause_automation(client.read_automations_by_name(CRASHES)[0].id)
+    return str(SlackWebhook(url="https://hooks.example.org/secret").save(ALERTS))
 
 
-def check_what_was_changed_stays(client: SyncPrefectClient) -> None:
+def check_what_was_changed_stays(client: SyncPrefectClient, block: str) -> None:
     pool = client.read_work_pool(POOL)
     assert (pool.is_paused, pool.concurrency_limit) == (True, 3)
     found = client.read_deployment_by_name(NIGHTLY)
-    (schedule,) = found.schedules
-    assert not schedule.active
+    assert [each.active for each in found.schedules] == [False]
     assert not found.paused
     assert client.read_deployment_by_name(DEPLOYMENT).paused
-    (detection,) = client.read_automations_by_name(CRASH_DETECTION)
-    assert not detection.enabled
+    automations = {each.name: each for each in client.read_automations()}
+    assert {name: each.enabled for name, each in automations.items()} == {
+        CRASHES: False,
+        **dict.fromkeys(ALERTING, True),
+    }
+    for name in ALERTING:
+        (action,) = automations[name].actions
+        assert isinstance(action, SendNotification)
+        assert str(action.block_document_id) == block
     check_pull_steps(client)
 
 
 def check_pull_steps(client: SyncPrefectClient) -> None:
+    step = "prefect.deployments.steps.set_working_directory"
     for name in (NIGHTLY, DEPLOYMENT):
-        (step,) = client.read_deployment_by_name(name).pull_steps or []
-        assert step == {
-            "prefect.deployments.steps.set_working_directory": {
-                "directory": "{{ $CONVDEPTH_HOME }}"
-            }
-        }
+        steps = client.read_deployment_by_name(name).pull_steps
+        assert steps == [{step: {"directory": "{{ $CONVDEPTH_HOME }}"}}]
 
 
-def test_a_training_must_be_told_which(harness: str, project: Project) -> None:
-    serving.deploy(project, harness)
-    with get_client(sync_client=True) as client:
-        with pytest.raises(PrefectHTTPStatusError, match="'name' is a required property"):
-            serving.submit(client, DEPLOYMENT)
-        with pytest.raises(PrefectHTTPStatusError, match="'maybe' is not of type 'boolean'"):
-            serving.submit(client, DEPLOYMENT, name="cnn1", force="maybe")
+def test_each_bad_end_and_a_recovery_send_one_message(
+    harness: str, client: SyncPrefectClient, project: Project
+) -> None:
+    with serving.web_server(204) as (address, received):
+        check_messages(harness, client, project, f"{address}/secret", received)
 
 
-def test_the_file_says_what_the_code_relies_on() -> None:
-    content = YAML(typ="safe").load(PROJECT / "pipelines" / "prefect.yaml")
+def check_messages(
+    harness: str, client: SyncPrefectClient, project: Project, address: str, received: list[bytes]
+) -> None:
+    serving.deploy(project, harness, **{WEBHOOK: address})
+    assert sorted(each.name for each in client.read_automations()) == sorted([CRASHES, *ALERTING])
+    for block in client.read_block_documents(include_secrets=False):
+        assert address not in json.dumps(block.data)
+    deployment = client.read_deployment_by_name(NIGHTLY).id
+    bad = [Failed(message='worse: "loss"'), Crashed(), Failed(name="TimedOut"), Cancelled()]
+    for number, state in enumerate([*bad, Completed()], start=1):
+        run = finish(client, deployment, state)
+        wait_until(lambda: len(received) >= number)  # noqa: B023 it is called at once
+        text = json.loads(received[-1])["text"]
+        assert f"{harness.removesuffix('/api')}/runs/flow-run/{run}" in text
+        assert str(state.name) in text
+        assert NIGHTLY in text
+    assert "recovered" in text
+    assert 'worse: "loss"' in json.loads(received[0])["text"]
+    finish(client, deployment, Completed())  # sends nothing
+    finish(client, deployment, Failed(message="the last one"))
+    wait_until(lambda: len(received) > 5)
+    assert b"the last one" in received[5]
+    wait_less_for_a_nightly(client)
+    wait_until(lambda: b"no nightly" in received[-1])
+
+
+def wait_less_for_a_nightly(client: SyncPrefectClient) -> None:
+    (missing,) = client.read_automations_by_name(ALERTING[-1])
+    changed = AutomationCore(**missing.model_dump(exclude={"id", "owner_resource"}))
+    assert isinstance(changed.trigger, EventTrigger)
+    changed.trigger.within = datetime.timedelta(seconds=10)
+    client.update_automation(missing.id, changed)
+
+
+def finish(client: SyncPrefectClient, deployment: object, state: State) -> str:
+    run = client.create_flow_run_from_deployment(deployment, tags=[TAG])
+    client.set_flow_run_state(run.id, Running(), force=True)
+    client.set_flow_run_state(run.id, state, force=True)
+    return str(run.id)
+
+
+def test_the_files_say_what_the_code_relies_on() -> None:
+    content = YAML(typ="safe").load(FOLDER / "prefect.yaml")
     for deployment in content["deployments"]:
         assert deployment["work_pool"]["name"] == POOL
         assert deployment["tags"] == [TAG]
@@ -134,29 +181,25 @@ def test_the_file_says_what_the_code_relies_on() -> None:
     assert set(scheduled["parameters"]) < set(nightly.parameters.properties)
 
 
-def test_deploy_needs_a_server_that_stays(project: Project) -> None:
+def test_deploy_needs_a_server_that_stays_and_a_whole_address(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = project.run(*serving.PIPELINES, "deploy", code=4)
     assert "make ui" in said
     assert "PREFECT_API_URL" in said
-    assert "Traceback" not in said
+    monkeypatch.setitem(project.environment, WEBHOOK, "hooks.example.org/secret")
+    said = project.run(*serving.PIPELINES, "deploy", code=2)
+    assert WEBHOOK in said
+    assert "secret" not in said
 
 
-@pytest.mark.parametrize(
-    ("pool", "message"),
-    [
-        ("gpuu", "the Prefect server has no work pool gpuu; there is "),
-        ("docker", "the work pool docker of the Prefect server is of the type docker"),
-    ],
-)
+@pytest.mark.parametrize("pool", ["gpuu", "docker"])
 def test_a_worker_refuses_a_pool_that_it_cannot_serve(
-    harness: str, project: Project, pool: str, message: str
+    harness: str, client: SyncPrefectClient, project: Project, pool: str
 ) -> None:
-    with get_client(sync_client=True) as client:
-        if pool == "docker" and not [
-            each for each in client.read_work_pools() if each.name == pool
-        ]:
-            client.create_work_pool(WorkPoolCreate(name=pool, type="docker"))
+    if pool == "docker":
+        client.create_work_pool(WorkPoolCreate(name=pool, type=pool))
     with serving.worker(project, harness, pool) as process:
         assert process.wait(60) == 2
     said = (Path(project.environment["HOME"]) / "worker.log").read_text()
-    assert message in said
+    assert f"work pool {pool}" in said

@@ -1,97 +1,174 @@
-"""Which Prefect server is used, and what is said when there is none that can be."""
+"""Which Prefect server is used, the one of `ui`, and what is said when none can be used."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
-import threading
+import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
+import serving
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from waiting import lives, wait_until
 
 from conftest import PROJECT
 from convdepth.core.errors import MachineError
 from convdepth.workspace.servers import api_url
-from pipelines.deploy.addresses import pid_file, staying_server
-from pipelines.deploy.server import require_server, require_staying_server
+from pipelines.deploy.server import pid_file, require_server, staying_server
+
+PASSWORD = "user:secret"
+UI = [*serving.PIPELINES, "ui"]
+PYTHON = serving.PIPELINES[0]
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A folder of Prefect's where nothing is, and no server in the settings."""
-    with temporary_settings({PREFECT_HOME: tmp_path}, restore_defaults=[PREFECT_API_URL]):
-        yield tmp_path
+@pytest.fixture(scope="module")
+def port() -> int:
+    return serving.free_port()
 
 
-@pytest.mark.parametrize("content", [None, "", "no number", "999999999"])
-def test_no_server_is_found_where_none_runs(content: str | None) -> None:
-    if content is not None:
-        pid_file().write_text(content)
-    assert staying_server() is None
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prefect")
 
 
-def test_another_program_with_the_number_of_a_server_that_ended_is_none() -> None:
-    pid_file().write_text(str(os.getpid()))
-    assert staying_server() is None
+def run(home: Path, port: int, *command: str, code: int = 0, **variables: str) -> str:
+    server = {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": str(port)}
+    ended = subprocess.run(
+        command,
+        cwd=PROJECT,
+        env=os.environ | server | variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code, ended.stdout
+    return ended.stdout
 
 
-def test_the_address_of_a_server_is_that_of_its_process() -> None:
-    wait = "import time; time.sleep(60)"
-    options = ["-m", "prefect", "server", "start", "--host", "0.0.0.0", "--port", "4321"]
-    with subprocess.Popen([sys.executable, "-c", wait, *options]) as process:
-        pid_file().write_text(str(process.pid))
-        assert staying_server() == "http://127.0.0.1:4321/api"
-        with pytest.raises(MachineError, match=r"the server of `make ui` does not answer at http"):
-            require_server()
-        process.kill()
+@pytest.fixture(scope="module")
+def said(home: Path, port: int) -> Iterator[str]:
+    """What `ui` says when it has started a server, which wants a password."""
+    elsewhere = "http://127.0.0.1:9/api"  # its page must not ask there
+    password = {"PREFECT_SERVER_API_AUTH_STRING": PASSWORD}
+    yield run(home, port, *UI, PREFECT_API_URL=elsewhere, **password)
+    if (home / "server.pid").exists():
+        os.kill(int((home / "server.pid").read_text()), signal.SIGKILL)
+
+
+def process_of(home: Path) -> psutil.Process:
+    return psutil.Process(int((home / "server.pid").read_text()))
+
+
+def test_the_server_outlives_the_command_and_a_second_start_only_says_where_it_is(
+    said: str, home: Path, port: int
+) -> None:
+    assert f"http://127.0.0.1:{port}\n" in said
+    assert f"export PREFECT_API_URL=http://127.0.0.1:{port}/api" in said
+    assert "prefect server stop" in said
+    assert "PREFECT_API_URL=http://127.0.0.1:9/api is set" in said
+    server = process_of(home)
+    assert lives(server)
+    assert os.getsid(server.pid) != os.getsid(0)  # so that it outlives the terminal
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/ui-settings") as page:
+        assert f'"api_url":"http://127.0.0.1:{port}/api"' in page.read().decode()
+    assert run(home, port, *UI) == said.rpartition("Note:")[0]
+    assert process_of(home) == server
+
+
+@pytest.mark.usefixtures("said")
+def test_flows_find_it_and_need_its_password(home: Path, port: int) -> None:
+    message = run(home, 4200, *serving.PIPELINES, "deploy", code=4)
+    assert "PREFECT_API_AUTH_STRING" in message
+    assert f"http://127.0.0.1:{port}/api" in message
+    code = (
+        "import os; from pipelines.deploy.server import require_server; require_server()\n"
+        "print(os.environ['PREFECT_API_URL'])"
+    )
+    found = run(home, 4200, PYTHON, "-c", code, PREFECT_API_AUTH_STRING=PASSWORD)
+    assert found == f"http://127.0.0.1:{port}/api\n"
+
+
+@pytest.mark.usefixtures("said")
+def test_a_port_of_another_server_is_told(tmp_path: Path, port: int) -> None:
+    message = run(tmp_path, port, *UI, code=4)
+    assert f"PREFECT_API_URL=http://127.0.0.1:{port}/api" in message
+    assert "PREFECT_SERVER_API_PORT=4201 make ui" in message
 
 
 @pytest.mark.parametrize(
-    ("host", "url"),
+    ("setting", "value", "reason"),
     [
-        ("127.0.0.1", "http://127.0.0.1:4200/api"),
-        ("gpu1", "http://gpu1:4200/api"),
-        ("::", "http://[::1]:4200/api"),
+        ("DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////missing/a.db", "unable to open database"),
+        ("API_HOST", "192.0.2.1", "192.0.2.1"),  # no address of this machine
+        ("API_PORT", "", "running on port"),
     ],
 )
-def test_addresses(host: str, url: str) -> None:
-    assert api_url(host, 4200) == url
+def test_a_server_that_does_not_start_shows_its_log(
+    tmp_path: Path, setting: str, value: str, reason: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1] if setting == "API_PORT" else serving.free_port()
+        variables = {f"PREFECT_SERVER_{setting}": value} if value else {}
+        message = run(tmp_path, port, *UI, code=4, **variables)
+    assert reason in message
+    assert str(tmp_path / "server.log") in message
+    assert not (tmp_path / "server.pid").exists()
 
 
-def test_what_needs_a_server_that_stays_says_how_to_start_one() -> None:
-    with pytest.raises(MachineError, match=r"PREFECT_API_URL names none.*`make ui`"):
-        require_staying_server()
+@pytest.mark.usefixtures("said")
+def test_prefects_own_command_stops_it(home: Path, port: int) -> None:
+    server = process_of(home)
+    run(home, port, str(Path(PYTHON).with_name("prefect")), "server", "stop")
+    wait_until(lambda: not lives(server))
+    assert not (home / "server.pid").exists()
 
 
 @pytest.fixture
-def impostor() -> Iterator[str]:
-    """Answers as a server that is up, and that is no Prefect server."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/api/health" else 404)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/api"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def no_server(tmp_path: Path) -> Iterator[None]:
+    """A folder of Prefect's where nothing is, and no server in the settings."""
+    with temporary_settings({PREFECT_HOME: tmp_path}, restore_defaults=[PREFECT_API_URL]):
+        yield
 
 
-def test_a_server_that_is_up_but_does_not_work_is_told(impostor: str) -> None:
-    with (
-        temporary_settings({PREFECT_API_URL: impostor}),
-        pytest.raises(MachineError, match="does not answer: Failed to reach API"),
-    ):
-        require_server()
+@pytest.mark.usefixtures("no_server")
+def test_a_server_that_hangs_is_told(tmp_path: Path) -> None:
+    pid_file().write_text(str(os.getpid()))  # another program's by now
+    assert staying_server() is None
+    code = "import time; time.sleep(60)"
+    options = ["-m", "prefect", "server", "start", "--host", "0.0.0.0", "--port", "9"]
+    with subprocess.Popen([sys.executable, "-c", code, *options]) as process:
+        pid_file().write_text(str(process.pid))
+        assert staying_server() == "http://127.0.0.1:9/api"
+        with pytest.raises(MachineError, match=r"`make ui`: http://127.0.0.1:9/api: .*dvc repro"):
+            require_server()
+        message = run(tmp_path, 4200, *UI, code=4)
+        process.kill()
+    assert "http://127.0.0.1:9/api" in message
+    assert "prefect server stop" in message
+
+
+@pytest.mark.usefixtures("no_server")
+def test_another_server_that_is_up_is_told() -> None:
+    with serving.web_server(200) as (address, _):
+        url = f"{address}/api"
+        with (
+            temporary_settings({PREFECT_API_URL: url}),
+            pytest.raises(MachineError, match=f"PREFECT_API_URL={url}: .*Failed to reach API"),
+        ):
+            require_server()
+
+
+def test_addresses() -> None:
+    assert api_url("gpu1", 4200) == "http://gpu1:4200/api"
+    assert api_url("::", 4200) == "http://[::1]:4200/api"
 
 
 def test_the_server_can_be_imported_and_the_settings_hold() -> None:
@@ -104,7 +181,4 @@ assert create_app
 assert settings.server.analytics_enabled is False
 assert settings.results.persist_by_default is False
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)

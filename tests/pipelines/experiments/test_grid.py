@@ -1,7 +1,7 @@
 """Which experiments a sweep is made of, and what is refused before any of them runs."""
 
+import os
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -42,30 +42,12 @@ def test_values_are_read_as_dvc_reads_yaml() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("setting", "mistake"),
-    [
-        ("train.seed", "a value is missing"),
-        ("train.seed=", "a value is missing"),
-        ("train.seed=1,,2", "a value is missing"),
-        ("train.seed=[1", "'[1' is not valid YAML"),
-        ("train.seed={a: 1}", "'{a: 1}' is no finite number, no text"),
-        ("train.seed=2020-01-01", "'2020-01-01' is no finite number"),
-        ("train.seed=.nan", "'.nan' is no finite number"),
-    ],
-)
-def test_a_setting_of_another_form_is_refused(setting: str, mistake: str) -> None:
+def test_settings_of_another_form_are_all_told_at_once() -> None:
+    wrong = ["a", "b=", "c=1,,2", "d=[1", "e={a: 1}", "f=2020-01-01", "g=.nan", "ok=2"]
     with pytest.raises(ParameterError) as caught:
-        parse_settings(["train.epochs=1", setting])
-    assert str(caught.value).startswith(f"{setting}: expected KEY=VALUE,VALUE,...: {mistake}")
-
-
-def test_all_wrong_settings_are_told_at_once() -> None:
-    with pytest.raises(ParameterError) as caught:
-        parse_settings(["a=1", "b", "a=2"])
-    first, second = str(caught.value).splitlines()
-    assert first.startswith("b: ")
-    assert "a=2: expected KEY=VALUE,VALUE,...: the key is given twice" in second
+        parse_settings(["ok=1", *wrong])
+    lines = str(caught.value).splitlines()
+    assert [line.partition(": expected KEY=VALUE")[0] for line in lines] == wrong
 
 
 def test_the_grid_has_each_combination_once() -> None:
@@ -84,12 +66,9 @@ def test_a_sample_has_no_repetition_and_follows_from_its_seed() -> None:
     assert drawn != combine(changes, 50, 2)
     assert len({tuple(point.values()) for point in drawn}) == 50
     assert combine(changes, 100, 1) == combine(changes)
-
-
-@pytest.mark.parametrize("sample", [0, -1, 5])
-def test_a_sample_is_no_larger_than_the_grid(sample: int) -> None:
-    with pytest.raises(ParameterError, match=f"sample: expected 1 to 4.*got {sample}"):
-        combine({"a": [1, 2], "b": [1, 2]}, sample)
+    for sample in (0, -1, 101):
+        with pytest.raises(ParameterError, match=f"sample: expected 1 to 100.*got {sample}"):
+            combine(changes, sample)
 
 
 def test_only_the_values_are_changed_in_the_text(params_text: str) -> None:
@@ -101,29 +80,31 @@ def test_only_the_values_are_changed_in_the_text(params_text: str) -> None:
     }
     changed = set_values(params_text, changes)
     pairs = zip(params_text.splitlines(), changed.splitlines(), strict=True)
-    assert [new for old, new in pairs if old != new] == [
-        "  max_images: 600                  # a number keeps the first N of each split, for quick"
-        " trials",
-        "  learning_rate: 1e-05",
-        "  precision: mixed_bfloat16                # or mixed_bfloat16",
-        "      conv1: {filters: 8, kernel_size: 3}",
+    assert [" ".join(new.split()) for old, new in pairs if old != new] == [
+        "max_images: 600 # a number keeps the first N of each split, for quick trials",
+        "learning_rate: 1e-05",
+        "precision: mixed_bfloat16 # or mixed_bfloat16",
+        "conv1: {filters: 8, kernel_size: 3}",
     ]
+    assert set_values(params_text, {}) == params_text
 
 
 @pytest.mark.parametrize("value", [None, True, 3, 0.5, "", "text", "no", "1", "a, b", "a: b", "#x"])
 @pytest.mark.parametrize(
-    "text", ["k: {a: 1, b: 2} # é\n", "k:\n  é: ü\n  a:\nb: 2\n", "k: {a: '1'}"]
+    "text",
+    [
+        "k: {a: 1, b: 2} # é\n",
+        "k:\n  é: ü\n  a:\nb: 2\n",
+        "k: {a: '1'}",
+        "k: {a: &x 1, b: *x}\n",
+        "k:\n  a: |\n    1\n  b: 2\n",
+        "k: {}\n",
+    ],
 )
-def test_a_value_is_read_again_as_it_is(text: str, value: object) -> None:
+def test_a_value_is_read_again_unchanged(text: str, value: object) -> None:
     before = YAML(typ="safe").load(text)
     after = YAML(typ="safe").load(set_values(text, {"k.a": value}))
     assert after == before | {"k": before["k"] | {"a": value}}
-
-
-@pytest.mark.parametrize("text", ["a: &x 1\nb: *x\n", "a: |\n  1\nb: 2\n"])
-def test_what_cannot_be_changed_by_itself_is_refused(text: str) -> None:
-    with pytest.raises(ParameterError, match=r"params.yaml: a: cannot be changed by itself"):
-        set_values(text, {"a": 3})
 
 
 def test_each_experiment_has_the_whole_parameters(project: Project) -> None:
@@ -150,69 +131,51 @@ def test_a_name_follows_from_the_commit_the_changes_and_the_networks(project: Pr
 
 @pytest.mark.usefixtures("project")
 @pytest.mark.parametrize(
-    ("key", "mistake"),
+    ("changes", "lines"),
     [
-        ("train.learning_rat", "no single value of this key; did you mean train.learning_rate?"),
-        ("train", "expected the key of one value, got a section; in it are train.epochs, "),
-        ("download.sources", "no single value of this key"),
-        ("xyz", "no single value of this key"),
+        ({"train.learning_rat": [1]}, ["train.learning_rat: .*train.learning_rate"]),
+        ({"train": [1]}, ["train: .*train.epochs"]),
+        ({"download.sources": [1], "xyz": [1]}, ["download.sources: ", "xyz: "]),
+        ({"train.epochs": []}, ["train.epochs: "]),
+        (
+            {"train.seed": [1, -1, "x"], "train.epochs": [1, 2]},  # each is told once
+            ["train.seed: .*-1", "train.seed: .*'x'"],
+        ),
+        ({"train.validation_images": [0]}, ["train.validation_images: .*got 0"]),
     ],
 )
-def test_a_key_that_is_no_value_is_refused(key: str, mistake: str) -> None:
+def test_wrong_keys_and_values_are_told(changes: dict[str, list[object]], lines: list[str]) -> None:
     with pytest.raises(ParameterError) as caught:
-        plan({"train.seed": [1], key: [1], **HELD_OUT})
-    (line,) = str(caught.value).splitlines()
-    assert line.startswith(f"params.yaml: {key}: ")
-    assert mistake in line
+        plan({**HELD_OUT, **changes})  # type: ignore[arg-type]
+    found = str(caught.value).splitlines()
+    assert len(found) == len(lines)
+    for line, expected in zip(found, lines, strict=True):
+        assert re.match(f"params.yaml: {expected}", line)
 
 
 @pytest.mark.usefixtures("project")
-def test_each_wrong_value_is_told_once() -> None:
-    with pytest.raises(ParameterError) as caught:
-        plan({"train.seed": [1, -1, "x"], "train.epochs": [1, 2], **HELD_OUT})
-    assert str(caught.value).splitlines() == [
-        "params.yaml: train.seed: expected at least 0, got -1",
-        "params.yaml: train.seed: expected an integer, got 'x'",
-    ]
-
-
-@pytest.mark.usefixtures("project")
-def test_nothing_to_vary_is_refused() -> None:
+def test_an_unknown_network_and_nothing_to_vary_are_refused() -> None:
     with pytest.raises(ParameterError, match="nothing is varied"):
         plan({})
-    with pytest.raises(ParameterError, match=r"train.seed: expected at least one value, got none"):
-        plan({"train.seed": [], **HELD_OUT})
-
-
-@pytest.mark.usefixtures("project")
-def test_an_unknown_network_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"architectures.cnn9: no such architecture"):
         plan({"train.seed": [1], **HELD_OUT}, architectures=["cnn3", "cnn9"])
 
 
-def test_without_held_out_images_nothing_is_compared(project: Project) -> None:
-    with pytest.raises(ParameterError) as caught:
-        plan({"train.seed": [1, 2]})
-    (line,) = str(caught.value).splitlines()
-    assert "train.validation_images: expected more than 0, got 0" in line
-    assert "never by the test set" in line
+def test_images_may_be_held_out_by_the_commit(project: Project) -> None:
     project.edit_params({"train.validation_images": 100})
     project.commit("Hold out")
     assert len(plan({"train.seed": [1, 2]})) == 2
 
 
-def test_an_experiment_belongs_to_a_commit(project: Project) -> None:
+def test_an_experiment_belongs_to_a_commit(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (project.folder / "notes.txt").touch()  # git does not have it, and so no experiment has it
     assert plan({"train.seed": [1], **HELD_OUT})
     project.edit_params({"train.epochs": 3})
-    with pytest.raises(ParameterError, match=r"last one: params.yaml. Run `git commit --all`"):
+    with pytest.raises(ParameterError, match=r"params.yaml. Run `git commit --all`"):
         plan({"train.seed": [1], **HELD_OUT})
-
-
-@pytest.mark.usefixtures("project")
-def test_without_a_name_to_commit_with_the_commands_are_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    project.commit("More")
     monkeypatch.delenv("GIT_COMMITTER_NAME")
     with pytest.raises(MachineError, match=r"`git config user.name "):
         plan({"train.seed": [1], **HELD_OUT})
@@ -224,19 +187,12 @@ def test_a_mistake_is_told_in_two_seconds_without_prefect_and_dvc(project: Proje
         "try: plan(parse_settings(['train.sed=1,2,3']))\n"
         "finally: assert not {'prefect', 'dvc'} & set(sys.modules), 'slow'"
     )
-    environment = {**project.environment, "PYTHONPATH": str(PROJECT)}
+    project.environment["PYTHONPATH"] = f"{PROJECT}{os.pathsep}{PROJECT / 'src'}"
     best = 60.0
     for _ in range(3):  # the first one of all compiles the modules
         started = time.monotonic()
-        ended = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=project.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        said = project.run(sys.executable, "-c", code, code=1)
         best = min(best, time.monotonic() - started)
-        assert "train.sed: the file has no single value of this key" in ended.stderr
-        assert "slow" not in ended.stderr
+        assert "params.yaml: train.sed: " in said
+        assert "slow" not in said
     assert best < 2

@@ -1,4 +1,4 @@
-"""Presets: their values take the place of those in the recipe, and all else stays."""
+"""Presets: their values replace those of the recipe, and all else stays."""
 
 import difflib
 from pathlib import Path
@@ -11,15 +11,18 @@ from pipelines.experiments.presets import apply_preset
 
 
 @pytest.fixture
-def folder(tmp_path: Path, params_text: str) -> Path:
-    (tmp_path / "params.yaml").write_text(params_text, encoding="utf-8")
-    return tmp_path
+def path(tmp_path: Path, params_text: str) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(params_text, encoding="utf-8")
+    return path
 
 
-def test_the_recipe_becomes_that_of_the_preset(folder: Path) -> None:
-    path = folder / "params.yaml"
+@pytest.mark.parametrize("missing", ["no line", "  dropout_scale: "])
+def test_the_recipe_becomes_that_of_the_preset(path: Path, missing: str) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith(missing)))
     before, text = read_params(path), path.read_text()
-    changes = apply_preset("fast", folder)
+    changes = apply_preset("fast", path.parent)
     after = read_params(path)
     assert {key: getattr(after.train, key) for key, _ in after.presets["fast"]} == dict(
         before.presets["fast"]
@@ -28,31 +31,15 @@ def test_the_recipe_becomes_that_of_the_preset(folder: Path) -> None:
         assert getattr(after.train, key) == getattr(before.train, key)
     assert after.model_copy(update={"train": before.train}) == before
     assert changes["train.epochs"] == (before.train.epochs, after.train.epochs)
-    lines = difflib.ndiff(text.splitlines(), path.read_text().splitlines())
+    lines = list(difflib.ndiff(text.splitlines(), path.read_text().splitlines()))
     assert sum(line.startswith("+ ") for line in lines) == len(changes)  # comments stay
+    content = path.read_bytes()
+    assert apply_preset("fast", path.parent) == {}
+    assert path.read_bytes() == content
 
 
-def test_a_preset_that_is_in_place_changes_nothing(folder: Path) -> None:
-    apply_preset("fast", folder)
-    text = (folder / "params.yaml").read_bytes()
-    assert apply_preset("fast", folder) == {}
-    assert (folder / "params.yaml").read_bytes() == text
-
-
-def test_a_preset_that_is_not_there_is_named_with_those_that_are(folder: Path) -> None:
-    text = (folder / "params.yaml").read_bytes()
-    with pytest.raises(ParameterError, match=r"presets\.fats: no such preset; .* mean fast\?"):
-        apply_preset("fats", folder)
-    assert (folder / "params.yaml").read_bytes() == text
-
-
-def test_a_key_that_the_recipe_does_not_have_is_told(folder: Path) -> None:
-    path = folder / "params.yaml"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(line for line in lines if not line.startswith("  dropout_scale: 1 ")))
+def test_a_preset_that_is_not_there_is_named_with_those_that_are(path: Path) -> None:
     text = path.read_bytes()
-    assert read_params(path).train.dropout_scale == 1
-    said = r"train\.dropout_scale: expected to stand there, to be changed to 0\.125; add it"
-    with pytest.raises(ParameterError, match=said):
-        apply_preset("fast", folder)
+    with pytest.raises(ParameterError, match=r"presets\.fats: .* mean fast\?"):
+        apply_preset("fats", path.parent)
     assert path.read_bytes() == text

@@ -1,15 +1,11 @@
-"""The scheduled run: newest commit, a place of its own, judgement, publication, message."""
+"""The scheduled run: newest commit, a place of its own, judgement, publication."""
 
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 import toy
 
-from pipelines.flows.nightly import WEBHOOK, nightly
+from pipelines.flows.nightly import nightly
 from pipelines.reporting.regressions import RegressionError
 from project import Project
 
@@ -39,38 +35,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
-@pytest.fixture
-def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The messages that a webhook gets."""
-    received: list[str] = []
-
-    class Webhook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append(json.loads(body)["text"])
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Webhook)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv(WEBHOOK, f"http://127.0.0.1:{server.server_port}/secret")
-    yield received
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def branches(project: Project) -> list[str]:
     listed = project.run("git", "ls-remote", "--heads", "origin", "results/*").splitlines()
     return [line.split("refs/heads/")[1] for line in listed]
 
 
 def test_the_newest_commit_runs_elsewhere_and_is_published(
-    project: Project, tmp_path: Path, messages: list[str]
+    project: Project, tmp_path: Path
 ) -> None:
     (project.folder / "notes").write_text("not committed")
     before = project.run("git", "status", "--porcelain")
@@ -91,10 +62,9 @@ def test_the_newest_commit_runs_elsewhere_and_is_published(
     again = nightly(publish=True, jobs=1, return_state=True)
     assert str(again.message).endswith(f"restored; published as {branch}")
     assert branches(project) == [branch]
-    assert messages == []
 
 
-def test_what_got_worse_fails_the_run_and_is_told(project: Project, messages: list[str]) -> None:
+def test_what_got_worse_fails_the_run_and_is_told(project: Project) -> None:
     project.repro()
     project.commit("Results")
     project.run("git", "push", "--quiet")
@@ -108,9 +78,6 @@ def test_what_got_worse_fails_the_run_and_is_told(project: Project, messages: li
     assert expected in str(state.message)
     with pytest.raises(RegressionError):
         state.result()
-    (message,) = messages
-    assert message.startswith("nightly failed: ")
-    assert expected in message
 
 
 def test_results_of_another_machine_are_taken_from_the_remote(
@@ -128,12 +95,11 @@ def test_results_of_another_machine_are_taken_from_the_remote(
     assert set(began) <= {"begin evaluate@one", "begin evaluate@two"}
 
 
-def test_a_failed_stage_loses_nothing_of_the_others(project: Project, messages: list[str]) -> None:
+def test_a_failed_stage_loses_nothing_of_the_others(project: Project) -> None:
     toy.mark(project, "fail-train@one")
     state = nightly(jobs=1, return_state=True)
     assert state.is_failed()
     assert "train@one: failed with exit code 6" in str(state.message)
-    assert len(messages) == 1
     (project.folder / "fail-train@one").unlink()
     log = toy.log(project)
     assert nightly(jobs=1, return_state=True).is_completed()

@@ -19,12 +19,14 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Cancelling
 from waiting import wait_until
 
-from pipelines.deploy.heartbeats import CRASH_DETECTION
 from project import Project
 
 pytestmark = pytest.mark.worker
 
 NIGHTLY = "nightly/nightly"
+
+CRASH_DETECTION = "convdepth: a run without heartbeats has crashed"
+"""Its name in `automations.yaml`."""
 
 EVERY_MINUTE = {"slug": "every-night", "cron": "* * * * *", "timezone": "Etc/UTC"}
 
