@@ -5,10 +5,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy
+from prefect import flow
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from waiting import wait_until
 
 from pipelines.dvc.stage import (
@@ -137,10 +140,14 @@ def test_an_attempt_that_cannot_help_is_not_made(
     text = (project.folder / "work.sh").read_text()
     toy.mark(project, "fail-download")
     (project.folder / "work.sh").write_text(text.replace("exit 6", f"exit {code}"))
+    attempt = task_for("download").with_options(retry_delay_seconds=0)
     options = Options(folder=project.folder)
-    state = task_for("download").with_options(retry_delay_seconds=0)(
-        "download", Processes(), options, return_state=True
-    )
+
+    @flow
+    def once() -> State[Any]:
+        return attempt("download", Processes(), options, return_state=True)
+
+    state = once(return_state=True)
     assert state.is_failed()
     assert toy.log(project) == ["begin download"] * attempts
 

@@ -132,7 +132,7 @@ def test_metrics_are_read_from_the_workspace_and_from_a_commit(project: Project)
         "two": METRICS,
     }
     commit = project.run("git", "rev-parse", "HEAD").strip()
-    project.run("git", "switch", "--quiet", "--detach", "HEAD~1")
+    project.run("git", "switch", "--quiet", "--detach", "--discard-changes", "HEAD~1")
     assert read_metrics(project.folder, commit) == {"one": METRICS, "two": METRICS}
     assert read_metrics(project.folder, "HEAD") == {}
 
