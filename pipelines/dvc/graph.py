@@ -86,11 +86,7 @@ class Graph:
 
 
 def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
-    """Read the stages of one ``dvc.yaml``, and all upstream of them in the repository.
-
-    Args:
-        folder: The root of the project.
-        file: The ``dvc.yaml``, relative to ``folder``.
+    """Read the stages of one ``dvc.yaml`` of the project, and all upstream of them.
 
     Raises:
         ParameterError: DVC finds no project here, or cannot read its files.

@@ -30,11 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def locked_stages(folder: Path = Path()) -> list[str]:
-    """Return the names of the stages in each ``dvc.lock``, as `dvc repro` takes them, in order.
-
-    Args:
-        folder: The root of the project.
-    """
+    """Return the names of the stages in each ``dvc.lock``, as `dvc repro` takes them, in order."""
     return [
         name if lock.parent == Path() else f"{lock.with_suffix('.yaml').as_posix()}:{name}"
         for lock in LOCKS
@@ -47,9 +43,6 @@ def order_lock(folder: Path = Path()) -> None:
 
     DVC appends an entry when its stage ends, so the order differs from run to run. Entries of
     stages that are no longer defined keep their order, at the end.
-
-    Args:
-        folder: The root of the project.
     """
     with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
         for lock in LOCKS:
@@ -82,9 +75,6 @@ def mend_locks(folder: Path = Path()) -> None:
     A killed process can leave half of one. The list of busy files is deleted. ``dvc.lock`` is
     taken from the last commit, or deleted if git has none; what has run since then is restored
     from DVC's run cache.
-
-    Args:
-        folder: The root of the project.
     """
     _mend_busy_files(folder / ".dvc" / "tmp")
     if any(_is_torn(folder / lock) for lock in LOCKS):

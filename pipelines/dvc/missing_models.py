@@ -28,11 +28,7 @@ class Models:
     def may_be_missing(self, stage: str) -> bool:
         """Return True for a stage of `GROUPS` that does not need its model.
 
-        Args:
-            stage: Its name. At the first call, all stages upstream of `GROUPS` have run.
-
-        Raises:
-            MachineError: DVC cannot read the state of the stages.
+        At the first call with such a stage, all stages upstream of `GROUPS` must have run.
         """
         return stage in self._stages and stage not in self._needing
 

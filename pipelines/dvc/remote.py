@@ -8,8 +8,8 @@ from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
 
 from convdepth.core.errors import MachineError, ParameterError
-from pipelines.dvc.stage import Options, StageError, run_dvc
-from pipelines.execution.process_tree import Processes
+from pipelines.dvc.stage import Options, StageError, run_child
+from pipelines.execution.process_tree import Processes, dvc_command
 
 Log = Callable[[str], None]
 
@@ -20,10 +20,7 @@ NO_REMOTE = (
 
 
 def has_remote(folder: Path = Path()) -> bool:
-    """Return True if the project has a default DVC remote.
-
-    Args:
-        folder: The root of the project.
+    """Return True if the project in a folder has a default DVC remote.
 
     Raises:
         ParameterError: DVC's configuration is wrong.
@@ -40,16 +37,9 @@ def fetch_results(folder: Path, log: Log) -> bool:
     The outputs of runs that ``dvc.lock`` lacks come later, by `dvc repro --pull`. Nothing here
     must succeed: the stages compute what is missing.
 
-    Args:
-        folder: The root of the project.
-        log: Called with each line of output.
-
     Returns:
         Whether `dvc repro --pull` can work. Without a remote that answers, it fails where
         `dvc repro` would compute.
-
-    Raises:
-        ParameterError: DVC's configuration is wrong.
     """
     if not has_remote(folder):
         log(f"results of other machines are not used: {NO_REMOTE}")
@@ -65,13 +55,8 @@ def fetch_results(folder: Path, log: Log) -> bool:
 def push_results(folder: Path, log: Log) -> None:
     """Push all runs, and the files that ``dvc.lock`` names.
 
-    Args:
-        folder: The root of the project, in which the stages have run.
-        log: Called with each line of output.
-
     Raises:
         MachineError: It failed; the results stay in DVC's cache.
-        ParameterError: DVC's configuration is wrong.
     """
     if not has_remote(folder):
         log(f"results are not shared with other machines: {NO_REMOTE}")
@@ -88,6 +73,6 @@ def push_results(folder: Path, log: Log) -> None:
 
 def _transfer(command: str, folder: Path, log: Log) -> None:
     # The root's stages with what they depend on elsewhere, and no other pipeline's results.
-    scope = ["--run-cache", "--with-deps", PROJECT_FILE]
+    words = dvc_command(command, "--run-cache", "--with-deps", PROJECT_FILE)
     with Processes() as processes:
-        run_dvc(f"dvc {command}", [command, *scope], processes, log, Options(folder=folder))
+        run_child(f"dvc {command}", words, processes, log, Options(folder=folder))

@@ -93,18 +93,7 @@ class StageStoppedError(ConvdepthError):
 def run_stage(
     stage: str, processes: Processes, log: Callable[[str], None], options: Options = DEFAULT
 ) -> Outcome:
-    """Run one stage, if anything that it depends on has changed.
-
-    Args:
-        stage: Its name, as `dvc repro` takes it.
-        processes: Runs the child, and can stop it.
-        log: Called with each line of output, after the stage's name.
-        options: How, and where.
-
-    Raises:
-        StageError: The stage failed.
-        StageStoppedError: ``processes`` were stopped before it had finished.
-    """
+    """Run one stage, if anything that it depends on has changed; see `run_child`."""
     outcomes = {
         f"Running stage '{stage}':": Outcome.RAN,
         f"Stage '{stage}' is cached - skipping run, checking out outputs": Outcome.RESTORED,
@@ -123,31 +112,9 @@ def run_stage(
     }
     flags = [flag for flag, is_given in given.items() if is_given]
     # With --single-item no upstream stage is visited, so none can be busy.
-    run_dvc(stage, ["repro", "--single-item", *flags, stage], processes, watch, options)
+    command = dvc_command("repro", "--single-item", *flags, stage)
+    run_child(stage, command, processes, watch, options)
     return seen[0] if seen else Outcome.UNCHANGED
-
-
-def run_dvc(
-    name: str,
-    arguments: Sequence[str],
-    processes: Processes,
-    log: Callable[[str], None],
-    options: Options = DEFAULT,
-    unimportant: tuple[str, ...] = ADVICE,
-) -> None:
-    """Run DVC; see `run_child`.
-
-    Args:
-        name: Begins the error messages.
-        arguments: The sub-command of ``dvc`` and what follows.
-        processes: Runs the child, and can stop it.
-        log: Called with each line of output.
-        options: The folder and the environment variables.
-        unimportant: How lines begin that are left out.
-    """
-    # Without the wait, DVC drops a finished training if another process holds the lock just then.
-    command = dvc_command("--wait-for-lock", *arguments)
-    run_child(name, command, processes, log, options, unimportant)
 
 
 def run_child(
@@ -156,7 +123,7 @@ def run_child(
     processes: Processes,
     log: Callable[[str], None],
     options: Options = DEFAULT,
-    unimportant: tuple[str, ...] = (),
+    unimportant: tuple[str, ...] = ADVICE,
 ) -> None:
     """Run a command, and raise an error with its last lines if it fails.
 
@@ -164,9 +131,9 @@ def run_child(
         name: Begins the error messages.
         command: The program and its arguments.
         processes: Runs the child, and can stop it.
-        log: Called with each line of output; addresses in it have no passwords.
+        log: Called with each line of output, without passwords in addresses.
         options: The folder and the environment variables.
-        unimportant: How lines begin that are left out.
+        unimportant: Beginnings of lines that are left out.
 
     Raises:
         StageError: The command failed.

@@ -24,15 +24,9 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def choose_jobs(jobs: int | None, folder: Path = Path()) -> int:
-    """Return how many trainings may run at once.
+    """Return how many trainings may run at once: the user's choice, or as many as fit.
 
-    Args:
-        jobs: The user's choice, which is taken as it is. By default the limits are the free memory
-            and `SHARED` times the number of trainings that fill the cores.
-        folder: The root of the project.
-
-    Raises:
-        ParameterError: ``params.yaml`` is wrong.
+    The limits are the free memory, and `SHARED` times the number of trainings that fill the cores.
     """
     if jobs:
         return jobs
@@ -40,14 +34,7 @@ def choose_jobs(jobs: int | None, folder: Path = Path()) -> int:
 
 
 def fill_cores(folder: Path = Path()) -> int:
-    """Return how many trainings of ``train.threads`` threads fill the cores, at least 1.
-
-    Args:
-        folder: The root of the project.
-
-    Raises:
-        ParameterError: ``params.yaml`` is wrong.
-    """
+    """Return how many trainings of ``train.threads`` threads fill the cores, at least 1."""
     return max(1, int(_cores() // read_params(folder / "params.yaml").train.threads))
 
 

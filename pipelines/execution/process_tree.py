@@ -47,13 +47,10 @@ class Processes:
         environment: Mapping[str, str],
         log: Callable[[str], None],
     ) -> int:
-        """Run a command without input; return its exit code, or -n if signal n ended it.
+        """Run a command without input, and log each line of output and errors.
 
-        Args:
-            command: The program and its arguments.
-            folder: The working folder.
-            environment: All environment variables.
-            log: Called with each line of output and errors, without white space at its end.
+        Returns:
+            The exit code, or -n if signal n ended it.
 
         Raises:
             StoppedError: `stop` was called before.
@@ -91,16 +88,14 @@ class Processes:
 
 
 def dvc_command(*arguments: str) -> list[str]:
-    """Return the command that runs DVC by `dvc_child`."""
-    # -P: the modules beside that file must not stand in for others of the same name.
-    return [sys.executable, "-P", dvc_child.__file__, *arguments]
+    """Return the command that runs DVC by `dvc_child`, with what follows ``dvc``."""
+    # -P: the modules beside that file must not stand in for others of the same name. Without the
+    # wait, DVC drops a finished training if another process holds the lock just then.
+    return [sys.executable, "-P", dvc_child.__file__, "--wait-for-lock", *arguments]
 
 
 def stage_environment() -> dict[str, str]:
-    """Return the environment variables of a child that runs stages.
-
-    The commands of the stages are found even if the virtual environment is not activated.
-    """
+    """Return the environment of a child that finds the stages' commands, activated or not."""
     scripts = str(Path(sys.executable).parent)
     path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}

@@ -41,14 +41,9 @@ class FlowError(ConvdepthError):
 
 
 def state_of(work: Callable[[], str]) -> State[Any]:
-    """Do the work of a flow, and return its state.
+    """Do the work of a flow; return it as completed with a summary, or as failed with its error.
 
-    Args:
-        work: Returns a summary.
-
-    Returns:
-        Completed with the summary, or failed with the expected error: returned and not raised, so
-        that the log has no traceback.
+    The error is not raised, so that the log has no traceback.
     """
     if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker started it; nobody else could cancel it
         end_with_parent()
@@ -94,13 +89,6 @@ def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
     """Return the floating-point operations per image of each stage's network.
 
     They are 0 for a stage without a network, and for `QUICK` stages.
-
-    Args:
-        graph: The stages.
-        folder: The root of the project.
-
-    Raises:
-        ParameterError: ``params.yaml`` is wrong.
     """
     networks = read_params(folder / "params.yaml").architectures
     costs = dict.fromkeys(graph.stages, 0)
@@ -173,11 +161,7 @@ def run_tasks(
 
 
 def summarize(results: Mapping[str, Any], wanted: Iterable[str]) -> str:
-    """Return how many tasks came to each outcome.
-
-    Args:
-        results: The outcome, or the error, of each task that was started.
-        wanted: All tasks.
+    """Return how many of the wanted tasks came to each outcome.
 
     Raises:
         FlowError: A task failed.

@@ -45,9 +45,6 @@ def train_on_worker(
         commit: A full hash; by default the newest commit of the upstream branch.
         force: Run the stages even if nothing has changed.
         require_gpu: Stop at once if TensorFlow has no GPU.
-
-    Returns:
-        Completed, or failed with the error.
     """
     return state_of(lambda: _train(name, commit, force, require_gpu))
 
@@ -72,12 +69,6 @@ def spread(require_gpu: bool = False) -> State[Any]:
 
     Workers need the commit in a git repository that they can fetch from, and a DVC remote that all
     machines share. Nothing is trained here.
-
-    Args:
-        require_gpu: Let the workers stop if TensorFlow has no GPU.
-
-    Returns:
-        Completed, or failed with the error.
     """
     return state_of(lambda: _spread(require_gpu))
 

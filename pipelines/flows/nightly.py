@@ -15,13 +15,7 @@ from pipelines.checkout.publish import require_publishing
 from pipelines.execution.concurrency import Jobs
 from pipelines.execution.runner import run_graph, state_of
 from pipelines.reporting.artifacts import publish_regressions
-from pipelines.reporting.regressions import (
-    Change,
-    RegressionError,
-    changes_since,
-    describe,
-    find_regressions,
-)
+from pipelines.reporting.regressions import Change, RegressionError, changes_since, describe
 
 
 @flow(name="nightly")
@@ -61,7 +55,7 @@ def _run(force: bool, publish: bool, require_gpu: bool, jobs: int | None) -> str
         changes = changes_since(place.commit, place.folder)
         if publish:
             summary = f"{summary}; {_publish(place, changes)}"
-    if regressions := find_regressions(changes):
+    if regressions := [change for change in changes if change.is_regression]:
         publish_regressions(regressions)
         raise RegressionError(regressions)
     return summary

@@ -24,9 +24,9 @@ from pipelines.checkout.clone import place
 from pipelines.checkout.git import changed_files, git
 from pipelines.dvc.graph import Graph, read_graph
 from pipelines.dvc.lockfile import locked_stages
-from pipelines.dvc.stage import ADVICE, Options, StageStoppedError, line_logger, run_dvc
+from pipelines.dvc.stage import ADVICE, Options, StageStoppedError, line_logger, run_child
 from pipelines.execution.concurrency import Jobs, choose_jobs
-from pipelines.execution.process_tree import Processes
+from pipelines.execution.process_tree import Processes, dvc_command
 from pipelines.execution.runner import run_tasks, state_of, summarize
 from pipelines.experiments.grid import PARAMS, Experiment, Value, plan
 from pipelines.experiments.ranking import (
@@ -70,7 +70,7 @@ class Recipe:
     """How the experiments of a sweep are run.
 
     Attributes:
-        targets: The wanted stages; none for all.
+        targets: The wanted stages; empty for all.
         shared: The stages upstream of all networks, mostly the same in all experiments.
         turn: Held while `shared` run, so that the other experiments find them in DVC's cache.
         handed_on: ``dvc.lock`` and the outputs in git that `shared` have left, by path. DVC sees
@@ -159,17 +159,11 @@ def experiment_task(experiment: Experiment, recipe: Recipe, processes: Processes
 def run_experiment(
     experiment: Experiment, recipe: Recipe, processes: Processes, log: Callable[[str], None]
 ) -> None:
-    """Run one experiment, and put it into the user's repository, the current folder.
-
-    Raises:
-        StageError: A stage failed; the message has the experiment's name and the last lines.
-        StageStoppedError: ``processes`` were stopped before it had finished.
-        MachineError: The disk or git does not let it run.
-    """
+    """Run one experiment, and put it into the user's repository, the current folder."""
 
     def dvc(*arguments: str) -> None:
-        options = Options(folder=folder)
-        run_dvc(experiment.name, arguments, processes, show, options, UNIMPORTANT)
+        command, options = dvc_command(*arguments), Options(folder=folder)
+        run_child(experiment.name, command, processes, show, options, UNIMPORTANT)
 
     def show(line: str) -> None:
         if OF_THE_TEST_SET not in line:

@@ -40,14 +40,9 @@ evaluates on the test set:
 
 @flow(name="tune")
 def tune(names: list[str] | None = None, jobs: Jobs | None = None) -> State[Any]:
-    """Search for better settings of networks.
+    """Search for better settings of networks, by default of all.
 
-    Args:
-        names: The networks; by default all of ``params.yaml``.
-        jobs: Searches at once, see `choose_jobs`.
-
-    Returns:
-        Completed; or failed with the error if any search failed, and then all others are finished.
+    If a search fails, the others are finished, and the flow fails.
     """
     return state_of(lambda: _tune(names, jobs))
 

@@ -50,11 +50,7 @@ class Progress:
 
 
 def publish_metrics(folder: Path = Path()) -> None:
-    """Show the metrics of all networks, and the differences from the last commit.
-
-    Args:
-        folder: The root of the project.
-    """
+    """Show the metrics of all networks, and the differences from the last commit."""
     with best_effort("metrics"):
         rows = summary_rows(folder)
         create_table_artifact(rows, key="metrics", description="dvc metrics show")
@@ -84,11 +80,7 @@ def publish_regressions(regressions: Sequence[Change]) -> None:
 
 
 def summary_rows(folder: Path = Path()) -> list[dict[str, Any]]:
-    """Return the metrics without sections: a row for each file, its name in ``metrics``.
-
-    Raises:
-        DataError: DVC cannot read the metrics.
-    """
+    """Return the metrics without sections: a row for each file, its name in ``metrics``."""
     return [
         {"metrics": name, **{key: value for key, value in values.items() if "." not in key}}
         for name, values in read_metrics(folder).items()
@@ -124,11 +116,7 @@ def _data_url(path: Path) -> str:
 
 @contextlib.contextmanager
 def best_effort(what: str) -> Iterator[None]:
-    """Log what goes wrong in the block, and go on; a server that is gone is not waited for.
-
-    Args:
-        what: Names the artifact in the log.
-    """
+    """Log what goes wrong with an artifact, and go on; a server that is gone is not waited for."""
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             yield

@@ -28,11 +28,7 @@ def show_stage_lines() -> None:
 
 
 def print_metrics(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print a table with a column for each network, so that it fits on a terminal.
-
-    Args:
-        rows: See `artifacts.summary_rows`.
-    """
+    """Print the rows of `summary_rows`, as columns: so they fit on a terminal."""
     table = pd.DataFrame(rows, dtype=object)
     if not table.empty:
         print(table.set_index("metrics").rename_axis(None).T.fillna("").to_string())

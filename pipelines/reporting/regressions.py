@@ -70,11 +70,7 @@ class RegressionError(ConvdepthError):
 
 
 def changes_since(commit: str, folder: Path) -> list[Change]:
-    """Compare the metrics of the present networks with a commit.
-
-    Args:
-        commit: A full hash.
-        folder: The root of the project.
+    """Compare the metrics of the networks in ``params.yaml`` with a commit.
 
     Raises:
         DataError: DVC cannot read the metrics.
@@ -96,10 +92,6 @@ def changes_since(commit: str, folder: Path) -> list[Change]:
 
 def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, dict[str, Any]]:
     """Read all metrics of the workspace or of a commit, as DVC finds them.
-
-    Args:
-        folder: The root of the project.
-        commit: None for the workspace.
 
     Returns:
         The metrics of each valid file. Of two files with one name, the one nearer to the root.
@@ -140,11 +132,6 @@ def compare(before: Metrics, after: Metrics, tolerances: Mapping[str, Tolerance]
         for metric, tolerance in tolerances.items()
     ]
     return [each for each in changes if (each.before, each.after) != (None, None)]
-
-
-def find_regressions(changes: Iterable[Change]) -> list[Change]:
-    """Return the changes that are worse than allowed."""
-    return [change for change in changes if change.is_regression]
 
 
 def rows_of(changes: Iterable[Change]) -> list[dict[str, str]]:

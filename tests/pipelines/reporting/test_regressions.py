@@ -10,13 +10,7 @@ import toy
 from conftest import PROJECT
 from convdepth.config.params import Tolerance, read_params
 from convdepth.core.errors import DataError
-from pipelines.reporting.regressions import (
-    RegressionError,
-    compare,
-    describe,
-    find_regressions,
-    read_metrics,
-)
+from pipelines.reporting.regressions import RegressionError, compare, describe, read_metrics
 from project import Project
 
 # DVC 3.67 builds its graph with a call that its library pygtrie will drop.
@@ -88,7 +82,7 @@ def test_each_metric_with_a_tolerance_is_compared_in_each_network() -> None:
         ["gone", "accuracy", "0.9", "none", "none", "0.003"],
         ["new", "accuracy", "none", "0.98", "none", "none"],
     ]
-    worse = find_regressions(changes)
+    worse = [each for each in changes if each.is_regression]
     assert [each.network for each in worse] == ["cnn1", "gone"]
     error = RegressionError(worse)
     assert error.exit_code == 6
@@ -157,8 +151,8 @@ def test_a_metrics_file_that_is_missing_or_broken_has_none(
     path = project.folder / "one.json"
     path.unlink() if broken is None else path.write_text(broken)
     before, after = read_metrics(project.folder, "HEAD"), read_metrics(project.folder)
-    regressions = find_regressions(compare(before, after, TOLERANCES))
-    assert [(each.network, each.metric) for each in regressions] == [
+    changes = compare(before, after, TOLERANCES)
+    assert [(each.network, each.metric) for each in changes if each.is_regression] == [
         ("one", "accuracy"),
         ("one", "loss"),
     ]
