@@ -33,7 +33,10 @@ class FlowError(ConvdepthError):
     """Tasks failed; the exit code is that of the first one."""
 
     def __init__(self, failures: Mapping[str, Exception], not_run: list[str]) -> None:
-        lines = [str(failure) for failure in failures.values()]
+        lines = [
+            str(error) if name in str(error).partition(":")[0] else f"{name}: {error}"
+            for name, error in failures.items()
+        ]
         if not_run:
             lines.append(f"Not run because of this: {', '.join(not_run)}.")
         super().__init__("\n".join(lines))

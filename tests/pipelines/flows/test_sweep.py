@@ -293,14 +293,6 @@ def test_of_two_sweeps_at_once_the_later_result_stays(project: Project) -> None:
     assert begun(project, "train@one") == 1
 
 
-@pytest.mark.usefixtures("harness")
-def test_what_cannot_be_compared_is_not_begun(project: Project) -> None:
-    state = sweep({"train.validation_images": [100, 0]}, return_state=True)
-    assert state.is_failed()
-    assert "train.validation_images" in str(state.message)
-    assert begun(project, "download") == 0
-
-
 @pytest.mark.parametrize(
     ("send", "number", "code", "left"),
     [
