@@ -16,13 +16,13 @@ from interleaving import Arm, measure, run_arm
 from networks import NORMALIZED, PARAMS, PROJECT
 from reporting import describe_machine, record
 
-from pipelines.execution.concurrency import choose_width
+from pipelines.execution.concurrency import fill_cores
 
 NETWORK = "cnn3"
 IMAGES = 7680
 SHARES = (0.25, 0.5, 1, 2)
 NETWORKS = range(1, 9)
-AT_ONCE = choose_width(None, PROJECT).jobs
+AT_ONCE = fill_cores(PROJECT)
 JOBS = range(1, 5)
 
 

@@ -43,7 +43,7 @@ from trainings import Training, run_trainings
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import Params, read_params
 from convdepth.evaluation.notebook_record import read_notebook
-from pipelines.execution.concurrency import choose_width
+from pipelines.execution.concurrency import fill_cores
 
 SEEDS = (1, 2, 3, 4, 5)
 
@@ -249,8 +249,7 @@ def _plan(params: Params, arm: str, epochs: Mapping[str, list[int | None]]) -> P
     }
     factor = SPLIT_SIZES["train"] / per_epoch
     return Plan(
-        Arm(arm, commands, choose_width(None, PROJECT).jobs, as_flow=True),
-        dict.fromkeys(needed, factor),
+        Arm(arm, commands, fill_cores(PROJECT), as_flow=True), dict.fromkeys(needed, factor)
     )
 
 

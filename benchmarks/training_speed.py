@@ -29,7 +29,7 @@ from reporting import describe_machine, record, write_section
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import Params, read_params
-from pipelines.execution.concurrency import choose_width
+from pipelines.execution.concurrency import fill_cores
 
 NOTEBOOK, OURS, TWIN = "the notebook's code", "ours, float32", "ours, float32, again"
 MIXED, FAST = "ours, bfloat16", "ours, fast recipe"
@@ -87,7 +87,7 @@ def _arms(params: Params, images: int) -> list[Arm]:
     def ours(*more: str) -> dict[str, Sequence[str | Path]]:
         return {name: our_command(name, images, *more) for name in names}
 
-    jobs = choose_width(None, PROJECT).jobs
+    jobs = fill_cores(PROJECT)
     torch, jax = python_of("pytorch"), python_of("jax")
     # To compile takes half a minute, and is no part of what is measured: only the first round does.
     compiled = {

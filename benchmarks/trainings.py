@@ -14,7 +14,7 @@ from typing import Any
 from networks import NORMALIZED, PARAMS, PROJECT
 from ruamel.yaml import YAML
 
-from pipelines.execution.concurrency import choose_width
+from pipelines.execution.concurrency import fill_cores
 
 HISTORY = "history.csv"
 
@@ -50,7 +50,7 @@ def run_trainings(trainings: Iterable[Training], store: Path) -> dict[str, list[
     """
     known: dict[str, list[float]] = json.loads(store.read_text()) if store.exists() else {}
     waiting = [training for training in trainings if training.key not in known]
-    with ThreadPoolExecutor(choose_width(None, PROJECT).jobs) as pool:
+    with ThreadPoolExecutor(fill_cores(PROJECT)) as pool:
         running = {pool.submit(_run, training): training for training in waiting}
         for done in as_completed(running):
             training, accuracies = running[done], done.result()

@@ -13,8 +13,8 @@ from convdepth.workspace.process import run_app
 app = typer.Typer(
     name="python -m pipelines",
     help="Run DVC's stages by Prefect: in parallel, on a schedule, on several machines.",
-    epilog="A flow is seen on the server that PREFECT_API_URL names, or on that of `ui`; else it "
-    "starts one for itself. `dvc repro` gives the same results without Prefect.",
+    epilog="A flow reports to the server in PREFECT_API_URL, or to that of `ui`; else it starts "
+    "one for itself. `dvc repro` gives the same results without Prefect.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,33 +23,49 @@ app = typer.Typer(
 )
 
 HERE = "Flows in this folder"
-ELSEWHERE = "Flows in clones of their own"
+IN_CLONES = "Flows in clones of their own"
 SERVER = "Server, schedule and workers"
 
 Force = Annotated[bool, typer.Option("--force", help="Run the stages even if nothing has changed.")]
 Jobs = Annotated[
-    int | None,
-    typer.Option(
-        min=1, metavar="N", help="How many at once, never more. Default: as many as fill the cores."
-    ),
+    int | None, typer.Option(min=1, metavar="N", help="How many at once. Default: as many as fit.")
 ]
-RequireGpu = Annotated[
-    bool, typer.Option("--require-gpu", help="Stop at once where there is no GPU to train on.")
-]
+RequireGpu = Annotated[bool, typer.Option("--require-gpu", help="Stop at once without a GPU.")]
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="An entry of `architectures` in params.yaml.")
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--architecture", metavar="NAME", help="Only this network; may be repeated."),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="First put these `presets` into `train` in params.yaml."),
+]
+Publish = Annotated[
+    bool, typer.Option("--publish", help="Push changed results as a branch results/DATE.")
+]
+Settings = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE[,VALUE...]",
+        help="A key of params.yaml and what to try for it; once for each key.",
+    ),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Draw N of all combinations. Default: all of them."),
+]
+SampleSeed = Annotated[int, typer.Option(metavar="SEED", help="Determines the draw of --sample.")]
+Pool = Annotated[str, typer.Option(metavar="POOL", help="The work pool to serve.")]
+WorkerName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The worker's name. Default: machine and folder.")
 ]
 
 
 @app.command(rich_help_panel=HERE)
-def pipeline(
-    jobs: Jobs = None,
-    force: Force = False,
-    preset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="First put these `presets` into `train` in params.yaml."),
-    ] = None,
-) -> None:
+def pipeline(jobs: Jobs = None, force: Force = False, preset: Preset = None) -> None:
     """Run the whole graph: what has changed, and what depends on it."""
     if preset is not None:
         _apply_preset(preset)
@@ -80,79 +96,53 @@ def plot_results(force: Force = False) -> None:
 def studies(jobs: Jobs = None, force: Force = False) -> None:
     """Run the studies of studies/dvc.yaml: hours of training, with several seeds of each network.
 
-    Stages of the pipeline that they need and that have changed run first. An interrupted training
-    goes on where it was. A missing model alone is not trained again: git keeps its answers.
+    Changed stages of the pipeline run first. An interrupted training goes on where it was. A
+    missing model alone is not trained again: git keeps its answers.
     """
     _run("local", "studies", jobs=jobs, force=force)
 
 
 @app.command(rich_help_panel=HERE)
-def tune(
-    names: Annotated[
-        list[str] | None,
-        typer.Option("--architecture", metavar="NAME", help="Only this network; may be repeated."),
-    ] = None,
-    jobs: Jobs = None,
-) -> None:
+def tune(names: Names = None, jobs: Jobs = None) -> None:
     """Search for better settings of each network, for hours, each with the same budget.
 
-    What may be varied is in `tuning` in studies/params.yaml. Held-out training images alone
-    decide. A search that is interrupted goes on after its last whole trial.
+    `tuning` in studies/params.yaml says what may be varied. Only held-out training images decide.
+    An interrupted search goes on after its last whole trial.
     """
     _run("tune", "tune", names=names, jobs=jobs)
 
 
-@app.command(rich_help_panel=ELSEWHERE)
+@app.command(rich_help_panel=IN_CLONES)
 def nightly(
     force: Force = False,
-    publish: Annotated[
-        bool, typer.Option("--publish", help="Push changed results as a branch results/DATE.")
-    ] = False,
+    publish: Publish = False,
     require_gpu: RequireGpu = False,
     jobs: Jobs = None,
 ) -> None:
     """Run the newest commit as the schedule does, and fail if a metric became worse.
 
-    How much worse it may be is in `tolerances` in params.yaml.
+    `tolerances` in params.yaml says how much worse it may be.
     """
     _run("nightly", "nightly", force=force, publish=publish, require_gpu=require_gpu, jobs=jobs)
 
 
-@app.command(rich_help_panel=ELSEWHERE)
+@app.command(rich_help_panel=IN_CLONES)
 def spread(require_gpu: RequireGpu = False) -> None:
-    """Train each network on whatever worker is free, and collect the results here.
+    """Train each network on any free worker, and collect the results here.
 
     Needs a git remote and a DVC remote that the workers share, and a server with the deployments.
     """
-    _prepare()
-    from pipelines.deploy.server import require_staying_server
-
-    require_staying_server()
+    _call("server", "require_staying_server")
     _run("fan_out", "spread", require_gpu=require_gpu)
     _print_metrics()
 
 
-@app.command(rich_help_panel=ELSEWHERE)
+@app.command(rich_help_panel=IN_CLONES)
 def sweep(
-    settings: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE[,VALUE...]",
-            help="A key of params.yaml and what to try for it; once for each key.",
-        ),
-    ],
-    architectures: Annotated[
-        list[str] | None,
-        typer.Option("--architecture", metavar="NAME", help="Only this network; may be repeated."),
-    ] = None,
-    sample: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Draw N of all combinations. Default: all of them."),
-    ] = None,
-    sample_seed: Annotated[
-        int, typer.Option(metavar="SEED", help="Determines the draw of --sample.")
-    ] = 0,
+    settings: Settings,
+    architectures: Names = None,
+    sample: Sample = None,
+    sample_seed: SampleSeed = 0,
     jobs: Jobs = None,
 ) -> None:
     """Run experiments that differ in their parameters, and compare them on held-out images.
@@ -162,26 +152,20 @@ def sweep(
     """
     from pipelines.experiments.grid import parse_settings, plan
 
+    chosen: dict[str, Any] = {
+        "sample": sample,
+        "sample_seed": sample_seed,
+        "architectures": architectures,
+    }
     changes = parse_settings(settings)
-    plan(changes, sample, sample_seed, architectures)  # a mistake is told before Prefect starts
-    _run(
-        "sweep",
-        "sweep",
-        changes=changes,
-        architectures=architectures,
-        sample=sample,
-        sample_seed=sample_seed,
-        jobs=jobs,
-    )
+    plan(changes, **chosen)  # a mistake is told before Prefect starts
+    _run("sweep", "sweep", changes=changes, jobs=jobs, **chosen)
 
 
 @app.command(rich_help_panel=SERVER)
 def ui() -> None:
     """Start a server that stays, with its web page, and say where to look."""
-    _prepare()
-    from pipelines.deploy.server import start_ui
-
-    start_ui()
+    _call("server", "start_ui")
 
 
 @app.command(rich_help_panel=SERVER)
@@ -190,38 +174,24 @@ def deploy() -> None:
 
     With a web address in CONVDEPTH_WEBHOOK, the server sends it alerts about runs that end badly.
     """
-    _prepare()
-    from pipelines.deploy.deployments import deploy as put_on_server
-
-    put_on_server()
+    _call("deployments", "deploy")
 
 
 @app.command(rich_help_panel=SERVER)
-def worker(
-    pool: Annotated[str, typer.Option(metavar="POOL", help="The work pool to serve.")] = "gpu",
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The worker's name. Default: machine and folder."),
-    ] = None,
-) -> None:
+def worker(pool: Pool = "gpu", name: WorkerName = None) -> None:
     """Run in this clone what the server has for a pool, one run at a time, until stopped."""
-    _prepare()
-    from pipelines.deploy.deployments import work
-
-    work(pool, name)
+    _call("deployments", "work", pool, name)
 
 
-def _prepare() -> None:
-    # Prefect reads this variable when it is imported, which is slow.
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+def _call(module: str, function: str, *arguments: Any) -> None:
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it at its import
+    getattr(import_module(f"pipelines.deploy.{module}"), function)(*arguments)
 
 
 def _run(module: str, flow: str, **parameters: Any) -> None:
-    _prepare()
-    from pipelines.deploy.server import require_server
+    _call("server", "require_server")
     from pipelines.reporting.console import show_stage_lines
 
-    require_server()
     function = getattr(import_module(f"pipelines.flows.{module}"), flow)
     show_stage_lines()
     try:
@@ -242,10 +212,10 @@ def _apply_preset(name: str) -> None:
 
 
 def _print_metrics() -> None:
-    from pipelines.reporting.artifacts import read_metrics
+    from pipelines.reporting.artifacts import summary_rows
     from pipelines.reporting.console import print_metrics
 
-    print_metrics(read_metrics())
+    print_metrics(summary_rows())
 
 
 def run() -> NoReturn:

@@ -24,7 +24,8 @@ from convdepth.integrity.check_environment import installed_lock
 from convdepth.workspace.locks import try_lock
 from pipelines.checkout.git import git
 from pipelines.dvc.remote import fetch_results, push_results
-from pipelines.dvc.stage import Options, stage_environment
+from pipelines.dvc.stage import Options
+from pipelines.execution.process_tree import stage_environment
 from pipelines.execution.runner import FlowError
 
 PLACES = Path(".dvc/tmp/places")

@@ -1,8 +1,7 @@
-"""The stages of the project and what each of them waits for, as DVC's own graph has them."""
+"""The stages of the project and their order, read from DVC's own graph."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import networkx as nx
@@ -22,9 +21,9 @@ class Stage:
 
     Attributes:
         name: As `dvc repro` takes it: ``train@cnn1``, ``studies/dvc.yaml:train_seed@cnn1-2``.
-        upstream: The stages that must be done before.
-        outs: What it writes, as absolute paths.
-        in_git: The outputs among these that DVC does not cache.
+        upstream: The stages that must be done before it.
+        outs: The absolute paths of its outputs.
+        in_git: The outputs that DVC does not cache.
     """
 
     name: str
@@ -49,14 +48,8 @@ class Graph:
 
     stages: Mapping[str, Stage]
 
-    def sorter(self) -> TopologicalSorter[str]:
-        """Give the standard library's sorter, prepared: it tells which stages are ready."""
-        sorter = TopologicalSorter({stage.name: stage.upstream for stage in self.stages.values()})
-        sorter.prepare()
-        return sorter
-
     def select(self, wanted: Callable[[Stage], bool]) -> "Graph":
-        """Keep only some stages, and what these wait for among themselves."""
+        """Keep some stages, and the edges among them."""
         kept = {name: stage for name, stage in self.stages.items() if wanted(stage)}
         return Graph(
             {
@@ -66,19 +59,11 @@ class Graph:
         )
 
     def groups(self, *groups: str) -> "Graph":
-        """Keep the stages of these groups.
-
-        Args:
-            groups: See `Stage.group`.
-        """
+        """Keep the stages of some groups, see `Stage.group`."""
         return self.select(lambda stage: stage.group in groups)
 
     def up_to(self, targets: "Graph") -> "Graph":
-        """Keep some stages, and all that must be done before.
-
-        Args:
-            targets: A selection of this graph's stages.
-        """
+        """Keep the stages of a selection of this graph, and all upstream of them."""
         needed = set(targets.stages)
         for name in reversed(list(self.stages)):  # what a stage waits for stands before it
             if name in needed:
@@ -86,13 +71,10 @@ class Graph:
         return self.select(lambda stage: stage.name in needed)
 
     def key(self, key: str) -> "Graph":
-        """Keep the stages that ``foreach`` made for one key.
-
-        Args:
-            key: See `Stage.key`.
+        """Keep the stages of one network.
 
         Raises:
-            ParameterError: There is no such key.
+            ParameterError: No stage has this `Stage.key`.
         """
         known = sorted({stage.key for stage in self.stages.values() if stage.key})
         if key not in known:
@@ -104,16 +86,7 @@ class Graph:
 
 
 def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
-    """Read the graph that `dvc repro` would walk.
-
-    These are the stages of one ``dvc.yaml``, and what they depend on elsewhere in the repository.
-
-    Args:
-        folder: The root of the project.
-        file: The ``dvc.yaml``, from there; by default its own.
-
-    Returns:
-        The graph, its stages in the order in which `dvc repro` runs them.
+    """Read the stages of one ``dvc.yaml`` of the project, and all upstream of them.
 
     Raises:
         ParameterError: DVC finds no project here, or cannot read its files.
@@ -141,11 +114,8 @@ def _read_stage(graph: nx.DiGraph, stage: DvcStage) -> Stage:
 
 
 def name_of(stage: DvcStage) -> str:
-    """Return the name of a stage as `dvc repro` takes it in the root of the project.
-
-    Args:
-        stage: As DVC has it; its own `addressing` is relative to the current folder.
-    """
+    """Return the name of a stage as `dvc repro` takes it in the root of the project."""
+    # DVC's own `addressing` is relative to the current folder.
     if not isinstance(stage, PipelineStage):
         return str(stage.path_in_repo)
     prefix = "" if stage.path_in_repo == PROJECT_FILE else f"{stage.path_in_repo}:"

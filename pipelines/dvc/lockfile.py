@@ -1,8 +1,8 @@
-"""DVC's own files in a workspace: several processes leave them other than one would."""
+"""``dvc.lock`` after several DVC processes, and after one that was killed."""
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,45 +24,39 @@ from convdepth.core.files import write_text
 from pipelines.checkout.git import git
 
 LOCKS = (Path("dvc.lock"), Path("studies/dvc.lock"))
-"""What DVC records of the pipeline and of the studies; neither need be there."""
+"""The lock files of the pipeline and of the studies; either may be missing."""
 
 logger = logging.getLogger(__name__)
 
 
 def locked_stages(folder: Path = Path()) -> list[str]:
-    """List the stages that each ``dvc.lock`` has, in its order.
-
-    Args:
-        folder: The root of the project.
-
-    Returns:
-        Their names as `dvc repro` takes them; none where there is no such file yet.
-    """
+    """Return the names of the stages in each ``dvc.lock``, as `dvc repro` takes them, in order."""
     return [
-        f"{_prefix(lock)}{name}"
+        name if lock.parent == Path() else f"{lock.with_suffix('.yaml').as_posix()}:{name}"
         for lock in LOCKS
         for name in _read_lock(folder / lock, parse_yaml).get("stages", {})
     ]
 
 
 def order_lock(folder: Path = Path()) -> None:
-    """Sort the entries of each ``dvc.lock`` as the ``dvc.yaml`` beside it defines the stages.
+    """Sort the entries of each ``dvc.lock`` as its ``dvc.yaml`` defines the stages.
 
-    DVC appends an entry when its stage ends. That order differs from run to run: stages run side
-    by side, and DVC itself walks a small part of a graph in random order. Entries of stages that
-    are not defined any more come last, in the order that they had.
-
-    Args:
-        folder: The root of the project.
+    DVC appends an entry when its stage ends, so the order differs from run to run. Entries of
+    stages that are no longer defined keep their order, at the end.
     """
     with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
         for lock in LOCKS:
-            if (folder / lock).exists():
-                _order_entries(folder / lock, _defined_stages(repo, folder / lock))
+            path = folder / lock
+            content = _read_lock(path, parse_yaml_for_update)  # keeps comments
+            entries = content.get("stages", {})
+            wanted = _defined_stages(repo, path) if entries else []
+            order = [name for name in dict.fromkeys([*wanted, *entries]) if name in entries]
+            if order != list(entries):
+                content["stages"] = {name: entries[name] for name in order}
+                write_text(path, dumps_yaml(content))
 
 
 def _defined_stages(repo: Repo, lock: Path) -> list[str]:
-    """Return the names of the stages as defined; foreach and matrix in the order of their items."""
     graph = lock.with_suffix(".yaml").resolve()
     try:
         return [stage.name for stage in repo.stage.load_file(str(graph))]
@@ -71,31 +65,18 @@ def _defined_stages(repo: Repo, lock: Path) -> list[str]:
         return []
 
 
-def _order_entries(lock: Path, wanted: Iterable[str]) -> None:
-    content = _read_lock(lock, parse_yaml_for_update)  # slower, and keeps comments
-    entries = content.get("stages", {})
-    order = [name for name in dict.fromkeys([*wanted, *entries]) if name in entries]
-    if order != list(entries):
-        content["stages"] = {name: entries[name] for name in order}
-        write_text(lock, dumps_yaml(content))
-
-
-def _prefix(lock: Path) -> str:
-    """Give what stands before the names of a file's stages, as in ``studies/dvc.yaml:``."""
-    return "" if lock.parent == Path() else f"{lock.with_suffix('.yaml').as_posix()}:"
+def _read_lock(path: Path, parse: Callable[[str, Path], Any]) -> dict[str, Any]:
+    return dict(parse(path.read_text(encoding="utf-8"), path)) if path.exists() else {}
 
 
 def mend_locks(folder: Path = Path()) -> None:
     """Mend the files that DVC rewrites in place, and that stop every run if they are torn.
 
-    A process that is killed can leave half of one. The list of busy files is deleted, since who
-    was busy has ended. ``dvc.lock`` becomes that of the last commit, or is deleted if git has
-    none: what has run since then is restored from DVC's cache of runs, as far as it keeps it.
-
-    Args:
-        folder: The root of the project.
+    A killed process can leave half of one. The list of busy files is deleted. ``dvc.lock`` is
+    taken from the last commit, or deleted if git has none; what has run since then is restored
+    from DVC's run cache.
     """
-    _mend_busy_files(folder)
+    _mend_busy_files(folder / ".dvc" / "tmp")
     if any(_is_torn(folder / lock) for lock in LOCKS):
         with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
             for lock in LOCKS:
@@ -103,8 +84,7 @@ def mend_locks(folder: Path = Path()) -> None:
                     _restore_lock(folder, lock)
 
 
-def _mend_busy_files(folder: Path) -> None:
-    tmp = folder / ".dvc" / "tmp"
+def _mend_busy_files(tmp: Path) -> None:
     path = tmp / RWLOCK_FILE
     if not path.exists():
         return
@@ -113,7 +93,7 @@ def _mend_busy_files(folder: Path) -> None:
             json.loads(path.read_bytes())
         except ValueError:
             path.unlink()
-            logger.warning("%s was torn, by a process that was killed; deleted it", path)
+            logger.warning("%s was torn by a killed process; deleted it", path)
 
 
 def _is_torn(lock: Path) -> bool:
@@ -134,10 +114,4 @@ def _restore_lock(folder: Path, lock: Path) -> None:
     except MachineError:  # it was never committed
         path.unlink()
         what = "deleted it"
-    logger.warning("%s was torn, by a process that was killed; %s", path, what)
-
-
-def _read_lock(path: Path, parse: Callable[[str, Path], Any]) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    return dict(parse(path.read_text(encoding="utf-8"), path))
+    logger.warning("%s was torn by a killed process; %s", path, what)

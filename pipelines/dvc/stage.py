@@ -1,9 +1,7 @@
-"""One DVC stage as a Prefect task: a child process, and what became of it."""
+"""One DVC stage as a Prefect task: a child process, and how it ended."""
 
 import logging
-import os
 import re
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,14 +16,14 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from convdepth.core.errors import ConvdepthError
-from pipelines.execution import attached
-from pipelines.execution.process_tree import Processes, StoppedError
+from pipelines.checkout.git import without_credentials
+from pipelines.execution.process_tree import Processes, StoppedError, dvc_command, stage_environment
 
 LAST_LINES = 12
-"""How much of a failed stage's log its error shows."""
+"""Lines of a failed stage's log that its error shows."""
 
 STAGE_LOG = "stage"
-"""The child of Prefect's task logger that the lines of the stages go to."""
+"""The child of Prefect's task logger for the lines of the stages."""
 
 ADVICE = (
     "To track the changes with git, run:",
@@ -35,16 +33,10 @@ ADVICE = (
     "Use `dvc push` to send your updates to remote storage.",
     "Data and pipelines are up to date.",
 )
-"""What DVC says after each single stage, and what would drown the rest here."""
-
-RETRY_DELAYS = {"download": [2.0, 4.0]}
-"""Seconds before each further attempt of a stage, where one can help.
-
-They are short because a cancel waits for them; the stage itself tries each source several times.
-"""
+"""What DVC says after each single stage."""
 
 RETRIED_EXIT_CODES = (3, 4)
-"""No source had the data, or the network or the disk failed; a wrong parameter stays wrong."""
+"""No source had the data, or the network or the disk failed."""
 
 
 class Outcome(StrEnum):
@@ -52,7 +44,7 @@ class Outcome(StrEnum):
 
     RAN = "ran"
     RESTORED = "restored"
-    """From DVC's cache of runs: it ran before with these inputs."""
+    """From DVC's run cache."""
     UNCHANGED = "unchanged"
 
 
@@ -61,11 +53,11 @@ class Options:
     """How stages are run.
 
     Attributes:
-        force: Even if nothing has changed.
-        pull: With what is missing here taken from the DVC remote.
+        force: Run a stage even if nothing has changed.
+        pull: Take missing files from the DVC remote.
         folder: The root of the project.
         variables: Environment variables beside those of this process.
-        allow_missing: Skip a stage that has not changed, even if its files are missing here.
+        allow_missing: Skip an unchanged stage even if its files are missing.
     """
 
     force: bool = False
@@ -82,19 +74,18 @@ class StageError(ConvdepthError):
     """A stage failed.
 
     Attributes:
-        stage: Its name.
-        exit_code: That of its command, 128 + n if signal n ended it, 5 if another DVC process
-            works on the same files, else what DVC itself exited with.
+        exit_code: That of the stage's command, 128 + n if signal n ended it, 5 if another DVC
+            process works on the same files, else that of DVC.
     """
 
-    def __init__(self, stage: str, exit_code: int, log: Sequence[str]) -> None:
+    def __init__(self, name: str, exit_code: int, log: Sequence[str]) -> None:
         last = "\n".join(f"  {line}" for line in log)
-        super().__init__(f"{stage}: {_explain(exit_code)}. The last lines of its log:\n{last}")
-        self.stage, self.exit_code = stage, exit_code
+        super().__init__(f"{name}: {_explain(exit_code)}. The last lines of its log:\n{last}")
+        self.exit_code = exit_code
 
 
 class StageStoppedError(ConvdepthError):
-    """A stage was stopped, or not started, because the whole flow is being stopped."""
+    """A stage was stopped, or not started, because the flow is being stopped."""
 
     exit_code = 143
 
@@ -102,21 +93,7 @@ class StageStoppedError(ConvdepthError):
 def run_stage(
     stage: str, processes: Processes, log: Callable[[str], None], options: Options = DEFAULT
 ) -> Outcome:
-    """Let DVC run one stage in a child process, if anything that it depends on has changed.
-
-    Args:
-        stage: Its name, as `dvc repro` takes it.
-        processes: Starts the child, and can stop it.
-        log: Is called with each line of output, the stage's name in front.
-        options: How, and where.
-
-    Returns:
-        Whether it ran.
-
-    Raises:
-        StageError: It failed; the message has its name and the last lines of its log.
-        StageStoppedError: `processes` were stopped before it had finished.
-    """
+    """Run one stage, if anything that it depends on has changed; see `run_child`."""
     outcomes = {
         f"Running stage '{stage}':": Outcome.RAN,
         f"Stage '{stage}' is cached - skipping run, checking out outputs": Outcome.RESTORED,
@@ -128,33 +105,16 @@ def run_stage(
             seen.append(outcomes[line])
         log(f"{stage} | {line}")
 
-    run_dvc(stage, _repro(stage, options), processes, watch, options)
+    given = {
+        "--force": options.force,
+        "--pull": options.pull,
+        "--allow-missing": options.allow_missing,
+    }
+    flags = [flag for flag, is_given in given.items() if is_given]
+    # With --single-item no upstream stage is visited, so none can be busy.
+    command = dvc_command("repro", "--single-item", *flags, stage)
+    run_child(stage, command, processes, watch, options)
     return seen[0] if seen else Outcome.UNCHANGED
-
-
-def run_dvc(
-    name: str,
-    arguments: Sequence[str],
-    processes: Processes,
-    log: Callable[[str], None],
-    options: Options = DEFAULT,
-    unimportant: tuple[str, ...] = ADVICE,
-) -> None:
-    """Run DVC in a child process.
-
-    Args:
-        name: What it works on, for the errors.
-        arguments: What stands behind ``dvc``.
-        processes: Starts the child, and can stop it.
-        log: Is called with each line of output.
-        options: Where, and with which variables.
-        unimportant: How lines begin that are left out.
-
-    Raises:
-        StageError: It failed; the message has the name and the last lines of output.
-        StageStoppedError: `processes` were stopped before it had finished.
-    """
-    run_child(name, dvc_command(*arguments), processes, log, options, unimportant)
 
 
 def run_child(
@@ -163,78 +123,48 @@ def run_child(
     processes: Processes,
     log: Callable[[str], None],
     options: Options = DEFAULT,
-    unimportant: tuple[str, ...] = (),
+    unimportant: tuple[str, ...] = ADVICE,
 ) -> None:
-    """Run a command in a child process, and tell why it failed.
+    """Run a command, and raise an error with its last lines if it fails.
 
     Args:
-        name: What it works on, for the errors.
+        name: Begins the error messages.
         command: The program and its arguments.
-        processes: Starts the child, and can stop it.
-        log: Is called with each line of output.
-        options: Where, and with which variables.
-        unimportant: How lines begin that are left out.
+        processes: Runs the child, and can stop it.
+        log: Called with each line of output, without passwords in addresses.
+        options: The folder and the environment variables.
+        unimportant: Beginnings of lines that are left out.
 
     Raises:
-        StageError: It failed; the message has the name and the last lines of output.
-        StageStoppedError: `processes` were stopped before it had finished.
+        StageError: The command failed.
+        StageStoppedError: ``processes`` were stopped before it had finished.
     """
     last: deque[str] = deque(maxlen=LAST_LINES)
+
+    def show(line: str) -> None:
+        if line and not line.startswith(unimportant):
+            line = without_credentials(line)
+            last.append(line)
+            log(line)
+
     environment = stage_environment() | dict(options.variables)
     try:
-        with processes.start(command, options.folder, environment) as process:
-            for line in map(str.rstrip, process.stdout or ()):
-                if line and not line.startswith(unimportant):
-                    last.append(line)
-                    log(line)
+        code = processes.run(command, options.folder, environment, show)
     except StoppedError:
         raise StageStoppedError(f"{name}: not started") from None
-    if process.returncode and processes.stopped:
+    if code and processes.stopped:
         raise StageStoppedError(f"{name}: stopped")
-    if process.returncode:
-        raise StageError(name, _exit_code(process.returncode, last), last)
+    if code:
+        raise StageError(name, _exit_code(code, last), last)
 
 
-def dvc_command(*arguments: str) -> list[str]:
-    """Give the command that runs DVC as a child, which ends in good order and with this process.
-
-    Args:
-        arguments: What stands behind ``dvc``.
-    """
-    # -P keeps the modules beside that file from standing in for others of the same name.
-    return [sys.executable, "-P", attached.__file__, *arguments]
-
-
-def stage_environment() -> dict[str, str]:
-    """Give the environment variables of a child that runs stages."""
-    # The stages' commands are found also where the environment is not activated, and their lines
-    # come when they are printed.
-    scripts = str(Path(sys.executable).parent)
-    path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
-
-
-def _repro(stage: str, options: Options) -> list[str]:
-    flags = {
-        "--force": options.force,
-        "--pull": options.pull,
-        "--allow-missing": options.allow_missing,
-    }
-    given = [flag for flag, is_given in flags.items() if is_given]
-    # Without the wait, a finished training is thrown away when another DVC process happens to
-    # hold the lock. Without --single-item, the stages before it would be walked, and be "busy".
-    return ["--wait-for-lock", "repro", "--single-item", *given, stage]
-
-
-def _exit_code(dvc: int, log: Sequence[str]) -> int:
-    """Find the exit code behind DVC's, which is 255 for nearly everything."""
+def _exit_code(code: int, log: Sequence[str]) -> int:
+    """Return the exit code behind DVC's, which is 255 for nearly everything."""
     text = "\n".join(log)
     if exited := re.findall(r"exited with (-?\d+)$", text, re.MULTILINE):
         code = int(exited[-1])
     elif re.search(r"is busy, it is being blocked by|Unable to acquire lock", text):
         code = 5
-    else:
-        code = dvc
     return 128 - code if code < 0 else code
 
 
@@ -246,39 +176,29 @@ def _explain(exit_code: int) -> str:
     return f"failed with exit code {exit_code}"
 
 
+def line_logger() -> Callable[[str], None]:
+    """Return the function that logs a line of a child in Prefect's run of this task."""
+    # Prefect's adapter has the methods of a logger, and says less of itself.
+    return cast(logging.Logger, get_run_logger()).getChild(STAGE_LOG).info
+
+
 @task(name="stage", task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
 def stage_task(stage: str, processes: Processes, options: Options) -> State[Outcome]:
-    """Run one stage; the state's name in Prefect says whether it ran.
-
-    Args:
-        stage: Its name, as `dvc repro` takes it.
-        processes: Starts the child, and can stop it.
-        options: How, and where.
-
-    Returns:
-        A completed state with the outcome.
-
-    Raises:
-        StageError: It failed.
-        StageStoppedError: The flow is being stopped.
-    """
-    # Prefect's adapter has the methods of a logger, and says less of itself.
-    logger = cast(logging.Logger, get_run_logger()).getChild(STAGE_LOG)
-    outcome = run_stage(stage, processes, logger.info, options)
+    """Run one stage; the name of the state in Prefect is the outcome."""
+    outcome = run_stage(stage, processes, line_logger(), options)
     return Completed(name=outcome.capitalize(), data=outcome)
 
 
 def task_for(stage: str) -> Task[..., State[Outcome]]:
-    """Give the task for a stage: with retries where they can help.
-
-    Args:
-        stage: Its name.
-    """
-    delays = RETRY_DELAYS.get(stage, [])
+    """Return the task of a stage; the download is tried again if that can help."""
+    if stage != "download":
+        return stage_task
+    # Short delays, since a cancel waits for them; the stage itself tries each source repeatedly.
+    delays = [2.0, 4.0]
     return stage_task.with_options(
-        retries=len(delays), retry_delay_seconds=delays, retry_condition_fn=_can_help
+        retries=len(delays), retry_delay_seconds=delays, retry_condition_fn=_may_pass
     )
 
 
-def _can_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     return isinstance(state.data, StageError) and state.data.exit_code in RETRIED_EXIT_CODES

@@ -1,9 +1,10 @@
 """How many trainings this machine has room for."""
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import psutil
 from pydantic import Field
@@ -13,52 +14,55 @@ from convdepth.config.params import read_params
 Jobs = Annotated[int, Field(ge=1)]
 
 TRAINING_BYTES = 1_200_000_000
-"""What one training is given; about 0.7 GB of it are its own, see ``benchmarks/memory.py``."""
+"""Memory for one training; about 0.7 GB of it is its own, see ``benchmarks/memory.py``."""
 
-CONTAINER_LIMITS = [
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-]
-"""Where Linux says how much memory a container may have, in both versions of its control groups."""
+SHARED = 2
+"""Trainings for each share of the cores. With one, a core idles while the last ones run."""
 
-
-class Width(NamedTuple):
-    """How many tasks may run at once.
-
-    Attributes:
-        jobs: As a rule: one for each core, or for the cores of each one's threads.
-        most: If they share the cores.
-    """
-
-    jobs: int
-    most: int
+PROCESS_CGROUP = Path("/proc/self/cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
 
 
-def choose_width(jobs: int | None, folder: Path = Path()) -> Width:
-    """Choose how many trainings run at once.
+def choose_jobs(jobs: int | None, folder: Path = Path()) -> int:
+    """Return how many trainings may run at once: the user's choice, or as many as fit.
 
-    Args:
-        jobs: What the user wants, which is never exceeded; by default the cores over
-            ``train.threads``, and at most one less than twice as many that share the cores, if
-            the memory that is free now is enough.
-        folder: The root of the project.
-
-    Returns:
-        The numbers, at least 1.
-
-    Raises:
-        ParameterError: ``params.yaml`` is wrong.
+    The limits are the free memory, and `SHARED` times the number of trainings that fill the cores.
     """
     if jobs:
-        return Width(jobs, jobs)
-    threads = read_params(folder / "params.yaml").train.threads
-    jobs = max(1, len(os.sched_getaffinity(0)) // threads)
-    return Width(jobs, max(jobs, min(2 * jobs - 1, _free_bytes() // TRAINING_BYTES)))
+        return jobs
+    return max(1, min(SHARED * fill_cores(folder), _free_bytes() // TRAINING_BYTES))
+
+
+def fill_cores(folder: Path = Path()) -> int:
+    """Return how many trainings of ``train.threads`` threads fill the cores, at least 1."""
+    return max(1, int(_cores() // read_params(folder / "params.yaml").train.threads))
+
+
+def _cores() -> float:
+    quotas: list[float] = [len(os.sched_getaffinity(0))]
+    for group in _cgroups():
+        with suppress(OSError, ValueError):  # no such file, or `max`
+            quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
+            quotas.append(int(quota) / int(period))
+    return min(quotas)
 
 
 def _free_bytes() -> int:
-    limits: list[int] = [psutil.virtual_memory().available]
-    for path in CONTAINER_LIMITS:
-        with suppress(OSError, ValueError):  # no such file; or `max`, which is no limit
-            limits.append(int(path.read_text(encoding="ascii")))
-    return min(limits)
+    free: list[int] = [psutil.virtual_memory().available]
+    for group in _cgroups():
+        with suppress(OSError, ValueError):
+            limit, used = (
+                int((group / name).read_text(encoding="ascii"))
+                for name in ("memory.max", "memory.current")
+            )
+            free.append(limit - used)
+    return min(free)
+
+
+def _cgroups() -> Iterator[Path]:
+    """Yield this process's group of cgroup v2 and all groups above it; each may set a limit."""
+    with suppress(OSError):
+        for line in PROCESS_CGROUP.read_text(encoding="utf-8").splitlines():
+            if line.startswith("0::/"):
+                own = CGROUPS / line.removeprefix("0::/")
+                yield from (own, *(above for above in own.parents if above.is_relative_to(CGROUPS)))

@@ -1,31 +1,32 @@
-"""Child processes that are stopped together, each with everything that it has started."""
+"""Child processes of a flow: started, read line by line, and ended with everything they started."""
 
-import contextlib
+import os
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psutil
 
-from pipelines.execution import attached
+from pipelines.execution import dvc_child
 
-GRACE_SECONDS = attached.GRACE_SECONDS + 1
-"""How long a process may clean up before it is killed: longer than it gives its own children."""
+GRACE_SECONDS = dvc_child.GRACE_SECONDS + 1
+"""Time between SIGTERM and SIGKILL; `dvc_child` needs its own grace within it."""
 
 
 class StoppedError(Exception):
-    """A process was not started, because all are being stopped."""
+    """No process was started, because all are being stopped."""
 
 
 class Processes:
-    """The running children; a context manager that leaves none of them behind.
+    """The running children; at the end of the context none of them is left.
 
-    They stay in the process group of this process: a signal to the group, such as Ctrl-C on a
-    terminal or a Prefect worker's cancel, must reach them too.
+    They stay in the process group of this process: Ctrl-C on a terminal and the cancel of a
+    Prefect worker signal the group.
     """
 
     def __init__(self) -> None:
@@ -36,27 +37,20 @@ class Processes:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
-    @contextlib.contextmanager
-    def start(
-        self, command: Sequence[str], folder: Path, environment: Mapping[str, str]
-    ) -> Iterator[subprocess.Popen[str]]:
-        """Start a process; at the end of the block, wait for it.
+    def run(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        log: Callable[[str], None],
+    ) -> int:
+        """Run a command without input, and log each line of output and errors.
 
-        Args:
-            command: The program and its arguments.
-            folder: Where it runs.
-            environment: All of its environment variables.
-
-        Yields:
-            The process: its output and errors together as text, line by line; no input.
+        Returns:
+            The exit code, or -n if signal n ended it.
 
         Raises:
             StoppedError: `stop` was called before.
@@ -75,40 +69,57 @@ class Processes:
                 errors="replace",
             )
             self._running.add(process)
-        try:
-            with process:
-                yield process
-        finally:
-            self._running.discard(process)
+        with process:
+            try:
+                for line in process.stdout or ():
+                    log(line.rstrip())
+            except BaseException:
+                _end([process])
+                raise
+        self._running.discard(process)
+        return process.returncode
 
     def stop(self) -> None:
-        """Stop all, within seconds, and start no more.
-
-        They get SIGTERM, and stop what they have started. Whatever is left of them after the
-        grace is killed.
-        """
+        """End all processes with everything they started, within seconds; start no more."""
         with self._lock:
             self.stopped = True
             running = list(self._running)
-        trees = [member for process in running for member in _tree(process)]
-        for process in running:
-            process.terminate()
-        deadline = time.monotonic() + GRACE_SECONDS
-        try:
-            for process in running:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.0, deadline - time.monotonic()))
-        finally:
-            trees += [member for process in running for member in _tree(process)]
-            for member in trees:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    member.kill()
+        _end(running)
+
+
+def dvc_command(*arguments: str) -> list[str]:
+    """Return the command that runs DVC by `dvc_child`, with what follows ``dvc``."""
+    # -P: the modules beside that file must not stand in for others of the same name. Without the
+    # wait, DVC drops a finished training if another process holds the lock just then.
+    return [sys.executable, "-P", dvc_child.__file__, "--wait-for-lock", *arguments]
+
+
+def stage_environment() -> dict[str, str]:
+    """Return the environment of a child that finds the stages' commands, activated or not."""
+    scripts = str(Path(sys.executable).parent)
+    path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _end(processes: Sequence[subprocess.Popen[str]]) -> None:
+    members = [member for process in processes for member in _tree(process)]
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    try:
+        for process in processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+    finally:
+        members += [member for process in processes for member in _tree(process)]
+        for member in members:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
 
 
 def _tree(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """List a process that has not ended, and all that it has started."""
     if process.poll() is None:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess):
             root = psutil.Process(process.pid)
             return [root, *root.children(recursive=True)]
     return []

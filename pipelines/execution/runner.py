@@ -1,10 +1,10 @@
-"""Run the stages of a graph as Prefect's tasks: each as soon as what it depends on is done."""
+"""Run tasks in the order of a graph: each as soon as it is ready and there is room for it."""
 
 import os
-import signal
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -19,25 +19,24 @@ from convdepth.core.errors import ConvdepthError
 from pipelines.dvc.graph import Graph, read_graph
 from pipelines.dvc.lockfile import mend_locks, order_lock
 from pipelines.dvc.missing_models import Models
-from pipelines.dvc.stage import Options, Outcome, task_for
-from pipelines.execution.attached import when_parent_ends
-from pipelines.execution.concurrency import Width, choose_width
+from pipelines.dvc.stage import DEFAULT, Options, Outcome, task_for
+from pipelines.execution.concurrency import choose_jobs
+from pipelines.execution.dvc_child import end_with_parent
 from pipelines.execution.process_tree import Processes
-from pipelines.execution.rounds import Queue
 from pipelines.reporting.artifacts import Progress, publish_figures, publish_metrics
 
 QUICK = frozenset({"evaluate", "evaluate_seed", "evaluate_tuned", "replicates"})
 """Groups of stages that take seconds, whatever their network."""
 
-Results = Mapping[str, Outcome | Exception]
-"""What became of each stage that was started, in the order in which they ended."""
-
 
 class FlowError(ConvdepthError):
-    """Stages failed; the exit code is that of the first one."""
+    """Tasks failed; the exit code is that of the first one."""
 
     def __init__(self, failures: Mapping[str, Exception], not_run: list[str]) -> None:
-        lines = [str(failure) for failure in failures.values()]
+        lines = [
+            str(error) if name in str(error).partition(":")[0] else f"{name}: {error}"
+            for name, error in failures.items()
+        ]
         if not_run:
             lines.append(f"Not run because of this: {', '.join(not_run)}.")
         super().__init__("\n".join(lines))
@@ -45,18 +44,12 @@ class FlowError(ConvdepthError):
 
 
 def state_of(work: Callable[[], str]) -> State[Any]:
-    """Do the work of a flow, and give the state that tells how it ended.
+    """Do the work of a flow; return it as completed with a summary, or as failed with its error.
 
-    Args:
-        work: Gives a summary.
-
-    Returns:
-        Completed with the summary, or failed with the error: returned and not raised, so that
-        the log shows its message and no traceback.
+    The error is not raised, so that the log has no traceback.
     """
-    if "PREFECT__FLOW_RUN_ID" in os.environ:
-        # Started by a worker. Were that killed, nobody could cancel this run any more.
-        when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker started it; nobody else could cancel it
+        end_with_parent()
     try:
         return Completed(message=work())
     except ConvdepthError as error:
@@ -64,14 +57,17 @@ def state_of(work: Callable[[], str]) -> State[Any]:
 
 
 def run_graph(
-    select: Callable[[Graph], Graph], jobs: int | None, options: Options, file: str = PROJECT_FILE
+    options: Options = DEFAULT,
+    jobs: int | None = None,
+    select: Callable[[Graph], Graph] = lambda graph: graph,
+    file: str = PROJECT_FILE,
 ) -> str:
-    """Run stages of the project in a folder, and show in Prefect what came out.
+    """Run stages of the project in a folder, and show the results in Prefect.
 
     Args:
-        select: Chooses from the whole graph.
-        jobs: How many may run at once; by default as many as fill the cores.
         options: How, and where.
+        jobs: Stages at once, see `choose_jobs`.
+        select: Returns the part of the graph to run.
         file: The ``dvc.yaml`` whose graph it is, see `read_graph`.
 
     Returns:
@@ -83,142 +79,95 @@ def run_graph(
     """
     mend_locks(options.folder)
     graph = select(read_graph(options.folder, file))
-    results = run_stages(graph, choose_width(jobs, options.folder), options)
-    if _written(results):
+    results = _run_stages(graph, choose_jobs(jobs, options.folder), options)
+    written = [name for name, each in results.items() if each in (Outcome.RAN, Outcome.RESTORED)]
+    if written:
         order_lock(options.folder)
-    _publish(graph, results, options.folder)
+    publish_metrics(options.folder)
+    publish_figures(out for name in written for out in graph.stages[name].outs)
     return summarize(results, graph.stages)
 
 
 def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
-    """Estimate the relative duration of each stage by the arithmetic of its network.
+    """Return the floating-point operations per image of each stage's network.
 
-    Args:
-        graph: The stages.
-        folder: The root of the project.
-
-    Returns:
-        For each stage, the operations of its network for one image; 0 for a stage without a
-        network and for those of `QUICK`.
-
-    Raises:
-        ParameterError: ``params.yaml`` is wrong.
+    They are 0 for a stage without a network, and for `QUICK` stages.
     """
-    architectures = read_params(folder / "params.yaml").architectures
-    flop = {name: architecture.flop for name, architecture in architectures.items()}
-    return {
-        name: 0 if stage.group in QUICK else flop.get(_network(stage.key, flop), 0)
-        for name, stage in graph.stages.items()
-    }
+    networks = read_params(folder / "params.yaml").architectures
+    costs = dict.fromkeys(graph.stages, 0)
+    for name, stage in graph.stages.items():
+        network = stage.key if stage.key in networks else stage.key.rpartition("-")[0]  # cnn1-2
+        if network in networks and stage.group not in QUICK:
+            costs[name] = networks[network].flop
+    return costs
 
 
-def _network(key: str, networks: Container[str]) -> str:
-    """Return the network of a key, which a seed may follow: ``cnn1`` for ``cnn1-2``."""
-    return key if key in networks else key.rpartition("-")[0]
-
-
-def run_stages(graph: Graph, width: Width, options: Options) -> Results:
-    """Run the stages of a graph, each as soon as those that it depends on are done.
-
-    After a failure, only what depends on the failed stage is not run.
-
-    Args:
-        graph: The stages.
-        width: How many may run at once.
-        options: How, and where.
-
-    Returns:
-        The outcome of each stage that was started, or its error.
-    """
-    sorter = graph.sorter()
-    costs = stage_costs(graph, options.folder)
-    queue = Queue(width, costs)
-
-    def add_ready() -> None:
-        # The longest one first, so that it does not run alone at the end.
-        queue.add(sorted(sorter.get_ready(), key=lambda stage: -costs[stage]))
-
-    def take_note(stage: str, result: Any) -> None:
-        if isinstance(result, Outcome):
-            sorter.done(stage)
-            add_ready()
-
+def _run_stages(graph: Graph, jobs: int, options: Options) -> dict[str, Any]:
     models = Models(graph, options.folder)
     futures: dict[str, PrefectFuture[Any]] = {}
 
     def submit(stage: str) -> PrefectFuture[Any]:
-        # All of these are done. It is for Prefect's page, which shows what depends on what.
+        # All of these are done. Prefect's page shows by them what depends on what.
         before = [futures[name] for name in sorted(graph.stages[stage].upstream)]
         allow_missing = not options.force and models.may_be_missing(stage)
         given = replace(options, allow_missing=allow_missing)
         futures[stage] = task_for(stage).submit(stage, processes, given, wait_for=before)
         return futures[stage]
 
-    add_ready()
+    upstream = {name: stage.upstream for name, stage in graph.stages.items()}
     with Processes() as processes:
-        return run_tasks(queue, len(graph.stages), submit, take_note)
+        return run_tasks(upstream, stage_costs(graph, options.folder), jobs, submit)
 
 
 def run_tasks(
-    queue: Queue,
-    total: int,
+    upstream: Mapping[str, Iterable[str]],
+    costs: Mapping[str, float],
+    jobs: int,
     submit: Callable[[str], PrefectFuture[Any]],
-    take_note: Callable[[str, Any], None] = lambda _name, _result: None,
 ) -> dict[str, Any]:
-    """Run tasks by name, some at once, and show the progress in Prefect.
+    """Run tasks, those with the highest costs first, and show the progress in Prefect.
+
+    After a failure, only the tasks that depend on the failed one are not run.
 
     Args:
-        queue: Those that can start now.
-        total: How many there will be.
+        upstream: For each task the tasks that must be done before it.
+        costs: The relative duration of each task.
+        jobs: Tasks at once.
         submit: Starts a task.
-        take_note: Gets a task's name and result, and may add to the queue what can start now.
 
     Returns:
         The result of each task that was started, or its error, in the order in which they ended.
     """
+    sorter = TopologicalSorter(upstream)
+    sorter.prepare()
+    waiting: list[str] = []
     running: dict[PrefectFuture[Any], str] = {}
     finished: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
     results: dict[str, Any] = {}
-    progress = Progress(total)
-    # Nothing is queued in Prefect: what it holds would still start after a cancel.
-    while (starting := queue.start()) or running:
-        for name in starting:
+    progress = Progress(len(upstream))
+    while True:
+        waiting = sorted([*waiting, *sorter.get_ready()], key=lambda name: -costs[name])
+        # Nothing is queued in Prefect: what it holds would still start after a cancel.
+        while waiting and len(running) < jobs:
+            name = waiting.pop(0)
             future = submit(name)
             running[future] = name
             future.add_done_callback(finished.put)
         progress.update(len(results))
+        if not running:
+            return results
         ended = finished.get()
         name = running.pop(ended)
-        result = results[name] = ended.result(raise_on_failure=False)
-        queue.end(name, was_work=result not in (Outcome.RESTORED, Outcome.UNCHANGED))
-        take_note(name, result)
-    progress.update(len(results))
-    return results
-
-
-def _publish(graph: Graph, results: Results, folder: Path) -> None:
-    publish_metrics(folder)
-    for name in _written(results):
-        publish_figures(graph.stages[name].outs)
-
-
-def _written(results: Results) -> list[str]:
-    """Return the stages whose outputs are new."""
-    return [name for name, each in results.items() if each in (Outcome.RAN, Outcome.RESTORED)]
+        results[name] = ended.result(raise_on_failure=False)
+        if not isinstance(results[name], Exception):
+            sorter.done(name)
 
 
 def summarize(results: Mapping[str, Any], wanted: Iterable[str]) -> str:
-    """Say what became of tasks.
-
-    Args:
-        results: Of each task that was started, its outcome or its error.
-        wanted: All that there were to run.
-
-    Returns:
-        How many came to each outcome.
+    """Return how many of the wanted tasks came to each outcome.
 
     Raises:
-        FlowError: Not all were done.
+        FlowError: A task failed.
     """
     failures = {name: error for name, error in results.items() if isinstance(error, Exception)}
     if failures:

@@ -1,4 +1,7 @@
-"""The flows of a project's own folder: DVC's stages, or some of them."""
+"""The flows of a project's own folder: all stages of DVC, or some of them.
+
+Each returns a state: completed with a summary, or failed with the error.
+"""
 
 from typing import Any
 
@@ -19,47 +22,30 @@ FIRST = ("code", "check")
 
 @flow(name="prepare-data")
 def prepare_data(force: bool = False) -> State[Any]:
-    """Digest the code, check the parameters, then get the data, normalize and validate them.
-
-    Args:
-        force: Run the stages even if nothing has changed.
-
-    Returns:
-        Completed, or failed with the error.
-    """
-    return state_of(lambda: run_graph(_preparation, 1, Options(force=force)))
+    """Digest the code, check the parameters; download, normalize and validate the data."""
+    return state_of(lambda: run_graph(Options(force=force), jobs=1, select=preparation))
 
 
 @flow(name="train-architecture", flow_run_name="train-{name}")
 def train_architecture(name: str, force: bool = False) -> State[Any]:
-    """Train and evaluate one network; the data must have been prepared.
-
-    Runs the stages of `FIRST` too: both stages of the network depend on them.
+    """Train and evaluate one network on data that were prepared before.
 
     Args:
         name: An entry of ``architectures`` in ``params.yaml``.
         force: Run the stages even if nothing has changed.
-
-    Returns:
-        Completed, or failed with the error.
     """
-    return state_of(lambda: run_graph(lambda graph: _network(graph, name), 1, Options(force=force)))
+    return state_of(
+        lambda: run_graph(Options(force=force), jobs=1, select=lambda graph: network(graph, name))
+    )
 
 
 @flow(name="plot-results")
 def plot_results(force: bool = False) -> State[Any]:
-    """Draw all figures; all networks must have been trained and evaluated.
-
-    Runs the stages of `FIRST` too.
-
-    Args:
-        force: Run the stages even if nothing has changed.
-
-    Returns:
-        Completed, or failed with the error.
-    """
+    """Draw all figures of networks that were trained and evaluated before."""
     return state_of(
-        lambda: run_graph(lambda graph: graph.groups(*FIRST, "plot"), 1, Options(force=force))
+        lambda: run_graph(
+            Options(force=force), jobs=1, select=lambda graph: graph.groups(*FIRST, "plot")
+        )
     )
 
 
@@ -68,37 +54,31 @@ def pipeline(jobs: Jobs | None = None, force: bool = False) -> State[Any]:
     """Run the whole graph.
 
     Args:
-        jobs: Stages at once; by default as many as fill the cores.
+        jobs: Stages at once, see `choose_jobs`.
         force: Run the stages even if nothing has changed.
-
-    Returns:
-        Completed, or failed with the error.
     """
-    return state_of(lambda: run_graph(lambda graph: graph, jobs, Options(force=force)))
+    return state_of(lambda: run_graph(Options(force=force), jobs))
 
 
 @flow(name="studies")
 def studies(jobs: Jobs | None = None, force: bool = False) -> State[Any]:
-    """Run the studies, and of the pipeline what they depend on and what has changed.
+    """Run the studies, and the changed stages of the pipeline that they depend on.
 
-    A missing model of a further seed, as in a fresh clone, is not trained again: git keeps its
-    answers. See `missing.Models`.
+    The missing model of a further seed is not trained again, see `missing_models`.
 
     Args:
-        jobs: Stages at once; by default as many as fill the cores.
+        jobs: Stages at once, see `choose_jobs`.
         force: Run the stages even if nothing has changed.
-
-    Returns:
-        Completed, or failed with the error.
     """
-    options = Options(force=force)
-    return state_of(lambda: run_graph(lambda graph: graph, jobs, options, STUDIES))
+    return state_of(lambda: run_graph(Options(force=force), jobs, file=STUDIES))
 
 
-def _preparation(graph: Graph) -> Graph:
+def preparation(graph: Graph) -> Graph:
+    """Keep the stages before any training."""
     return graph.groups(*FIRST, "download", "normalize", "validate")
 
 
-def _network(graph: Graph, name: str) -> Graph:
+def network(graph: Graph, name: str) -> Graph:
+    """Keep the stages of one network, and `FIRST`."""
     wanted = graph.key(name).stages
     return graph.select(lambda stage: stage.name in wanted or stage.group in FIRST)

@@ -1,34 +1,32 @@
 """The flow `tune`: a search for better settings of each network, several at once.
 
-A search is the command `convdepth tune`, which looks at held-out training images alone. It is no
-stage of DVC: a person writes its result into the studies' parameters before the test set is looked
-at.
+A search is the command `convdepth tune`, which looks only at held-out training images. It is no
+stage of DVC: a person writes its result into the studies' parameters before any evaluation on the
+test set.
 """
 
 import json
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from convdepth.config.params import find_architecture, read_params
-from pipelines.dvc.stage import STAGE_LOG, run_child
-from pipelines.execution.concurrency import Jobs, choose_width
+from pipelines.dvc.stage import line_logger, run_child
+from pipelines.execution.concurrency import Jobs, choose_jobs
 from pipelines.execution.process_tree import Processes
-from pipelines.execution.rounds import Queue
 from pipelines.execution.runner import run_tasks, state_of, summarize
-from pipelines.experiments.grid import PARAMS
 from pipelines.reporting.artifacts import best_effort
 
+PARAMS = Path("params.yaml")
+
 FOUND = Path("metrics/studies/tuning")
-"""Where each search writes all of its trials, and the best of them."""
+"""The folder in which each search writes all of its trials, and the best of them."""
 
 SEARCHED = "searched"
 
@@ -42,81 +40,51 @@ evaluates on the test set:
 
 @flow(name="tune")
 def tune(names: list[str] | None = None, jobs: Jobs | None = None) -> State[Any]:
-    """Search for better settings of networks.
+    """Search for better settings of networks, by default of all.
 
-    Args:
-        names: Which; by default all of ``params.yaml``.
-        jobs: Searches at once; by default as many as fill the cores.
-
-    Returns:
-        Completed, or failed with the error if any search failed, and then all others are finished.
+    If a search fails, the others are finished, and the flow fails.
     """
+    return state_of(lambda: _tune(names, jobs))
 
-    def work() -> str:
-        costs = _costs(names)
-        queue = Queue(choose_width(jobs), costs)
-        queue.add(costs)
-        with Processes() as processes:
-            results = run_tasks(queue, len(costs), lambda name: search_task.submit(name, processes))
-        summary = summarize(results, costs)
-        _show(sorted(costs))
-        return summary
 
-    return state_of(work)
+def _tune(names: Iterable[str] | None, jobs: int | None) -> str:
+    parameters = read_params(PARAMS)
+    costs = {
+        name: find_architecture(name, parameters, PARAMS).flop
+        for name in names or parameters.architectures
+    }
+    with Processes() as processes:
+        results = run_tasks(
+            dict.fromkeys(costs, ()),
+            costs,
+            choose_jobs(jobs),
+            lambda name: search_task.submit(name, processes),
+        )
+    summary = summarize(results, costs)
+    _show(sorted(costs))
+    return summary
 
 
 @task(name="search", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
 def search_task(name: str, processes: Processes) -> State[str]:
-    """Search for better settings of one network as a task of Prefect.
-
-    Args:
-        name: An entry of ``architectures`` in ``params.yaml``.
-        processes: Starts the search, and can stop it.
-
-    Returns:
-        A completed state.
-
-    Raises:
-        StageError: The search failed.
-        StageStoppedError: The flow is being stopped.
-    """
-    logger = cast(logging.Logger, get_run_logger()).getChild(STAGE_LOG)
-
-    def log(line: str) -> None:
-        logger.info("tune@%s | %s", name, line)
-
-    run_child(f"tune@{name}", command(name), processes, log)
+    """Search for better settings of one network."""
+    log = line_logger()
+    run_child(f"tune@{name}", command(name), processes, lambda line: log(f"tune@{name} | {line}"))
     return Completed(name=SEARCHED.capitalize(), data=SEARCHED)
 
 
 def command(name: str) -> list[str]:
-    """Give the command that searches for one network.
-
-    Args:
-        name: An entry of ``architectures`` in ``params.yaml``.
-    """
+    """Return the command that searches for one network."""
     return [
         *("convdepth", "tune", name, "--normalized", "data/normalized"),
-        *("--summary", str(_found(name))),
+        *("--summary", str(FOUND / f"{name}.json")),
         *("--checkpoints", f".dvc/tmp/convdepth/tuning/{name}"),
     ]
 
 
-def _found(name: str) -> Path:
-    return FOUND / f"{name}.json"
-
-
-def _costs(names: Sequence[str] | None) -> dict[str, int]:
-    """Estimate how long each network takes beside the others, the longest one first."""
-    parameters = read_params(PARAMS)
-    chosen = list(dict.fromkeys(names or parameters.architectures))
-    flop = {name: find_architecture(name, parameters, PARAMS).flop for name in chosen}
-    return dict(sorted(flop.items(), key=lambda item: -item[1]))
-
-
-def _show(names: Sequence[str]) -> None:
-    """Print what was found, as it goes into the studies' parameters, and show it in Prefect."""
-    found = {name: json.loads(_found(name).read_text(encoding="utf-8")) for name in names}
+def _show(names: Iterable[str]) -> None:
+    """Print the best settings as they go into the studies' parameters; show them in Prefect."""
+    found = {name: json.loads((FOUND / f"{name}.json").read_text("utf-8")) for name in names}
     with best_effort("tuning"):
         rows = [
             {
@@ -128,9 +96,7 @@ def _show(names: Sequence[str]) -> None:
             for name, each in found.items()
         ]
         create_table_artifact(rows, key="tuning", description="Accuracy on held-out images")
-    lines = [
-        # JSON is YAML; its words for true and false are the same.
-        f"    {name}: {json.dumps(each['best']['settings'])}\n"
-        for name, each in found.items()
+    lines = [  # JSON is YAML
+        f"    {name}: {json.dumps(each['best']['settings'])}\n" for name, each in found.items()
     ]
     print(NEXT_STEP.format(settings="".join(lines)), end="", flush=True)

@@ -1,13 +1,12 @@
-"""What a flow shows in Prefect: its progress, the metrics, what they were before, the figures.
+"""What a flow shows in Prefect: its progress, the metrics, how they changed, the figures.
 
-All of it is for people, and none of it is a result: where Prefect cannot take it, the flow says
-so and goes on.
+Nothing of it is a result: where Prefect cannot take it, the flow logs a warning and goes on.
 """
 
 import base64
 import contextlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -28,60 +27,45 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from convdepth.commands.compare import compare, read_state
 from convdepth.commands.compare_output import CHANGES, to_markdown
 from convdepth.core.errors import ConvdepthError
-from convdepth.core.text import markdown_table
-from pipelines.reporting.regressions import read_metrics as read_values
+from pipelines.reporting.regressions import Change, read_metrics, rows_of
 
 FIGURE_PIXELS = 1200
-"""The longer side of a figure in Prefect; the whole figure stays in its file."""
+"""The longer side of a figure in Prefect."""
 
 
 class Progress:
-    """The share of a flow's stages that are done, as an artifact."""
+    """The percentage of a flow's tasks that are done, as an artifact."""
 
-    def __init__(self, stages: int) -> None:
-        """Create the artifact.
-
-        Args:
-            stages: How many there are to do.
-        """
-        self.stages = stages
+    def __init__(self, tasks: int) -> None:
+        self.tasks = tasks
         self.artifact: UUID | None = None
         with best_effort("progress"):
             self.artifact = cast(UUID, create_progress_artifact(0.0, key="progress"))
 
     def update(self, done: int) -> None:
-        """Show how many stages are done."""
+        """Show how many tasks are done."""
         if self.artifact is not None:
             with best_effort("progress"):
-                update_progress_artifact(self.artifact, 100.0 * done / self.stages)
+                update_progress_artifact(self.artifact, 100.0 * done / self.tasks)
 
 
 def publish_metrics(folder: Path = Path()) -> None:
-    """Show the metrics of all networks, and how they differ from those of the last commit.
-
-    Args:
-        folder: The root of the project.
-    """
+    """Show the metrics of all networks, and the differences from the last commit."""
     with best_effort("metrics"):
-        rows = read_metrics(folder)
+        rows = summary_rows(folder)
         create_table_artifact(rows, key="metrics", description="dvc metrics show")
     with best_effort("metrics diff"):
-        difference = diff_metrics(folder) or "As in the last commit."
-        create_markdown_artifact(
-            difference, key="metrics-diff", description="dvc metrics diff, against the last commit"
+        create_table_artifact(
+            diff_metrics(folder), key="metrics-diff", description="dvc metrics diff"
         )
     with best_effort("comparison"):
         create_markdown_artifact(
-            compare_with_commit(folder), key="comparison", description="convdepth compare HEAD"
+            compare_answers(folder), key="comparison", description="convdepth compare HEAD"
         )
 
 
 def publish_figures(outs: Iterable[Path]) -> None:
-    """Show each figure.
-
-    Args:
-        outs: Files or folders; the ``.png`` files in them are shown.
-    """
+    """Show the ``.png`` files among some files, and in some folders."""
     for out in outs:
         for path in sorted([out] if out.suffix == ".png" else out.glob("**/*.png")):
             with best_effort(path.name):
@@ -89,55 +73,30 @@ def publish_figures(outs: Iterable[Path]) -> None:
                 create_markdown_artifact(f"![{path.stem}]({_data_url(path)})", key=key)
 
 
-def read_metrics(folder: Path = Path()) -> list[dict[str, Any]]:
-    """Read the metrics of a workspace, as DVC finds them.
+def publish_regressions(regressions: Sequence[Change]) -> None:
+    """Show the metrics that became worse than allowed."""
+    with best_effort("regressions"):
+        create_table_artifact(rows_of(regressions), key="regressions")
 
-    Args:
-        folder: The root of the project.
 
-    Returns:
-        One row for each file: ``metrics``, its name, and each of its values that is no mapping.
-
-    Raises:
-        DataError: DVC cannot read them.
-    """
+def summary_rows(folder: Path = Path()) -> list[dict[str, Any]]:
+    """Return the metrics without sections: a row for each file, its name in ``metrics``."""
     return [
         {"metrics": name, **{key: value for key, value in values.items() if "." not in key}}
-        for name, values in read_values(folder).items()
+        for name, values in read_metrics(folder).items()
     ]
 
 
-def diff_metrics(folder: Path = Path()) -> str:
-    """Compare the metrics of a workspace with those of the last commit, as `dvc metrics diff` does.
-
-    It is done in this process: another one would take half a second of each run.
-
-    Args:
-        folder: The root of the project.
-
-    Returns:
-        A table in Markdown; nothing where all are equal.
-
-    Raises:
-        DvcException: DVC cannot read them.
-    """
+def diff_metrics(folder: Path = Path()) -> list[dict[str, str]]:
+    """Return the rows of `dvc metrics diff`; another process for it would take half a second."""
     with Repo(str(folder)) as repo:
         changes = repo.metrics.diff().get("diff", {})
-    if not changes:
-        return ""
     table = diff_table(changes, "Metric", precision=DEFAULT_PRECISION, round_digits=True)
-    return markdown_table(table.keys(), [[*map(str, row)] for row in table], words=2)
+    return [{key: str(value) for key, value in row.items()} for row in table.as_dict()]
 
 
-def compare_with_commit(folder: Path = Path()) -> str:
-    """Tell for each network whether its answers differ from those of the last commit.
-
-    Args:
-        folder: The root of the project.
-
-    Returns:
-        A table in Markdown, as `convdepth compare HEAD` gives it; or why there is none.
-    """
+def compare_answers(folder: Path = Path()) -> str:
+    """Return the table of `convdepth compare HEAD` in Markdown, or why there is none."""
     with Repo(str(folder)) as repo:
         cache = Path(repo.cache.local_cache_dir)
     try:
@@ -157,11 +116,7 @@ def _data_url(path: Path) -> str:
 
 @contextlib.contextmanager
 def best_effort(what: str) -> Iterator[None]:
-    """Log what goes wrong in the block, and go on; a server that is gone holds up nothing.
-
-    Args:
-        what: Names the artifact in the log.
-    """
+    """Log what goes wrong with an artifact, and go on; a server that is gone is not waited for."""
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             yield

@@ -1,34 +1,29 @@
-"""What got worse: the metrics of two commits, and how much worse ``params.yaml`` allows."""
+"""Metrics of two commits, and whether they became worse than ``params.yaml`` allows."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.utils.flatten import flatten
 
-from convdepth.config.params import Tolerance
-from convdepth.core.errors import ConvdepthError, DataError
-from convdepth.core.text import markdown_table
+from convdepth.config.params import Tolerance, read_params
+from convdepth.core.errors import ConvdepthError, DataError, ParameterError
+
+DIGITS = 12
+"""Decimal places of a difference: 0.9931 - 0.9901 is 0.003, and no more."""
 
 Metrics = Mapping[str, Mapping[str, Any]]
-"""Values by dotted metric, as `dvc metrics diff` has them, by the stem of the metrics file."""
+"""Values by dotted metric, as `dvc metrics diff` shows them, by the stem of the metrics file."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One metric of one network in two commits.
-
-    Attributes:
-        network: The stem of its metrics file.
-        metric: Its dotted name.
-        before: Its former value, or None: there was none, or none that is a number.
-        after: Its value now, or None in the same way.
-        tolerance: How much worse it may become.
-    """
+    """One metric of one network in two commits; None where the metric is missing or no number."""
 
     network: str
     metric: str
@@ -38,65 +33,68 @@ class Change:
 
     @property
     def allowed(self) -> float | None:
-        """How much worse it may be; None if there is nothing to compare it with."""
-        return None if self.before is None else float(self._allowed(_exact(self.before)))
+        """By how much it may become worse."""
+        if self.before is None:
+            return None
+        share = self.tolerance.relative * abs(self.before)
+        return round(max(self.tolerance.absolute, share), DIGITS)
 
     @property
     def difference(self) -> float | None:
-        """By how much it rose; None if one of the values is missing."""
+        """By how much it rose."""
         if self.before is None or self.after is None:
             return None
-        return float(_exact(self.after) - _exact(self.before))
+        return round(self.after - self.before, DIGITS)
 
     @property
     def is_regression(self) -> bool:
         """Whether it became worse by more than is allowed, or is no longer there."""
-        if self.before is None:
-            return False
-        if self.after is None:
-            return True
-        rise = _exact(self.after) - _exact(self.before)
-        worse = rise if self.tolerance.better == "lower" else -rise
-        return worse > self._allowed(_exact(self.before))
-
-    def _allowed(self, before: Decimal) -> Decimal:
-        return max(_exact(self.tolerance.absolute), _exact(self.tolerance.relative) * abs(before))
+        if self.allowed is None or self.difference is None:
+            return self.before is not None
+        worse = self.difference if self.tolerance.better == "lower" else -self.difference
+        return worse > self.allowed
 
 
 class RegressionError(ConvdepthError):
-    """Metrics became worse by more than is allowed.
-
-    Attributes:
-        regressions: Which.
-    """
+    """Metrics became worse by more than is allowed."""
 
     exit_code = 6
 
     def __init__(self, regressions: Sequence[Change]) -> None:
-        lines = [f"  {_line(change)}" for change in regressions]
         super().__init__(
-            "\n".join(
-                [
-                    "metrics became worse by more than `tolerances` in params.yaml allows:",
-                    *lines,
-                    "If this is meant, commit the new dvc.lock and metrics, to which the next run "
-                    "is then compared, or widen the tolerances.",
-                ]
-            )
+            "metrics became worse by more than `tolerances` in params.yaml allows:\n"
+            f"{describe(regressions)}\n"
+            "If this is meant, commit the new dvc.lock and metrics, with which the next run is "
+            "then compared, or widen the tolerances."
         )
-        self.regressions = regressions
+
+
+def changes_since(commit: str, folder: Path) -> list[Change]:
+    """Compare the metrics of the networks in ``params.yaml`` with a commit.
+
+    Raises:
+        DataError: DVC cannot read the metrics.
+        ParameterError: A tolerance is for a metric that no network has, so it guards nothing.
+    """
+    params = read_params(folder / "params.yaml")
+    before, after = (
+        {name: values for name, values in metrics.items() if name in params.architectures}
+        for metrics in (read_metrics(folder, commit), read_metrics(folder))
+    )
+    changes = compare(before, after, params.tolerances)
+    if unknown := params.tolerances.keys() - {change.metric for change in changes}:
+        raise ParameterError(
+            f"params.yaml: tolerances.{min(unknown)}: no network has this metric; `dvc metrics "
+            "show` lists the metrics"
+        )
+    return changes
 
 
 def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, dict[str, Any]]:
     """Read all metrics of the workspace or of a commit, as DVC finds them.
 
-    Args:
-        folder: The root of the project.
-        commit: Which; None for the files as they lie there.
-
     Returns:
-        The metrics. What has no file or no valid one is missing, so without any metrics they are
-        empty. Where two files have one name, it is that of the file nearer to the root.
+        The metrics of each valid file. Of two files with one name, the one nearer to the root.
 
     Raises:
         DataError: There is no such commit, or DVC cannot read its stages.
@@ -112,23 +110,16 @@ def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, 
         raise DataError(
             f"{revision}: DVC cannot read its metrics: {error}. `{command}` says more."
         ) from error
-    files = sorted(shown["data"].items(), key=lambda file: len(Path(file[0]).parts), reverse=True)
-    return {Path(name).stem: dict(_flatten(file["data"])) for name, file in files if "data" in file}
+    files = sorted(shown["data"].items(), key=lambda file: -len(Path(file[0]).parts))
+    return {
+        Path(name).stem: flatten(file["data"])
+        for name, file in files
+        if isinstance(file.get("data"), dict)
+    }
 
 
 def compare(before: Metrics, after: Metrics, tolerances: Mapping[str, Tolerance]) -> list[Change]:
-    """Put side by side what has a tolerance.
-
-    Args:
-        before: The metrics of the networks that there should still be; of these, a missing file
-            or metric is a regression.
-        after: The metrics now.
-        tolerances: By dotted metric.
-
-    Returns:
-        One change for each network and metric that has a number on either side, also where the
-        two are equal; the networks as they are in ``before``, then the new ones.
-    """
+    """Return a change for each network and metric with a tolerance and a number on either side."""
     changes = [
         Change(
             network,
@@ -140,76 +131,34 @@ def compare(before: Metrics, after: Metrics, tolerances: Mapping[str, Tolerance]
         for network in dict.fromkeys([*before, *after])
         for metric, tolerance in tolerances.items()
     ]
-    return [each for each in changes if each.before is not None or each.after is not None]
+    return [each for each in changes if (each.before, each.after) != (None, None)]
 
 
-def find_regressions(changes: Iterable[Change]) -> list[Change]:
-    """Keep what got worse by more than is allowed."""
-    return [change for change in changes if change.is_regression]
-
-
-def regressions_table(regressions: Iterable[Change]) -> str:
-    """Write what got worse as a table in Markdown."""
-    header = ["network", "metric", "before", "after", "change", "allowed"]
-    rows = [
-        [
-            each.network,
-            each.metric,
-            _show(each.before),
-            _show(each.after),
-            _show(each.difference, "+"),
-            _show(each.allowed),
-        ]
-        for each in regressions
-    ]
-    return markdown_table(header, rows, words=2)
-
-
-def delta_lines(changes: Iterable[Change]) -> str:
-    """Write changes as aligned lines, for a commit message."""
-    rows = [
-        [each.network, each.metric, _show(each.before), "->", _show(each.after), _delta(each)]
+def rows_of(changes: Iterable[Change]) -> list[dict[str, str]]:
+    """Return the cells of a table of changes, by column."""
+    return [
+        {
+            "network": each.network,
+            "metric": each.metric,
+            "before": _show(each.before),
+            "after": _show(each.after),
+            "change": _show(each.difference, "+"),
+            "allowed": _show(each.allowed),
+        }
         for each in changes
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join(lines)
 
 
-def _delta(change: Change) -> str:
-    if change.difference is None:
-        return "new" if change.before is None else "missing"
-    return "same" if change.difference == 0 else _show(change.difference, "+")
-
-
-def _line(change: Change) -> str:
-    name = f"{change.network} {change.metric}"
-    if change.difference is None:
-        return f"{name}: {_show(change.before)} before, no number now"
-    return (
-        f"{name}: {_show(change.before)} before, {_show(change.after)} now: worse by "
-        f"{_show(abs(change.difference))}, allowed {_show(change.allowed)}"
-    )
+def describe(changes: Sequence[Change]) -> str:
+    """Return a table of changes as aligned text; empty if there is none."""
+    return pd.DataFrame(rows_of(changes)).to_string(index=False) if changes else ""
 
 
 def _show(value: float | None, sign: str = "-") -> str:
     return "none" if value is None else format(value, f"{sign}.10g")
 
 
-def _exact(value: float) -> Decimal:
-    # The value as it is written: 0.9931 - 0.9901 shall be 0.003, and no more.
-    return Decimal(repr(value))
-
-
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
-
-
-def _flatten(metrics: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

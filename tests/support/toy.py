@@ -7,6 +7,10 @@ stages that run elsewhere, in the folder that the environment variable ``TOY`` n
 log end with ``on MACHINE`` where that variable is set.
 """
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +81,25 @@ esac
 echo "end $1$where" >> "$control/log.txt"
 """
 
+IGNORED = ["log.txt", "*.model", "*.txt", "figures", "fail-*", "hang-*", "meet", "__pycache__"]
+
 STAGES = ["download", "normalize", "train@one", "train@two", "evaluate@one", "evaluate@two", "plot"]
 
 
 def create(folder: Path, home: Path) -> Project:
     """Make the project in a new folder, committed, with nothing run yet."""
+    shutil.copytree(_template(), folder, symlinks=True)
+    return Project(folder, home)
+
+
+@cache
+def _template() -> Path:
     from PIL import Image
 
-    folder.mkdir(parents=True)
+    home = Path(tempfile.mkdtemp(prefix="toy-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    folder = home / "toy"
+    folder.mkdir()
     (folder / "dvc.yaml").write_text(DVC_YAML)
     recipe = (PROJECT / "params.yaml").read_text(encoding="utf-8").partition("# One entry is")[0]
     (folder / "params.yaml").write_text(recipe + ARCHITECTURES, encoding="utf-8")
@@ -99,7 +114,27 @@ def create(folder: Path, home: Path) -> Project:
         "[core]\n    analytics = false\n    check_update = false\n"
     )
     project.commit("The toy")
-    return project
+    return folder
+
+
+def share(project: Project) -> None:
+    """Give a project an upstream ``origin.git`` and a DVC remote ``storage`` beside its folder.
+
+    Its stages write their log here, wherever they run.
+    """
+    home = project.folder.parent
+    project.environment["TOY"] = str(project.folder)
+    (project.folder / ".gitignore").write_text("".join(f"/{name}\n" for name in IGNORED))
+    project.run("git", "init", "--quiet", "--bare", str(home / "origin.git"))
+    project.run("git", "remote", "add", "origin", str(home / "origin.git"))
+    project.run("dvc", "remote", "add", "--default", "storage", str(home / "storage"))
+    push(project, "Remotes")
+
+
+def push(project: Project, message: str) -> None:
+    """Commit everything, and push it."""
+    project.commit(message)
+    project.run("git", "push", "--quiet", "--set-upstream", "origin", "HEAD")
 
 
 def locked(project: Project, lock: str = "dvc.lock") -> Any:

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from convdepth.evaluation.metrics import calibration_error, reliability
-from convdepth.evaluation.metrics import Status, score
+from convdepth.evaluation.metrics import Status, calibration_error, reliability, score
 from convdepth.evaluation.result_file import Loss, Result, Share
 
 

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from convdepth.config.architecture import Architecture
+from convdepth.config.architecture import Architecture, dropout_rates, may_scale
 from convdepth.config.collapse import Collapse as Study
-from convdepth.config.architecture import dropout_rates, may_scale
 from convdepth.config.recipe import Train, read_section, read_training
 from convdepth.core.files import write_json
 from convdepth.data.arrays import read_split

@@ -1,4 +1,4 @@
-"""Tests of how many trainings a machine has room for."""
+"""How many trainings a machine has room for."""
 
 import os
 from pathlib import Path
@@ -6,38 +6,60 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.execution import concurrency as width
-from pipelines.execution.concurrency import TRAINING_BYTES, choose_width
+from pipelines.execution import concurrency
+from pipelines.execution.concurrency import TRAINING_BYTES, choose_jobs, fill_cores
 
 
 @pytest.fixture(autouse=True)
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_text: str) -> Path:
-    """Four cores, room for five trainings, and no limit; gives where a limit would be."""
+def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_text: str) -> Path:
+    """Return the cgroup of this process, without limits, on four cores with memory for seven."""
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(params_text)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(4)))
-    memory = SimpleNamespace(available=5 * TRAINING_BYTES + 1)
-    monkeypatch.setattr(width.psutil, "virtual_memory", lambda: memory)
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr(width, "CONTAINER_LIMITS", [tmp_path / "no such", limit])
-    return limit
+    memory = SimpleNamespace(available=7 * TRAINING_BYTES + 1)
+    monkeypatch.setattr(concurrency.psutil, "virtual_memory", lambda: memory)
+    (tmp_path / "cgroup").write_text("0::/pod/container\n")
+    monkeypatch.setattr(concurrency, "PROCESS_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(concurrency, "CGROUPS", tmp_path / "cgroups")
+    folder = tmp_path / "cgroups" / "pod" / "container"
+    folder.mkdir(parents=True)
+    return folder
 
 
-@pytest.mark.parametrize(("threads", "jobs", "most"), [(1, 4, 5), (2, 2, 3), (3, 1, 1), (9, 1, 1)])
-def test_by_default_trainings_fill_the_cores(
-    params_text: str, threads: int, jobs: int, most: int
+@pytest.mark.parametrize(("threads", "fill", "jobs"), [(1, 4, 7), (2, 2, 4), (3, 1, 2), (9, 1, 2)])
+def test_trainings_share_the_cores_within_the_free_memory(
+    params_text: str, threads: int, fill: int, jobs: int
 ) -> None:
     Path("params.yaml").write_text(params_text.replace("threads: 1 ", f"threads: {threads} "))
-    assert choose_width(None) == (jobs, most)
+    assert (fill_cores(), choose_jobs(None)) == (fill, jobs)
 
 
-def test_never_are_more_at_once_than_the_user_wants() -> None:
-    assert choose_width(3) == (3, 3)
+def test_the_users_choice_is_taken() -> None:
+    assert choose_jobs(30) == 30
 
 
-@pytest.mark.parametrize(("limit", "most"), [(2 * TRAINING_BYTES, 4), (10**18, 5), ("max", 5)])
-def test_a_container_has_the_memory_of_its_limit(
-    machine: Path, limit: int | str, most: int
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("limit", "used", "jobs"),
+    [
+        (2 * TRAINING_BYTES, 0, 2),
+        (4 * TRAINING_BYTES, TRAINING_BYTES, 3),
+        (10, 20, 1),
+        ("max", 5, 7),
+    ],
+)
+def test_memory_is_that_of_the_narrowest_group(
+    group: Path, level: int, limit: int | str, used: int, jobs: int
 ) -> None:
-    machine.write_text(f"{limit}\n")
-    assert choose_width(None) == (4, most)
+    folder = [group, *group.parents][level]
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
+    assert choose_jobs(None) == jobs
+
+
+@pytest.mark.parametrize(
+    ("quota", "fill"), [("200000 100000", 2), ("150000 100000", 1), ("max 100000", 4)]
+)
+def test_a_cpu_quota_counts_as_cores(group: Path, quota: str, fill: int) -> None:
+    (group.parent / "cpu.max").write_text(f"{quota}\n")
+    assert fill_cores() == fill

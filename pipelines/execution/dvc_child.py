@@ -1,0 +1,74 @@
+"""Run DVC as a child of a flow, which ends in good order on SIGTERM and with its parent.
+
+The flow runs this file by its path, with the arguments of ``dvc``. Plain DVC dies at once on
+SIGTERM: its lock file may be torn, and its stage goes on alone. Here SIGTERM ends the stage, and
+DVC then ends as after any failed stage.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import psutil
+
+from convdepth.workspace.process import lives
+
+GRACE_SECONDS = 3.0
+"""Time between SIGTERM and SIGKILL."""
+
+POLL_SECONDS = 0.1
+
+
+def main(arguments: list[str]) -> int:
+    """Run DVC; return its exit code."""
+    told, ended = threading.Event(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    end_with_parent()
+    stopper = threading.Thread(target=_end_stage, args=(told, ended), daemon=True)
+    stopper.start()
+    from dvc.cli import main as dvc  # it takes a second; the handler must be there before
+
+    code = int(dvc(arguments))
+    ended.set()
+    if told.is_set():
+        stopper.join()  # processes that the stage has started may outlive it
+    return code
+
+
+def end_with_parent() -> None:
+    """Send SIGTERM to this process once it has lost its parent, even if that was killed."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _end_stage(told: threading.Event, ended: threading.Event) -> None:
+    told.wait()
+    deadline = time.monotonic() + GRACE_SECONDS
+    signalled: list[psutil.Process] = []
+    while time.monotonic() < deadline:
+        # Parents first: a shell whose command ends before it goes on with its next command.
+        for process in psutil.Process().children(recursive=True):
+            if process not in signalled:
+                signalled.append(process)
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
+        if ended.is_set() and not any(map(lives, signalled)):
+            return
+        time.sleep(POLL_SECONDS)
+    for process in [*signalled, *psutil.Process().children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    os._exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
