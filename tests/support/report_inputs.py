@@ -95,8 +95,12 @@ def make_network(
         collapse=make_collapse(architecture, learned),
         reading=NetworkReading.model_validate(
             {
+                "accuracy": first,
+                "status": status,
+                "parameters": cost["parameters"],
+                "flop": cost["flop"],
                 "calibration_error": 0.01 + 0.01 * index,
-                "reliability": [{"images": 2_000, "probability": 0.98, "accuracy": first}],
+                "reliability": make_reliability(first),
                 "layers": layers,
             }
         ),
@@ -110,17 +114,23 @@ def make_replicates(accuracies: Sequence[float], status: str) -> dict[str, Any]:
     deviation = 0.001 if len(accuracies) > 1 else None
     runs = [
         {"seed": seed, "accuracy": accuracy, "loss": 0.1, "status": status}
+        | {"calibration_error": 0.01, "reliability": make_reliability(accuracy)}
         | {"curves": CURVES | {"val_accuracy": [accuracy / 2, accuracy, accuracy]}}
         for seed, accuracy in enumerate(accuracies, 1)
     ]
     return {
         "runs": runs,
+        "count": len(runs),
         "collapsed": len(runs) if status == "collapsed" else 0,
         "near_chance": 0,
         "accuracy": {"mean": mean, "low": mean - 0.001, "high": mean + 0.001}
         | {"standard_deviation": deviation},
         "loss": {"mean": 0.1, "standard_deviation": deviation},
     }
+
+
+def make_reliability(accuracy: float) -> list[dict[str, float]]:
+    return [{"images": 2_000, "probability": 0.98, "accuracy": accuracy}]
 
 
 def make_record(recorded: float, claimed: float) -> dict[str, Any]:
@@ -149,6 +159,7 @@ def make_collapse(
                 "seed": seed,
                 "prior_loss": 2.3,
                 "loss": [1.0] if seed <= count else [2.4, 2.3],
+                "accuracy": [0.7] if seed <= count else [0.1, 0.1],
                 "epochs_to_learn": 1 if seed <= count else None,
                 "signal": dict.fromkeys(architecture.blocks, 0.5)
                 | {"head_dense": signal if seed <= count else signal / 10},
@@ -184,7 +195,7 @@ def make_pairs(
     pairs = {}
     for pair in (f"{first} / {second}" for first, second in itertools.combinations(names, 2)):
         only_first, only_second, p = first_seed.get(pair, (5, 5, 1.0))
-        counts = {"only_first": only_first, "only_second": only_second}
+        counts = {"difference": 0.004, "only_first": only_first, "only_second": only_second}
         test = {"first_seed": counts | {"p": p, "corrected_p": p}}
         pairs[pair] = make_difference(winners.get(pair)) | test
     return pairs

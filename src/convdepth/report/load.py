@@ -5,12 +5,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from convdepth.config.architecture import Architecture
 from convdepth.config.params import Params, find_architecture, read_params
@@ -20,7 +19,9 @@ from convdepth.core.hashes import md5_of
 from convdepth.data.arrays import Labels, read_split
 from convdepth.evaluation.metrics import Score, confusion_matrix, score
 from convdepth.evaluation.notebook_record import Record, read_notebook
+from convdepth.evaluation.result_file import read_result
 from convdepth.evaluation.results import (
+    STUDIES,
     AllContrasts,
     Collapse,
     Cost,
@@ -28,7 +29,6 @@ from convdepth.evaluation.results import (
     Point,
     Reading,
     Replicates,
-    Result,
     SeedRun,
     TunedNetwork,
     TunedNetworks,
@@ -40,9 +40,6 @@ from convdepth.evaluation.results import (
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 HEAD = "head_dense"
 """The layer before which the collapse study measures the signal that reaches the head."""
-
-STUDIES = "dvc repro studies/dvc.yaml"
-_Kind = TypeVar("_Kind", bound=Result)
 
 
 @dataclass(frozen=True)
@@ -184,8 +181,8 @@ def read_results(sources: Sources) -> Results:
     """
     parameters = read_params(sources.params)
     images, labels = read_split(sources.normalized, "test")
-    reading = _read(sources.reading, Reading)
-    contrasts = _read(sources.contrasts, AllContrasts)
+    reading = read_result(sources.reading, Reading, STUDIES)
+    contrasts = read_result(sources.contrasts, AllContrasts, STUDIES)
     networks = _read_networks(sources, parameters, labels, reading)
     _require_match(sources, networks, contrasts, reading)
     hardest = [hard.index for hard in reading.hardest]
@@ -198,7 +195,7 @@ def read_results(sources: Sources) -> Results:
         networks=networks,
         contrasts=contrasts,
         reading=reading,
-        validation=_read(sources.validation, Validation, "dvc repro validate"),
+        validation=read_result(sources.validation, Validation, "dvc repro validate"),
         train_images=len(read_split(sources.normalized, "train")[1]),
         recipe=parameters.train,
         hardest=np.asarray(images[hardest, :, :, 0], np.float32),
@@ -215,12 +212,12 @@ def _read_networks(
 ) -> list[Network]:
     names = list(parameters.architectures)
     _require(sources.reading, "networks", names, reading.networks)
-    tuned = _read(sources.tuned_summary, TunedNetworks).networks
+    tuned = read_result(sources.tuned_summary, TunedNetworks, STUDIES).networks
     records = read_notebook(sources.notebook)
     networks = []
     for index, name in enumerate(names):
         predictions = read_predictions(sources.predictions, name, labels)
-        replicates = _read(sources.replicates / f"{name}.json", Replicates)
+        replicates = read_result(sources.replicates / f"{name}.json", Replicates, STUDIES)
         history = read_history(sources.histories, name)
         model = _read_bytes(sources.models / f"{name}.keras", f"dvc repro train@{name}")
         networks.append(
@@ -233,7 +230,7 @@ def _read_networks(
                 tuned=tuned.get(name),
                 is_first_seed=_is_run(history, replicates.runs[0]),
                 confusion=confusion_matrix(predictions),
-                collapse=_read(sources.collapse / f"{name}.json", Collapse),
+                collapse=read_result(sources.collapse / f"{name}.json", Collapse, STUDIES),
                 reading=reading.networks[name],
                 record=records.get(name),
                 model_md5=md5_of(model),
@@ -245,15 +242,6 @@ def _read_networks(
 def pair_names(names: Iterable[str]) -> list[str]:
     """Return the key of each pair in result files, such as ``cnn1 / cnn3``, in order."""
     return [f"{first} / {second}" for first, second in itertools.combinations(names, 2)]
-
-
-def _read(path: Path, kind: type[_Kind], command: str = STUDIES) -> _Kind:
-    try:
-        return kind.model_validate_json(_read_bytes(path, command))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-    raise DataError(f"{path}: {where} is damaged: {first['msg']}. Run `{command}`.")
 
 
 def _read_bytes(path: Path, command: str) -> bytes:
