@@ -175,16 +175,10 @@ def verify(
         typer.Option(help="With --twice: train N epochs.", min=1, max=10_000, metavar="N"),
     ] = None,
     against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REV", help="Train one epoch with the code of REV and of the workspace."
-        ),
+        str | None, typer.Option(metavar="REV", help="Train an epoch with the code of REV, too.")
     ] = None,
     accept: Annotated[
-        bool,
-        typer.Option(
-            "--accept", help="With --against: keep results whose only change is code, if equal."
-        ),
+        bool, typer.Option("--accept", help="With --against: keep results of equal code.")
     ] = False,
     params: Params = PARAMS,
 ) -> None:
@@ -193,11 +187,8 @@ def verify(
     DVC trusts size, mtime and read-only cache files, so it misses silent corruption. Exits with
     code 7 if anything is damaged. A missing file is no damage.
 
-    With --twice, each network is trained twice in temporary folders. Models and histories must be
-    equal to the byte; otherwise the first differing layer is named.
-
-    With --against, one epoch of each network is trained with both versions of the code. Weights,
-    optimizer state and history must be equal to the byte. Parameters and data must be the same.
+    With --twice, models and histories must be equal to the byte; otherwise the first differing
+    layer is named. With --against, weights, optimizer state and history must be equal to the byte.
     """
     _refuse_options(names, epochs, twice, against, accept)
     if twice:

@@ -28,8 +28,7 @@ def build_network(
         pooling: The class of the pooling layers.
 
     Returns:
-        A model from images ``(n, 28, 28, 1)``, float32, 0.0 to 1.0, to probabilities ``(n, 10)``,
-        float32.
+        Images ``(n, 28, 28, 1)``, 0.0 to 1.0, to probabilities ``(n, 10)``, both float32.
     """
     keras.utils.set_random_seed(seed)
     scale = architecture.dropout_scale
