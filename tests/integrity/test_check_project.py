@@ -26,12 +26,20 @@ TRAIN = (
 def folder(tiny_params: Path, normalized: Path) -> Path:
     """A project with the tiny network, trained as its lock says, where nothing is wrong."""
     project, command = tiny_params.parent, TRAIN % normalized
-    graph = {"train": {"foreach": "${architectures}", "do": {"cmd": command}}}
+    graph = {
+        "train": {
+            "foreach": "${architectures}",
+            "do": {"cmd": command, "outs": ["kept/${key}.keras"]},
+        }
+    }
     (project / "dvc.yaml").write_text(json.dumps({"stages": graph}))
     out = {"path": "kept/tiny.keras", "hash": "md5", "md5": "0" * 32}
     entry = {"cmd": command.replace("${key}", "tiny"), "outs": [out]}
-    (project / "dvc.lock").write_text(json.dumps({"stages": {"train@tiny": entry}}))
+    (project / "dvc.lock").write_text(
+        json.dumps({"schema": "2.0", "stages": {"train@tiny": entry}})
+    )
     (project / ".dvc" / "tmp").mkdir(parents=True)
+    (project / ".dvc" / "config").write_text("[core]\nno_scm = true\n")
     return project
 
 

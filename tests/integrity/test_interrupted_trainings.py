@@ -18,6 +18,7 @@ from convdepth.training.checkpoints import Checkpoints
 from convdepth.training.fingerprint import describe_training
 from convdepth.workspace.code_digests import read_command
 from convdepth.workspace.dvc import find_option
+from pipelines.flows.tune import command as tune_command
 
 GRAPH = """
 stages:
@@ -166,11 +167,11 @@ def test_a_running_training_is_not_interrupted(folder: Path, normalized: Path) -
 
 
 def test_all_commands_with_checkpoints_are_known() -> None:
-    from pipelines.flows.tune import command
-
     commands = interrupted_trainings._trainings(PROJECT)
     for option in ("--checkpoints", "--normalized"):
-        assert find_option(commands["tune@cnn1"], option) == find_option(command("cnn1"), option)
+        assert find_option(commands["tune@cnn1"], option) == find_option(
+            tune_command("cnn1"), option
+        )
     assert {stage.rpartition(":")[2].partition("@")[0] for stage in commands} == {
         *("train", "train_seed", "train_tuned", "collapse", "tune")
     }
