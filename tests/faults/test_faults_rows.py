@@ -44,7 +44,7 @@ ROWS = {
         "validate::one_bad_value_is_caught",
         "validate::a_missing_class_is_named",
         "validate::damage_to_raw_data_is_caught",
-        "metrics::shuffled_labels_are_near_chance",
+        "metrics::the_status_tells_what_was_learned",
     ],
     "empty test set; empty suite; a null column; an expectation that breaks": [
         "run::no_row_and_no_rule_are_no_success",
@@ -114,7 +114,7 @@ ROWS = {
         "gpu::a_gpu_that_is_required_and_absent_says_what_was_found",
         "gpu::a_required_gpu_that_tensorflow_cannot_use_is_an_error",
     ],
-    "GPU out of memory": ["failures::exhausted_memory_is_named_with_the_batch_size_to_try"],
+    "GPU out of memory": ["loop::exhausted_memory_is_named_with_the_batch_size_to_try"],
     # Orchestration
     "Prefect server down at the start": ["local::a_server_that_is_down_is_told_within_seconds"],
     "Prefect server killed during a run, back or not": [

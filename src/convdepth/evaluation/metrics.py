@@ -188,7 +188,8 @@ def find_hardest(tables: Tables, count: int) -> list[dict[str, Any]]:
         networks get right are left out.
     """
     answers = pd.DataFrame({name: table["predicted"] for name, table in tables.items()})
-    counted = count_failures(tables).assign(answers=pd.Series(answers.to_dict("records")))
+    given = pd.Series(answers.to_dict("records"), answers.index)
+    counted = count_failures(tables).assign(answers=given)
     order = ["failing", "loss"]
     hardest = counted[counted["failing"] > 0].sort_values(order, ascending=False, kind="stable")
     rows = hardest.head(count).to_dict("records")
