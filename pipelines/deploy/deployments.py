@@ -37,7 +37,7 @@ POOL_ADVICE = (
     "Start its workers by `make worker` in a clone of the project. With Prefect's own command, "
     "runs do not find their files."
 )
-"""Stands on the page of the pool, which advises Prefect's own command."""
+"""The description of the pool, whose page advises Prefect's own command."""
 
 CLONE = "CONVDEPTH_HOME"
 """The environment variable in which a worker has the root of its clone."""
@@ -56,8 +56,7 @@ def deploy() -> None:
 
     Raises:
         MachineError: No server that stays answers, or it refuses something.
-        ParameterError: It has a pool of this name that is of another type, or the address for
-            alerts is none.
+        ParameterError: The server's pool is of another type, or the address for alerts is wrong.
     """
     address = os.environ.get(WEBHOOK)
     if address and not address.startswith(("https://", "http://")):

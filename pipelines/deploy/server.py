@@ -86,14 +86,12 @@ def start_ui() -> None:
             f"{url}: the Prefect server of `make ui` runs, but does not answer: {error}. Its log "
             f"is {log_file()}. Wait if it has just been started, else run `prefect server stop`."
         )
-    program = Path(sys.executable).with_name("prefect")
-    if program.is_relative_to(Path.cwd()):
-        program = program.relative_to(Path.cwd())
     print(
         f"The Prefect server runs until it is stopped. Its page: {url.removesuffix('/api')}\n"
         "The flows of this project find it. Other programs need:\n"
         f"  export PREFECT_API_URL={url}\n"
-        f"To stop it (its database stays):\n  {program} server stop\n"
+        "To stop it (its database stays):\n"
+        f"  {Path(sys.executable).with_name('prefect')} server stop\n"
         f"Its log: {log_file()}"
     )
     if (named := PREFECT_API_URL.value()) not in (None, url):
