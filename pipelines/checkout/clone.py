@@ -22,10 +22,10 @@ from prefect.logging import get_run_logger
 from convdepth.core.errors import MachineError
 from convdepth.integrity.check_environment import installed_lock
 from convdepth.workspace.locks import try_lock
-from pipelines.checkout.git import git
+from pipelines.core.git import git
+from pipelines.core.process_tree import stage_environment
 from pipelines.dvc.remote import fetch_results, push_results
 from pipelines.dvc.stage import Options
-from pipelines.execution.process_tree import stage_environment
 from pipelines.execution.runner import FlowError
 
 PLACES = Path(".dvc/tmp/places")

@@ -9,7 +9,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from convdepth.core.errors import MachineError, ParameterError
-from pipelines.checkout.git import changed_files, git, require_identity
+from pipelines.core.git import changed_files, git, require_identity
 
 BRANCHES = "results"
 """The first part of the names of all branches with results."""

@@ -21,7 +21,7 @@ from voluptuous import Invalid
 
 from convdepth.core.errors import MachineError
 from convdepth.core.files import write_text
-from pipelines.checkout.git import git
+from pipelines.core.git import git
 
 LOCKS = (Path("dvc.lock"), Path("studies/dvc.lock"))
 """The lock files of the pipeline and of the studies; either may be missing."""

@@ -8,8 +8,8 @@ from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
 
 from convdepth.core.errors import MachineError, ParameterError
+from pipelines.core.process_tree import Processes, dvc_command
 from pipelines.dvc.stage import Options, StageError, run_child
-from pipelines.execution.process_tree import Processes, dvc_command
 
 Log = Callable[[str], None]
 

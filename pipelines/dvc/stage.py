@@ -16,8 +16,8 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from convdepth.core.errors import ConvdepthError
-from pipelines.checkout.git import without_credentials
-from pipelines.execution.process_tree import Processes, StoppedError, dvc_command, stage_environment
+from pipelines.core.git import without_credentials
+from pipelines.core.process_tree import Processes, StoppedError, dvc_command, stage_environment
 
 LAST_LINES = 12
 """Lines of a failed stage's log that its error shows."""

@@ -16,13 +16,13 @@ from prefect.states import Completed, Failed
 
 from convdepth.config.params import read_params
 from convdepth.core.errors import ConvdepthError
+from pipelines.core.dvc_child import end_with_parent
+from pipelines.core.process_tree import Processes
 from pipelines.dvc.graph import Graph, read_graph
 from pipelines.dvc.lockfile import mend_locks, order_lock
 from pipelines.dvc.missing_models import Models
 from pipelines.dvc.stage import DEFAULT, Options, Outcome, task_for
 from pipelines.execution.concurrency import choose_jobs
-from pipelines.execution.dvc_child import end_with_parent
-from pipelines.execution.process_tree import Processes
 from pipelines.reporting.artifacts import Progress, publish_figures, publish_metrics
 
 QUICK = frozenset({"evaluate", "evaluate_seed", "evaluate_tuned", "replicates"})

@@ -21,7 +21,7 @@ from ruamel.yaml.error import YAMLError
 from convdepth.config.params import read_architecture, read_params
 from convdepth.core.errors import ParameterError
 from convdepth.core.text import suggest
-from pipelines.checkout.git import git, require_identity
+from pipelines.core.git import git, require_identity
 
 PARAMS = Path("params.yaml")
 

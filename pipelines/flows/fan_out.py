@@ -17,7 +17,7 @@ from prefect.states import Cancelling
 from convdepth.config.params import read_params
 from convdepth.core.errors import ConvdepthError, MachineError, ParameterError
 from pipelines.checkout.clone import place_of, require_gpu_here
-from pipelines.checkout.git import changed_files, git, newest_commit
+from pipelines.core.git import changed_files, git, newest_commit
 from pipelines.dvc.remote import NO_REMOTE, fetch_results, has_remote
 from pipelines.dvc.stage import Options
 from pipelines.execution.runner import run_graph, state_of

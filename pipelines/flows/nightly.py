@@ -9,9 +9,9 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from pipelines.checkout.clone import Place, place_of, require_gpu_here
-from pipelines.checkout.git import newest_commit
 from pipelines.checkout.publish import publish as publish_results
 from pipelines.checkout.publish import require_publishing
+from pipelines.core.git import newest_commit
 from pipelines.execution.concurrency import Jobs
 from pipelines.execution.runner import run_graph, state_of
 from pipelines.reporting.artifacts import publish_regressions

@@ -21,12 +21,12 @@ from pydantic import Field
 
 from convdepth.config.params import read_params
 from pipelines.checkout.clone import place
-from pipelines.checkout.git import changed_files, git
+from pipelines.core.git import changed_files, git
+from pipelines.core.process_tree import Processes, dvc_command
 from pipelines.dvc.graph import Graph, read_graph
 from pipelines.dvc.lockfile import locked_stages
 from pipelines.dvc.stage import ADVICE, Options, StageStoppedError, line_logger, run_child
 from pipelines.execution.concurrency import Jobs, choose_jobs
-from pipelines.execution.process_tree import Processes, dvc_command
 from pipelines.execution.runner import run_tasks, state_of, summarize
 from pipelines.experiments.grid import PARAMS, Experiment, Value, plan
 from pipelines.experiments.ranking import (

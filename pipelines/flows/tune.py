@@ -17,9 +17,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from convdepth.config.params import find_architecture, read_params
+from pipelines.core.process_tree import Processes
 from pipelines.dvc.stage import line_logger, run_child
 from pipelines.execution.concurrency import Jobs, choose_jobs
-from pipelines.execution.process_tree import Processes
 from pipelines.execution.runner import run_tasks, state_of, summarize
 from pipelines.reporting.artifacts import best_effort
 

@@ -19,7 +19,7 @@ ORDER = {
         *("report", "workspace", "integrity", "commands", "cli"),
     ],
     "pipelines": [
-        *("checkout", "dvc", "deploy", "reporting", "execution", "experiments", "flows"),
+        *("core", "dvc", "reporting", "execution", "checkout", "experiments", "deploy", "flows"),
         "__main__",
     ],
 }

@@ -8,8 +8,8 @@ import pytest
 import toy
 
 from convdepth.core.errors import MachineError
-from pipelines.checkout.git import changed_files, git
 from pipelines.checkout.publish import publish, require_publishing
+from pipelines.core.git import changed_files, git
 from project import Project
 
 # DVC 3.67 builds its graph with a call that its library pygtrie will drop.

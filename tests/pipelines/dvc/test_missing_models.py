@@ -9,10 +9,10 @@ import toy
 from ruamel.yaml import YAML
 
 from convdepth.core.errors import MachineError
+from pipelines.core.process_tree import Processes
 from pipelines.dvc.graph import read_graph
 from pipelines.dvc.missing_models import Models
 from pipelines.dvc.stage import Options, Outcome, run_stage
-from pipelines.execution.process_tree import Processes
 from pipelines.flows import local as flows
 from project import Project
 

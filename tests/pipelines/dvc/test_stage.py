@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from waiting import wait_until
 
+from pipelines.core.process_tree import Processes
 from pipelines.dvc.stage import (
     Options,
     Outcome,
@@ -24,7 +25,6 @@ from pipelines.dvc.stage import (
     stage_task,
     task_for,
 )
-from pipelines.execution.process_tree import Processes
 from project import Project
 
 

@@ -20,8 +20,8 @@ from waiting import lives, wait_until
 import faults
 from conftest import PROJECT, TINY
 from pipelines.checkout.clone import PLACES
+from pipelines.core.process_tree import Processes
 from pipelines.dvc.graph import read_graph
-from pipelines.execution.process_tree import Processes
 from pipelines.experiments.grid import plan
 from pipelines.flows.sweep import make_recipe, run_experiment, sweep
 from project import HEED_SIGINT, Project

@@ -12,7 +12,7 @@ from typing import Self
 
 import psutil
 
-from pipelines.execution import dvc_child
+from pipelines.core import dvc_child
 
 GRACE_SECONDS = dvc_child.GRACE_SECONDS + 1
 """Time between SIGTERM and SIGKILL; `dvc_child` needs its own grace within it."""

@@ -12,7 +12,7 @@ import toy
 from waiting import lives, wait_until
 
 import faults
-from pipelines.execution.process_tree import dvc_command, stage_environment
+from pipelines.core.process_tree import dvc_command, stage_environment
 from project import Project
 
 REPRO = ["repro", "--single-item", "download"]

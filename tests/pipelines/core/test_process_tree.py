@@ -10,7 +10,7 @@ import psutil
 import pytest
 from waiting import lives, wait_until
 
-from pipelines.execution.process_tree import Processes, StoppedError
+from pipelines.core.process_tree import Processes, StoppedError
 
 STUBBORN = "trap '' TERM; echo ready; sleep 60 & sleep 60; sleep 60"
 

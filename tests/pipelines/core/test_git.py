@@ -6,8 +6,8 @@ import pytest
 import serving
 
 from convdepth.core.errors import MachineError
-from pipelines.checkout import git as runner
-from pipelines.checkout.git import changed_files, git, newest_commit, without_credentials
+from pipelines.core import git as runner
+from pipelines.core.git import changed_files, git, newest_commit, without_credentials
 from project import Project
 
 

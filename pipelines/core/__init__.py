@@ -1,0 +1,1 @@
+"""Git and child processes, on which all other packages build."""
