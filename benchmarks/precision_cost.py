@@ -1,7 +1,7 @@
 """What bfloat16 gains where the CPU has instructions for it, and costs where it has none.
 
 The second is measured on the same CPU, whose bfloat16 instructions oneDNN is told not to use.
-`convdepth.precision_advice` tells users these figures. Writes
+`convdepth.models.precision_advice` tells users these figures. Writes
 ``benchmarks/results/precision_cost.json``, and the table in ``benchmarks/README.md``.
 """
 

@@ -30,7 +30,7 @@ def require_publishing(root: Path = Path()) -> None:
             f"{root.resolve()}: results cannot be published without a git remote called origin. "
             "Run `git remote add origin ADDRESS`."
         )
-    # Without the hook: that of `dvc install` would push all results just to try.
+    # `--no-verify` skips the hook of `dvc install`, which would push all results for a dry run.
     target = f"HEAD:refs/heads/{BRANCHES}/trial"
     git("push", "--dry-run", "--quiet", "--no-verify", "origin", target, folder=root)
     if git("ls-remote", "origin", f"refs/heads/{BRANCHES}", folder=root):

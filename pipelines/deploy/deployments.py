@@ -52,7 +52,7 @@ ALERTS = "convdepth-alerts"
 def deploy() -> None:
     """Put the work pool, the deployments and the automations on the server.
 
-    What a user has changed there stays: the pool with its limit, and whatever is paused.
+    Changes of users are kept: the limit of the pool, paused deployments and automations.
 
     Raises:
         MachineError: No server that stays answers, or it refuses something.
@@ -186,7 +186,12 @@ def _ensure_alerts(client: SyncPrefectClient, address: str | None) -> UUID | Non
 def _put_automations(client: SyncPrefectClient, alerts: UUID | None) -> None:
     text = (FOLDER / "automations.yaml").read_text(encoding="utf-8")
     filled = Template(text).substitute(ui=PREFECT_UI_URL.value())
-    for entry in YAML(typ="safe").load(filled)["automations"]:
+    entries = YAML(typ="safe").load(filled)["automations"]
+    names = {entry["name"] for entry in entries}
+    for old in client.read_automations():
+        if old.name.startswith(f"{TAG}: ") and old.name not in names:
+            client.delete_automation(old.id)  # of a former automations.yaml
+    for entry in entries:
         messages = [each for each in entry["actions"] if each["type"] == "send-notification"]
         if messages and alerts is None:
             continue

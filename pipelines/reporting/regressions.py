@@ -48,7 +48,7 @@ class Change:
 
     @property
     def is_regression(self) -> bool:
-        """Whether it became worse by more than is allowed, or is no longer there."""
+        """Whether the metric is missing, or worse by more than `allowed`."""
         if self.allowed is None or self.difference is None:
             return self.before is not None
         worse = self.difference if self.tolerance.better == "lower" else -self.difference

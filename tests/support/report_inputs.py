@@ -85,7 +85,17 @@ def make_network(
         name=name,
         index=index,
         architecture=architecture,
-        score=Score(2_000, first, first - 0.002, first + 0.002, 0.999, 0.1, status, 1, 0.998),
+        score=Score(
+            images=2_000,
+            accuracy=first,
+            accuracy_low=first - 0.002,
+            accuracy_high=first + 0.002,
+            top2_accuracy=0.999,
+            loss=0.1,
+            status=status,
+            answer=1,
+            answer_share=0.998,
+        ),
         replicates=Replicates.model_validate(make_replicates(accuracies, status)),
         tuned=TunedNetwork.model_validate(make_replicates([tuned] * len(accuracies), "ok") | extra)
         if tuned

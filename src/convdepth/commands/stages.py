@@ -162,7 +162,7 @@ STAGES = {
         PIPELINE,
         "normalized models histories predictions notebook figures tables params",
         "figures tables",
-        "Draw all figures: curves, weights, confusion, accuracy by depth, and errors.",
+        "Draw all figures, and write the tables of `dvc plots`.",
         uses_device=True,
     ),
     "train_tuned": Stage(

@@ -90,7 +90,7 @@ class Tolerance(Strict):
     absolute: float = Field(ge=0)
     """In the metric's own unit."""
     relative: float = Field(ge=0)
-    """As a share of the former value, 0.1 for 10 %."""
+    """As a share of the former value, 0.1 for 10%."""
 
 
 Metric = Annotated[

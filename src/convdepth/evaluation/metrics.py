@@ -34,7 +34,7 @@ class Score:
     Attributes:
         images: Number of predictions.
         accuracy: Share of right answers.
-        accuracy_low: Lower end of the accuracy's 95 % interval over images (Wilson 1927).
+        accuracy_low: Lower end of the accuracy's 95% interval over images (Wilson 1927).
         accuracy_high: Upper end.
         top2_accuracy: Share of images whose label is among the two most probable answers.
         loss: Mean cross-entropy in nats.
@@ -94,7 +94,7 @@ def learning_status(predictions: pd.DataFrame) -> Status:
 
 
 def _right(predictions: pd.DataFrame) -> tuple[int, float, float]:
-    """Count right answers, and bound their share by Wilson's 95 % interval."""
+    """Count right answers, and bound their share by Wilson's 95% interval."""
     correct = int((predictions["label"] == predictions["predicted"]).sum())
     interval = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
     return correct, float(interval.low), float(interval.high)

@@ -1,7 +1,8 @@
 """The stage `plot`: every figure, and the tables that `dvc plots` draws.
 
-To add a figure, write a module with a function from `Inputs` to a `Figure`, and add it to
-`FIGURES`.
+To add a figure, write a module with a function from `Inputs` to a `Figure`, decorated with
+`@style()`, and add it to `FIGURES`. The tests require that it names each network, shows the
+`trouble` of one that has not learned, and fits one to eight networks.
 """
 
 from collections.abc import Callable, Sequence

@@ -102,7 +102,7 @@ def add_heading(figure: Figure, title: str, note: str = "", handles: Sequence[Li
 
 
 def add_name(panel: Axes | SubFigure, network: "NetworkResult", remark: str = "") -> None:
-    """Write the network's name above its panel, and below it the trouble or else the remark."""
+    """Write the network's name above its panel, and below it its trouble, if any, or the remark."""
     color = WARNING if network.trouble else network.color
     lines = filter(None, [network.name, network.trouble or remark])
     write = panel.suptitle if isinstance(panel, SubFigure) else panel.set_title

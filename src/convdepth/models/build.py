@@ -1,4 +1,7 @@
-"""From an `Architecture` to a Keras model; the only code that builds layers of a network."""
+"""From an `Architecture` to a Keras model.
+
+`config.architecture.walk` lists the same layers without Keras; a test compares both.
+"""
 
 from collections.abc import Iterator
 from typing import Any

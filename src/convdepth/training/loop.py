@@ -39,7 +39,7 @@ Epoch = dict[str, float]
 class Progress:
     """The report on one training. This one shows nothing; `TrainingProgress` shows all.
 
-    An epoch has so many training ``images``; ``done`` epochs were finished before an interruption.
+    Each epoch has ``images`` training images; ``done`` epochs were finished before this run.
     """
 
     def __init__(self, name: str, epochs: int, images: int, done: int = 0) -> None:

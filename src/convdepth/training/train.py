@@ -87,7 +87,7 @@ def train(
 def checkpoints_of(
     architecture: Architecture, recipe: Train, normalized: Path, folder: Path, code: str
 ) -> Checkpoints:
-    """Return the checkpoints of a training, found by all that its result depends on."""
+    """Return the checkpoints of a training, keyed by parameters, data, code and numeric class."""
     numeric_class = describe_numeric_class(recipe.threads, recipe.precision)
     data = array_paths(normalized)
     return Checkpoints(folder, describe_training(architecture, recipe, data, code, numeric_class))

@@ -93,7 +93,10 @@ def change_by_hand(client: SyncPrefectClient) -> str:
     found = client.read_deployment_by_name(NIGHTLY)
     client.update_deployment_schedule(found.id, found.schedules[0].id, active=False)
     client.pause_deployment(client.read_deployment_by_name(DEPLOYMENT).id)
-    client.pause_automation(client.read_automations_by_name(CRASHES)[0].id)
+    (crashes,) = client.read_automations_by_name(CRASHES)
+    former = crashes.model_dump(include=set(AutomationCore.model_fields))
+    client.create_automation(AutomationCore(**former | {"name": "convdepth: former"}))
+    client.pause_automation(crashes.id)
     return str(SlackWebhook(url="https://hooks.example.org/secret").save(ALERTS))
 
 
