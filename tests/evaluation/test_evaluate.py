@@ -77,7 +77,6 @@ def test_the_metrics_follow_from_the_predictions(
     assert [entry["digit"] for entry in metrics["classes"]] == list(range(10))
     assert metrics["notebook_accuracy"] is metrics["notebook_difference"] is None
     assert "validation" not in metrics
-
     paths = list((tmp_path / "evaluated").iterdir())
     former = [path.read_bytes() for path in paths]
     evaluate(network)

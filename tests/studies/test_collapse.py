@@ -66,7 +66,6 @@ def test_a_network_that_learns_stops_and_an_interrupted_stage_resumes(
     assert most.signal["head_dense"] < 0.2
     assert set(most.runs[0].gradient_norm) == {"block1"}
     assert not list((tmp_path / "whole" / "checkpoints").glob("*/*"))
-
     with counted_epochs(interrupted=3), pytest.raises(KeyboardInterrupt):
         run(params, normalized, tmp_path / "torn")
     with counted_epochs() as count:

@@ -86,7 +86,6 @@ def test_the_findings_and_pictures_are_those_of_the_networks_and_the_same_twice(
     assert found.all_fail.model_dump() == {"images": 40, "networks": ["tiny"]}
     assert len(found.hardest) == LISTED
     assert {tuple(hard.answers) for hard in found.hardest} == {("tiny",)}
-
     first = pictures(folder)
     assert sorted(first) == ["grad_cam.png", "kernels.png"]
     assert examine(tiny_params, normalized, folder) == found

@@ -36,14 +36,12 @@ def test_it_learns_and_writes_model_history_record_and_log(tiny: Tiny, capsys: C
     assert list(rows.columns) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
     assert list(rows["epoch"]) == list(range(1, 9))
     assert rows["loss"].iloc[-1] < rows["loss"].iloc[0]
-
     network = build_network(tiny.architecture)
     load_weights(network, model)
     images, labels = read_split(tiny.normalized, "test")
     accuracy = (network.predict(images, verbose=0).argmax(axis=1) == labels).mean()
     assert accuracy > 0.9
     assert rows["val_accuracy"].iloc[-1] == pytest.approx(accuracy, abs=1e-6)
-
     record = json.loads((model.parent / "tiny.numeric_class.json").read_text())
     assert record["model_sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     assert not (tiny.folder / "once" / "checkpoints" / "tiny").exists()

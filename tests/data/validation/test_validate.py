@@ -259,9 +259,7 @@ def test_bad_labels_stop_the_stage_with_rule_and_rows(
     images, kept = (part.copy() for part in arrays.read_split(normalized, "test"))
     images[3, 0, 0, 0] = np.nan
     arrays.write_split(normalized, "test", images, kept)
-
     message = fail(raw_links, normalized, params, tmp_path)
-
     rows = "train 2000: label 12; train 3000: label 12"
     assert (
         f"raw_images: each label is a digit from 0 to 9: 2 rows break it, first {rows}" in message

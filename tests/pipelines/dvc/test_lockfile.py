@@ -55,7 +55,6 @@ def test_entries_come_in_the_order_of_the_definitions(project: Project) -> None:
     whole, written = lock.read_text(), lock.stat().st_mtime_ns
     order_lock(project.folder)
     assert lock.stat().st_mtime_ns == written  # it was in order
-
     yaml = YAML()  # keeps the comment
     content = yaml.load(lock)
     former = {name: {"cmd": f"echo {name}"} for name in ("second", "first")}

@@ -249,7 +249,6 @@ def test_a_failed_experiment_leaves_the_others_and_is_run_again_alone(
     assert places(project) == []
     states = [row.split()[-1] for row in table.splitlines() if row.split()[-1:] == ["failed"]]
     assert len(states) == 2
-
     (steering(project) / "fail-train@two-1").unlink()
     trained = begun(project, "train@one")
     assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "1 ran, 1 known"
