@@ -13,8 +13,8 @@ from convdepth.workspace.process import run_app
 app = typer.Typer(
     name="python -m pipelines",
     help="Run DVC's stages by Prefect: in parallel, on a schedule, on several machines.",
-    epilog="A flow reports to the server in PREFECT_API_URL, or to that of `ui`; else it starts "
-    "one for itself. `dvc repro` gives the same results without Prefect.",
+    epilog="A flow reports to the server at PREFECT_API_URL or to the server of `ui`. Without "
+    "either, it starts its own. `dvc repro` gives the same results without Prefect.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

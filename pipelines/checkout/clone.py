@@ -122,7 +122,7 @@ def require_gpu_here() -> str:
     """Check in a child process that TensorFlow has a GPU; return its description.
 
     Raises:
-        MachineError: There is none; the message has what was found.
+        MachineError: TensorFlow has no GPU; the message names the devices found.
     """
     command = [str(Path(sys.executable).with_name("convdepth")), "device", "--require-gpu"]
     ended = subprocess.run(

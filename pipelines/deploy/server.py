@@ -59,7 +59,7 @@ def require_staying_server() -> None:
     """Use the server of PREFECT_API_URL or of `make ui`.
 
     Raises:
-        MachineError: There is none, or it does not answer within seconds.
+        MachineError: No server is configured, or it does not answer within seconds.
     """
     url = PREFECT_API_URL.value() or staying_server()
     if url is None:

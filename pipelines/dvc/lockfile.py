@@ -110,7 +110,7 @@ def _restore_lock(folder: Path, lock: Path) -> None:
     path = folder / lock
     try:
         write_text(path, git("show", f"HEAD:./{lock}", folder=folder) + "\n")
-        what = "took that of the last commit"
+        what = "restored it from the last commit"
     except MachineError:  # it was never committed
         path.unlink()
         what = "deleted it"

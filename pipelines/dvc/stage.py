@@ -56,7 +56,7 @@ class Options:
         force: Run a stage even if nothing has changed.
         pull: Take missing files from the DVC remote.
         folder: The root of the project.
-        variables: Environment variables beside those of this process.
+        variables: Additional environment variables.
         allow_missing: Skip an unchanged stage even if its files are missing.
     """
 
@@ -74,8 +74,8 @@ class StageError(ConvdepthError):
     """A stage failed.
 
     Attributes:
-        exit_code: That of the stage's command, 128 + n if signal n ended it, 5 if another DVC
-            process works on the same files, else that of DVC.
+        exit_code: The exit code of the stage's command, 128 + n after signal n, 5 if another DVC
+            process works on the same files; otherwise the exit code of DVC.
     """
 
     def __init__(self, name: str, exit_code: int, log: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Run tasks in the order of a graph: each as soon as it is ready and there is room for it."""
+"""Run the tasks of a graph: a task starts when its dependencies are done and a slot is free."""
 
 import os
 from collections import Counter

@@ -1,5 +1,6 @@
 """`convdepth verify` finds and mends damage, with a real DVC."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ import pytest
 from holding import holding
 from ruamel.yaml import YAML
 
-from convdepth.core.errors import DataError
+from convdepth.core.errors import DataError, MachineError
 from convdepth.core.hashes import md5_of
 from convdepth.integrity import verify as verification
 from convdepth.integrity.verify import verify
@@ -317,13 +318,25 @@ def test_a_lock_that_dvc_did_not_write_is_refused(
         verify(project.folder)
 
 
-def test_an_output_that_the_lock_gives_another_path_is_told(project: Project) -> None:
-    old, new = "path: raw", "path: ../raw"
+@pytest.mark.parametrize("path", ["../raw", "/raw"])
+def test_a_lock_with_a_path_outside_the_project_is_refused(project: Project, path: str) -> None:
     lock = project.folder / "dvc.lock"
     head, outs, tail = lock.read_text().partition("    outs:\n")
-    assert old in tail
-    lock.write_text(head + outs + tail.replace(old, new, 1))
-    assert any(text.startswith("raw") for text in verify(project.folder).unverified)
+    assert "path: raw" in tail
+    lock.write_text(head + outs + tail.replace("path: raw", f"path: {path}", 1))
+    with pytest.raises(DataError, match=rf"dvc\.lock: stages\.\w+\.outs: .*{path}"):
+        verify(project.folder)
+
+
+def test_a_lock_of_an_output_that_cannot_be_read_is_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_project: Path) -> dict[str, str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "raw.lock")
+
+    monkeypatch.setattr("convdepth.integrity.verify.held_outputs", fail)
+    with pytest.raises(MachineError, match=r"raw\.lock"):
+        verify(project.folder)
 
 
 def test_the_command_names_the_damage_and_exits_with_7(project: Project) -> None:

@@ -36,7 +36,7 @@ def command(stage: str) -> str:
 
 
 def module_of(name: str) -> str:
-    return "convdepth.workspace.code" if name == "code" else f"convdepth.{MODULES[name]}"
+    return f"convdepth.{MODULES[name]}"
 
 
 def parameters(stage: str) -> dict[str, inspect.Parameter]:

@@ -295,7 +295,7 @@ def _run(command: str, stage: Stage, arguments: dict[str, Any]) -> None:
         arguments |= {"code": read_command(command).digest, "progress": TrainingProgress}
     if command == "train":
         _advise(arguments["name"], arguments["params"])
-    import_module(f"{PACKAGE}.{MODULES.get(command, 'workspace.code')}").main(**arguments)
+    import_module(f"{PACKAGE}.{MODULES[command]}").main(**arguments)
 
 
 def _check_parameters(arguments: dict[str, Any]) -> None:

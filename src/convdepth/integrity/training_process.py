@@ -34,7 +34,7 @@ class Training:
         label: Stands before each line that the child prints.
         command: ``convdepth train ...``.
         project: Working folder, with the code in ``src``.
-        variables: Environment variables beside those of this process.
+        variables: Additional environment variables.
     """
 
     network: str

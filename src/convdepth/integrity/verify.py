@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from convdepth.core.errors import IntegrityError
+from convdepth.core.errors import DataError, IntegrityError, MachineError
 from convdepth.core.hashes import FOLDER_SUFFIX, Content, folder_md5, hash_files
 from convdepth.core.text import counted, name_first
 from convdepth.workspace.dvc import (
@@ -25,7 +25,7 @@ from convdepth.workspace.dvc import (
     recorded_outputs,
 )
 from convdepth.workspace.git import committed_md5
-from convdepth.workspace.lockfile import LOCK
+from convdepth.workspace.lockfile import LOCK, read_lock_entries
 from convdepth.workspace.locks import held_outputs
 
 DIFFERS, DAMAGED = "differs: damaged, or changed by hand", "is damaged"
@@ -80,13 +80,20 @@ def verify(project: Path = Path()) -> Report:
 
     Raises:
         DataError: ``dvc.lock`` or ``dvc.yaml`` cannot be read, or has an unsafe path.
-        MachineError: DVC failed.
+        MachineError: DVC failed, or the lock of an output cannot be read.
     """
     project = project.absolute()
     outputs = recorded_outputs(project)
-    if (project / STUDIES).with_name(LOCK.name).exists():
+    _require_safe_paths(project / LOCK)
+    if (lock := (project / STUDIES).with_name(LOCK.name)).exists():
         outputs += recorded_outputs(project, graph=STUDIES)
-    verification, busy = _Verification(project), held_outputs(project)
+        _require_safe_paths(lock)
+    try:
+        verification, busy = _Verification(project), held_outputs(project)
+    except OSError as error:
+        raise MachineError(
+            f"{error.filename}: cannot be read: {error.strerror}. Correct its permissions."
+        ) from error
     for output in outputs:
         verification.check(output, busy.get(output.path))
     copies = (path for path in verification.contents if path.is_relative_to(verification.cache))
@@ -224,6 +231,17 @@ class _Verification:
 
     def _quote(self, path: Path) -> str:
         return shlex.quote(self._show(path))
+
+
+def _require_safe_paths(lock: Path) -> None:
+    """Refuse a lock with a path outside the project, also of a stage that no longer exists."""
+    for stage, entry in read_lock_entries(lock).items():
+        for out in entry.get("outs", []):
+            if not lies_within(out["path"]):
+                raise DataError(
+                    f"{lock}: stages.{stage}.outs: expected a path in the project, got "
+                    f"{out['path']}. Run `git checkout {lock.name}`."
+                )
 
 
 def _read_entries(index: Path) -> dict[str, str] | None:

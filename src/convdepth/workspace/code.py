@@ -6,8 +6,8 @@ from convdepth.core.errors import DataError
 from convdepth.core.files import write_text
 from convdepth.workspace.code_digests import MODULES, locked_versions, read_command
 
-STAGES = tuple(command for command in MODULES if command != "tune")
-"""Commands of stages; several stages can run one of them."""
+STAGES = tuple(command for command in MODULES if command not in ("code", "tune"))
+"""Commands of stages that depend on their digest; several stages can run one of them."""
 
 NAMES = "modules"
 """The text with the digest of each module by name, for people; no stage depends on it."""

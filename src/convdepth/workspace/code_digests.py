@@ -21,6 +21,7 @@ from convdepth.core.errors import DataError
 PACKAGE = "convdepth"
 
 MODULES = {
+    "code": "workspace.code",
     "check": "config.check",
     "download": "data.download",
     "normalize": "data.normalize",
