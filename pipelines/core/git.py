@@ -1,12 +1,12 @@
 """Git for the flows: one way to run it, the newest commit, changed files, and who commits."""
 
 import os
-import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from convdepth.core.errors import MachineError
+from convdepth.workspace.dvc import without_credentials
 
 TIMEOUT_SECONDS = 1800.0
 """The longest run of one git command, a fetch of a large repository included."""
@@ -62,11 +62,6 @@ def git(*arguments: str, folder: Path = Path()) -> str:
         f"`{command}` in {folder.resolve()} failed: {words}\nMake it work by hand, then run again."
     )
     raise MachineError(without_credentials(text))
-
-
-def without_credentials(text: str) -> str:
-    """Remove user names, passwords and tokens from the addresses in a text."""
-    return re.sub(r"(?<=://)[^/\s@]*@", "", text)
 
 
 def newest_commit(root: Path = Path()) -> Commit:

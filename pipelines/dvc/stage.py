@@ -16,7 +16,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from convdepth.core.errors import ConvdepthError
-from pipelines.core.git import without_credentials
+from convdepth.workspace.dvc import without_credentials
 from pipelines.core.process_tree import Processes, StoppedError, dvc_command, stage_environment
 
 LAST_LINES = 12

@@ -223,6 +223,11 @@ def ignored_by_dvc(paths: Sequence[Path], project: Path = Path()) -> set[Path]:
         return {path for path in paths if repo.dvcignore.check_ignore(str(path)).match}
 
 
+def without_credentials(text: str) -> str:
+    """Remove user names, passwords and tokens from the addresses in a text."""
+    return re.sub(r"(?<=://)[^/\s@]*@", "", text)
+
+
 def _load_stages(repo: Any, graph: Path) -> list[Any]:
     return list(repo.stage.load_file(repo.fs.join(repo.root_dir, graph.as_posix())))
 
@@ -264,5 +269,4 @@ def _reason(errors: str) -> str:
     """Return the line of DVC's error; after it comes an invitation to its forum."""
     lines = [line for line in errors.splitlines() if line.strip()]
     words = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    # The address of a remote may hold a password.
-    return re.sub(r"(?<=://)[^/\s@]*@", "", [*words, *reversed(lines), "no message"][0])
+    return without_credentials([*words, *reversed(lines), "no message"][0])

@@ -6,8 +6,9 @@ import pytest
 import serving
 
 from convdepth.core.errors import MachineError
+from convdepth.workspace.dvc import without_credentials
 from pipelines.core import git as runner
-from pipelines.core.git import changed_files, git, newest_commit, without_credentials
+from pipelines.core.git import changed_files, git, newest_commit
 from project import Project
 
 
