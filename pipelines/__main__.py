@@ -68,9 +68,8 @@ WorkerName = Annotated[
 def pipeline(jobs: Jobs = None, force: Force = False, preset: Preset = None) -> None:
     """Run the whole graph: what has changed, and what depends on it."""
     if preset is not None:
-        _apply_preset(preset)
-    _run("local", "pipeline", jobs=jobs, force=force)
-    _print_metrics()
+        import_module("pipelines.experiments.presets").apply_preset(preset)
+    _run("local", "pipeline", metrics=True, jobs=jobs, force=force)
 
 
 @app.command(rich_help_panel=HERE)
@@ -82,8 +81,7 @@ def prepare_data(force: Force = False) -> None:
 @app.command(rich_help_panel=HERE)
 def train_architecture(name: Name, force: Force = False) -> None:
     """Train and evaluate one network; the data must have been prepared."""
-    _run("local", "train_architecture", name=name, force=force)
-    _print_metrics()
+    _run("local", "train_architecture", metrics=True, name=name, force=force)
 
 
 @app.command(rich_help_panel=HERE)
@@ -132,9 +130,8 @@ def spread(require_gpu: RequireGpu = False) -> None:
 
     Needs a git remote and a DVC remote that the workers share, and a server with the deployments.
     """
-    _call("server", "require_staying_server")
-    _run("fan_out", "spread", require_gpu=require_gpu)
-    _print_metrics()
+    _call("server", "require_server", staying=True)
+    _run("fan_out", "spread", metrics=True, require_gpu=require_gpu)
 
 
 @app.command(rich_help_panel=IN_CLONES)
@@ -152,14 +149,17 @@ def sweep(
     """
     from pipelines.experiments.grid import parse_settings, plan
 
-    chosen: dict[str, Any] = {
-        "sample": sample,
-        "sample_seed": sample_seed,
-        "architectures": architectures,
-    }
     changes = parse_settings(settings)
-    plan(changes, **chosen)  # a mistake is told before Prefect starts
-    _run("sweep", "sweep", changes=changes, jobs=jobs, **chosen)
+    plan(changes, sample, sample_seed, architectures)  # a mistake is told before Prefect starts
+    _run(
+        "sweep",
+        "sweep",
+        changes=changes,
+        sample=sample,
+        sample_seed=sample_seed,
+        architectures=architectures,
+        jobs=jobs,
+    )
 
 
 @app.command(rich_help_panel=SERVER)
@@ -180,17 +180,17 @@ def deploy() -> None:
 @app.command(rich_help_panel=SERVER)
 def worker(pool: Pool = "gpu", name: WorkerName = None) -> None:
     """Run in this clone what the server has for a pool, one run at a time, until stopped."""
-    _call("deployments", "work", pool, name)
+    _call("deployments", "work", pool=pool, name=name)
 
 
-def _call(module: str, function: str, *arguments: Any) -> None:
+def _call(module: str, function: str, **arguments: Any) -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it at its import
-    getattr(import_module(f"pipelines.deploy.{module}"), function)(*arguments)
+    getattr(import_module(f"pipelines.deploy.{module}"), function)(**arguments)
 
 
-def _run(module: str, flow: str, **parameters: Any) -> None:
+def _run(module: str, flow: str, *, metrics: bool = False, **parameters: Any) -> None:
     _call("server", "require_server")
-    from pipelines.reporting.console import show_stage_lines
+    from pipelines.reporting.console import print_metrics, show_stage_lines
 
     function = getattr(import_module(f"pipelines.flows.{module}"), flow)
     show_stage_lines()
@@ -199,23 +199,8 @@ def _run(module: str, flow: str, **parameters: Any) -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     state.result()
-
-
-def _apply_preset(name: str) -> None:
-    from pipelines.experiments.presets import apply_preset
-
-    changes = apply_preset(name)
-    for key, (former, new) in changes.items():
-        print(f"params.yaml: {key}: {former} -> {new}")
-    if changes:
-        print("`git restore params.yaml` brings the former recipe back, and its results with it.")
-
-
-def _print_metrics() -> None:
-    from pipelines.reporting.artifacts import summary_rows
-    from pipelines.reporting.console import print_metrics
-
-    print_metrics(summary_rows())
+    if metrics:
+        print_metrics()
 
 
 def run() -> NoReturn:
