@@ -30,7 +30,7 @@ Force = Annotated[bool, typer.Option("--force", help="Run the stages even if not
 Jobs = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="How many at once. Default: as many as fit.")
 ]
-RequireGpu = Annotated[bool, typer.Option("--require-gpu", help="Stop at once without a GPU.")]
+Gpu = Annotated[bool, typer.Option("--require-gpu", help="Stop at once without a GPU.")]
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="An entry of `architectures` in params.yaml.")
 ]
@@ -39,23 +39,13 @@ Names = Annotated[
     typer.Option("--architecture", metavar="NAME", help="Only this network; may be repeated."),
 ]
 Preset = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="First put these `presets` into `train` in params.yaml."),
+    str | None, typer.Option(metavar="NAME", help="First copy these `presets` into `train`.")
 ]
-Publish = Annotated[
-    bool, typer.Option("--publish", help="Push changed results as a branch results/DATE.")
-]
-Settings = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE[,VALUE...]",
-        help="A key of params.yaml and what to try for it; once for each key.",
-    ),
-]
+Publish = Annotated[bool, typer.Option("--publish", help="Push results as a branch results/DATE.")]
+SET_HELP = "A key of params.yaml and what to try for it; once for each key."
+Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE[,...]", help=SET_HELP)]
 Sample = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Draw N of all combinations. Default: all of them."),
+    int | None, typer.Option(min=1, metavar="N", help="Draw N combinations. Default: all of them.")
 ]
 SampleSeed = Annotated[int, typer.Option(metavar="SEED", help="Determines the draw of --sample.")]
 Pool = Annotated[str, typer.Option(metavar="POOL", help="The work pool to serve.")]
@@ -112,10 +102,7 @@ def tune(names: Names = None, jobs: Jobs = None) -> None:
 
 @app.command(rich_help_panel=IN_CLONES)
 def nightly(
-    force: Force = False,
-    publish: Publish = False,
-    require_gpu: RequireGpu = False,
-    jobs: Jobs = None,
+    force: Force = False, publish: Publish = False, require_gpu: Gpu = False, jobs: Jobs = None
 ) -> None:
     """Run the newest commit as the schedule does, and fail if a metric became worse.
 
@@ -125,7 +112,7 @@ def nightly(
 
 
 @app.command(rich_help_panel=IN_CLONES)
-def spread(require_gpu: RequireGpu = False) -> None:
+def spread(require_gpu: Gpu = False) -> None:
     """Train each network on any free worker, and collect the results here.
 
     Needs a git remote and a DVC remote that the workers share, and a server with the deployments.
@@ -149,17 +136,10 @@ def sweep(
     """
     from pipelines.experiments.grid import parse_settings, plan
 
-    changes = parse_settings(settings)
-    plan(changes, sample, sample_seed, architectures)  # a mistake is told before Prefect starts
-    _run(
-        "sweep",
-        "sweep",
-        changes=changes,
-        sample=sample,
-        sample_seed=sample_seed,
-        architectures=architectures,
-        jobs=jobs,
-    )
+    grid: dict[str, Any] = {"sample": sample, "sample_seed": sample_seed}
+    grid |= {"changes": parse_settings(settings), "architectures": architectures}
+    plan(**grid)  # a mistake is told before Prefect starts
+    _run("sweep", "sweep", jobs=jobs, **grid)
 
 
 @app.command(rich_help_panel=SERVER)

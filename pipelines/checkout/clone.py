@@ -42,9 +42,6 @@ def temporary_clone(commit: str, root: Path = Path()) -> Iterator[Path]:
     repository: nothing that was finished is lost with it. DVC's settings, its secrets and the git
     identity are copied. Its git remote ``here`` is the user's repository; ``origin`` is that
     repository's own ``origin``, if there is one.
-
-    Raises:
-        MachineError: The disk or git does not let a clone be made.
     """
     root = root.resolve()
     folder, lock = _take_folder(root / CLONES)
@@ -84,14 +81,10 @@ def run_and_share(
 
 @contextlib.contextmanager
 def clone_for_worker(commit: str | None = None, *, require_gpu: bool) -> Iterator[tuple[str, Path]]:
-    """Clone a commit, by default the upstream's newest, that this machine can run.
+    """Clone a commit, by default the upstream's newest; yield its full name and the folder.
 
-    Yields:
-        The commit's full name, and the clone's folder.
-
-    Raises:
-        MachineError: A GPU is required and absent, or the commit locks other packages than are
-            installed.
+    A GPU that is required and absent, or a commit that locks other packages than are installed, is
+    a `MachineError`.
     """
     root, log = Path.cwd(), get_run_logger().info
     if require_gpu:

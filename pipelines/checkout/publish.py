@@ -16,12 +16,7 @@ _TRACKED = f"refs/remotes/origin/{BRANCHES}"
 
 
 def require_publishing(root: Path = Path()) -> None:
-    """Check, before hours of work, that results can be published from a repository.
-
-    Raises:
-        MachineError: Git does not know who commits, there is no remote ``origin``, or it cannot
-            be written to. The message has the command that fixes it.
-    """
+    """Check, before hours of work, that results can be published from a repository."""
     require_identity(root)
     if "origin" not in git("remote", folder=root).splitlines():
         raise MachineError(
@@ -49,9 +44,6 @@ def publish_results(folder: Path, date: datetime.date, message: str) -> str | No
     Returns:
         The branch with these results, such as ``results/2026-01-31``; an earlier one if it has
         the same results; None if the commit itself has them.
-
-    Raises:
-        MachineError: Files that no stage writes were changed, or git cannot commit or push.
     """
     changed = changed_files(folder)
     if not changed:

@@ -54,11 +54,7 @@ class Processes:
         environment: Mapping[str, str],
         log: Callable[[str], None],
     ) -> int:
-        """Run a command without input, and log each line of output and errors.
-
-        Returns:
-            The exit code, or -n if signal n ended it.
-        """
+        """Run a command, and log each line of its output and errors; return -n after signal n."""
         with self._lock:
             if self.stopped:
                 raise StoppedError("not started")

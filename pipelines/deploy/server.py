@@ -31,9 +31,7 @@ from convdepth.workspace.servers import api_url, running_server
 
 START_SECONDS = 120.0  # the longest start of a server: the first one creates its database
 
-PATIENCE_SECONDS = 5.0
-"""The longest answer of a server that runs, and the longest end of one that is stopped."""
-
+PATIENCE_SECONDS = 5.0  # the longest answer of a server, and the longest end of a stopped one
 LAST_LINES = 12  # how much of its log the error of a server that ended shows
 
 LEASH = 'exec 3<&0; (cat <&3; kill $$ 2>&-) & exec "$@" 3<&- </dev/null'
@@ -43,11 +41,7 @@ LEASH = 'exec 3<&0; (cat <&3; kill $$ 2>&-) & exec "$@" 3<&- </dev/null'
 def require_server(*, staying: bool = False) -> None:
     """Use the server of PREFECT_API_URL or of `make ui`; else start one for this process alone.
 
-    Args:
-        staying: Require a server that outlives this process.
-
-    Raises:
-        MachineError: The server does not answer within seconds, or cannot be started.
+    One that is ``staying`` outlives this process, so none is started for it.
     """
     url = PREFECT_API_URL.value() or staying_server()
     if url is not None:
@@ -65,11 +59,7 @@ def require_server(*, staying: bool = False) -> None:
 
 
 def start_ui() -> None:
-    """Start a server that outlives this process unless it runs already; print its addresses.
-
-    Raises:
-        MachineError: Its port is taken, or it cannot be started, or it does not answer.
-    """
+    """Start a server that outlives this process unless it runs already; print its addresses."""
     url = staying_server()
     if url is None:
         url = _start_staying(PREFECT_SERVER_API_HOST.value(), PREFECT_SERVER_API_PORT.value())
@@ -147,10 +137,10 @@ def _start_for_this_process() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host, port = probe.getsockname()
-    uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "--log-level", "error"]
-    server = [*uvicorn, "prefect.server.api.server:create_app", "--host", host, "--port", str(port)]
+    uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    options = ["--log-level", "error", "--host", host, "--port", str(port)]
     process = subprocess.Popen(
-        ["sh", "-c", LEASH, "sh", *server],
+        ["sh", "-c", LEASH, "sh", *uvicorn, *options],
         stdin=subprocess.PIPE,
         env={**os.environ, "PREFECT__SERVER_EPHEMERAL": "1"},  # as Prefect does it
         process_group=0,

@@ -19,7 +19,6 @@ class Node:
     name: str  # as `dvc repro` takes it: ``train@cnn1``, ``studies/dvc.yaml:train_seed@cnn1-2``
     upstream: frozenset[str]  # the stages that must be done before it
     outs: tuple[Path, ...]  # the absolute paths of its outputs
-    in_git: tuple[Path, ...] = ()  # the outputs that DVC does not cache
 
     @property
     def group(self) -> str:
@@ -72,11 +71,7 @@ class Graph:
 
 
 def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
-    """Read the stages of one ``dvc.yaml`` of the project, and all upstream of them.
-
-    Raises:
-        ParameterError: DVC finds no project here, or cannot read its files.
-    """
+    """Read the stages of one ``dvc.yaml`` of the project, and all upstream of them."""
     with open_project(folder, ParameterError) as repo:
         graph = repo.index.graph  # its edges point from a stage to what the stage depends on
         planned = plan_repro(get_active_graph(graph), repo.stage.collect(str(folder / file)))
@@ -85,7 +80,6 @@ def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
                 name_of(stage),
                 frozenset(map(name_of, graph.successors(stage))),
                 tuple(Path(out.fs_path) for out in stage.outs),
-                tuple(Path(out.fs_path) for out in stage.outs if not out.use_cache),
             )
             for stage in planned
         ]

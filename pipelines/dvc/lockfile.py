@@ -2,9 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.lock import make_lock
@@ -28,15 +26,6 @@ LOCKS = (Path("dvc.lock"), Path("studies/dvc.lock"))
 logger = logging.getLogger(__name__)
 
 
-def locked_stages(folder: Path = Path()) -> list[str]:
-    """Return the names of the stages in each ``dvc.lock``, as `dvc repro` takes them, in order."""
-    return [
-        name if lock.parent == Path() else f"{lock.with_suffix('.yaml').as_posix()}:{name}"
-        for lock in LOCKS
-        for name in _read_lock(folder / lock, parse_yaml).get("stages", {})
-    ]
-
-
 def order_lock(folder: Path = Path()) -> None:
     """Sort the entries of each ``dvc.lock`` as its ``dvc.yaml`` defines the stages.
 
@@ -44,11 +33,9 @@ def order_lock(folder: Path = Path()) -> None:
     stages that are no longer defined keep their order, at the end.
     """
     with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
-        for path in (folder / lock for lock in LOCKS):
-            content = _read_lock(path, parse_yaml_for_update)  # keeps comments
+        for path in (folder / lock for lock in LOCKS if (folder / lock).exists()):
+            content = parse_yaml_for_update(path.read_text(encoding="utf-8"), path)  # and comments
             entries = content.get("stages", {})
-            if not entries:
-                continue
             graph = path.with_suffix(".yaml").resolve()
             try:
                 defined = [stage.name for stage in repo.stage.load_file(str(graph))]
@@ -59,10 +46,6 @@ def order_lock(folder: Path = Path()) -> None:
             if order != list(entries):
                 content["stages"] = {name: entries[name] for name in order}
                 write_text(path, dumps_yaml(content))
-
-
-def _read_lock(path: Path, parse: Callable[[str, Path], Any]) -> dict[str, Any]:
-    return dict(parse(path.read_text(encoding="utf-8"), path)) if path.exists() else {}
 
 
 def mend_locks(folder: Path = Path()) -> None:

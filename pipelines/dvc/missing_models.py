@@ -8,6 +8,8 @@ from collections.abc import Set
 from functools import cached_property
 from pathlib import Path
 
+from dvc.stage import Stage
+
 from convdepth.workspace.dvc import open_project
 from pipelines.dvc.graph import Graph, name_of
 
@@ -38,9 +40,10 @@ class Models:
                 for stage in repo.index.stages
                 if (name := name_of(stage)) in self._stages
                 # `allow_missing` ignores missing files of git, too.
-                and (
-                    stage.changed(allow_missing=True)
-                    or not all(path.exists() for path in self._stages[name].in_git)
-                )
+                and (stage.changed(allow_missing=True) or _lacks_file_of_git(stage))
             }
         return stale.union(*(self._stages[name].upstream for name in stale))
+
+
+def _lacks_file_of_git(stage: Stage) -> bool:
+    return any(not out.use_cache and not out.exists for out in stage.outs)

@@ -121,35 +121,35 @@ def _run_stages(graph: Graph, jobs: int, options: Options) -> dict[str, Any]:
 
     upstream = {name: stage.upstream for name, stage in graph.stages.items()}
     with Processes() as processes:
-        return run_tasks(upstream, stage_costs(graph, options.folder), jobs, submit)
+        return run_tasks(stage_costs(graph, options.folder), jobs, submit, upstream)
 
 
 def run_tasks(
-    upstream: Mapping[str, Iterable[str]],
     costs: Mapping[str, float],
     jobs: int,
     submit: Callable[[str], PrefectFuture[Any]],
+    upstream: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, Any]:
     """Run tasks, those with the highest costs first, and show the progress in Prefect.
 
     After a failure, only the tasks that depend on the failed one are not run.
 
     Args:
-        upstream: For each task the tasks that must be done before it.
         costs: The relative duration of each task.
         jobs: Tasks at once.
         submit: Starts a task.
+        upstream: For each task the tasks that must be done before it; by default none.
 
     Returns:
         The result of each task that was started, or its error, in the order in which they ended.
     """
-    sorter = TopologicalSorter(upstream)
+    sorter = TopologicalSorter(upstream or dict.fromkeys(costs, ()))
     sorter.prepare()
     waiting: list[str] = []
     running: dict[PrefectFuture[Any], str] = {}
     finished: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
     results: dict[str, Any] = {}
-    progress = Progress(len(upstream))
+    progress = Progress(len(costs))
     while True:
         waiting = sorted([*waiting, *sorter.get_ready()], key=lambda name: -costs[name])
         # Nothing is queued in Prefect: what it holds would still start after a cancel.

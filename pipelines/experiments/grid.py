@@ -75,7 +75,6 @@ def plan(
     Raises:
         ParameterError: A change is not committed; a key, a value or a network is wrong; or no
             images are held out, so that only the test set could tell which experiment is best.
-        MachineError: Git does not know who commits.
     """
     if changed := git("diff", "--name-only", "HEAD").splitlines():
         raise ParameterError(

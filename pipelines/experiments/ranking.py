@@ -51,17 +51,10 @@ def rank(
     states: Mapping[str, str],
     scores: Scores,
 ) -> list[Row]:
-    """Return one row for each network and experiment of a sweep.
+    """Return one row for each network and experiment of a sweep; the best ones come first.
 
-    Args:
-        experiments: All of a sweep.
-        networks: The trained networks.
-        states: State of each experiment by name.
-        scores: As of `read_scores`.
-
-    Returns:
-        Rows by network, the best experiment first, those without a score last: network,
-        experiment, the varied parameters, validation accuracy (0 to 1) and loss (nats), state.
+    The columns are network, experiment, the varied parameters, validation accuracy (0 to 1) and
+    loss (nats), and the state, which ``states`` has by the experiment's name.
     """
     keys = varied(experiments)
     rows = []
@@ -78,10 +71,8 @@ def rank(
 def average_over_seeds(rows: Sequence[Row]) -> list[Row]:
     """Average the rows of `rank` that differ only in their seed; no row if no seed is varied.
 
-    Returns:
-        One row for each network and combination of the other parameters, the best first: network,
-        these parameters, the number of seeds with a score, mean and sample standard deviation
-        (None for one seed) of the validation accuracy.
+    The columns are network, the other parameters, the number of seeds with a score, mean and sample
+    standard deviation (None for one seed) of the validation accuracy.
     """
     if SEED not in rows[0]:
         return []

@@ -115,7 +115,6 @@ def _run_missing(
     if missing:
         with Processes() as processes:
             states |= run_tasks(
-                dict.fromkeys(missing, ()),
                 dict.fromkeys(missing, 1),
                 jobs,
                 lambda name: work_task.submit(

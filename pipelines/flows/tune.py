@@ -45,7 +45,6 @@ def tune(names: list[str] | None = None, jobs: Jobs | None = None) -> str:
     }
     with Processes() as processes:
         results = run_tasks(
-            dict.fromkeys(costs, ()),
             costs,
             choose_jobs(jobs),
             lambda name: work_task.submit(name, partial(_search, name, processes)),

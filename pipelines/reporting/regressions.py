@@ -50,9 +50,7 @@ class RegressionError(ConvdepthError):
 def changes_since(commit: str, folder: Path) -> list[Change]:
     """Compare the metrics of the networks in ``params.yaml`` with a commit.
 
-    Raises:
-        DataError: DVC cannot read the metrics.
-        ParameterError: A tolerance is for a metric that no network has, so it guards nothing.
+    A tolerance for a metric that no network has guards nothing, and is a `ParameterError`.
     """
     params = read_params(folder / "params.yaml")
     before, after = (
@@ -72,9 +70,6 @@ def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, 
     """Read the metrics of each valid file in the workspace or in a commit, as DVC finds them.
 
     Of two files with one name, the one nearer to the root counts.
-
-    Raises:
-        DataError: There is no such commit, or DVC cannot read its stages.
     """
     revision = commit or "workspace"
     try:

@@ -63,7 +63,7 @@ def idx_files() -> dict[str, bytes]:
 
 
 def replace_mnist(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Expect the small MNIST, trust the local servers (children too), and use no proxy."""
+    """Expect the small MNIST, trust the local servers, and use no proxy; so do children."""
     for split, size in SIZES.items():
         monkeypatch.setitem(SPLIT_SIZES, split, size)
     for name, content in small_files().items():
@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 HTTP's name
 
     def log_message(self, *_: object) -> None:
-        """Nothing: a test's log is about the client."""
+        """Say nothing: a test's log is about the client."""
 
 
 class Server(ThreadingHTTPServer):
@@ -132,7 +132,6 @@ class Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serve(replies: dict[str, Reply], *, secure: bool = True) -> Iterator[Server]:
-    """Run a server, of https unless told otherwise, for the time of the block."""
     server = Server(replies, secure=secure)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -159,7 +158,6 @@ def answer(body: bytes = b"", status: int = 200, **headers: object) -> Reply:
 
 
 def in_turn(*replies: Reply) -> Reply:
-    """One reply after the other, for one path."""
     rest = iter(replies)
 
     def reply(handler: Handler) -> None:
@@ -183,7 +181,6 @@ def endless(head: str, chunk: bytes = b"x", pause: float = 0.02) -> Reply:
 
 
 def silent(handler: Handler) -> None:
-    """Send nothing until the client leaves."""
     with contextlib.suppress(OSError):
         handler.rfile.read(1)
     handler.server.client_left.set()

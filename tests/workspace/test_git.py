@@ -24,16 +24,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def origin(root: Path, tmp_path: Path) -> Path:
-    """A bare repository that the main branch of ``root`` follows."""
-    bare = tmp_path / "origin.git"
-    git("clone", "--quiet", "--bare", str(root), str(bare), folder=tmp_path)
-    git("remote", "add", "origin", str(bare), folder=root)
-    git("push", "--quiet", "--set-upstream", "origin", "main", folder=root)
-    return bare
-
-
 def commit(folder: Path, text: str) -> str:
     """Commit a file; return the commit."""
     (folder / "file").write_text(text)
@@ -42,11 +32,12 @@ def commit(folder: Path, text: str) -> str:
     return git("rev-parse", "HEAD", folder=folder)
 
 
-def test_the_newest_commit_is_that_of_the_upstream(
-    root: Path, origin: Path, tmp_path: Path
-) -> None:
+def test_the_newest_commit_is_that_of_the_upstream(root: Path, tmp_path: Path) -> None:
+    git("clone", "--quiet", "--bare", str(root), "origin.git", folder=tmp_path)
+    git("remote", "add", "origin", str(tmp_path / "origin.git"), folder=root)
+    git("push", "--quiet", "--set-upstream", "origin", "main", folder=root)
     git("switch", "--quiet", "--create", "work", "--track", "origin/main", folder=root)
-    git("clone", "--quiet", str(origin), "other", folder=tmp_path)
+    git("clone", "--quiet", "origin.git", "other", folder=tmp_path)
     there = commit(tmp_path / "other", "of another clone")
     git("push", "--quiet", folder=tmp_path / "other")
     here = git("rev-parse", "HEAD", folder=root)
@@ -59,6 +50,10 @@ def test_the_newest_commit_is_that_of_the_upstream(
     found = newest_commit(root)
     assert found.sha == there
     assert "2 unpushed" in found.source
+    git("branch", "--move", "main", "other", folder=tmp_path / "origin.git")
+    with pytest.raises(MachineError, match=r"(?s)`git fetch .*couldn't find remote ref") as caught:
+        newest_commit(root)
+    assert caught.value.exit_code == 4
 
 
 def test_without_an_upstream_or_a_branch_it_is_head_with_the_command_that_fixes_it(
@@ -75,13 +70,6 @@ def test_without_an_upstream_or_a_branch_it_is_head_with_the_command_that_fixes_
     git("init", "--quiet", "--initial-branch", "main", "empty", folder=tmp_path)
     with pytest.raises(MachineError, match=r"empty: branch main .*`git add --all && git commit`"):
         newest_commit(tmp_path / "empty")
-
-
-def test_an_upstream_that_cannot_be_fetched_is_an_error(root: Path, origin: Path) -> None:
-    git("branch", "--move", "main", "other", folder=origin)
-    with pytest.raises(MachineError, match=r"(?s)`git fetch .*couldn't find remote ref") as caught:
-        newest_commit(root)
-    assert caught.value.exit_code == 4
 
 
 def test_a_revision_that_git_does_not_know_is_named(root: Path, tmp_path: Path) -> None:

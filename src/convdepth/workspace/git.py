@@ -43,12 +43,7 @@ def git(*arguments: str, folder: Path = Path()) -> str:
 
 
 def git_bytes(*arguments: str, folder: Path = Path()) -> bytes:
-    """Run git in a folder, without questions, and return its output.
-
-    Raises:
-        GitError: Git failed.
-        MachineError: Git is not installed.
-    """
+    """Run git in a folder, without questions, and return its output."""
     environment = {name: os.environ[name] for name in os.environ if name not in _OF_A_HOOK}
     try:
         ended = subprocess.run(
@@ -76,19 +71,15 @@ def git_bytes(*arguments: str, folder: Path = Path()) -> bytes:
 
 
 def find_commit(revision: str, project: Path = Path()) -> str:
-    """Return the 40 digits of the commit that a revision names, such as ``HEAD~1`` or a tag.
-
-    Raises:
-        ParameterError: Git knows no such commit.
-    """
+    """Return the 40 digits of the commit that a revision names, such as ``HEAD~1`` or a tag."""
     # After `--end-of-options`, git does not take a leading dash for an option.
-    name = f"{revision}^{{commit}}"
+    words = ("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     try:
-        found = git("rev-parse", "--verify", "--end-of-options", name, folder=project)
+        found = git(*words, folder=project)
     except GitError as error:
         raise ParameterError(
             f"{revision}: no such commit. Expected a name that git knows, such as HEAD~1, a "
-            f"branch or a tag; `git log --oneline` lists commits."
+            "branch or a tag; `git log --oneline` lists commits."
         ) from error
     return found.split()[-1]  # some versions of git print the option, too
 
@@ -130,9 +121,6 @@ def newest_commit(root: Path = Path()) -> Commit:
 
     Without an upstream, or without a branch, it is the commit of HEAD. The source says so, and how
     many local commits are not pushed.
-
-    Raises:
-        MachineError: There is no commit, or the remote cannot be reached.
     """
     branch = git("branch", "--show-current", folder=root)
     if not branch:

@@ -12,9 +12,6 @@ from convdepth.workspace.git import changed_files, git
 from pipelines.checkout.publish import publish_results, require_publishing
 from project import Project
 
-# DVC 3.67 builds its graph with a call that its library pygtrie will drop.
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
-
 DATE = datetime.date(2026, 1, 31)
 BRANCH = "results/2026-01-31"
 MESSAGE = "Results\n\none  accuracy  0.5\n# two"

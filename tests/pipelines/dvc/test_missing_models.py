@@ -14,9 +14,6 @@ from pipelines.dvc.stage import Options, Outcome, run_stage
 from pipelines.flows import local as flows
 from project import Project
 
-# DVC 3.67 builds its graph with a call that its library pygtrie will drop.
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
-
 STAGE = """
   {group}:
     matrix: {{network: [one], seed: "${{seeds}}"}}

@@ -9,11 +9,7 @@ from pipelines.flows.nightly import nightly
 from pipelines.reporting.regressions import RegressionError
 from project import Project
 
-pytestmark = [
-    pytest.mark.usefixtures("harness"),
-    # DVC 3.67 builds its graph with a call that its library pygtrie will drop.
-    pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning"),
-]
+pytestmark = pytest.mark.usefixtures("harness")
 
 
 @pytest.fixture

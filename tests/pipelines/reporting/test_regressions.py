@@ -14,9 +14,6 @@ from pipelines.reporting.artifacts import compare_answers, diff_metrics
 from pipelines.reporting.regressions import RegressionError, compare, describe, read_metrics
 from project import Project
 
-# DVC 3.67 builds its graph with a call that its library pygtrie will drop.
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
-
 
 def tolerance(
     better: Literal["higher", "lower"], absolute: float = 0, relative: float = 0
