@@ -29,18 +29,6 @@ def family_at_work(project: Project, process: "subprocess.Popen[str]") -> list[p
     return root.children(recursive=True)
 
 
-def test_dvc_ends_after_its_stage_when_it_is_told_to(project: Project) -> None:
-    process = start(project)
-    family = family_at_work(project, process)
-    process.terminate()
-    output, _ = process.communicate(timeout=10)
-    assert process.returncode == 255
-    assert "exited with -15" in output
-    assert not any(map(lives, family))
-    (project.folder / "hang-download").unlink()
-    assert project.run("dvc", *REPRO).startswith("Running stage 'download'")
-
-
 # Between DVC and the stage dash stays and listens; bash makes way for the stage.
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_a_stage_that_does_not_listen_is_killed(project: Project, shell: str) -> None:

@@ -1,7 +1,5 @@
 """The graph that Prefect walks is DVC's own."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -97,8 +95,3 @@ def test_of_other_pipelines_only_what_is_needed_belongs_to_it(tmp_path: Path) ->
     for broken in (tmp_path, folder):
         with pytest.raises(ParameterError, match="dvc status"):
             read_graph(broken)
-
-
-def test_prefect_is_not_needed_to_read_the_graph() -> None:
-    code = "import sys, pipelines.dvc.graph; sys.exit('prefect' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0

@@ -8,14 +8,7 @@ import toy
 
 from convdepth.core.errors import MachineError
 from pipelines.experiments.grid import Experiment, combine
-from pipelines.experiments.ranking import (
-    Row,
-    average_over_seeds,
-    describe_fixed,
-    print_rows,
-    rank,
-    read_scores,
-)
+from pipelines.experiments.ranking import Row, average_over_seeds, describe_fixed, rank, read_scores
 
 
 def make(**changes: list[Any]) -> list[Experiment]:
@@ -63,12 +56,6 @@ def test_seeds_are_averaged_for_each_combination_of_the_rest() -> None:
     ]
     assert list(rows[0]) == ["network", "train.max_images", "seeds", "mean", "standard deviation"]
     assert average_over_seeds(ranked(epochs=[1, 2], seed=[3])) == []
-
-
-def test_a_table_is_as_wide_as_its_content(capsys: pytest.CaptureFixture[str]) -> None:
-    print_rows("A title", [{"network": "cnn3", "mean": None, "standard deviation": "x" * 200}])
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["cnn3", "x" * 200] in lines
 
 
 def test_scores_of_held_out_images_are_read_and_no_others(

@@ -2,10 +2,8 @@
 
 import json
 import os
-import re
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ from conftest import PROJECT, TINY
 from pipelines.checkout.clone import CLONES
 from pipelines.core.process_tree import Processes
 from pipelines.dvc.graph import read_graph
+from pipelines.execution.runner import FlowError
 from pipelines.experiments.grid import plan
 from pipelines.flows.sweep import make_recipe, run_experiment, sweep
 from project import HEED_SIGINT, Project
@@ -140,12 +139,6 @@ def clones(project: Project) -> list[Path]:
     return [each for each in (project.folder / CLONES).iterdir() if each.is_dir()]
 
 
-def start(project: Project, *arguments: str, url: str) -> "subprocess.Popen[str]":
-    project.environment |= {"PYTHONPATH": str(PROJECT), "PREFECT_API_URL": url}
-    command = f"{HEED_SIGINT}from pipelines.__main__ import run; run()"
-    return faults.start(project, sys.executable, "-c", command, "sweep", *arguments)
-
-
 def artifact(state: Any, key: str) -> Any:
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(limit=200)
@@ -189,27 +182,36 @@ def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
 
 
 @pytest.mark.usefixtures("harness")
-def test_only_what_is_missing_runs(project: Project) -> None:
+def test_a_failed_experiment_leaves_the_others_and_only_what_is_missing_runs(
+    project: Project,
+) -> None:
     project.repro()
     project.commit("Results")
     options = {"architectures": ["one"], "jobs": 4, "return_state": True}
-    assert sweep({"train.seed": [1]}, **options).message == "1 ran"
-    assert begun(project, "train@one") == 1  # seed 1 is the commit's own
+    (steering(project) / "fail-train@one-2").touch()
+    failed = sweep({"train.seed": [1, 2]}, **options)
+    with pytest.raises(FlowError, match=r"(?s)^sweep-\w{8}: .*error: train@one went") as caught:
+        failed.result()
+    assert caught.value.exit_code == 6
+    (done,) = experiments(project)
+    assert done not in str(failed.message)
+    assert [row["state"] for row in artifact(failed, "sweep")] == ["ran", "failed"]
+    assert clones(project) == []
+    (steering(project) / "fail-train@one-2").unlink()
     second = sweep({"train.seed": [1, 2]}, **options)
     assert second.message == "1 known, 1 ran"
     rows = artifact(second, "sweep")
-    assert [row["state"] for row in rows] == ["ran", "known"]
-    assert {row["network"] for row in rows} == {"one"}
-    assert begun(project, "train@one") == 2
+    assert [(row["network"], row["state"]) for row in rows] == [("one", "ran"), ("one", "known")]
+    assert begun(project, "train@one") == 3  # seed 1 is the commit's own
     # With all networks they are other experiments, which find in the cache what is done.
     assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "2 ran"
-    assert begun(project, "train@two") == begun(project, "train@one") == 2
+    assert (begun(project, "train@one"), begun(project, "train@two")) == (3, 2)
     assert {begun(project, stage) for stage in SHARED} == {1}
     # Stages before the networks run once for each of their parameters.
     changes = {"normalize.max_images": [600, None], "train.seed": [3, 4]}
     assert sweep(changes, **options).message == "4 ran"
     assert (begun(project, "download"), begun(project, "normalize")) == (1, 2)
-    assert begun(project, "train@one") == 6
+    assert begun(project, "train@one") == 7
     # Another sweep may have been faster with the same experiment.
     recipe = make_recipe(read_graph(), ["one"])
     assert (recipe.shared, recipe.targets) == (SHARED, ["train@one", "evaluate@one"])
@@ -219,28 +221,7 @@ def test_only_what_is_missing_runs(project: Project) -> None:
     with Processes() as processes:
         run_experiment(experiment, recipe, processes, lambda _: None)
     assert experiments(project) == known
-    assert begun(project, "train@one") == 6
-
-
-def test_a_failed_experiment_leaves_the_others_and_is_run_again_alone(
-    harness: str, project: Project
-) -> None:
-    (steering(project) / "fail-train@two-1").touch()
-    process = start(project, "--set", "train.seed=1,2", "--jobs", "1", url=harness)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 6
-    (done,) = experiments(project)
-    table, error = output.rsplit("\nerror: ", 1)
-    assert re.match("sweep-[0-9a-f]{8}: ", error)
-    assert "error: train@two went wrong" in error
-    assert done not in error
-    assert "Traceback" not in output
-    assert clones(project) == []
-    assert [row.split()[-1:] for row in table.splitlines()].count(["failed"]) == 2
-    (steering(project) / "fail-train@two-1").unlink()
-    trained = begun(project, "train@one")
-    assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "1 ran, 1 known"
-    assert begun(project, "train@one") == trained  # it was finished, and comes from the cache
+    assert begun(project, "train@one") == 7
 
 
 @pytest.mark.parametrize(
@@ -262,8 +243,10 @@ def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
     marks = [steering(project) / f"hang-evaluate@one-{seed}" for seed in (1, 2)]
     for mark in marks:
         mark.touch()
-    arguments = ["--set", "train.seed=1,2", "--architecture", "one", "--jobs", "2"]
-    process = start(project, *arguments, url=harness)
+    project.environment |= {"PYTHONPATH": str(PROJECT), "PREFECT_API_URL": harness}
+    command = [sys.executable, "-c", f"{HEED_SIGINT}from pipelines.__main__ import run; run()"]
+    arguments = ["sweep", "--set", "train.seed=1,2", "--architecture", "one", "--jobs", "2"]
+    process = faults.start(project, *command, *arguments)
     wait_until(lambda: begun(project, "evaluate@one") == 2 or process.poll() is not None, 240)
     family = psutil.Process(process.pid).children(recursive=True)
     send(process.pid, number)

@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -123,16 +122,6 @@ def test_metrics_are_read_from_the_workspace_and_from_a_commit(project: Project)
     (folder / "dvc.yaml").write_text("stages: {")  # these are no empty metrics
     with pytest.raises(DataError, match=r"^workspace: "):
         read_metrics(folder)
-
-
-def test_a_commit_without_dvc_has_none(tmp_path: Path) -> None:
-    other = Project(tmp_path / "other", tmp_path)
-    (other.folder / ".dvc").mkdir(parents=True)
-    (other.folder / ".dvc" / "config").touch()
-    other.run("git", "init", "--quiet")
-    other.run("git", "commit", "--quiet", "--allow-empty", "--message", "Without DVC")
-    other.commit("With DVC")
-    assert read_metrics(other.folder, "HEAD~1") == {}
 
 
 def test_the_comparison_is_that_with_the_last_commit(project: Project) -> None:
