@@ -30,7 +30,7 @@ Force = Annotated[bool, typer.Option("--force", help="Run the stages even if not
 Jobs = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="How many at once. Default: as many as fit.")
 ]
-RequireGpu = Annotated[bool, typer.Option("--require-gpu", help="Stop at once without a GPU.")]
+Gpu = Annotated[bool, typer.Option("--require-gpu", help="Stop at once without a GPU.")]
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="An entry of `architectures` in params.yaml.")
 ]
@@ -39,23 +39,13 @@ Names = Annotated[
     typer.Option("--architecture", metavar="NAME", help="Only this network; may be repeated."),
 ]
 Preset = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="First put these `presets` into `train` in params.yaml."),
+    str | None, typer.Option(metavar="NAME", help="First copy these `presets` into `train`.")
 ]
-Publish = Annotated[
-    bool, typer.Option("--publish", help="Push changed results as a branch results/DATE.")
-]
-Settings = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE[,VALUE...]",
-        help="A key of params.yaml and what to try for it; once for each key.",
-    ),
-]
+Publish = Annotated[bool, typer.Option("--publish", help="Push results as a branch results/DATE.")]
+SET_HELP = "A key of params.yaml and what to try for it; once for each key."
+Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE[,...]", help=SET_HELP)]
 Sample = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Draw N of all combinations. Default: all of them."),
+    int | None, typer.Option(min=1, metavar="N", help="Draw N combinations. Default: all of them.")
 ]
 SampleSeed = Annotated[int, typer.Option(metavar="SEED", help="Determines the draw of --sample.")]
 Pool = Annotated[str, typer.Option(metavar="POOL", help="The work pool to serve.")]
@@ -68,9 +58,8 @@ WorkerName = Annotated[
 def pipeline(jobs: Jobs = None, force: Force = False, preset: Preset = None) -> None:
     """Run the whole graph: what has changed, and what depends on it."""
     if preset is not None:
-        _apply_preset(preset)
-    _run("local", "pipeline", jobs=jobs, force=force)
-    _print_metrics()
+        import_module("pipelines.experiments.presets").apply_preset(preset)
+    _run("local", "pipeline", metrics=True, jobs=jobs, force=force)
 
 
 @app.command(rich_help_panel=HERE)
@@ -82,8 +71,7 @@ def prepare_data(force: Force = False) -> None:
 @app.command(rich_help_panel=HERE)
 def train_architecture(name: Name, force: Force = False) -> None:
     """Train and evaluate one network; the data must have been prepared."""
-    _run("local", "train_architecture", name=name, force=force)
-    _print_metrics()
+    _run("local", "train_architecture", metrics=True, name=name, force=force)
 
 
 @app.command(rich_help_panel=HERE)
@@ -114,10 +102,7 @@ def tune(names: Names = None, jobs: Jobs = None) -> None:
 
 @app.command(rich_help_panel=IN_CLONES)
 def nightly(
-    force: Force = False,
-    publish: Publish = False,
-    require_gpu: RequireGpu = False,
-    jobs: Jobs = None,
+    force: Force = False, publish: Publish = False, require_gpu: Gpu = False, jobs: Jobs = None
 ) -> None:
     """Run the newest commit as the schedule does, and fail if a metric became worse.
 
@@ -127,14 +112,13 @@ def nightly(
 
 
 @app.command(rich_help_panel=IN_CLONES)
-def spread(require_gpu: RequireGpu = False) -> None:
+def spread(require_gpu: Gpu = False) -> None:
     """Train each network on any free worker, and collect the results here.
 
     Needs a git remote and a DVC remote that the workers share, and a server with the deployments.
     """
-    _call("server", "require_staying_server")
-    _run("fan_out", "spread", require_gpu=require_gpu)
-    _print_metrics()
+    _call("server", "require_server", staying=True)
+    _run("fan_out", "spread", metrics=True, require_gpu=require_gpu)
 
 
 @app.command(rich_help_panel=IN_CLONES)
@@ -152,14 +136,10 @@ def sweep(
     """
     from pipelines.experiments.grid import parse_settings, plan
 
-    chosen: dict[str, Any] = {
-        "sample": sample,
-        "sample_seed": sample_seed,
-        "architectures": architectures,
-    }
-    changes = parse_settings(settings)
-    plan(changes, **chosen)  # a mistake is told before Prefect starts
-    _run("sweep", "sweep", changes=changes, jobs=jobs, **chosen)
+    grid: dict[str, Any] = {"sample": sample, "sample_seed": sample_seed}
+    grid |= {"changes": parse_settings(settings), "architectures": architectures}
+    plan(**grid)  # a mistake is told before Prefect starts
+    _run("sweep", "sweep", jobs=jobs, **grid)
 
 
 @app.command(rich_help_panel=SERVER)
@@ -180,17 +160,17 @@ def deploy() -> None:
 @app.command(rich_help_panel=SERVER)
 def worker(pool: Pool = "gpu", name: WorkerName = None) -> None:
     """Run in this clone what the server has for a pool, one run at a time, until stopped."""
-    _call("deployments", "work", pool, name)
+    _call("deployments", "work", pool=pool, name=name)
 
 
-def _call(module: str, function: str, *arguments: Any) -> None:
+def _call(module: str, function: str, **arguments: Any) -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it at its import
-    getattr(import_module(f"pipelines.deploy.{module}"), function)(*arguments)
+    getattr(import_module(f"pipelines.deploy.{module}"), function)(**arguments)
 
 
-def _run(module: str, flow: str, **parameters: Any) -> None:
+def _run(module: str, flow: str, *, metrics: bool = False, **parameters: Any) -> None:
     _call("server", "require_server")
-    from pipelines.reporting.console import show_stage_lines
+    from pipelines.reporting.console import print_metrics, show_stage_lines
 
     function = getattr(import_module(f"pipelines.flows.{module}"), flow)
     show_stage_lines()
@@ -199,23 +179,8 @@ def _run(module: str, flow: str, **parameters: Any) -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     state.result()
-
-
-def _apply_preset(name: str) -> None:
-    from pipelines.experiments.presets import apply_preset
-
-    changes = apply_preset(name)
-    for key, (former, new) in changes.items():
-        print(f"params.yaml: {key}: {former} -> {new}")
-    if changes:
-        print("`git restore params.yaml` brings the former recipe back, and its results with it.")
-
-
-def _print_metrics() -> None:
-    from pipelines.reporting.artifacts import summary_rows
-    from pipelines.reporting.console import print_metrics
-
-    print_metrics(summary_rows())
+    if metrics:
+        print_metrics()
 
 
 def run() -> NoReturn:

@@ -10,8 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -21,94 +20,31 @@ from prefect.logging import get_run_logger
 
 from convdepth.core.errors import MachineError
 from convdepth.integrity.check_environment import installed_lock
+from convdepth.workspace.git import git, newest_commit
 from convdepth.workspace.locks import try_lock
-from pipelines.core.git import git
 from pipelines.core.process_tree import stage_environment
 from pipelines.dvc.remote import fetch_results, push_results
 from pipelines.dvc.stage import Options
 from pipelines.execution.runner import FlowError
 
-PLACES = Path(".dvc/tmp/places")
+CLONES = Path(".dvc/tmp/clones")
 """Ignored by git and DVC, and on the file system of the cache, so that links can be made."""
 
 CHECKPOINTS = Path(".dvc/tmp/convdepth/checkpoints")
 """The folder in `dvc.yaml` for the checkpoints of trainings."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """A clone at a commit, in which stages can run with these environment variables."""
-
-    folder: Path
-    commit: str
-    variables: Mapping[str, str]
-
-    def run(self, work: Callable[[Options], str], force: bool) -> str:
-        """Fetch the results of other machines, run stages, and push the new results.
-
-        Args:
-            work: Runs stages with the given options, and returns a summary.
-            force: Run the stages even if nothing has changed.
-
-        Returns:
-            The summary.
-
-        Raises:
-            FlowError: Stages failed. The results of the others are pushed all the same.
-            MachineError: The results cannot be pushed; they are kept in DVC's cache.
-        """
-        log = get_run_logger().info
-        pull = fetch_results(self.folder, log)
-        try:
-            summary = work(Options(force, pull, self.folder, self.variables))
-        except FlowError:
-            push_results(self.folder, log)
-            raise
-        push_results(self.folder, log)
-        return summary
-
-
 @contextlib.contextmanager
-def place_of(commit: str, root: Path, *, require_gpu: bool) -> Iterator[Place]:
-    """Make a clone as `place` does, for a commit whose locked packages are installed.
-
-    Raises:
-        MachineError: The commit locks other packages, or a clone cannot be made.
-    """
-    with place(commit, root) as folder:
-        lock = installed_lock()
-        wanted, installed = folder / lock, root / lock
-        both = wanted.exists() and installed.exists()
-        if both and wanted.read_bytes() != installed.read_bytes():
-            raise MachineError(
-                f"the commit has another {lock} than {root}, from which the packages here were "
-                f"installed. Run `git pull && make environment LOCK={lock}` there, then start "
-                "the worker again."
-            )
-        yield Place(folder, commit, {"CONVDEPTH_DEVICE": "gpu"} if require_gpu else {})
-
-
-@contextlib.contextmanager
-def place(commit: str, root: Path = Path()) -> Iterator[Path]:
-    """Make a clone at a commit, with a detached HEAD; remove it at the end.
+def temporary_clone(commit: str, root: Path = Path()) -> Iterator[Path]:
+    """Clone the user's repository at a commit, with a detached HEAD; remove the clone at the end.
 
     The clone shares DVC's cache (and so its record of runs) and the checkpoints with the user's
     repository: nothing that was finished is lost with it. DVC's settings, its secrets and the git
     identity are copied. Its git remote ``here`` is the user's repository; ``origin`` is that
     repository's own ``origin``, if there is one.
-
-    Args:
-        commit: Any name of a commit.
-        root: The root of the user's repository.
-
-    Yields:
-        The clone's folder.
-
-    Raises:
-        MachineError: The disk or git does not let a clone be made.
     """
     root = root.resolve()
-    folder, lock = _take_folder(root / PLACES)
+    folder, lock = _take_folder(root / CLONES)
     try:
         _clone(root, commit, folder)
         _share_dvc(root, folder)
@@ -118,12 +54,59 @@ def place(commit: str, root: Path = Path()) -> Iterator[Path]:
         os.close(lock)
 
 
-def require_gpu_here() -> str:
-    """Check in a child process that TensorFlow has a GPU; return its description.
+def run_and_share(
+    folder: Path, work: Callable[[Options], str], *, force: bool, require_gpu: bool
+) -> str:
+    """Fetch the results of other machines, run stages in a clone, and push the new results.
 
-    Raises:
-        MachineError: TensorFlow has no GPU; the message names the devices found.
+    The results of stages that did not fail are pushed, whatever has failed.
+
+    Args:
+        folder: Of the clone.
+        work: Runs stages with the given options, and returns a summary.
+        force: Run the stages even if nothing has changed.
+        require_gpu: Let no stage fall back to the CPU.
     """
+    log = get_run_logger().info
+    variables = {"CONVDEPTH_DEVICE": "gpu"} if require_gpu else {}
+    options = Options(force, fetch_results(folder, log), folder, variables)
+    try:
+        summary = work(options)
+    except FlowError:
+        push_results(folder, log)
+        raise
+    push_results(folder, log)
+    return summary
+
+
+@contextlib.contextmanager
+def clone_for_worker(commit: str | None = None, *, require_gpu: bool) -> Iterator[tuple[str, Path]]:
+    """Clone a commit, by default the upstream's newest; yield its full name and the folder.
+
+    A GPU that is required and absent, or a commit that locks other packages than are installed, is
+    a `MachineError`.
+    """
+    root, log = Path.cwd(), get_run_logger().info
+    if require_gpu:
+        log(_require_gpu())
+    newest = newest_commit(root)  # fetches, so that a commit that is asked for is here, too
+    sha = commit or newest.sha
+    log("commit %s%s", sha, "" if commit else f" of {newest.source}")
+    with temporary_clone(sha, root) as folder:
+        lock = installed_lock()
+        wanted, installed = folder / lock, root / lock
+        both = wanted.exists() and installed.exists()
+        if both and wanted.read_bytes() != installed.read_bytes():
+            raise MachineError(
+                f"the commit has another {lock} than {root}, from which the packages here were "
+                f"installed. Run `git pull && make environment LOCK={lock}` there, then start "
+                "the worker again."
+            )
+        yield sha, folder
+
+
+def _require_gpu() -> str:
+    """Check in a child process that TensorFlow has a GPU; return its description."""
     command = [str(Path(sys.executable).with_name("convdepth")), "device", "--require-gpu"]
     ended = subprocess.run(
         command, env=stage_environment(), capture_output=True, text=True, check=False
@@ -134,23 +117,23 @@ def require_gpu_here() -> str:
     return ended.stdout.strip()
 
 
-def _take_folder(places: Path) -> tuple[Path, int]:
+def _take_folder(clones: Path) -> tuple[Path, int]:
     """Lock the first free number, after the clones of killed processes were removed.
 
     Numbers are used again, since DVC keeps notes of each folder that it has worked in. Process
     ids would not do: containers that share a disk count their own.
     """
     try:
-        places.mkdir(parents=True, exist_ok=True)
-        for file in places.glob("*.lock"):
+        clones.mkdir(parents=True, exist_ok=True)
+        for file in clones.glob("*.lock"):
             if (lock := try_lock(file, "a clone")) is not None:
                 shutil.rmtree(file.with_suffix(""), ignore_errors=True)
                 os.close(lock)
         for number in count(1):
-            if (lock := try_lock(places / f"{number}.lock", "a clone")) is not None:
-                return places / str(number), lock
+            if (lock := try_lock(clones / f"{number}.lock", "a clone")) is not None:
+                return clones / str(number), lock
     except OSError as error:
-        raise MachineError(f"{places}: cannot be written: {error.strerror}") from error
+        raise MachineError(f"{clones}: cannot be written: {error.strerror}") from error
     raise AssertionError("the numbers never end")
 
 

@@ -5,25 +5,18 @@ from itertools import count
 from pathlib import Path
 
 from dvc.dvcfile import LOCK_FILE
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
 
 from convdepth.core.errors import MachineError, ParameterError
-from pipelines.core.git import changed_files, git, require_identity
+from convdepth.workspace.dvc import open_project
+from convdepth.workspace.git import GitError, changed_files, git, require_identity
 
-BRANCHES = "results"
-"""The first part of the names of all branches with results."""
+BRANCHES = "results"  # the first part of the names of all branches with results
 
 _TRACKED = f"refs/remotes/origin/{BRANCHES}"
 
 
 def require_publishing(root: Path = Path()) -> None:
-    """Check, before hours of work, that results can be published from a repository.
-
-    Raises:
-        MachineError: Git does not know who commits, there is no remote ``origin``, or it cannot
-            be written to. The message has the command that fixes it.
-    """
+    """Check, before hours of work, that results can be published from a repository."""
     require_identity(root)
     if "origin" not in git("remote", folder=root).splitlines():
         raise MachineError(
@@ -40,7 +33,7 @@ def require_publishing(root: Path = Path()) -> None:
         )
 
 
-def publish(folder: Path, date: datetime.date, message: str) -> str | None:
+def publish_results(folder: Path, date: datetime.date, message: str) -> str | None:
     """Commit what the stages have changed on top of the commit that was run, and push a branch.
 
     Args:
@@ -51,10 +44,6 @@ def publish(folder: Path, date: datetime.date, message: str) -> str | None:
     Returns:
         The branch with these results, such as ``results/2026-01-31``; an earlier one if it has
         the same results; None if the commit itself has them.
-
-    Raises:
-        MachineError: Files that no stage writes were changed, or git cannot commit or push.
-        ParameterError: DVC cannot read the stages.
     """
     changed = changed_files(folder)
     if not changed:
@@ -64,7 +53,7 @@ def publish(folder: Path, date: datetime.date, message: str) -> str | None:
             f"{folder}: branch {branch} is checked out, expected none: results are never committed "
             "onto a branch. Nothing was changed. Run `git switch --detach`."
         )
-    _require_results(folder, changed)
+    _require_results(folder.resolve(), changed)
     git("--literal-pathspecs", "add", "--", *changed, folder=folder)
     tree = git("write-tree", folder=folder)
     published = _fetch_published(folder)
@@ -75,21 +64,16 @@ def publish(folder: Path, date: datetime.date, message: str) -> str | None:
 
 
 def _require_results(folder: Path, changed: list[str]) -> None:
-    try:
-        with Repo(str(folder.resolve())) as repo:
-            outs = [(Path(out.fs_path), bool(out.use_cache)) for out in repo.index.outs]
-    except DvcException as error:
-        raise ParameterError(
-            f"DVC cannot read the stages: {error}. `dvc status` in the project's folder says more."
-        ) from error
+    with open_project(folder, ParameterError) as repo:
+        outs = [(Path(out.fs_path), bool(out.use_cache)) for out in repo.index.outs]
     # Git keeps uncached outputs; for the others DVC writes a .gitignore.
     written = [path.parent / ".gitignore" if cached else path for path, cached in outs]
-    paths = {name: folder.resolve() / name for name in changed}
-    if others := [
+    others = [
         name
-        for name, path in paths.items()
-        if path.name != LOCK_FILE and not any(map(path.is_relative_to, written))
-    ]:
+        for name in changed
+        if Path(name).name != LOCK_FILE and not any(map((folder / name).is_relative_to, written))
+    ]
+    if others:
         raise MachineError(
             f"results are not published: files that no stage writes were changed: "
             f"{', '.join(others)}. Commit them, or list them in .gitignore, then run again; the "
@@ -115,7 +99,7 @@ def _push(folder: Path, date: datetime.date, tree: str) -> str:
             # The empty value lets git create the branch, and never change an existing one.
             lease = f"--force-with-lease={target}:"
             git("push", "--quiet", lease, "origin", f"HEAD:{target}", folder=folder)
-        except MachineError:
+        except GitError:
             arrived = _fetch_published(folder).get(name)
             if arrived is None:
                 raise

@@ -1,1 +1,1 @@
-"""Git and child processes, on which all other packages build."""
+"""Child processes, on which all other packages build."""

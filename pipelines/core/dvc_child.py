@@ -16,8 +16,7 @@ import psutil
 
 from convdepth.workspace.process import lives
 
-GRACE_SECONDS = 3.0
-"""Time between SIGTERM and SIGKILL."""
+GRACE_SECONDS = 3.0  # time between SIGTERM and SIGKILL
 
 POLL_SECONDS = 0.1
 

@@ -12,14 +12,17 @@ from typing import Self
 
 import psutil
 
+from convdepth.core.errors import ConvdepthError
 from pipelines.core import dvc_child
 
 GRACE_SECONDS = dvc_child.GRACE_SECONDS + 1
 """Time between SIGTERM and SIGKILL; `dvc_child` needs its own grace within it."""
 
 
-class StoppedError(Exception):
-    """No process was started, because all are being stopped."""
+class StoppedError(ConvdepthError):
+    """A process was stopped, or not started, because the flow is being stopped."""
+
+    exit_code = 143
 
 
 class Processes:
@@ -38,7 +41,11 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        """End all processes with everything they started, within seconds; start no more."""
+        with self._lock:
+            self.stopped = True
+            running = list(self._running)
+        _end(running)
 
     def run(
         self,
@@ -47,17 +54,10 @@ class Processes:
         environment: Mapping[str, str],
         log: Callable[[str], None],
     ) -> int:
-        """Run a command without input, and log each line of output and errors.
-
-        Returns:
-            The exit code, or -n if signal n ended it.
-
-        Raises:
-            StoppedError: `stop` was called before.
-        """
+        """Run a command, and log each line of its output and errors; return -n after signal n."""
         with self._lock:
             if self.stopped:
-                raise StoppedError
+                raise StoppedError("not started")
             process = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -78,13 +78,6 @@ class Processes:
                 raise
         self._running.discard(process)
         return process.returncode
-
-    def stop(self) -> None:
-        """End all processes with everything they started, within seconds; start no more."""
-        with self._lock:
-            self.stopped = True
-            running = list(self._running)
-        _end(running)
 
 
 def dvc_command(*arguments: str) -> list[str]:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from string import Template
 from typing import NoReturn
@@ -17,21 +18,18 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.schemas.automations import AutomationCore
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_UI_URL
 from prefect.workers.process import ProcessWorker
 from ruamel.yaml import YAML
 
 from convdepth.core.errors import MachineError, ParameterError
-from pipelines.deploy.server import PROJECT, require_staying_server
+from pipelines.deploy.server import require_server
 
 FOLDER = Path(__file__).parent
 
-TAG = "convdepth"
-"""The tag of the deployments in `prefect.yaml`, and so of all of their runs."""
-
-POOL = "gpu"
-"""The work pool of `prefect.yaml`."""
+TAG = "convdepth"  # the tag of the deployments in `prefect.yaml`, and so of all of their runs
+POOL = "gpu"  # the work pool of `prefect.yaml`
 
 POOL_ADVICE = (
     "Start its workers by `make worker` in a clone of the project. With Prefect's own command, "
@@ -39,29 +37,23 @@ POOL_ADVICE = (
 )
 """The description of the pool, whose page advises Prefect's own command."""
 
-CLONE = "CONVDEPTH_HOME"
-"""The environment variable in which a worker has the root of its clone."""
+CLONE = "CONVDEPTH_HOME"  # the environment variable in which a worker has the root of its clone
 
 WEBHOOK = "CONVDEPTH_WEBHOOK"
 """The environment variable of `deploy` with the web address for alerts, which is a secret."""
 
-ALERTS = "convdepth-alerts"
-"""The notification block on the server that alerts go to."""
+ALERTS = "convdepth-alerts"  # the notification block on the server that alerts go to
 
 
 def deploy() -> None:
     """Put the work pool, the deployments and the automations on the server.
 
     Changes of users are kept: the limit of the pool, paused deployments and automations.
-
-    Raises:
-        MachineError: No server that stays answers, or it refuses something.
-        ParameterError: The server's pool is of another type, or the address for alerts is wrong.
     """
     address = os.environ.get(WEBHOOK)
     if address and not address.startswith(("https://", "http://")):
         raise ParameterError(f"{WEBHOOK}: expected an address that begins with https:// or http://")
-    require_staying_server()
+    require_server(staying=True)
     with get_client(sync_client=True) as client:
         _ensure_pool(client)
         ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
@@ -87,26 +79,20 @@ def deploy() -> None:
 
 
 def work(pool: str = POOL, name: str | None = None) -> NoReturn:
-    """Become a worker, which runs in this clone what the server has for a pool.
+    """Become a worker, which runs in the current folder what the server has for a pool.
 
-    Args:
-        pool: The name of the work pool.
-        name: The worker's name; by default machine and folder.
-
-    Raises:
-        MachineError: No server that stays answers.
-        ParameterError: It has no such pool of processes.
+    By default it is called after machine and folder.
     """
-    require_staying_server()
+    require_server(staying=True)
     with get_client(sync_client=True) as client:
         _require_pool(client, pool)
-    name = name or f"{socket.gethostname()}-{PROJECT.name}"
+    project = Path.cwd()
+    name = name or f"{socket.gethostname()}-{project.name}"
     options = ["--pool", pool, "--type", ProcessWorker.type, "--limit", "1", "--name", name]
     # A worker takes SIGTERM for SIGINT; a shell that starts it in the background has that ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.chdir(PROJECT)
     command = _prefect("worker", "start", *options)
-    os.execve(sys.executable, command, {**os.environ, CLONE: str(PROJECT)})  # noqa: S606 our own
+    os.execve(sys.executable, command, {**os.environ, CLONE: str(project)})  # noqa: S606 our own
 
 
 def _describe(deployment: DeploymentResponse) -> str:
@@ -119,15 +105,13 @@ def _describe(deployment: DeploymentResponse) -> str:
 
 
 def _ensure_pool(client: SyncPrefectClient) -> None:
-    try:
-        client.read_work_pool(POOL)
-    except ObjectNotFound:
-        pool = WorkPoolCreate(
-            name=POOL,
-            type=ProcessWorker.type,
-            description=POOL_ADVICE,
-            base_job_template=ProcessWorker.get_default_base_job_template(),
-        )
+    pool = WorkPoolCreate(
+        name=POOL,
+        type=ProcessWorker.type,
+        description=POOL_ADVICE,
+        base_job_template=ProcessWorker.get_default_base_job_template(),
+    )
+    with suppress(ObjectAlreadyExists):
         client.create_work_pool(pool)
     _require_pool(client, POOL)
 
@@ -149,10 +133,8 @@ def _require_pool(client: SyncPrefectClient, name: str) -> None:
 
 
 def _deploy_all() -> None:
-    file = FOLDER.relative_to(PROJECT) / "prefect.yaml"
     ended = subprocess.run(
-        _prefect("deploy", "--all", "--prefect-file", str(file)),
-        cwd=PROJECT,
+        _prefect("deploy", "--all", "--prefect-file", os.path.relpath(FOLDER / "prefect.yaml")),
         # Prefect would put the value of this variable into the file's templates.
         env={name: value for name, value in os.environ.items() if name != CLONE},
         stdin=subprocess.DEVNULL,

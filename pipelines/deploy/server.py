@@ -1,4 +1,8 @@
-"""The Prefect server of the flows: the one that is set, the one of `make ui`, or one for a flow."""
+"""The Prefect server of the flows: the one that is set, the one of `make ui`, or one for a flow.
+
+All are started in the current folder, the project's root: Prefect reads the settings in its
+``pyproject.toml`` only there.
+"""
 
 import atexit
 import contextlib
@@ -25,59 +29,37 @@ from prefect.settings import (
 from convdepth.core.errors import MachineError
 from convdepth.workspace.servers import api_url, running_server
 
-PROJECT = Path(__file__).resolve().parents[2]
-"""The root of the project; Prefect reads the settings in its ``pyproject.toml`` only there."""
+START_SECONDS = 120.0  # the longest start of a server: the first one creates its database
 
-START_SECONDS = 120.0
-"""The longest start of a server: the first one creates its database."""
-
-PATIENCE_SECONDS = 5.0
-"""The longest answer of a server that runs, and the longest end of one that is stopped."""
-
-LAST_LINES = 12
-"""How much of its log the error of a server that ended shows."""
+PATIENCE_SECONDS = 5.0  # the longest answer of a server, and the longest end of a stopped one
+LAST_LINES = 12  # how much of its log the error of a server that ended shows
 
 LEASH = 'exec 3<&0; (cat <&3; kill $$ 2>&-) & exec "$@" 3<&- </dev/null'
 """Runs a program that gets SIGTERM when the other end of its standard input is closed."""
 
 
-def require_server() -> None:
-    """Use the server of PREFECT_API_URL or of `make ui`, or start one for this process alone.
+def require_server(*, staying: bool = False) -> None:
+    """Use the server of PREFECT_API_URL or of `make ui`; else start one for this process alone.
 
-    Raises:
-        MachineError: The server does not answer within seconds, or cannot be started.
+    One that is ``staying`` outlives this process, so none is started for it.
     """
     url = PREFECT_API_URL.value() or staying_server()
-    if url is None:
-        url = _start_for_this_process()
-    else:
+    if url is not None:
         _require_answer(url)
-    _use(url)
-
-
-def require_staying_server() -> None:
-    """Use the server of PREFECT_API_URL or of `make ui`.
-
-    Raises:
-        MachineError: No server is configured, or it does not answer within seconds.
-    """
-    url = PREFECT_API_URL.value() or staying_server()
-    if url is None:
+    elif staying:
         raise MachineError(
             "PREFECT_API_URL: not set, and no server of `make ui` runs; schedules and workers need "
             "a Prefect server that stays. Run `make ui`, or set the variable to the address of a "
             "server, such as http://127.0.0.1:4200/api."
         )
-    _require_answer(url)
-    _use(url)
+    else:
+        url = _start_for_this_process()
+    os.environ["PREFECT_API_URL"] = url  # for the child processes
+    prefect.context.refresh_global_settings_context()
 
 
 def start_ui() -> None:
-    """Start a server that outlives this process unless it runs already; print its addresses.
-
-    Raises:
-        MachineError: Its port is taken, or it cannot be started, or it does not answer.
-    """
+    """Start a server that outlives this process unless it runs already; print its addresses."""
     url = staying_server()
     if url is None:
         url = _start_staying(PREFECT_SERVER_API_HOST.value(), PREFECT_SERVER_API_PORT.value())
@@ -110,7 +92,7 @@ def pid_file() -> Path:
 
 def log_file() -> Path:
     """Return the file with the log of the server of `make ui`."""
-    return Path(PREFECT_HOME.value()) / "server.log"
+    return pid_file().with_suffix(".log")
 
 
 def _ask(url: str, question: Callable[[SyncPrefectClient], Exception | None]) -> Exception | None:
@@ -145,11 +127,6 @@ def _require_answer(url: str) -> None:
     )
 
 
-def _use(url: str) -> None:
-    os.environ["PREFECT_API_URL"] = url  # for the child processes
-    prefect.context.refresh_global_settings_context()
-
-
 def _start_for_this_process() -> str:
     """Start a server that ends with this process, even if this process is killed.
 
@@ -160,13 +137,12 @@ def _start_for_this_process() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host, port = probe.getsockname()
-    uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "--log-level", "error"]
-    server = [*uvicorn, "prefect.server.api.server:create_app", "--host", host, "--port", str(port)]
+    uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    options = ["--log-level", "error", "--host", host, "--port", str(port)]
     process = subprocess.Popen(
-        ["sh", "-c", LEASH, "sh", *server],
+        ["sh", "-c", LEASH, "sh", *uvicorn, *options],
         stdin=subprocess.PIPE,
         env={**os.environ, "PREFECT__SERVER_EPHEMERAL": "1"},  # as Prefect does it
-        cwd=PROJECT,
         process_group=0,
     )
     atexit.register(_stop, process)
@@ -197,7 +173,6 @@ def _start_staying(host: str, port: int) -> str:
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PREFECT_API_URL": url},  # for its page and the links in alerts
-            cwd=PROJECT,
             start_new_session=True,  # so that it outlives the terminal
         )
     try:
@@ -210,8 +185,7 @@ def _start_staying(host: str, port: int) -> str:
                 f"log, {log_file()}:\n{last}"
             )
     except BaseException:
-        process.kill()
-        process.wait()
+        _stop(process)
         pid_file().unlink(missing_ok=True)
         raise
     return url
@@ -228,9 +202,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> Exception | None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin:
+    if process.stdin:  # the leash
         process.stdin.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(PATIENCE_SECONDS)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE_SECONDS)
     process.kill()
     process.wait()

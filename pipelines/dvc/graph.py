@@ -4,32 +4,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import networkx as nx
 from dvc.dvcfile import PROJECT_FILE
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
-from dvc.stage import PipelineStage
-from dvc.stage import Stage as DvcStage
+from dvc.stage import PipelineStage, Stage
 
 from convdepth.core.errors import ParameterError
+from convdepth.workspace.dvc import open_project
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A node of the graph.
+class Node:
+    """A stage of the graph."""
 
-    Attributes:
-        name: As `dvc repro` takes it: ``train@cnn1``, ``studies/dvc.yaml:train_seed@cnn1-2``.
-        upstream: The stages that must be done before it.
-        outs: The absolute paths of its outputs.
-        in_git: The outputs that DVC does not cache.
-    """
-
-    name: str
-    upstream: frozenset[str]
-    outs: tuple[Path, ...]
-    in_git: tuple[Path, ...] = ()
+    name: str  # as `dvc repro` takes it: ``train@cnn1``, ``studies/dvc.yaml:train_seed@cnn1-2``
+    upstream: frozenset[str]  # the stages that must be done before it
+    outs: tuple[Path, ...]  # the absolute paths of its outputs
 
     @property
     def group(self) -> str:
@@ -46,9 +35,9 @@ class Stage:
 class Graph:
     """Stages by name, in the order in which `dvc repro` runs them."""
 
-    stages: Mapping[str, Stage]
+    stages: Mapping[str, Node]
 
-    def select(self, wanted: Callable[[Stage], bool]) -> "Graph":
+    def select(self, wanted: Callable[[Node], bool]) -> "Graph":
         """Keep some stages, and the edges among them."""
         kept = {name: stage for name, stage in self.stages.items() if wanted(stage)}
         return Graph(
@@ -59,7 +48,7 @@ class Graph:
         )
 
     def groups(self, *groups: str) -> "Graph":
-        """Keep the stages of some groups, see `Stage.group`."""
+        """Keep the stages of some groups, see `Node.group`."""
         return self.select(lambda stage: stage.group in groups)
 
     def up_to(self, targets: "Graph") -> "Graph":
@@ -70,50 +59,34 @@ class Graph:
                 needed |= self.stages[name].upstream
         return self.select(lambda stage: stage.name in needed)
 
-    def key(self, key: str) -> "Graph":
-        """Keep the stages of one network.
-
-        Raises:
-            ParameterError: No stage has this `Stage.key`.
-        """
+    def key(self, key: str, *groups: str) -> "Graph":
+        """Keep the stages of one network, which must be there, and of some groups."""
         known = sorted({stage.key for stage in self.stages.values() if stage.key})
         if key not in known:
             raise ParameterError(
                 f"params.yaml: architectures.{key}: no such architecture; there are "
                 f"{', '.join(known) or 'none'}"
             )
-        return self.select(lambda stage: stage.key == key)
+        return self.select(lambda stage: stage.key == key or stage.group in groups)
 
 
 def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
-    """Read the stages of one ``dvc.yaml`` of the project, and all upstream of them.
-
-    Raises:
-        ParameterError: DVC finds no project here, or cannot read its files.
-    """
-    try:
-        with Repo(str(folder)) as repo:
-            # The edges of DVC's graph point from a stage to what it depends on.
-            graph = repo.index.graph
-            own = repo.stage.collect(str(folder / file))
-            planned = plan_repro(get_active_graph(graph), own)
-            return Graph({name_of(stage): _read_stage(graph, stage) for stage in planned})
-    except DvcException as error:
-        raise ParameterError(
-            f"DVC cannot read the stages: {error}. `dvc status` in the project's folder says more."
-        ) from error
+    """Read the stages of one ``dvc.yaml`` of the project, and all upstream of them."""
+    with open_project(folder, ParameterError) as repo:
+        graph = repo.index.graph  # its edges point from a stage to what the stage depends on
+        planned = plan_repro(get_active_graph(graph), repo.stage.collect(str(folder / file)))
+        nodes = [
+            Node(
+                name_of(stage),
+                frozenset(map(name_of, graph.successors(stage))),
+                tuple(Path(out.fs_path) for out in stage.outs),
+            )
+            for stage in planned
+        ]
+    return Graph({node.name: node for node in nodes})
 
 
-def _read_stage(graph: nx.DiGraph, stage: DvcStage) -> Stage:
-    return Stage(
-        name=name_of(stage),
-        upstream=frozenset(name_of(before) for before in graph.successors(stage)),
-        outs=tuple(Path(out.fs_path) for out in stage.outs),
-        in_git=tuple(Path(out.fs_path) for out in stage.outs if not out.use_cache),
-    )
-
-
-def name_of(stage: DvcStage) -> str:
+def name_of(stage: Stage) -> str:
     """Return the name of a stage as `dvc repro` takes it in the root of the project."""
     # DVC's own `addressing` is relative to the current folder.
     if not isinstance(stage, PipelineStage):

@@ -2,9 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.lock import make_lock
@@ -19,23 +17,13 @@ from dvc.utils.serialize import (
 )
 from voluptuous import Invalid
 
-from convdepth.core.errors import MachineError
-from convdepth.core.files import write_text
-from pipelines.core.git import git
+from convdepth.core.files import write_bytes, write_text
+from convdepth.workspace.git import read_file
 
 LOCKS = (Path("dvc.lock"), Path("studies/dvc.lock"))
 """The lock files of the pipeline and of the studies; either may be missing."""
 
 logger = logging.getLogger(__name__)
-
-
-def locked_stages(folder: Path = Path()) -> list[str]:
-    """Return the names of the stages in each ``dvc.lock``, as `dvc repro` takes them, in order."""
-    return [
-        name if lock.parent == Path() else f"{lock.with_suffix('.yaml').as_posix()}:{name}"
-        for lock in LOCKS
-        for name in _read_lock(folder / lock, parse_yaml).get("stages", {})
-    ]
 
 
 def order_lock(folder: Path = Path()) -> None:
@@ -45,28 +33,19 @@ def order_lock(folder: Path = Path()) -> None:
     stages that are no longer defined keep their order, at the end.
     """
     with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
-        for lock in LOCKS:
-            path = folder / lock
-            content = _read_lock(path, parse_yaml_for_update)  # keeps comments
+        for path in (folder / lock for lock in LOCKS if (folder / lock).exists()):
+            content = parse_yaml_for_update(path.read_text(encoding="utf-8"), path)  # and comments
             entries = content.get("stages", {})
-            wanted = _defined_stages(repo, path) if entries else []
-            order = [name for name in dict.fromkeys([*wanted, *entries]) if name in entries]
+            graph = path.with_suffix(".yaml").resolve()
+            try:
+                defined = [stage.name for stage in repo.stage.load_file(str(graph))]
+            except DvcException as error:
+                logger.warning("%s keeps its order: %s cannot be read: %s", path, graph, error)
+                continue
+            order = [name for name in dict.fromkeys([*defined, *entries]) if name in entries]
             if order != list(entries):
                 content["stages"] = {name: entries[name] for name in order}
                 write_text(path, dumps_yaml(content))
-
-
-def _defined_stages(repo: Repo, lock: Path) -> list[str]:
-    graph = lock.with_suffix(".yaml").resolve()
-    try:
-        return [stage.name for stage in repo.stage.load_file(str(graph))]
-    except DvcException as error:
-        logger.warning("%s keeps its order: %s cannot be read: %s", lock, graph, error)
-        return []
-
-
-def _read_lock(path: Path, parse: Callable[[str, Path], Any]) -> dict[str, Any]:
-    return dict(parse(path.read_text(encoding="utf-8"), path)) if path.exists() else {}
 
 
 def mend_locks(folder: Path = Path()) -> None:
@@ -107,11 +86,10 @@ def _is_torn(lock: Path) -> bool:
 
 
 def _restore_lock(folder: Path, lock: Path) -> None:
-    path = folder / lock
-    try:
-        write_text(path, git("show", f"HEAD:./{lock}", folder=folder) + "\n")
-        what = "restored it from the last commit"
-    except MachineError:  # it was never committed
+    path, committed = folder / lock, read_file(str(lock), "HEAD", folder)
+    if committed is None:
         path.unlink()
-        what = "deleted it"
+    else:
+        write_bytes(path, committed)
+    what = "deleted it" if committed is None else "restored it from the last commit"
     logger.warning("%s was torn by a killed process; %s", path, what)

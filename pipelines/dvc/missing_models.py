@@ -8,10 +8,9 @@ from collections.abc import Set
 from functools import cached_property
 from pathlib import Path
 
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
+from dvc.stage import Stage
 
-from convdepth.core.errors import MachineError
+from convdepth.workspace.dvc import open_project
 from pipelines.dvc.graph import Graph, name_of
 
 GROUPS = frozenset({"train_seed", "evaluate_seed", "train_tuned", "evaluate_tuned"})
@@ -35,25 +34,16 @@ class Models:
     @cached_property
     def _needing(self) -> Set[str]:
         """The stages that must run for another reason, and the trainings of their models."""
-        changed = self._changed()
-        stale = {
-            name
-            for name, stage in self._stages.items()
-            # `--allow-missing` ignores missing files of git, too.
-            if name in changed or not all(path.exists() for path in stage.in_git)
-        }
+        with open_project(self._folder, wait=True) as repo, repo.lock:
+            stale = {
+                name
+                for stage in repo.index.stages
+                if (name := name_of(stage)) in self._stages
+                # `allow_missing` ignores missing files of git, too.
+                and (stage.changed(allow_missing=True) or _lacks_file_of_git(stage))
+            }
         return stale.union(*(self._stages[name].upstream for name in stale))
 
-    def _changed(self) -> Set[str]:
-        try:
-            with Repo(str(self._folder), _wait_for_lock=True) as repo, repo.lock:
-                return {
-                    name
-                    for stage in repo.index.stages
-                    if (name := name_of(stage)) in self._stages
-                    and stage.changed(allow_missing=True)
-                }
-        except DvcException as error:
-            raise MachineError(
-                f"DVC cannot tell which trainings have changed: {error}. Run `dvc status`."
-            ) from error
+
+def _lacks_file_of_git(stage: Stage) -> bool:
+    return any(not out.use_cache and not out.exists for out in stage.outs)

@@ -20,11 +20,7 @@ NO_REMOTE = (
 
 
 def has_remote(folder: Path = Path()) -> bool:
-    """Return True if the project in a folder has a default DVC remote.
-
-    Raises:
-        ParameterError: DVC's configuration is wrong.
-    """
+    """Return True if the project in a folder has a default DVC remote."""
     try:
         return bool(Config(str(folder.resolve() / ".dvc"))["core"].get("remote"))
     except DvcException as error:
@@ -53,11 +49,7 @@ def fetch_results(folder: Path, log: Log) -> bool:
 
 
 def push_results(folder: Path, log: Log) -> None:
-    """Push all runs, and the files that ``dvc.lock`` names.
-
-    Raises:
-        MachineError: It failed; the results stay in DVC's cache.
-    """
+    """Push all runs, and the files that ``dvc.lock`` names; a failure is a `MachineError`."""
     if not has_remote(folder):
         log(f"results are not shared with other machines: {NO_REMOTE}")
         return

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
@@ -19,11 +19,8 @@ from convdepth.core.errors import ConvdepthError
 from convdepth.workspace.dvc import without_credentials
 from pipelines.core.process_tree import Processes, StoppedError, dvc_command, stage_environment
 
-LAST_LINES = 12
-"""Lines of a failed stage's log that its error shows."""
-
-STAGE_LOG = "stage"
-"""The child of Prefect's task logger for the lines of the stages."""
+LAST_LINES = 12  # lines of a failed stage's log that its error shows
+STAGE_LOG = "stage"  # the child of Prefect's task logger for the lines of the stages
 
 ADVICE = (
     "To track the changes with git, run:",
@@ -35,36 +32,26 @@ ADVICE = (
 )
 """What DVC says after each single stage."""
 
-RETRIED_EXIT_CODES = (3, 4)
-"""No source had the data, or the network or the disk failed."""
+RETRIED_EXIT_CODES = (3, 4)  # no source had the data, or the network or the disk failed
 
 
 class Outcome(StrEnum):
     """How a stage that did not fail came to its outputs."""
 
     RAN = "ran"
-    RESTORED = "restored"
-    """From DVC's run cache."""
+    RESTORED = "restored"  # from DVC's run cache
     UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True)
 class Options:
-    """How stages are run.
+    """How stages are run."""
 
-    Attributes:
-        force: Run a stage even if nothing has changed.
-        pull: Take missing files from the DVC remote.
-        folder: The root of the project.
-        variables: Additional environment variables.
-        allow_missing: Skip an unchanged stage even if its files are missing.
-    """
-
-    force: bool = False
-    pull: bool = False
-    folder: Path = Path()
-    variables: Mapping[str, str] = field(default_factory=dict)
-    allow_missing: bool = False
+    force: bool = False  # run a stage even if nothing has changed
+    pull: bool = False  # take missing files from the DVC remote
+    folder: Path = Path()  # the root of the project
+    variables: Mapping[str, str] = field(default_factory=dict)  # additional environment variables
+    allow_missing: bool = False  # skip an unchanged stage even if its files are missing
 
 
 DEFAULT = Options()
@@ -73,32 +60,31 @@ DEFAULT = Options()
 class StageError(ConvdepthError):
     """A stage failed.
 
-    Attributes:
-        exit_code: The exit code of the stage's command, 128 + n after signal n, 5 if another DVC
-            process works on the same files; otherwise the exit code of DVC.
+    The exit code is that of the stage's command, 128 + n after signal n, 5 if another DVC process
+    works on the same files; otherwise that of DVC.
     """
 
     def __init__(self, name: str, exit_code: int, log: Sequence[str]) -> None:
+        if exit_code == 128 + 9:
+            reason = "killed by signal 9, often out of memory; lower batch_size or the jobs at once"
+        elif 128 < exit_code < 128 + 65:
+            reason = f"ended by signal {exit_code - 128}"
+        else:
+            reason = f"failed with exit code {exit_code}"
         last = "\n".join(f"  {line}" for line in log)
-        super().__init__(f"{name}: {_explain(exit_code)}. The last lines of its log:\n{last}")
+        super().__init__(f"{name}: {reason}. The last lines of its log:\n{last}")
         self.exit_code = exit_code
 
 
-class StageStoppedError(ConvdepthError):
-    """A stage was stopped, or not started, because the flow is being stopped."""
-
-    exit_code = 143
-
-
 def run_stage(
-    stage: str, processes: Processes, log: Callable[[str], None], options: Options = DEFAULT
+    stage: str, processes: Processes, options: Options, log: Callable[[str], None]
 ) -> Outcome:
     """Run one stage, if anything that it depends on has changed; see `run_child`."""
     outcomes = {
         f"Running stage '{stage}':": Outcome.RAN,
         f"Stage '{stage}' is cached - skipping run, checking out outputs": Outcome.RESTORED,
     }
-    seen: list[Outcome] = []
+    seen = [Outcome.UNCHANGED]
 
     def watch(line: str) -> None:
         if line in outcomes:
@@ -114,7 +100,7 @@ def run_stage(
     # With --single-item no upstream stage is visited, so none can be busy.
     command = dvc_command("repro", "--single-item", *flags, stage)
     run_child(stage, command, processes, watch, options)
-    return seen[0] if seen else Outcome.UNCHANGED
+    return seen[-1]
 
 
 def run_child(
@@ -125,19 +111,15 @@ def run_child(
     options: Options = DEFAULT,
     unimportant: tuple[str, ...] = ADVICE,
 ) -> None:
-    """Run a command, and raise an error with its last lines if it fails.
+    """Run a command; log its lines, without passwords in addresses.
 
     Args:
         name: Begins the error messages.
         command: The program and its arguments.
         processes: Runs the child, and can stop it.
-        log: Called with each line of output, without passwords in addresses.
+        log: Called with each line of output.
         options: The folder and the environment variables.
         unimportant: Beginnings of lines that are left out.
-
-    Raises:
-        StageError: The command failed.
-        StageStoppedError: ``processes`` were stopped before it had finished.
     """
     last: deque[str] = deque(maxlen=LAST_LINES)
 
@@ -148,12 +130,9 @@ def run_child(
             log(line)
 
     environment = stage_environment() | dict(options.variables)
-    try:
-        code = processes.run(command, options.folder, environment, show)
-    except StoppedError:
-        raise StageStoppedError(f"{name}: not started") from None
+    code = processes.run(command, options.folder, environment, show)
     if code and processes.stopped:
-        raise StageStoppedError(f"{name}: stopped")
+        raise StoppedError("stopped")
     if code:
         raise StageError(name, _exit_code(code, last), last)
 
@@ -168,37 +147,24 @@ def _exit_code(code: int, log: Sequence[str]) -> int:
     return 128 - code if code < 0 else code
 
 
-def _explain(exit_code: int) -> str:
-    if exit_code == 128 + 9:
-        return "killed by signal 9, often out of memory; try a smaller batch_size or fewer jobs"
-    if 128 < exit_code < 128 + 65:
-        return f"ended by signal {exit_code - 128}"
-    return f"failed with exit code {exit_code}"
-
-
-def line_logger() -> Callable[[str], None]:
-    """Return the function that logs a line of a child in Prefect's run of this task."""
+@task(name="work", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
+def work_task(name: str, work: Callable[[Callable[[str], None]], str]) -> State[str]:  # noqa: ARG001 for Prefect's page
+    """Do work that logs lines; the outcome that it returns names the state in Prefect."""
     # Prefect's adapter has the methods of a logger, and says less of itself.
-    return cast(logging.Logger, get_run_logger()).getChild(STAGE_LOG).info
-
-
-@task(name="stage", task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
-def stage_task(stage: str, processes: Processes, options: Options) -> State[Outcome]:
-    """Run one stage; the name of the state in Prefect is the outcome."""
-    outcome = run_stage(stage, processes, line_logger(), options)
+    outcome = work(cast(logging.Logger, get_run_logger()).getChild(STAGE_LOG).info)
     return Completed(name=outcome.capitalize(), data=outcome)
 
 
-def task_for(stage: str) -> Task[..., State[Outcome]]:
-    """Return the task of a stage; the download is tried again if that can help."""
+def task_for(stage: str) -> Task[..., State[str]]:
+    """Return `work_task` for a stage; the download is tried again if that can help."""
     if stage != "download":
-        return stage_task
+        return work_task
     # Short delays, since a cancel waits for them; the stage itself tries each source repeatedly.
     delays = [2.0, 4.0]
-    return stage_task.with_options(
-        retries=len(delays), retry_delay_seconds=delays, retry_condition_fn=_may_pass
+    return work_task.with_options(
+        retries=len(delays),
+        retry_delay_seconds=delays,
+        retry_condition_fn=lambda _task, _run, state: (
+            getattr(state.data, "exit_code", 0) in RETRIED_EXIT_CODES
+        ),
     )
-
-
-def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    return isinstance(state.data, StageError) and state.data.exit_code in RETRIED_EXIT_CODES

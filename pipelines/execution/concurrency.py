@@ -28,9 +28,7 @@ def choose_jobs(jobs: int | None, folder: Path = Path()) -> int:
 
     The limits are the free memory, and `SHARED` times the number of trainings that fill the cores.
     """
-    if jobs:
-        return jobs
-    return max(1, min(SHARED * fill_cores(folder), _free_bytes() // TRAINING_BYTES))
+    return jobs or max(1, min(SHARED * fill_cores(folder), _free_bytes() // TRAINING_BYTES))
 
 
 def fill_cores(folder: Path = Path()) -> int:
@@ -42,8 +40,8 @@ def _cores() -> float:
     quotas: list[float] = [len(os.sched_getaffinity(0))]
     for group in _cgroups():
         with suppress(OSError, ValueError):  # no such file, or `max`
-            quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
-            quotas.append(int(quota) / int(period))
+            quota, period = map(int, (group / "cpu.max").read_text(encoding="ascii").split())
+            quotas.append(quota / period)
     return min(quotas)
 
 
@@ -51,11 +49,8 @@ def _free_bytes() -> int:
     free: list[int] = [psutil.virtual_memory().available]
     for group in _cgroups():
         with suppress(OSError, ValueError):
-            limit, used = (
-                int((group / name).read_text(encoding="ascii"))
-                for name in ("memory.max", "memory.current")
-            )
-            free.append(limit - used)
+            limit = int((group / "memory.max").read_text(encoding="ascii"))
+            free.append(limit - int((group / "memory.current").read_text(encoding="ascii")))
     return min(free)
 
 

@@ -1,5 +1,6 @@
 """Run the tasks of a graph: a task starts when its dependencies are done and a slot is free."""
 
+import functools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -7,7 +8,7 @@ from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, ParamSpec
 
 from dvc.dvcfile import PROJECT_FILE
 from prefect.client.schemas.objects import State
@@ -21,12 +22,14 @@ from pipelines.core.process_tree import Processes
 from pipelines.dvc.graph import Graph, read_graph
 from pipelines.dvc.lockfile import mend_locks, order_lock
 from pipelines.dvc.missing_models import Models
-from pipelines.dvc.stage import DEFAULT, Options, Outcome, task_for
+from pipelines.dvc.stage import DEFAULT, Options, Outcome, run_stage, task_for
 from pipelines.execution.concurrency import choose_jobs
 from pipelines.reporting.artifacts import Progress, publish_figures, publish_metrics
 
 QUICK = frozenset({"evaluate", "evaluate_seed", "evaluate_tuned", "replicates"})
 """Groups of stages that take seconds, whatever their network."""
+
+Parameters = ParamSpec("Parameters")
 
 
 class FlowError(ConvdepthError):
@@ -43,17 +46,22 @@ class FlowError(ConvdepthError):
         self.exit_code = getattr(next(iter(failures.values())), "exit_code", 1)
 
 
-def state_of(work: Callable[[], str]) -> State[Any]:
-    """Do the work of a flow; return it as completed with a summary, or as failed with its error.
+def to_state(work: Callable[Parameters, str]) -> Callable[Parameters, State[Any]]:
+    """Let a flow return its summary as a completed state, and its error as a failed one.
 
     The error is not raised, so that the log has no traceback.
     """
-    if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker started it; nobody else could cancel it
-        end_with_parent()
-    try:
-        return Completed(message=work())
-    except ConvdepthError as error:
-        return Failed(message=str(error), data=error)
+
+    @functools.wraps(work)
+    def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> State[Any]:
+        if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker started it; nobody else could cancel it
+            end_with_parent()
+        try:
+            return Completed(message=work(*arguments, **options))
+        except ConvdepthError as error:
+            return Failed(message=str(error), data=error)
+
+    return run
 
 
 def run_graph(
@@ -72,10 +80,6 @@ def run_graph(
 
     Returns:
         How many stages ran, were restored, or were unchanged.
-
-    Raises:
-        FlowError: Stages failed; all that do not depend on them were run.
-        ParameterError: DVC finds no project in the folder, or a parameter is wrong.
     """
     mend_locks(options.folder)
     graph = select(read_graph(options.folder, file))
@@ -111,40 +115,41 @@ def _run_stages(graph: Graph, jobs: int, options: Options) -> dict[str, Any]:
         before = [futures[name] for name in sorted(graph.stages[stage].upstream)]
         allow_missing = not options.force and models.may_be_missing(stage)
         given = replace(options, allow_missing=allow_missing)
-        futures[stage] = task_for(stage).submit(stage, processes, given, wait_for=before)
+        work = functools.partial(run_stage, stage, processes, given)
+        futures[stage] = task_for(stage).submit(stage, work, wait_for=before)
         return futures[stage]
 
     upstream = {name: stage.upstream for name, stage in graph.stages.items()}
     with Processes() as processes:
-        return run_tasks(upstream, stage_costs(graph, options.folder), jobs, submit)
+        return run_tasks(stage_costs(graph, options.folder), jobs, submit, upstream)
 
 
 def run_tasks(
-    upstream: Mapping[str, Iterable[str]],
     costs: Mapping[str, float],
     jobs: int,
     submit: Callable[[str], PrefectFuture[Any]],
+    upstream: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, Any]:
     """Run tasks, those with the highest costs first, and show the progress in Prefect.
 
     After a failure, only the tasks that depend on the failed one are not run.
 
     Args:
-        upstream: For each task the tasks that must be done before it.
         costs: The relative duration of each task.
         jobs: Tasks at once.
         submit: Starts a task.
+        upstream: For each task the tasks that must be done before it; by default none.
 
     Returns:
         The result of each task that was started, or its error, in the order in which they ended.
     """
-    sorter = TopologicalSorter(upstream)
+    sorter = TopologicalSorter(upstream or dict.fromkeys(costs, ()))
     sorter.prepare()
     waiting: list[str] = []
     running: dict[PrefectFuture[Any], str] = {}
     finished: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
     results: dict[str, Any] = {}
-    progress = Progress(len(upstream))
+    progress = Progress(len(costs))
     while True:
         waiting = sorted([*waiting, *sorter.get_ready()], key=lambda name: -costs[name])
         # Nothing is queued in Prefect: what it holds would still start after a cancel.
@@ -164,11 +169,7 @@ def run_tasks(
 
 
 def summarize(results: Mapping[str, Any], wanted: Iterable[str]) -> str:
-    """Return how many of the wanted tasks came to each outcome.
-
-    Raises:
-        FlowError: A task failed.
-    """
+    """Return how many of the wanted tasks came to each outcome; a failure is a `FlowError`."""
     failures = {name: error for name, error in results.items() if isinstance(error, Exception)}
     if failures:
         raise FlowError(failures, [name for name in wanted if name not in results])

@@ -1,40 +1,31 @@
 """Copy a preset of ``params.yaml`` into the recipe ``train`` there, as a user would by hand."""
 
-from pathlib import Path
+from dvc.utils.flatten import flatten
 
 from convdepth.config.params import read_params
 from convdepth.core.errors import ParameterError
 from convdepth.core.files import write_bytes
 from convdepth.core.text import suggest
-from pipelines.experiments.grid import PARAMS, Value, flatten, set_values
+from pipelines.experiments.grid import PARAMS, set_values
 
 
-def apply_preset(name: str, folder: Path = Path()) -> dict[str, tuple[Value, Value]]:
-    """Put the values of ``presets.<name>`` into ``train``; all else, comments too, stays.
+def apply_preset(name: str) -> None:
+    """Put the values of ``presets.<name>`` into ``train``, and print the changes.
 
-    Returns:
-        The former and the new value of each dotted key whose value has changed.
-
-    Raises:
-        ParameterError: There is no such preset, or the file is wrong.
-        MachineError: The file cannot be written; it is unchanged.
+    All else stays, comments too.
     """
-    path = folder / PARAMS
-    params = read_params(path)
+    params = read_params(PARAMS)
     if name not in params.presets:
         known = list(params.presets)
         raise ParameterError(
-            f"{path}: presets.{name}: no such preset; there are {', '.join(known) or 'none'}"
+            f"{PARAMS}: presets.{name}: no such preset; there are {', '.join(known) or 'none'}"
             f"{suggest(name, known)}"
         )
-    former = flatten(params.train.model_dump())
-    preset = params.presets[name].model_dump(exclude_unset=True)
-    changes = {
-        f"train.{key}": (former[key], value)
-        for key, value in flatten(preset).items()
-        if former[key] != value
-    }
+    former = flatten({"train": params.train.model_dump()})
+    preset = flatten({"train": params.presets[name].model_dump(exclude_unset=True)})
+    changes = {key: value for key, value in preset.items() if former[key] != value}
     if changes:
-        new = {key: value for key, (_, value) in changes.items()}
-        write_bytes(path, set_values(path.read_bytes().decode(), new).encode())
-    return changes
+        write_bytes(PARAMS, set_values(PARAMS.read_bytes().decode(), changes).encode())
+        for key, value in changes.items():
+            print(f"{PARAMS}: {key}: {former[key]} -> {value}")
+        print("`git restore params.yaml` brings the former recipe back, and its results with it.")

@@ -4,10 +4,8 @@ The test set is not used: a choice by it would bias the accuracy on unseen image
 """
 
 import json
-import statistics
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,21 +15,16 @@ import pandas as pd
 from convdepth.core.errors import MachineError
 from pipelines.experiments.grid import SEED, Experiment
 
-Row = dict[str, Any]
-"""A row of a table, by column."""
+Row = dict[str, Any]  # a row of a table, by column
 
 Scores = Mapping[tuple[str, str], Mapping[str, float]]
 """``accuracy`` and ``loss`` on the held-out images, by experiment and network."""
 
-ACCURACY = "validation accuracy"
+ACCURACY, LOSS = "validation accuracy", "validation loss"
 
 
 def read_scores(commit: str, folder: Path = Path()) -> Scores:
-    """Ask DVC for the scores of all experiments on top of a commit, where there are any.
-
-    Raises:
-        MachineError: DVC cannot show the experiments.
-    """
+    """Ask DVC for the scores of all experiments on top of a commit, where there are any."""
     hidden = ("--hide-workspace", "--hide-queued", "--hide-failed")
     command = ["--wait-for-lock", "exp", "show", "--json", *hidden, "--rev", commit]
     ended = subprocess.run(
@@ -58,66 +51,38 @@ def rank(
     states: Mapping[str, str],
     scores: Scores,
 ) -> list[Row]:
-    """Return one row for each network and experiment.
+    """Return one row for each network and experiment of a sweep; the best ones come first.
 
-    Args:
-        experiments: All of a sweep.
-        networks: The trained networks.
-        states: State of each experiment by name.
-        scores: As of `read_scores`.
-
-    Returns:
-        Rows by network, the best experiment first, those without a score last: network,
-        experiment, the varied parameters, validation accuracy (0 to 1) and loss (nats), state.
+    The columns are network, experiment, the varied parameters, validation accuracy (0 to 1) and
+    loss (nats), and the state, which ``states`` has by the experiment's name.
     """
     keys = varied(experiments)
-    rows = [
-        {
-            "network": network,
-            "experiment": each.name,
-            **{key: each.changes[key] for key in keys},
-            ACCURACY: scores.get((each.name, network), {}).get("accuracy"),
-            "validation loss": scores.get((each.name, network), {}).get("loss"),
-            "state": states[each.name],
-        }
-        for network in networks
-        for each in experiments
-    ]
-    return _best_first(rows, networks, ACCURACY)
+    rows = []
+    for network in networks:
+        for each in experiments:
+            score = scores.get((each.name, network), {})
+            changes = {key: each.changes[key] for key in keys}
+            row = {"network": network, "experiment": each.name, **changes}
+            row |= {ACCURACY: score.get("accuracy"), LOSS: score.get("loss")}
+            rows.append(row | {"state": states[each.name]})
+    return _best_first(rows, ACCURACY)
 
 
-def average_over_seeds(
-    experiments: Sequence[Experiment], networks: Sequence[str], scores: Scores
-) -> list[Row]:
-    """Average the experiments that differ only in their seed; no row if no seed is varied.
+def average_over_seeds(rows: Sequence[Row]) -> list[Row]:
+    """Average the rows of `rank` that differ only in their seed; no row if no seed is varied.
 
-    Returns:
-        One row for each network and combination of the other parameters, the best first: network,
-        these parameters, the number of seeds with a score, mean and sample standard deviation
-        (None for one seed) of the validation accuracy.
+    The columns are network, the other parameters, the number of seeds with a score, mean and sample
+    standard deviation (None for one seed) of the validation accuracy.
     """
-    keys = varied(experiments)
-    if SEED not in keys:
+    if SEED not in rows[0]:
         return []
-    points: dict[str, Row] = {}
-    accuracies: dict[str, list[float]] = defaultdict(list)
-    for each in experiments:
-        for network in networks:
-            if (score := scores.get((each.name, network))) is not None:
-                point = {key: each.changes[key] for key in keys if key != SEED}
-                group = json.dumps([network, point])
-                points[group] = {"network": network, **point}
-                accuracies[group].append(score["accuracy"])
-    rows = [
-        {
-            **points[group],
-            "seeds": len(found),
-            "mean": round(statistics.mean(found), 6),
-            "standard deviation": round(statistics.stdev(found), 6) if len(found) > 1 else None,
-        }
-        for group, found in accuracies.items()
-    ]
-    return _best_first(rows, networks, "mean")
+    table = pd.DataFrame(rows, dtype=object).dropna(subset=ACCURACY)
+    others = [key for key in rows[0] if key not in ("experiment", SEED, ACCURACY, LOSS, "state")]
+    groups = table.astype({ACCURACY: float}).groupby(others, sort=False, dropna=False)[ACCURACY]
+    averages = groups.agg(["count", "mean", "std"]).round(6).reset_index()
+    averages.columns = pd.Index([*others, "seeds", "mean", "standard deviation"])
+    found = averages.astype(object).where(averages.notna(), None).to_dict("records")
+    return _best_first([{str(key): row[key] for key in row} for row in found], "mean")
 
 
 def varied(experiments: Sequence[Experiment]) -> list[str]:
@@ -144,7 +109,10 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
     print(f"{title}\n\n{table.to_string(index=False)}\n", flush=True)
 
 
-def _best_first(rows: list[Row], networks: Sequence[str], column: str) -> list[Row]:
+def _best_first(rows: list[Row], column: str) -> list[Row]:
+    """Sort the rows of each network; the networks keep their order."""
+    networks = list(dict.fromkeys(row["network"] for row in rows))
+
     def position(row: Row) -> tuple[int, bool, float]:
         return networks.index(row["network"]), row[column] is None, -(row[column] or 0.0)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
@@ -16,25 +16,22 @@ from prefect.states import Cancelling
 
 from convdepth.config.params import read_params
 from convdepth.core.errors import ConvdepthError, MachineError, ParameterError
-from pipelines.checkout.clone import place_of, require_gpu_here
-from pipelines.core.git import changed_files, git, newest_commit
+from convdepth.workspace.git import changed_files, git, newest_commit
+from pipelines.checkout.clone import clone_for_worker, run_and_share
 from pipelines.dvc.remote import NO_REMOTE, fetch_results, has_remote
 from pipelines.dvc.stage import Options
-from pipelines.execution.runner import run_graph, state_of
+from pipelines.execution.runner import run_graph, to_state
 
 DEPLOYMENT = "train-on-worker/train-architecture"
 
 POLL_SECONDS = 2.0
 
 
-class WorkerError(ConvdepthError):
-    """Workers could not train all networks."""
-
-
 @flow(name="train-on-worker", flow_run_name="train-{name}")
+@to_state
 def train_on_worker(
     name: str, commit: str | None = None, force: bool = False, require_gpu: bool = False
-) -> State[Any]:
+) -> str:
     """Train and evaluate one network of a commit, and push the result to the DVC remote.
 
     The commit runs in a clone of its own, with all stages upstream of the training; what other
@@ -46,57 +43,46 @@ def train_on_worker(
         force: Run the stages even if nothing has changed.
         require_gpu: Stop at once if TensorFlow has no GPU.
     """
-    return state_of(lambda: _train(name, commit, force, require_gpu))
-
-
-def _train(name: str, commit: str | None, force: bool, require_gpu: bool) -> str:
-    root = Path.cwd()
-    if require_gpu:
-        get_run_logger().info(require_gpu_here())
-    _require_remote(root)
-    newest = newest_commit(root)  # fetches, so that a commit that is asked for is here, too
-    sha = commit or newest.sha
-    get_run_logger().info("commit %s%s", sha, "" if commit else f" of {newest.source}")
-    with place_of(sha, root, require_gpu=require_gpu) as place:
-        return place.run(
-            lambda options: run_graph(options, 1, lambda graph: graph.up_to(graph.key(name))), force
+    _require_remote(Path())
+    with clone_for_worker(commit, require_gpu=require_gpu) as (_, folder):
+        return run_and_share(
+            folder,
+            lambda options: run_graph(options, 1, lambda graph: graph.up_to(graph.key(name))),
+            force=force,
+            require_gpu=require_gpu,
         )
 
 
 @flow(name="spread")
-def spread(require_gpu: bool = False) -> State[Any]:
+@to_state
+def spread(require_gpu: bool = False) -> str:
     """Train each network on a worker of the pool, and collect the results.
 
     Workers need the commit in a git repository that they can fetch from, and a DVC remote that all
     machines share. Nothing is trained here.
     """
-    return state_of(lambda: _spread(require_gpu))
-
-
-def _spread(require_gpu: bool) -> str:
     root = Path.cwd()
     _require_remote(root)
-    commit = _require_pushed(root)
-    runs = {name: _submit(name, commit, require_gpu) for name in read_params().architectures}
+    parameters = {"commit": _require_pushed(root), "require_gpu": require_gpu}
+    runs = {name: _submit({"name": name, **parameters}) for name in read_params().architectures}
     failures = _wait(runs)
     pull = fetch_results(root, get_run_logger().info)
     if failures:
-        raise WorkerError(
+        raise ConvdepthError(
             "\n".join(f"{name}: {reason}" for name, reason in failures.items())
             + "\nThe DVC remote has the others; `python -m pipelines spread` trains these."
         )
     return run_graph(Options(pull=pull))
 
 
-def _submit(name: str, commit: str, require_gpu: bool) -> UUID:
-    parameters = {"name": name, "commit": commit, "require_gpu": require_gpu}
+def _submit(parameters: dict[str, Any]) -> UUID:
     try:
         run = cast(FlowRun, run_deployment(DEPLOYMENT, parameters=parameters, timeout=0))
     except ObjectNotFound as error:
         raise MachineError(
             f"the Prefect server has no deployment {DEPLOYMENT}. `make deploy` creates it."
         ) from error
-    get_run_logger().info("%s: waits for a worker, as run %s", name, run.name)
+    get_run_logger().info("%s: waits for a worker, as run %s", parameters["name"], run.name)
     return run.id
 
 

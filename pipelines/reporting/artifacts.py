@@ -29,8 +29,7 @@ from convdepth.commands.compare_output import CHANGES, to_markdown
 from convdepth.core.errors import ConvdepthError
 from pipelines.reporting.regressions import Change, read_metrics, rows_of
 
-FIGURE_PIXELS = 1200
-"""The longer side of a figure in Prefect."""
+FIGURE_PIXELS = 1200  # the longer side of a figure in Prefect
 
 
 class Progress:
@@ -52,16 +51,12 @@ class Progress:
 def publish_metrics(folder: Path = Path()) -> None:
     """Show the metrics of all networks, and the differences from the last commit."""
     with best_effort("metrics"):
-        rows = summary_rows(folder)
-        create_table_artifact(rows, key="metrics", description="dvc metrics show")
+        create_table_artifact(summary_rows(folder), "metrics", "dvc metrics show")
     with best_effort("metrics diff"):
-        create_table_artifact(
-            diff_metrics(folder), key="metrics-diff", description="dvc metrics diff"
-        )
+        create_table_artifact(diff_metrics(folder), "metrics-diff", "dvc metrics diff")
     with best_effort("comparison"):
-        create_markdown_artifact(
-            compare_answers(folder), key="comparison", description="convdepth compare HEAD"
-        )
+        answers = compare_answers(folder)
+        create_markdown_artifact(answers, "comparison", "convdepth compare HEAD")
 
 
 def publish_figures(outs: Iterable[Path]) -> None:

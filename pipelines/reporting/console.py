@@ -2,12 +2,11 @@
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from pipelines.dvc.stage import STAGE_LOG
+from pipelines.reporting.artifacts import summary_rows
 
 TASKS = logging.getLogger("prefect.task_runs")
 
@@ -27,8 +26,8 @@ def show_stage_lines() -> None:
         )
 
 
-def print_metrics(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the rows of `summary_rows`, as columns: so they fit on a terminal."""
-    table = pd.DataFrame(rows, dtype=object)
+def print_metrics() -> None:
+    """Print the metrics without sections; networks are columns, so that they fit on a terminal."""
+    table = pd.DataFrame(summary_rows(), dtype=object)
     if not table.empty:
         print(table.set_index("metrics").rename_axis(None).T.fillna("").to_string())

@@ -14,8 +14,7 @@ from dvc.utils.flatten import flatten
 from convdepth.config.params import Tolerance, read_params
 from convdepth.core.errors import ConvdepthError, DataError, ParameterError
 
-DIGITS = 12
-"""Decimal places of a difference: 0.9931 - 0.9901 is 0.003, and no more."""
+DIGITS = 12  # decimal places of a difference: 0.9931 - 0.9901 is 0.003, and no more
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """Values by dotted metric, as `dvc metrics diff` shows them, by the stem of the metrics file."""
@@ -29,30 +28,9 @@ class Change:
     metric: str
     before: float | None
     after: float | None
-    tolerance: Tolerance
-
-    @property
-    def allowed(self) -> float | None:
-        """By how much it may become worse."""
-        if self.before is None:
-            return None
-        share = self.tolerance.relative * abs(self.before)
-        return round(max(self.tolerance.absolute, share), DIGITS)
-
-    @property
-    def difference(self) -> float | None:
-        """By how much it rose."""
-        if self.before is None or self.after is None:
-            return None
-        return round(self.after - self.before, DIGITS)
-
-    @property
-    def is_regression(self) -> bool:
-        """Whether the metric is missing, or worse by more than `allowed`."""
-        if self.allowed is None or self.difference is None:
-            return self.before is not None
-        worse = self.difference if self.tolerance.better == "lower" else -self.difference
-        return worse > self.allowed
+    difference: float | None  # by how much it rose
+    allowed: float | None  # by how much it may become worse
+    is_regression: bool  # missing, or worse by more than `allowed`
 
 
 class RegressionError(ConvdepthError):
@@ -72,9 +50,7 @@ class RegressionError(ConvdepthError):
 def changes_since(commit: str, folder: Path) -> list[Change]:
     """Compare the metrics of the networks in ``params.yaml`` with a commit.
 
-    Raises:
-        DataError: DVC cannot read the metrics.
-        ParameterError: A tolerance is for a metric that no network has, so it guards nothing.
+    A tolerance for a metric that no network has guards nothing, and is a `ParameterError`.
     """
     params = read_params(folder / "params.yaml")
     before, after = (
@@ -91,13 +67,9 @@ def changes_since(commit: str, folder: Path) -> list[Change]:
 
 
 def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, dict[str, Any]]:
-    """Read all metrics of the workspace or of a commit, as DVC finds them.
+    """Read the metrics of each valid file in the workspace or in a commit, as DVC finds them.
 
-    Returns:
-        The metrics of each valid file. Of two files with one name, the one nearer to the root.
-
-    Raises:
-        DataError: There is no such commit, or DVC cannot read its stages.
+    Of two files with one name, the one nearer to the root counts.
     """
     revision = commit or "workspace"
     try:
@@ -121,7 +93,7 @@ def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, 
 def compare(before: Metrics, after: Metrics, tolerances: Mapping[str, Tolerance]) -> list[Change]:
     """Return a change for each network and metric with a tolerance and a number on either side."""
     changes = [
-        Change(
+        _judge(
             network,
             metric,
             _number(before.get(network, {}).get(metric)),
@@ -132,6 +104,19 @@ def compare(before: Metrics, after: Metrics, tolerances: Mapping[str, Tolerance]
         for metric, tolerance in tolerances.items()
     ]
     return [each for each in changes if (each.before, each.after) != (None, None)]
+
+
+def _judge(
+    network: str, metric: str, before: float | None, after: float | None, tolerance: Tolerance
+) -> Change:
+    if before is None:
+        return Change(network, metric, None, after, None, None, is_regression=False)
+    allowed = round(max(tolerance.absolute, tolerance.relative * abs(before)), DIGITS)
+    if after is None:
+        return Change(network, metric, before, None, None, allowed, is_regression=True)
+    difference = round(after - before, DIGITS)
+    worse = difference if tolerance.better == "lower" else -difference
+    return Change(network, metric, before, after, difference, allowed, worse > allowed)
 
 
 def rows_of(changes: Iterable[Change]) -> list[dict[str, str]]:

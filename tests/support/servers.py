@@ -1,4 +1,4 @@
-"""Local https servers that misbehave, and a small MNIST in every form for them to serve."""
+"""Local web servers that may misbehave, and a small MNIST in every form for them to serve."""
 
 import contextlib
 import gzip
@@ -53,19 +53,17 @@ def small_files() -> dict[str, bytes]:
 
 
 def make_npz(**arrays: np.ndarray) -> bytes:
-    """An npz with these members."""
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()
 
 
 def idx_files() -> dict[str, bytes]:
-    """The four IDX files of the small MNIST."""
     return {name: small_files()[name] for name in idx.FILE_NAMES.values()}
 
 
 def replace_mnist(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Expect the small MNIST, trust the local servers (children too), and use no proxy."""
+    """Expect the small MNIST, trust the local servers, and use no proxy; so do children."""
     for split, size in SIZES.items():
         monkeypatch.setitem(SPLIT_SIZES, split, size)
     for name, content in small_files().items():
@@ -80,7 +78,6 @@ def replace_mnist(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 @cache
 def authority() -> trustme.CA:
-    """The authority that signs the servers' certificates."""
     return trustme.CA()
 
 
@@ -95,43 +92,47 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.close_connection = True
+        self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         name = self.path.lstrip("/")
         self.server.asked.append(name)
         self.server.somebody_asked.set()
         replies = self.server.replies
         (replies[name] if name in replies else replies["*"])(self)
 
+    do_POST = do_GET  # noqa: N815 HTTP's name
+
     def log_message(self, *_: object) -> None:
-        """Nothing: a test's log is about the client."""
+        """Say nothing: a test's log is about the client."""
 
 
 class Server(ThreadingHTTPServer):
-    """One https server; the paths that it was asked for are in `asked`."""
+    """One server; `asked` has the paths of the requests, and `bodies` what came with them."""
 
     daemon_threads = True
 
-    def __init__(self, replies: dict[str, Reply]) -> None:
+    def __init__(self, replies: dict[str, Reply], *, secure: bool) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.replies = replies
         self.asked: list[str] = []
+        self.bodies: list[bytes] = []
         self.somebody_asked = threading.Event()
         self.client_left = threading.Event()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority().issue_cert("localhost").configure_cert(context)
-        # The handshake belongs into the connection's own thread.
-        self.socket = context.wrap_socket(
-            self.socket, server_side=True, do_handshake_on_connect=False
-        )
-        self.url = f"https://localhost:{self.server_port}/"
+        self.url = f"http{'s' if secure else ''}://localhost:{self.server_port}/"
+        if secure:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority().issue_cert("localhost").configure_cert(context)
+            # The handshake belongs into the connection's own thread.
+            self.socket = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def handle_error(self, *_: object) -> None:
         """Nothing: that a client hangs up is what many tests want."""
 
 
 @contextlib.contextmanager
-def serve(replies: dict[str, Reply]) -> Iterator[Server]:
-    """Run a server for the time of the block."""
-    server = Server(replies)
+def serve(replies: dict[str, Reply], *, secure: bool = True) -> Iterator[Server]:
+    server = Server(replies, secure=secure)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -157,7 +158,6 @@ def answer(body: bytes = b"", status: int = 200, **headers: object) -> Reply:
 
 
 def in_turn(*replies: Reply) -> Reply:
-    """One reply after the other, for one path."""
     rest = iter(replies)
 
     def reply(handler: Handler) -> None:
@@ -181,7 +181,6 @@ def endless(head: str, chunk: bytes = b"x", pause: float = 0.02) -> Reply:
 
 
 def silent(handler: Handler) -> None:
-    """Send nothing until the client leaves."""
     with contextlib.suppress(OSError):
         handler.rfile.read(1)
     handler.server.client_left.set()

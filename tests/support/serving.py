@@ -3,16 +3,13 @@
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,49 +19,23 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
-from waiting import lives, wait_until
+from waiting import wait_until
 
 from conftest import PROJECT
 from project import Project
 
 PIPELINES = [sys.executable, "-m", "pipelines"]
 
+# Starts a command as a shell starts one with ``&``: SIGINT is ignored.
 IN_THE_BACKGROUND = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
-"""Comes before a command, to start it as a shell starts one with ``&``: SIGINT is ignored."""
 
 START_SECONDS = 180
 
 
 @contextlib.contextmanager
-def web_server(status: int, **headers: str) -> Iterator[tuple[str, list[bytes]]]:
-    """Answer each request with a status; gives the address, and the bodies that arrive."""
-    received: list[bytes] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def handle_request(self) -> None:
-            received.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-
-        do_GET = do_POST = handle_request  # noqa: N815 their names are those of HTTP
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", received
-        server.shutdown()
-        thread.join()
-
-
-@contextlib.contextmanager
-def server(home: Path, port: int | None = None) -> Iterator[str]:
+def server(home: Path) -> Iterator[str]:
     """Run a server with a database in a home of its own; gives the address of its API."""
-    port = port or free_port()
+    port = free_port()
     process = start_server(home, port)
     try:
         url = f"http://127.0.0.1:{port}/api"
@@ -79,20 +50,12 @@ def start_server(home: Path, port: int) -> subprocess.Popen[bytes]:
     """Start the process of a server; its log is in its home."""
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
-    with (home / "server.log").open("ab") as log:
-        return subprocess.Popen(
-            [*command, "--port", str(port), "--analytics-off"],
-            env=os.environ | {"HOME": str(home), "PREFECT_HOME": str(home / "prefect")},
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+    environment = os.environ | {"HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
+    options = ["--port", str(port), "--analytics-off"]
+    return _start([*command, *options], home, environment, home / "server.log")
 
 
 def wait_for_health(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a server answers."""
-
     def answers() -> bool:
         assert process.poll() is None, "the server has ended"
         with contextlib.suppress(urllib.error.URLError):
@@ -115,7 +78,13 @@ def worker(project: Project, url: str, pool: str = "gpu") -> Iterator[subprocess
 
     At the end nothing of it or of what it has started is left.
     """
-    process = start_worker(project, url, pool)
+    environment = project.environment | {
+        "PREFECT_API_URL": url,
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+    }
+    command = [*IN_THE_BACKGROUND, *PIPELINES, "worker", "--pool", pool]
+    log = project.folder.parent / "worker.log"
+    process = _start(command, project.folder, environment, log)
     try:
         yield process
     finally:
@@ -123,15 +92,16 @@ def worker(project: Project, url: str, pool: str = "gpu") -> Iterator[subprocess
         process.wait()
 
 
-def start_worker(project: Project, url: str, pool: str = "gpu") -> subprocess.Popen[bytes]:
-    """Start the process of a worker."""
-    with (project.folder.parent / "worker.log").open("ab") as log:
+def _start(
+    command: list[str], folder: Path, environment: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") as file:
         return subprocess.Popen(
-            [*IN_THE_BACKGROUND, *PIPELINES, "worker", "--pool", pool],
-            env=project.environment | {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "2"},
-            cwd=project.folder,
+            command,
+            cwd=folder,
+            env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=file,
             stderr=subprocess.STDOUT,
         )
 
@@ -147,18 +117,11 @@ def deploy(project: Project, url: str, **variables: str) -> str:
 
 
 def add_flows(project: Project, changes: Mapping[str, Any] | None = None) -> None:
-    """Copy the flows into a project, and change the deployments there.
-
-    Args:
-        changes: What to set in each deployment of that name.
-    """
+    """Copy the flows into a project; change the deployments there, each by its name."""
     home = Path(project.environment["HOME"])
     project.environment["PREFECT_HOME"] = str(home / "prefect")
-    shutil.copytree(
-        PROJECT / "pipelines",
-        project.folder / "pipelines",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PROJECT / "pipelines", project.folder / "pipelines", ignore=ignored)
     shutil.copy2(PROJECT / "pyproject.toml", project.folder)
     yaml, path = YAML(), project.folder / "pipelines" / "deploy" / "prefect.yaml"
     content = yaml.load(path)
@@ -175,32 +138,20 @@ def submit(client: SyncPrefectClient, deployment: str, **parameters: Any) -> UUI
 
 def wait_for_server(condition: Callable[[], bool], seconds: float) -> None:
     """Wait until something is so that only the server knows; it has other work, too."""
-
-    def ask() -> bool:
-        if condition():
-            return True
-        time.sleep(0.5)
-        return False
-
-    wait_until(ask, seconds)
+    wait_until(lambda: condition() or bool(time.sleep(0.5)), seconds)
 
 
 def wait_for_state(
     client: SyncPrefectClient, run: UUID, *names: str, seconds: float = 120
 ) -> FlowRun:
     """Wait until a run is in one of these states."""
-    found = client.read_flow_run(run)
 
     def arrived() -> bool:
-        nonlocal found
-        found = client.read_flow_run(run)
-        return found.state is not None and found.state.name in names
+        state = client.read_flow_run(run).state
+        return state is not None and state.name in names
 
-    try:
-        wait_for_server(arrived, seconds)
-    except AssertionError as error:
-        raise AssertionError(f"{run} is in the state {found.state}") from error
-    return found
+    wait_for_server(arrived, seconds)
+    return client.read_flow_run(run)
 
 
 def kill_tree(pid: int) -> None:
@@ -209,7 +160,7 @@ def kill_tree(pid: int) -> None:
         root = psutil.Process(pid)
         for member in [*root.children(recursive=True), root]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                member.send_signal(signal.SIGKILL)
+                member.kill()
 
 
 def free_port() -> int:
@@ -217,13 +168,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """List what a process has started, and what these have."""
-    return psutil.Process(process.pid).children(recursive=True)
-
-
-def none_lives(processes: list[psutil.Process]) -> bool:
-    """Tell whether all of these are gone."""
-    return not any(lives(member) for member in processes)

@@ -11,41 +11,48 @@ from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth.core.errors import MachineError
-from pipelines.checkout.clone import CHECKPOINTS, PLACES, place
+from pipelines.checkout.clone import CHECKPOINTS, CLONES, temporary_clone
 from project import Project
 
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = toy.create(tmp_path / "toy", tmp_path)
-    project.repro()
-    project.commit("Results")
-    return project
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pipelines.checkout.clone import temporary_clone
+with temporary_clone('HEAD', Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def run_in(folder: Path, project: Project, *command: str) -> str:
-    return Project(folder, Path(project.environment["HOME"])).run(*command)
+    return Project(folder, Path(project.environment["HOME"])).run(*command).strip()
 
 
-def places(project: Project) -> list[Path]:
-    return [path for path in (project.folder / PLACES).iterdir() if path.is_dir()]
+def clones(project: Project) -> list[Path]:
+    return [path for path in (project.folder / CLONES).iterdir() if path.name.isdigit()]
 
 
 def test_it_is_a_clone_at_the_commit_that_shares_the_cache(project: Project) -> None:
+    project.repro()
+    project.commit("Results")
     first = project.run("git", "rev-parse", "HEAD~1").strip()
     (project.folder / "work.sh").write_text(toy.WORK_SH + "# other code\n")
-    with place("HEAD~1", project.folder) as folder:
+    with temporary_clone("HEAD~1", project.folder) as folder:
         assert (folder / "work.sh").read_text() == toy.WORK_SH
         assert not (folder / "dvc.lock").exists()
-        assert run_in(folder, project, "git", "rev-parse", "HEAD").strip() == first
+        assert run_in(folder, project, "git", "rev-parse", "HEAD") == first
         assert run_in(folder, project, "git", "branch", "--show-current") == ""
-        assert run_in(folder, project, "git", "status", "--porcelain") == ""
         assert "Running stage" not in run_in(folder, project, "dvc", "repro", "train@one")
         (folder / "work.sh").write_text(toy.WORK_SH + "# other code\n")
         assert "Running stage 'download'" in run_in(folder, project, "dvc", "repro", "download")
     assert not folder.exists()
     assert (project.folder / "work.sh").read_text().endswith("# other code\n")
     assert "Running stage" not in project.run("dvc", "repro", "download")
+    with (
+        pytest.raises(MachineError, match="no-such-name"),
+        temporary_clone("no-such-name", project.folder),
+    ):
+        pass
+    assert clones(project) == []
 
 
 def test_remotes_secrets_and_identity_come_along(project: Project, tmp_path: Path) -> None:
@@ -56,47 +63,38 @@ def test_remotes_secrets_and_identity_come_along(project: Project, tmp_path: Pat
     project.run("dvc", "remote", "add", "--local", "cloud", "s3://bucket")
     project.run("dvc", "remote", "modify", "--local", "cloud", "secret_access_key", "secret")
     project.run("dvc", "config", "--local", "cache.dir", "../cache")
-    with place("HEAD", project.folder) as folder:
-        origin = run_in(folder, project, "git", "remote", "get-url", "origin").strip()
-        assert Path(origin) == tmp_path / "origin.git"
-        here = run_in(folder, project, "git", "remote", "get-url", "here").strip()
-        assert Path(here) == project.folder
-        assert run_in(folder, project, "git", "config", "user.name").strip() == "somebody"
+    with temporary_clone("HEAD", project.folder) as folder:
+        for command, expected in {
+            "git remote get-url origin": str(tmp_path / "origin.git"),
+            "git remote get-url here": str(project.folder),
+            "git config user.name": "somebody",
+            "dvc cache dir": str(tmp_path / "cache"),
+            "git status --porcelain": "",
+        }.items():
+            assert run_in(folder, project, *command.split()) == expected
         listed = run_in(folder, project, "dvc", "remote", "list").split()
         storage = Path(listed[listed.index("storage") + 1])
         assert (folder / storage).resolve() == tmp_path / "storage"
         assert "secret_access_key=secret" in run_in(folder, project, "dvc", "config", "--list")
-        assert run_in(folder, project, "dvc", "cache", "dir").strip() == str(tmp_path / "cache")
-        assert run_in(folder, project, "git", "status", "--porcelain") == ""
-
-
-def test_an_unknown_commit_is_gits_own_error(project: Project) -> None:
-    with pytest.raises(MachineError, match="no-such-name"), place("no-such-name", project.folder):
-        pass
-    assert places(project) == []
 
 
 def test_the_clone_of_a_killed_process_is_removed_by_the_next(project: Project) -> None:
-    code = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from pipelines.checkout.clone import place\n"
-        "with place('HEAD', Path(sys.argv[1])):\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    command = [sys.executable, "-c", code, str(project.folder)]
+    command = [sys.executable, "-c", KILLED, str(project.folder)]
     path = f"{PROJECT}{os.pathsep}{PROJECT / 'src'}"
     subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=False)
-    (abandoned,) = places(project)
+    (abandoned,) = clones(project)
     (abandoned / "half.txt").touch()
-    with place("HEAD", project.folder) as first, place("HEAD", project.folder) as second:
-        assert sorted(places(project)) == sorted([first, second])
+    with (
+        temporary_clone("HEAD", project.folder) as first,
+        temporary_clone("HEAD", project.folder) as second,
+    ):
+        assert sorted(clones(project)) == sorted([first, second])
         assert not (first / "half.txt").exists()
 
 
 def test_a_training_that_was_killed_in_one_place_goes_on_in_another(project: Project) -> None:
     for file in ("begun", "gone on"):
-        with place("HEAD", project.folder) as folder:
+        with temporary_clone("HEAD", project.folder) as folder:
             (folder / CHECKPOINTS / file).touch()
             assert run_in(folder, project, "git", "status", "--porcelain") == ""
     assert {path.name for path in (project.folder / CHECKPOINTS).iterdir()} == {"begun", "gone on"}

@@ -8,15 +8,13 @@ import pytest
 import toy
 
 from convdepth.core.errors import MachineError
-from pipelines.checkout.publish import publish, require_publishing
-from pipelines.core.git import changed_files, git
+from convdepth.workspace.git import changed_files, git
+from pipelines.checkout.publish import publish_results, require_publishing
 from project import Project
-
-# DVC 3.67 builds its graph with a call that its library pygtrie will drop.
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
 
 DATE = datetime.date(2026, 1, 31)
 BRANCH = "results/2026-01-31"
+MESSAGE = "Results\n\none  accuracy  0.5\n# two"
 
 
 @pytest.fixture(scope="module")
@@ -26,29 +24,29 @@ def after_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = toy.create(folder / "root", folder)
     root.run("git", "branch", "--move", "main")
     root.run("git", "clone", "--quiet", "--bare", ".", str(folder / "origin.git"))
-    root.run("git", "clone", "--quiet", str(folder / "origin.git"), str(folder / "place"))
-    place = Project(folder / "place", folder)
-    place.run("git", "switch", "--quiet", "--detach")
-    place.repro()
+    root.run("git", "clone", "--quiet", str(folder / "origin.git"), str(folder / "clone"))
+    clone = Project(folder / "clone", folder)
+    clone.run("git", "switch", "--quiet", "--detach")
+    clone.repro()
     return folder
 
 
 @pytest.fixture
-def place(after_a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def clone(after_a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it for one test: the clone; the repository lies beside it."""
     shutil.copytree(after_a_run, tmp_path, symlinks=True, dirs_exist_ok=True)
-    for name, value in Project(tmp_path / "place", tmp_path).environment.items():
+    for name, value in Project(tmp_path / "clone", tmp_path).environment.items():
         monkeypatch.setenv(name, value)
-    git("remote", "set-url", "origin", str(tmp_path / "origin.git"), folder=tmp_path / "place")
-    return tmp_path / "place"
+    git("remote", "set-url", "origin", str(tmp_path / "origin.git"), folder=tmp_path / "clone")
+    return tmp_path / "clone"
 
 
-def on_origin(place: Path, *arguments: str) -> str:
-    return git(*arguments, folder=place.parent / "origin.git")
+def on_origin(clone: Path, *arguments: str) -> str:
+    return git(*arguments, folder=clone.parent / "origin.git")
 
 
-def branches(place: Path) -> list[str]:
-    return on_origin(place, "for-each-ref", "--format=%(refname:lstrip=2)").splitlines()
+def branches(clone: Path) -> list[str]:
+    return on_origin(clone, "for-each-ref", "--format=%(refname:lstrip=2)").splitlines()
 
 
 def write_hook(hooks: Path, name: str, *lines: str) -> None:
@@ -56,126 +54,86 @@ def write_hook(hooks: Path, name: str, *lines: str) -> None:
     (hooks / name).chmod(0o755)
 
 
-def push_without_results(place: Path, name: str) -> str:
-    """Push what was run as a branch; return the commit."""
-    git("push", "--quiet", "origin", f"HEAD:refs/heads/{name}", folder=place)
-    return git("rev-parse", "HEAD", folder=place)
-
-
-def test_results_become_a_branch_on_top_of_what_was_run(place: Path) -> None:
-    ran = git("rev-parse", "HEAD", folder=place)
-    assert publish(place, DATE, "Results\n\none  accuracy  0.5\n# two") == BRANCH
-    assert branches(place) == ["main", BRANCH]
-    assert on_origin(place, "rev-parse", "main", f"{BRANCH}~1").split() == [ran, ran]
-    names = on_origin(place, "diff", "--name-only", "main", BRANCH)
+def test_results_become_a_branch_on_top_of_what_was_run_and_only_once(clone: Path) -> None:
+    ran = git("rev-parse", "HEAD", folder=clone)
+    assert publish_results(clone, DATE, MESSAGE) == BRANCH
+    assert branches(clone) == ["main", BRANCH]
+    assert on_origin(clone, "rev-parse", "main", f"{BRANCH}~1").split() == [ran, ran]
+    names = on_origin(clone, "diff", "--name-only", "main", BRANCH)
     assert set(names.splitlines()) == {".gitignore", "dvc.lock", "one.json", "two.json"}
-    message = on_origin(place, "log", "-1", "--format=%B", BRANCH)
-    assert message == "Results\n\none  accuracy  0.5\n# two"
-    assert changed_files(place) == []
-
-
-def test_only_changes_are_published_and_a_missing_result_is_one(place: Path) -> None:
-    git("add", "--all", folder=place)
-    git("commit", "--quiet", "--message", "results", folder=place)
-    assert publish(place, DATE, "Results") is None
-    assert branches(place) == ["main"]
-    (place / "one.json").unlink()
-    assert publish(place, DATE, "Results") == BRANCH
-    names = on_origin(place, "ls-tree", "--name-only", BRANCH).splitlines()
+    assert on_origin(clone, "log", "-1", "--format=%B", BRANCH) == MESSAGE
+    assert changed_files(clone) == []
+    assert publish_results(clone, DATE, "Nothing new") is None
+    git("reset", "--quiet", ran, folder=clone)  # as if it were run again
+    assert publish_results(clone, DATE + datetime.timedelta(days=1), "The same") == BRANCH
+    assert branches(clone) == ["main", BRANCH]
+    (clone / "one.json").unlink()
+    assert publish_results(clone, DATE, "One is missing") == f"{BRANCH}-2"
+    names = on_origin(clone, "ls-tree", "--name-only", f"{BRANCH}-2").splitlines()
     assert {"one.json", "two.json"} & set(names) == {"two.json"}
 
 
-def test_a_taken_name_gets_a_number(place: Path) -> None:
-    taken = [BRANCH, f"{BRANCH}-2"]
-    others = [push_without_results(place, name) for name in taken]
-    # They are what was run, so that git could move them on to the results without force.
-    assert publish(place, DATE, "Results") == f"{BRANCH}-3"
-    assert on_origin(place, "rev-parse", *taken).split() == others
+def test_a_name_that_is_taken_even_meanwhile_gets_a_number(clone: Path) -> None:
+    other = git("rev-parse", "HEAD", folder=clone)
+    git("push", "--quiet", "origin", f"HEAD:refs/heads/{BRANCH}", folder=clone)
+    # It is what was run, so that git could move it on to the results without force. The hook runs
+    # when git has seen that the second name is free.
+    push = f"git push -q --no-verify origin {other}:refs/heads/{BRANCH}-2 ||:"
+    write_hook(clone / ".git" / "hooks", "pre-push", push)
+    assert publish_results(clone, DATE, "Results") == f"{BRANCH}-3"
+    taken = on_origin(clone, "rev-parse", BRANCH, f"{BRANCH}-2", f"{BRANCH}-3~1")
+    assert taken.split() == [other] * 3
 
 
-def test_results_that_were_published_before_are_not_published_again(place: Path) -> None:
-    yesterday = DATE - datetime.timedelta(days=1)
-    ran = git("rev-parse", "HEAD", folder=place)
-    assert publish(place, yesterday, "Results") == "results/2026-01-30"
-    git("reset", "--quiet", ran, folder=place)  # as if it were run again
-    assert publish(place, DATE, "The same results") == "results/2026-01-30"
-    assert branches(place) == ["main", "results/2026-01-30"]
+def test_a_push_that_arrived_although_it_failed_counts(clone: Path) -> None:
+    push = f"git push -q --no-verify origin HEAD:refs/heads/{BRANCH}"
+    write_hook(clone / ".git" / "hooks", "pre-push", push, "exit 1")
+    assert publish_results(clone, DATE, "Results") == BRANCH
+    assert branches(clone) == ["main", BRANCH]
 
 
-@pytest.mark.parametrize("name", ["work.sh", "studies/notes", "one.json.txt"])
-def test_more_than_results_is_refused_by_name(place: Path, name: str) -> None:
-    (place / "studies").mkdir()
-    (place / name).write_text("by hand")
-    before = git("rev-parse", "HEAD", folder=place), changed_files(place)
-    with pytest.raises(MachineError, match=f": {name}\\. ") as caught:
-        publish(place, DATE, "Results")
-    assert caught.value.exit_code == 4
-    assert (git("rev-parse", "HEAD", folder=place), changed_files(place)) == before
-    assert branches(place) == ["main"]
-
-
-def test_a_branch_is_never_committed_onto(place: Path) -> None:
-    git("switch", "--quiet", "main", folder=place)
-    before = git("rev-parse", "main", folder=place)
+def test_more_than_results_is_refused_by_name_and_a_branch_never_committed_onto(
+    clone: Path,
+) -> None:
+    (clone / "studies").mkdir()
+    for name in ("work.sh", "studies/notes", "one.json.txt"):
+        (clone / name).write_text("by hand")
+        before = git("rev-parse", "HEAD", folder=clone), changed_files(clone)
+        with pytest.raises(MachineError, match=f": {name}\\. ") as caught:
+            publish_results(clone, DATE, "Results")
+        assert caught.value.exit_code == 4
+        assert (git("rev-parse", "HEAD", folder=clone), changed_files(clone)) == before
+        git("clean", "--quiet", "--force", name, folder=clone)
+        git("checkout", "--quiet", "HEAD", "work.sh", folder=clone)
+    git("switch", "--quiet", "main", folder=clone)
     with pytest.raises(MachineError, match=r"branch main .*`git switch --detach`"):
-        publish(place, DATE, "Results")
-    assert git("rev-parse", "main", folder=place) == before
-    assert branches(place) == ["main"]
-
-
-def test_a_refused_push_fails_in_gits_words(place: Path) -> None:
-    hooks = place.parent / "origin.git" / "hooks"
+        publish_results(clone, DATE, "Results")
+    assert git("rev-parse", "main", folder=clone) == before[0]
+    git("switch", "--quiet", "--detach", folder=clone)
+    hooks = clone.parent / "origin.git" / "hooks"
     write_hook(hooks, "pre-receive", "echo nobody may push >&2", "exit 1")
     with pytest.raises(MachineError, match="nobody may push"):
-        publish(place, DATE, "Results")
-    assert branches(place) == ["main"]
-
-
-def test_a_name_that_another_machine_takes_meanwhile_gets_a_number(place: Path) -> None:
-    other = git("rev-parse", "HEAD", folder=place)
-    # The hook runs when git has seen that the name is free.
-    push = f"git push -q --no-verify origin {other}:refs/heads/{BRANCH} ||:"
-    write_hook(place / ".git" / "hooks", "pre-push", push)
-    assert publish(place, DATE, "Results") == f"{BRANCH}-2"
-    assert on_origin(place, "rev-parse", BRANCH, f"{BRANCH}-2~1").split() == [other, other]
-
-
-def test_a_push_that_arrived_although_it_failed_counts(place: Path) -> None:
-    push = f"git push -q --no-verify origin HEAD:refs/heads/{BRANCH}"
-    write_hook(place / ".git" / "hooks", "pre-push", push, "exit 1")
-    assert publish(place, DATE, "Results") == BRANCH
-    assert branches(place) == ["main", BRANCH]
-
-
-def test_where_all_is_well_publishing_is_possible_and_nothing_is_pushed(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    forget_identity(monkeypatch)
-    git("config", "user.name", "somebody", folder=place)
-    git("config", "user.email", "somebody@example.org", folder=place)
-    # As after `dvc install`: the hook would push all results.
-    write_hook(place / ".git" / "hooks", "pre-push", "exit 1")
-    require_publishing(place)
-    assert branches(place) == ["main"]
+        publish_results(clone, DATE, "Results")
+    assert branches(clone) == ["main"]
 
 
 def test_without_an_identity_the_commands_are_named(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forget_identity(monkeypatch)
-    for _ in range(2):
-        with pytest.raises(MachineError, match=r'`git config user\.name "NAME"`') as caught:
-            require_publishing(place)
-        assert '`git config user.email "ADDRESS"`' in str(caught.value)
-        git("config", "user.name", "somebody", folder=place)  # the address is still missing
-
-
-def forget_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.delenv(f"GIT_{role}_NAME")
-        monkeypatch.delenv(f"GIT_{role}_EMAIL")
+    for name in ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL"):
+        monkeypatch.delenv(f"GIT_{name}")
     monkeypatch.delenv("EMAIL", raising=False)
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    for _ in range(2):
+        with pytest.raises(MachineError, match=r'`git config user\.name "NAME"`') as caught:
+            require_publishing(clone)
+        assert '`git config user.email "ADDRESS"`' in str(caught.value)
+        git("config", "user.name", "somebody", folder=clone)  # the address is still missing
+    git("config", "user.email", "somebody@example.org", folder=clone)
+    # As after `dvc install`: the hook would push all results.
+    write_hook(clone / ".git" / "hooks", "pre-push", "exit 1")
+    require_publishing(clone)
+    assert branches(clone) == ["main"]
 
 
 @pytest.mark.parametrize(
@@ -187,8 +145,8 @@ def forget_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_an_origin_that_cannot_take_results_is_found_before_the_run(
-    place: Path, command: tuple[str, ...], words: str
+    clone: Path, command: tuple[str, ...], words: str
 ) -> None:
-    git(*command, folder=place)
+    git(*command, folder=clone)
     with pytest.raises(MachineError, match=words):
-        require_publishing(place)
+        require_publishing(clone)

@@ -1,10 +1,7 @@
 """DVC as a child: it ends in good order when told to, and with its parent."""
 
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 
 import psutil
 import pytest
@@ -30,21 +27,6 @@ def family_at_work(project: Project, process: "subprocess.Popen[str]") -> list[p
     root = psutil.Process(process.pid)
     wait_until(lambda: any(each.name() == "sleep" for each in root.children(recursive=True)))
     return root.children(recursive=True)
-
-
-@pytest.mark.parametrize("send", [os.kill, os.killpg])
-def test_dvc_ends_after_its_stage_when_it_is_told_to(
-    project: Project, send: Callable[[int, int], None]
-) -> None:
-    process = start(project)
-    family = family_at_work(project, process)
-    send(process.pid, signal.SIGTERM)
-    output, _ = process.communicate(timeout=10)
-    assert process.returncode == 255
-    assert "exited with -15" in output
-    assert not any(map(lives, family))
-    (project.folder / "hang-download").unlink()
-    assert project.run("dvc", *REPRO).startswith("Running stage 'download'")
 
 
 # Between DVC and the stage dash stays and listens; bash makes way for the stage.

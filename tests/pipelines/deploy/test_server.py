@@ -1,7 +1,6 @@
 """Which Prefect server is used, the one of `ui`, and what is said when none can be used."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import servers
 import serving
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from waiting import lives, wait_until
@@ -24,15 +24,20 @@ PASSWORD = "user:secret"
 UI = [*serving.PIPELINES, "ui"]
 PYTHON = serving.PIPELINES[0]
 
+USED = """
+import os
+from pipelines.deploy.server import require_server
+require_server()
+print(os.environ['PREFECT_API_URL'])
+"""
 
-@pytest.fixture(scope="module")
-def port() -> int:
-    return serving.free_port()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("prefect")
+# With fastapi 0.165 the server cannot be imported; the settings are those of ``[tool.prefect]``.
+SETTINGS = """
+from prefect.server.api.server import create_app
+from prefect.settings import get_current_settings
+settings = get_current_settings()
+print(bool(create_app), settings.server.analytics_enabled, settings.results.persist_by_default)
+"""
 
 
 def run(home: Path, port: int, *command: str, code: int = 0, **variables: str) -> str:
@@ -51,54 +56,38 @@ def run(home: Path, port: int, *command: str, code: int = 0, **variables: str) -
     return ended.stdout
 
 
-@pytest.fixture(scope="module")
-def said(home: Path, port: int) -> Iterator[str]:
-    """What `ui` says when it has started a server, which wants a password."""
+def test_the_server_of_ui_outlives_the_command_and_is_found(tmp_path: Path) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    port = serving.free_port()
+    url = f"http://127.0.0.1:{port}/api"
     elsewhere = "http://127.0.0.1:9/api"  # its page must not ask there
-    password = {"PREFECT_SERVER_API_AUTH_STRING": PASSWORD}
-    yield run(home, port, *UI, PREFECT_API_URL=elsewhere, **password)
-    if (home / "server.pid").exists():
-        os.kill(int((home / "server.pid").read_text()), signal.SIGKILL)
-
-
-def process_of(home: Path) -> psutil.Process:
-    return psutil.Process(int((home / "server.pid").read_text()))
-
-
-def test_the_server_outlives_the_command_and_a_second_start_only_says_where_it_is(
-    said: str, home: Path, port: int
-) -> None:
-    assert f"http://127.0.0.1:{port}\n" in said
-    assert f"export PREFECT_API_URL=http://127.0.0.1:{port}/api" in said
-    assert "prefect server stop" in said
-    assert "PREFECT_API_URL=http://127.0.0.1:9/api is set" in said
-    server = process_of(home)
-    assert lives(server)
-    assert os.getsid(server.pid) != os.getsid(0)  # so that it outlives the terminal
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/ui-settings") as page:
-        assert f'"api_url":"http://127.0.0.1:{port}/api"' in page.read().decode()
-    assert run(home, port, *UI) == said.rpartition("Note:")[0]
-    assert process_of(home) == server
-
-
-@pytest.mark.usefixtures("said")
-def test_flows_find_it_and_need_its_password(home: Path, port: int) -> None:
-    message = run(home, 4200, *serving.PIPELINES, "deploy", code=4)
-    assert "PREFECT_API_AUTH_STRING" in message
-    assert f"http://127.0.0.1:{port}/api" in message
-    code = (
-        "import os; from pipelines.deploy.server import require_server; require_server()\n"
-        "print(os.environ['PREFECT_API_URL'])"
-    )
-    found = run(home, 4200, PYTHON, "-c", code, PREFECT_API_AUTH_STRING=PASSWORD)
-    assert found == f"http://127.0.0.1:{port}/api\n"
-
-
-@pytest.mark.usefixtures("said")
-def test_a_port_of_another_server_is_told(tmp_path: Path, port: int) -> None:
-    message = run(tmp_path, port, *UI, code=4)
-    assert f"PREFECT_API_URL=http://127.0.0.1:{port}/api" in message
-    assert "PREFECT_SERVER_API_PORT=4201 make ui" in message
+    said = run(home, port, *UI, PREFECT_API_URL=elsewhere, PREFECT_SERVER_API_AUTH_STRING=PASSWORD)
+    server = psutil.Process(int((home / "server.pid").read_text()))
+    try:
+        assert f"http://127.0.0.1:{port}\n" in said
+        assert f"export PREFECT_API_URL={url}" in said
+        assert "prefect server stop" in said
+        assert f"PREFECT_API_URL={elsewhere} is set" in said
+        assert lives(server)
+        assert os.getsid(server.pid) != os.getsid(0)  # so that it outlives the terminal
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ui-settings") as page:
+            assert f'"api_url":"{url}"' in page.read().decode()
+        # A second start only says where it is.
+        assert run(home, port, *UI) == said.rpartition("Note:")[0]
+        assert psutil.Process(int((home / "server.pid").read_text())) == server
+        message = run(home, 4200, *serving.PIPELINES, "deploy", code=4)
+        assert "PREFECT_API_AUTH_STRING" in message
+        assert url in message
+        found = run(home, 4200, PYTHON, "-c", USED, PREFECT_API_AUTH_STRING=PASSWORD)
+        assert found == f"{url}\n"
+        message = run(other, port, *UI, code=4)  # another server has the port
+        assert f"PREFECT_API_URL={url}" in message
+        assert "PREFECT_SERVER_API_PORT=4201 make ui" in message
+        run(home, port, str(Path(PYTHON).with_name("prefect")), "server", "stop")
+        wait_until(lambda: not lives(server))
+        assert not (home / "server.pid").exists()
+    finally:
+        serving.kill_tree(server.pid)
 
 
 @pytest.mark.parametrize(
@@ -121,14 +110,6 @@ def test_a_server_that_does_not_start_shows_its_log(
     assert reason in message
     assert str(tmp_path / "server.log") in message
     assert not (tmp_path / "server.pid").exists()
-
-
-@pytest.mark.usefixtures("said")
-def test_prefects_own_command_stops_it(home: Path, port: int) -> None:
-    server = process_of(home)
-    run(home, port, str(Path(PYTHON).with_name("prefect")), "server", "stop")
-    wait_until(lambda: not lives(server))
-    assert not (home / "server.pid").exists()
 
 
 @pytest.fixture
@@ -157,8 +138,8 @@ def test_a_server_that_hangs_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_server")
 def test_another_server_that_is_up_is_told() -> None:
-    with serving.web_server(200) as (address, _):
-        url = f"{address}/api"
+    with servers.serve({"*": servers.answer()}, secure=False) as server:
+        url = f"{server.url}api"
         with (
             temporary_settings({PREFECT_API_URL: url}),
             pytest.raises(MachineError, match=f"PREFECT_API_URL={url}: .*Failed to reach API"),
@@ -166,19 +147,7 @@ def test_another_server_that_is_up_is_told() -> None:
             require_server()
 
 
-def test_addresses() -> None:
+def test_addresses_and_settings(tmp_path: Path) -> None:
     assert api_url("gpu1", 4200) == "http://gpu1:4200/api"
     assert api_url("::", 4200) == "http://[::1]:4200/api"
-
-
-def test_the_server_can_be_imported_and_the_settings_hold() -> None:
-    """With fastapi 0.165 it cannot be; the settings are those of ``[tool.prefect]``."""
-    code = """
-from prefect.server.api.server import create_app
-from prefect.settings import get_current_settings
-settings = get_current_settings()
-assert create_app
-assert settings.server.analytics_enabled is False
-assert settings.results.persist_by_default is False
-"""
-    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
+    assert run(tmp_path, 4200, PYTHON, "-c", SETTINGS) == "True False False\n"

@@ -8,15 +8,13 @@ import toy
 from conftest import PROJECT
 from convdepth.config.params import read_params
 from convdepth.core.errors import ParameterError
-from pipelines.dvc.graph import Graph, Stage, read_graph
+from pipelines.dvc.graph import Graph, Node, read_graph
 from pipelines.dvc.missing_models import GROUPS as MAY_LACK_MODELS
-from pipelines.execution.runner import QUICK
-from pipelines.flows.local import STUDIES
+from pipelines.execution.runner import QUICK, stage_costs
+from pipelines.flows.local import FIRST, STUDIES
 
-# DVC 3.67 builds its graph with a call that its library pygtrie will drop.
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
-
-NAMES = list(read_params(PROJECT / "params.yaml").architectures)
+NETWORKS = read_params(PROJECT / "params.yaml").architectures
+NAMES = list(NETWORKS)
 
 
 @pytest.fixture(scope="module")
@@ -39,38 +37,28 @@ def test_the_stages_and_edges_are_those_of_the_project_in_order(graph: Graph) ->
         expected[f"train@{name}"] = {"normalize", "validate"}
         expected[f"evaluate@{name}"] = {"normalize", f"train@{name}"}
         expected["plot"] |= {f"train@{name}", f"evaluate@{name}"}
-    expected = {name: {*before, "code", "check"} for name, before in expected.items()}
+    expected = {name: {*before, *FIRST} for name, before in expected.items()}
     assert upstream(graph) == expected | {"code": set(), "check": {"code"}}
     done: set[str] = set()
     for name, stage in graph.stages.items():
         assert stage.upstream <= done
         done.add(name)
-
-
-def test_a_stage_knows_its_outputs(graph: Graph) -> None:
     outs = graph.stages[f"train@{NAMES[0]}"].outs
     assert {out.name for out in outs} == {f"{NAMES[0]}.csv", f"{NAMES[0]}.keras"}
     assert all(out.is_relative_to(PROJECT) for out in outs)
-    evaluation = graph.stages[f"evaluate@{NAMES[0]}"]
-    assert [out.name for out in evaluation.in_git] == [f"{NAMES[0]}.json"]
 
 
-@pytest.mark.parametrize(
-    ("name", "group", "key"),
-    [
-        ("plot", "plot", ""),
-        ("train@cnn1", "train", "cnn1"),
-        ("studies/dvc.yaml:train_seed@cnn1-2", "train_seed", "cnn1-2"),
-    ],
-)
-def test_a_name_has_a_group_and_a_key(name: str, group: str, key: str) -> None:
-    stage = Stage(name, frozenset(), ())
-    assert (stage.group, stage.key) == (group, key)
-
-
-def test_the_groups_of_the_studies_are_those_that_the_flow_knows() -> None:
-    groups = {stage.group for stage in read_graph(PROJECT, STUDIES).stages.values()}
-    assert groups >= QUICK | MAY_LACK_MODELS
+def test_trainings_cost_what_their_network_does_and_evaluations_nothing() -> None:
+    graph = read_graph(PROJECT, STUDIES)
+    assert {stage.group for stage in graph.stages.values()} >= QUICK | MAY_LACK_MODELS
+    by_group: dict[str, set[tuple[str, int]]] = {}
+    for name, cost in stage_costs(graph, PROJECT).items():
+        stage = Node(name, frozenset(), ())
+        by_group.setdefault(stage.group, set()).add((stage.key.partition("-")[0], cost))
+    for group in ("train", "train_seed", "train_tuned", "collapse"):
+        assert by_group[group] == {(name, each.flop) for name, each in NETWORKS.items()}
+    for group in ("evaluate", "evaluate_seed", "evaluate_tuned", "replicates", "plot", "code"):
+        assert {cost for _, cost in by_group[group]} == {0}
 
 
 def test_selections_keep_the_edges_among_their_stages(graph: Graph) -> None:
@@ -81,13 +69,15 @@ def test_selections_keep_the_edges_among_their_stages(graph: Graph) -> None:
     assert upstream(network) == {f"train@{name}": set(), f"evaluate@{name}": {f"train@{name}"}}
     before = ["code", "check", "download", "normalize", "validate"]
     assert list(graph.up_to(network).stages) == [*before, *network.stages]
+    # Code and parameters are looked at before any training.
+    network = graph.key(name, *FIRST)
+    assert list(network.stages) == [*FIRST, f"train@{name}", f"evaluate@{name}"]
+    assert network.stages[f"train@{name}"].upstream == {*FIRST}
     with pytest.raises(ParameterError, match=rf"architectures\.cnn9: .*{', '.join(NAMES)}"):
         graph.key("cnn9")
 
 
-def test_only_what_is_needed_of_other_pipelines_in_the_repository_belongs_to_it(
-    tmp_path: Path,
-) -> None:
+def test_of_other_pipelines_only_what_is_needed_belongs_to_it(tmp_path: Path) -> None:
     folder = toy.create(tmp_path / "toy", tmp_path).folder
     for name, stage in {
         "studies": "    cmd: 'true'\n    deps: [../one.model]\n",
@@ -101,11 +91,7 @@ def test_only_what_is_needed_of_other_pipelines_in_the_repository_belongs_to_it(
     graph = read_graph(folder)
     assert graph.stages["download"].upstream == {"sub/dvc.yaml:other"}
     assert next(iter(graph.stages)) == "sub/dvc.yaml:other"
-
-
-def test_a_folder_without_a_project_and_a_damaged_dvc_yaml_are_refused(tmp_path: Path) -> None:
-    project = toy.create(tmp_path / "toy", tmp_path)
-    (project.folder / "dvc.yaml").write_text("stages: [")
-    for folder in (tmp_path, project.folder):
+    (folder / "dvc.yaml").write_text("stages: [")
+    for broken in (tmp_path, folder):
         with pytest.raises(ParameterError, match="dvc status"):
-            read_graph(folder)
+            read_graph(broken)

@@ -1,13 +1,13 @@
 """Training on several machines: what is refused, and two workers in two clones."""
 
-import sys
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import serving
 import toy
 
+from pipelines.checkout.clone import CLONES
 from pipelines.flows.fan_out import spread
 from project import Project
 
@@ -51,23 +51,20 @@ def machine(name: str, home: Path) -> Project:
     return project
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving.server(tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
 @pytest.mark.worker
 def test_each_network_is_trained_once_and_none_where_they_are_collected(
-    project: Project, tmp_path: Path, server: str
+    project: Project, tmp_path: Path
 ) -> None:
     # Each training waits for the other, so one worker alone would fail; and one fails afterwards.
     toy.mark(project, "meet")
-    machines = [machine(name, tmp_path) for name in ("first", "second")]
-    serving.deploy(project, server)
-    project.environment |= {"PREFECT_API_URL": server, "MACHINE": "collector"}
-    spread_command = [sys.executable, "-m", "pipelines", "spread"]
-    with serving.worker(machines[0], server), serving.worker(machines[1], server):
+    first, second = (machine(name, tmp_path) for name in ("first", "second"))
+    spread_command = [*serving.PIPELINES, "spread"]
+    with ExitStack() as stack:
+        url = stack.enter_context(serving.server(tmp_path / "server"))
+        serving.deploy(project, url)
+        stack.enter_context(serving.worker(first, url))
+        stack.enter_context(serving.worker(second, url))
+        project.environment |= {"PREFECT_API_URL": url, "MACHINE": "collector"}
         output = project.run(*spread_command)
         assert "train@one | Stage 'train@one' is cached" in output
         log = toy.log(project)
@@ -88,5 +85,5 @@ def test_each_network_is_trained_once_and_none_where_they_are_collected(
     plain = machine("plain", tmp_path)
     plain.repro()
     assert toy.locked(project) == toy.locked(plain)
-    places = tmp_path / "first" / "clone" / ".dvc" / "tmp" / "places"
-    assert not [path for path in places.iterdir() if path.is_dir()]
+    clones = tmp_path / "first" / "clone" / CLONES
+    assert not [path for path in clones.iterdir() if path.is_dir()]

@@ -12,8 +12,6 @@ from pipelines.execution.runner import FlowError
 from pipelines.flows import tune as flow
 from project import Project
 
-pytestmark = pytest.mark.usefixtures("harness")
-
 SETTINGS = {"learning_rate": 0.004, "schedule": "cosine", "batch_normalization": True}
 
 FOUND = {"notebook": {"accuracy": 0.98}, "best": {"accuracy": 0.99, "settings": SETTINGS}}
@@ -30,14 +28,13 @@ while pathlib.Path("meet").exists() and log.read_text().count("begin") < 2:
     time.sleep(0.05)
 pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
 pathlib.Path(path).write_text(found)
-with log.open("a") as file:
-    print("end", name, file=file)
 """
 
 
-@pytest.fixture
-def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The made-up project, in which a search takes no time."""
+@pytest.mark.usefixtures("harness")
+def test_networks_are_searched_side_by_side_and_the_settings_are_shown(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(project.folder)
     whole = flow.command
 
@@ -48,30 +45,19 @@ def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
         return [sys.executable, "-c", SEARCH, name, summary, json.dumps(FOUND)]
 
     monkeypatch.setattr(flow, "command", command)
-    return project
-
-
-def test_all_networks_are_searched_side_by_side_and_the_settings_are_shown(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    toy.mark(project, "meet")  # each search waits until the other one has begun
-    assert flow.tune(jobs=2, return_state=True).message == "2 searched"
-    text = capsys.readouterr().out.partition("  settings:\n")[2]
-    assert YAML(typ="safe").load(text) == {"one": SETTINGS, "two": SETTINGS}
-    assert json.loads((project.folder / "metrics/studies/tuning/one.json").read_text()) == FOUND
-
-
-def test_one_failed_search_does_not_stop_the_others(project: Project) -> None:
     toy.mark(project, "fail-two")
     state = flow.tune(jobs=1, return_state=True)
     with pytest.raises(FlowError, match=r"(?s)tune@two.*error: no such luck"):
         state.result()
-    # The network with the most arithmetic comes first.
-    assert toy.log(project) == ["begin two", "begin one", "end one"]
-
-
-def test_only_some_networks_may_be_searched(project: Project) -> None:
+    # The network with the most arithmetic comes first, and its failure does not stop the other.
+    assert toy.log(project) == ["begin two", "begin one"]
     assert flow.tune(["one"], return_state=True).message == "1 searched"
-    assert toy.log(project) == ["begin one", "end one"]
     with pytest.raises(ParameterError, match="three"):
         flow.tune(["one", "three"], return_state=True).result()
+    (project.folder / "fail-two").unlink()
+    (project.folder / "log.txt").unlink()
+    capsys.readouterr()
+    toy.mark(project, "meet")  # each search waits until the other one has begun
+    assert flow.tune(jobs=2, return_state=True).message == "2 searched"
+    text = capsys.readouterr().out.partition("  settings:\n")[2]
+    assert YAML(typ="safe").load(text) == {"one": SETTINGS, "two": SETTINGS}

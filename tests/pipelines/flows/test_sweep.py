@@ -2,10 +2,8 @@
 
 import json
 import os
-import re
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,24 +17,17 @@ from waiting import lives, wait_until
 
 import faults
 from conftest import PROJECT, TINY
-from pipelines.checkout.clone import PLACES
+from pipelines.checkout.clone import CLONES
 from pipelines.core.process_tree import Processes
 from pipelines.dvc.graph import read_graph
+from pipelines.execution.runner import FlowError
 from pipelines.experiments.grid import plan
 from pipelines.flows.sweep import make_recipe, run_experiment, sweep
 from project import HEED_SIGINT, Project
 
-pytestmark = [
-    # DVC 3.67 builds its graph with a call that its library pygtrie will drop.
-    pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
-]
-
 DVC_YAML = """
 stages:
-  download:
-    cmd: python work.py download raw.txt
-    deps: [work.py]
-    outs: [raw.txt]
+  download: {cmd: python work.py download raw.txt, deps: [work.py], outs: [raw.txt]}
   normalize:
     cmd: python work.py normalize normalized.txt
     deps: [raw.txt]
@@ -45,9 +36,7 @@ stages:
   validate:
     cmd: python work.py validate metrics/validation.json
     deps: [normalized.txt]
-    outs:
-      - metrics/validation.json:
-          cache: false
+    outs: [metrics/validation.json: {cache: false}]
   train:
     foreach: ${architectures}
     do:
@@ -61,9 +50,7 @@ stages:
       cmd: python work.py evaluate@${key} metrics/${key}.json
       deps: ["${key}.model"]
       params: [train]
-      metrics:
-        - metrics/${key}.json:
-            cache: false
+      metrics: ["metrics/${key}.json": {cache: false}]
   plot:
     cmd: python work.py plot figure.txt
     deps: [metrics/one.json, metrics/two.json]
@@ -82,25 +69,17 @@ keys = ("max_images", "learning_rate", "seed")
 images, rate, seed = (re.search(key + r": (\\S+)", params)[1] for key in keys)
 steering = pathlib.Path(os.environ["STEERING"])
 log = steering / "log.txt"
-
-def note(event):
-    with log.open("a") as file:
-        file.write(f"{event} {stage} {rate} {seed}\\n")
-
-note("begin")
-print(stage, "is at work", flush=True)
+with log.open("a") as file:
+    file.write(f"begin {stage} {rate} {seed}\\n")
 if (steering / f"fail-{stage}-{seed}").exists():
     print(f"error: {stage} went wrong", flush=True)
     sys.exit(6)
 if (steering / f"hang-{stage}-{seed}").exists():
-    print(stage, "hangs", flush=True)
     time.sleep(60)
-if (steering / "meet").exists() and stage.startswith("train"):
-    deadline = time.monotonic() + 60
-    while log.read_text().count("begin train") < 2:
-        if time.monotonic() > deadline:
-            sys.exit("error: trains alone")
-        time.sleep(0.05)
+while (steering / "meet").exists() and stage.startswith("train"):
+    if log.read_text().count("begin train") >= 2:
+        break
+    time.sleep(0.05)
 content = f"{stage} {rate} {seed}" if "@" in stage else f"{stage} {images}"
 if stage.startswith("evaluate"):
     # The better one by the test set is the worse one by the held-out images.
@@ -111,7 +90,6 @@ if stage.startswith("evaluate"):
     content = json.dumps({**test, "validation": validation})
 pathlib.Path(out).parent.mkdir(exist_ok=True)
 pathlib.Path(out).write_text(content)
-note("end")
 """
 
 
@@ -157,15 +135,8 @@ def experiments(project: Project) -> list[str]:
     return project.run("dvc", "exp", "list", "--name-only").split()
 
 
-def places(project: Project) -> list[Path]:
-    folder = project.folder / PLACES
-    return [each for each in folder.iterdir() if each.is_dir()] if folder.exists() else []
-
-
-def start(project: Project, *arguments: str, url: str) -> "subprocess.Popen[str]":
-    project.environment |= {"PYTHONPATH": str(PROJECT), "PREFECT_API_URL": url}
-    command = f"{HEED_SIGINT}from pipelines.__main__ import run; run()"
-    return faults.start(project, sys.executable, "-c", command, "sweep", *arguments)
+def clones(project: Project) -> list[Path]:
+    return [each for each in (project.folder / CLONES).iterdir() if each.is_dir()]
 
 
 def artifact(state: Any, key: str) -> Any:
@@ -180,26 +151,21 @@ def artifact(state: Any, key: str) -> Any:
 def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
     project: Project, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    (steering(project) / "meet").touch()  # each training fails unless another one has begun
+    (steering(project) / "meet").touch()  # each training waits until another one has begun
     state = sweep({"train.seed": [1, 2], "train.learning_rate": [0.001]}, jobs=2, return_state=True)
     assert state.message == "2 ran"
     assert {begun(project, stage) for stage in SHARED} == {1}
     assert begun(project, "plot") == 2
-    assert places(project) == []
+    assert clones(project) == []
     notes = Path(project.environment["DVC_SITE_CACHE_DIR"]) / "repo"
-    assert len(list(notes.iterdir())) <= 3  # DVC's, of the project and of two places
+    assert len(list(notes.iterdir())) <= 3  # DVC's, of the project and of two clones
     assert project.run("git", "status", "--porcelain") == ""
 
-    rows = state.result()
-    assert [(row["network"], row["train.seed"]) for row in rows] == [
-        ("one", 2),
-        ("one", 1),
-        ("two", 2),
-        ("two", 1),
-    ]
+    rows = artifact(state, "sweep")
+    found = [(row["network"], row["train.seed"]) for row in rows]
+    assert found == [("one", 2), ("one", 1), ("two", 2), ("two", 1)]
     assert rows[0]["validation accuracy"] == 0.919
     assert {row["experiment"] for row in rows} == set(experiments(project))
-    assert artifact(state, "sweep") == rows
     assert [row["seeds"] for row in artifact(state, "sweep-seeds")] == [2, 2]
     printed = capsys.readouterr().out
     command = next(line for line in printed.splitlines() if "--only-changed" in line)
@@ -216,80 +182,46 @@ def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
 
 
 @pytest.mark.usefixtures("harness")
-def test_a_second_start_runs_only_what_is_missing(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = {"architectures": ["one"], "jobs": 2, "return_state": True}
-    assert sweep({"train.seed": [1]}, **options).message == "1 ran"
-    assert "complains of networks that were never run" in capsys.readouterr().out
-    second = sweep({"train.seed": [1, 2]}, **options)
-    assert second.message == "1 known, 1 ran"
-    assert [row["state"] for row in second.result()] == ["ran", "known"]
-    assert {row["network"] for row in second.result()} == {"one"}
-    assert begun(project, "train@one") == 2
-    assert begun(project, "train@two") == begun(project, "plot") == 0
-    # With all networks they are other experiments, which find in the cache what is done.
-    assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "2 ran"
-    assert begun(project, "train@two") == begun(project, "train@one") == 2
-
-
-def test_a_failed_experiment_leaves_the_others_and_is_run_again_alone(
-    harness: str, project: Project
-) -> None:
-    (steering(project) / "fail-train@two-1").touch()
-    process = start(project, "--set", "train.seed=1,2", "--jobs", "1", url=harness)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 6
-    (done,) = experiments(project)
-    table, error = output.rsplit("\nerror: ", 1)
-    assert re.match("sweep-[0-9a-f]{8}: ", error)
-    assert "error: train@two went wrong" in error
-    assert done not in error
-    assert "Traceback" not in output
-    assert places(project) == []
-    states = [row.split()[-1] for row in table.splitlines() if row.split()[-1:] == ["failed"]]
-    assert len(states) == 2
-    (steering(project) / "fail-train@two-1").unlink()
-    trained = begun(project, "train@one")
-    assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "1 ran, 1 known"
-    assert begun(project, "train@one") == trained  # it was finished, and comes from the cache
-
-
-@pytest.mark.usefixtures("harness")
-def test_what_was_run_in_the_folder_itself_is_not_run_again(
-    project: Project, capsys: pytest.CaptureFixture[str]
+def test_a_failed_experiment_leaves_the_others_and_only_what_is_missing_runs(
+    project: Project,
 ) -> None:
     project.repro()
     project.commit("Results")
-    state = sweep({"train.seed": [1, 2]}, architectures=["one"], jobs=2, return_state=True)
-    assert state.message == "2 ran"
+    options = {"architectures": ["one"], "jobs": 4, "return_state": True}
+    (steering(project) / "fail-train@one-2").touch()
+    failed = sweep({"train.seed": [1, 2]}, **options)
+    with pytest.raises(FlowError, match=r"(?s)^sweep-\w{8}: .*error: train@one went") as caught:
+        failed.result()
+    assert caught.value.exit_code == 6
+    (done,) = experiments(project)
+    assert done not in str(failed.message)
+    assert [row["state"] for row in artifact(failed, "sweep")] == ["ran", "failed"]
+    assert clones(project) == []
+    (steering(project) / "fail-train@one-2").unlink()
+    second = sweep({"train.seed": [1, 2]}, **options)
+    assert second.message == "1 known, 1 ran"
+    rows = artifact(second, "sweep")
+    assert [(row["network"], row["state"]) for row in rows] == [("one", "ran"), ("one", "known")]
+    assert begun(project, "train@one") == 3  # seed 1 is the commit's own
+    # With all networks they are other experiments, which find in the cache what is done.
+    assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "2 ran"
+    assert (begun(project, "train@one"), begun(project, "train@two")) == (3, 2)
     assert {begun(project, stage) for stage in SHARED} == {1}
-    assert begun(project, "train@one") == 2  # seed 1 is the commit's own
-    assert "complains" not in capsys.readouterr().out
-    project.run("dvc", "exp", "apply", state.result()[0]["experiment"])
-    assert (project.folder / "one.model").read_text() == "train@one 0.001 2"
-    assert (project.folder / "two.model").read_text() == "train@two 0.001 1"
-
-
-@pytest.mark.usefixtures("harness")
-def test_stages_before_the_networks_run_once_for_each_of_their_parameters(project: Project) -> None:
-    changes = {"normalize.max_images": [600, None], "train.seed": [1, 2]}
-    assert sweep(changes, architectures=["one"], jobs=4, return_state=True).message == "4 ran"
-    assert begun(project, "download") == 1
-    assert begun(project, "normalize") == 2
-    assert begun(project, "train") == 4
-
-
-def test_of_two_sweeps_at_once_the_later_result_stays(project: Project) -> None:
-    assert make_recipe(read_graph(), []).targets == []
+    # Stages before the networks run once for each of their parameters.
+    changes = {"normalize.max_images": [600, None], "train.seed": [3, 4]}
+    assert sweep(changes, **options).message == "4 ran"
+    assert (begun(project, "download"), begun(project, "normalize")) == (1, 2)
+    assert begun(project, "train@one") == 7
+    # Another sweep may have been faster with the same experiment.
     recipe = make_recipe(read_graph(), ["one"])
     assert (recipe.shared, recipe.targets) == (SHARED, ["train@one", "evaluate@one"])
     (experiment,) = plan({"train.seed": [2]}, architectures=["one"])
-    for _ in range(2):
-        with Processes() as processes:
-            run_experiment(experiment, recipe, processes, lambda _: None)
-    assert experiments(project) == [experiment.name]
-    assert begun(project, "train@one") == 1
+    known = experiments(project)
+    assert experiment.name in known
+    with Processes() as processes:
+        run_experiment(experiment, recipe, processes, lambda _: None)
+    assert experiments(project) == known
+    assert begun(project, "train@one") == 7
 
 
 @pytest.mark.parametrize(
@@ -311,24 +243,22 @@ def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
     marks = [steering(project) / f"hang-evaluate@one-{seed}" for seed in (1, 2)]
     for mark in marks:
         mark.touch()
-    arguments = ["--set", "train.seed=1,2", "--architecture", "one", "--jobs", "2"]
-    process = start(project, *arguments, url=harness)
-    wait_until(
-        lambda: begun(project, "evaluate@one") == 2 or process.poll() is not None, seconds=240
-    )
+    project.environment |= {"PYTHONPATH": str(PROJECT), "PREFECT_API_URL": harness}
+    command = [sys.executable, "-c", f"{HEED_SIGINT}from pipelines.__main__ import run; run()"]
+    arguments = ["sweep", "--set", "train.seed=1,2", "--architecture", "one", "--jobs", "2"]
+    process = faults.start(project, *command, *arguments)
+    wait_until(lambda: begun(project, "evaluate@one") == 2 or process.poll() is not None, 240)
     family = psutil.Process(process.pid).children(recursive=True)
     send(process.pid, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output
     wait_until(lambda: not any(map(lives, family)))
-    assert len(places(project)) == left
+    assert len(clones(project)) == left
     assert experiments(project) == []
-
     for mark in marks:
         mark.unlink()
-    changes = {"train.seed": [1, 2]}
-    state = sweep(changes, architectures=["one"], jobs=2, return_state=True)
+    state = sweep({"train.seed": [1, 2]}, architectures=["one"], jobs=2, return_state=True)
     assert state.message == "2 ran"
     assert begun(project, "train@one") == 2  # as before the signal
     assert begun(project, "evaluate@one") == 4
-    assert places(project) == []
+    assert clones(project) == []

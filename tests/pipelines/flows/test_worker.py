@@ -17,17 +17,15 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.objects import FlowRun
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Cancelling
-from waiting import wait_until
+from waiting import lives, wait_until
 
+from pipelines.checkout.clone import CLONES
 from project import Project
 
 pytestmark = pytest.mark.worker
 
 NIGHTLY = "nightly/nightly"
-
 CRASH_DETECTION = "convdepth: a run without heartbeats has crashed"
-"""Its name in `automations.yaml`."""
-
 EVERY_MINUTE = {"slug": "every-night", "cron": "* * * * *", "timezone": "Etc/UTC"}
 
 
@@ -56,6 +54,30 @@ class Machine:
         (self.project.folder / f"hang-{stage}").unlink()
         return run
 
+    def finish(self, run: UUID, *names: str, seconds: float = 120) -> FlowRun:
+        """Wait until a run is in one of these states; its message says what became of it."""
+        return serving.wait_for_state(self.client, run, *names, seconds=seconds)
+
+    def close_after(self, seconds: int) -> None:
+        """Change how long a run may be silent, as on the web page."""
+        (detection,) = self.client.read_automations_by_name(CRASH_DETECTION)
+        changed = AutomationCore(**detection.model_dump(exclude={"id", "owner_resource"}))
+        assert isinstance(changed.trigger, EventTrigger)
+        changed.trigger.within = datetime.timedelta(seconds=seconds)
+        self.client.update_automation(detection.id, changed)
+
+    def clones(self) -> list[Path]:
+        """What is left of the clones that runs worked in."""
+        return [each for each in (self.project.folder / CLONES).iterdir() if each.is_dir()]
+
+
+def message(run: FlowRun) -> str:
+    return str(run.state and run.state.message)
+
+
+def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
@@ -67,8 +89,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     serving.add_flows(project, {"nightly": {"schedules": [EVERY_MINUTE], "parameters": parameters}})
     project.commit("The flows")
     with serving.server(home / "server") as url, serving.client_of(url) as client:
-        said = serving.deploy(project, url)
-        assert "nightly/nightly: * * * * * (Etc/UTC)" in said
+        assert "nightly/nightly: * * * * * (Etc/UTC)" in serving.deploy(project, url)
         yield Machine(project, url, client)
 
 
@@ -84,33 +105,30 @@ def test_the_schedule_runs_and_a_run_with_nothing_to_do_takes_seconds(machine: M
     deployment = machine.client.read_deployment_by_name(NIGHTLY)
     machine.client.pause_deployment(deployment.id)
     run = machine.runs()[0]
-    assert run.state is not None
-    assert run.state.message == "7 ran"
+    assert message(run) == "7 ran"
     assert set(run.tags) == {"convdepth", "auto-scheduled"}
     second = serving.submit(machine.client, NIGHTLY)
-    again = serving.wait_for_state(machine.client, second, "Completed", "Failed", "Crashed")
-    assert again.state is not None
-    assert again.state.message == "7 restored"
-    # It takes 10 on a quiet machine.
-    assert again.total_run_time < datetime.timedelta(seconds=45)
+    again = machine.finish(second, "Completed", "Failed", "Crashed")
+    assert message(again) == "7 restored"
+    assert again.total_run_time < datetime.timedelta(seconds=45)  # 10 on a quiet machine
     assert sorted(toy.log(machine.project)) == sorted(
         f"{event} {name}" for name in toy.STAGES for event in ("begin", "end")
     )
-    assert list(machine.project.folder.glob("*.model")) == []  # the clone stays as it is
+    assert list(machine.project.folder.glob("*.model")) == []  # the worker's folder stays as it is
 
 
 def test_a_cancel_on_the_server_stops_the_stage_and_sigterm_the_worker(
     machine: Machine, worker: subprocess.Popen[bytes]
 ) -> None:
     run = machine.start_hanging("train@one")
-    family = serving.family(worker)
-    assert any("work.sh" in " ".join(member.cmdline()) for member in family)
+    members = family(worker)
+    assert any("work.sh" in " ".join(member.cmdline()) for member in members)
     machine.client.set_flow_run_state(run, Cancelling())
-    wait_until(lambda: serving.none_lives(family), 20)
-    serving.wait_for_state(machine.client, run, "Cancelled", seconds=30)
+    wait_until(lambda: not any(map(lives, members)), 20)
+    machine.finish(run, "Cancelled", seconds=30)
     assert worker.poll() is None
     assert "end train@one" not in toy.log(machine.project)[-2:]
-    assert places(machine.project) == []
+    assert machine.clones() == []
     worker.send_signal(signal.SIGTERM)  # it was started as in the background of a shell
     worker.wait(30)
 
@@ -119,43 +137,22 @@ def test_a_killed_worker_leaves_no_orphan_and_a_crashed_run(
     machine: Machine, worker: subprocess.Popen[bytes]
 ) -> None:
     run = machine.start_hanging("train@one")
-    family = serving.family(worker)
+    members = family(worker)
     worker.kill()
-    wait_until(lambda: serving.none_lives(family), 20)
-    ended = serving.wait_for_state(machine.client, run, "Crashed", seconds=30)
-    assert ended.state is not None
-    assert ended.state.message == "Execution was aborted by a termination signal."
+    wait_until(lambda: not any(map(lives, members)), 20)
+    ended = machine.finish(run, "Crashed", seconds=30)
+    assert message(ended) == "Execution was aborted by a termination signal."
 
 
 def test_the_run_of_a_machine_that_is_gone_is_closed_and_the_next_one_runs(
     machine: Machine, worker: subprocess.Popen[bytes]
 ) -> None:
-    close_after(machine, seconds=20)  # else it takes two minutes
+    machine.close_after(seconds=20)  # else it takes two minutes
     run = machine.start_hanging("download")
-    for member in [psutil.Process(worker.pid), *serving.family(worker)]:
-        member.kill()
-    ended = serving.wait_for_state(machine.client, run, "Crashed", seconds=90)
-    assert ended.state is not None
-    assert "No heartbeat" in str(ended.state.message)
-    close_after(machine, seconds=120)
+    serving.kill_tree(worker.pid)
+    assert "No heartbeat" in message(machine.finish(run, "Crashed", seconds=90))
+    machine.close_after(seconds=120)
     with serving.worker(machine.project, machine.url):
         again = serving.submit(machine.client, NIGHTLY)
-        ended = serving.wait_for_state(machine.client, again, "Completed", "Failed", "Crashed")
-        assert ended.state is not None
-        assert ended.state.message == "7 restored"
-    assert places(machine.project) == []
-
-
-def close_after(machine: Machine, seconds: int) -> None:
-    """Change how long a run may be silent, as on the web page."""
-    (detection,) = machine.client.read_automations_by_name(CRASH_DETECTION)
-    changed = AutomationCore(**detection.model_dump(exclude={"id", "owner_resource"}))
-    assert isinstance(changed.trigger, EventTrigger)
-    changed.trigger.within = datetime.timedelta(seconds=seconds)
-    machine.client.update_automation(detection.id, changed)
-
-
-def places(project: Project) -> list[Path]:
-    """What is left of the clones that runs worked in."""
-    folder = project.folder / ".dvc" / "tmp" / "places"
-    return [each for each in folder.iterdir() if each.is_dir()] if folder.exists() else []
+        assert message(machine.finish(again, "Completed", "Failed", "Crashed")) == "7 restored"
+    assert machine.clones() == []

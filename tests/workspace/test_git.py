@@ -1,14 +1,14 @@
-"""Git as the flows use it: the newest commit, changed files, and errors in git's own words."""
+"""Git: the newest commit, changed files, and errors in git's own words."""
 
 from pathlib import Path
 
 import pytest
-import serving
+import servers
 
-from convdepth.core.errors import MachineError
+from convdepth.core.errors import DataError, MachineError, ParameterError
+from convdepth.workspace import git as runner
 from convdepth.workspace.dvc import without_credentials
-from pipelines.core import git as runner
-from pipelines.core.git import changed_files, git, newest_commit
+from convdepth.workspace.git import changed_files, find_commit, git, newest_commit, read_commit
 from project import Project
 
 
@@ -24,16 +24,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def origin(root: Path, tmp_path: Path) -> Path:
-    """A bare repository that the main branch of ``root`` follows."""
-    bare = tmp_path / "origin.git"
-    git("clone", "--quiet", "--bare", str(root), str(bare), folder=tmp_path)
-    git("remote", "add", "origin", str(bare), folder=root)
-    git("push", "--quiet", "--set-upstream", "origin", "main", folder=root)
-    return bare
-
-
 def commit(folder: Path, text: str) -> str:
     """Commit a file; return the commit."""
     (folder / "file").write_text(text)
@@ -42,13 +32,12 @@ def commit(folder: Path, text: str) -> str:
     return git("rev-parse", "HEAD", folder=folder)
 
 
-@pytest.mark.parametrize("branch", ["main", "work"])
-def test_the_newest_commit_is_that_of_the_upstream(
-    root: Path, origin: Path, tmp_path: Path, branch: str
-) -> None:
-    if branch == "work":  # its upstream has another name
-        git("switch", "--quiet", "--create", "work", "--track", "origin/main", folder=root)
-    git("clone", "--quiet", str(origin), "other", folder=tmp_path)
+def test_the_newest_commit_is_that_of_the_upstream(root: Path, tmp_path: Path) -> None:
+    git("clone", "--quiet", "--bare", str(root), "origin.git", folder=tmp_path)
+    git("remote", "add", "origin", str(tmp_path / "origin.git"), folder=root)
+    git("push", "--quiet", "--set-upstream", "origin", "main", folder=root)
+    git("switch", "--quiet", "--create", "work", "--track", "origin/main", folder=root)
+    git("clone", "--quiet", "origin.git", "other", folder=tmp_path)
     there = commit(tmp_path / "other", "of another clone")
     git("push", "--quiet", folder=tmp_path / "other")
     here = git("rev-parse", "HEAD", folder=root)
@@ -56,21 +45,19 @@ def test_the_newest_commit_is_that_of_the_upstream(
     assert (found.sha, found.source) == (there, "origin/main")
     assert git("rev-parse", "HEAD", folder=root) == here
     assert (root / "file").read_text() == "first"
-
-
-@pytest.mark.usefixtures("origin")
-def test_unpushed_commits_are_left_out_and_counted(root: Path) -> None:
-    pushed = git("rev-parse", "HEAD", folder=root)
     commit(root, "second")
     commit(root, "third")
     found = newest_commit(root)
-    assert found.sha == pushed
+    assert found.sha == there
     assert "2 unpushed" in found.source
-    assert "`git push`" in found.source
+    git("branch", "--move", "main", "other", folder=tmp_path / "origin.git")
+    with pytest.raises(MachineError, match=r"(?s)`git fetch .*couldn't find remote ref") as caught:
+        newest_commit(root)
+    assert caught.value.exit_code == 4
 
 
 def test_without_an_upstream_or_a_branch_it_is_head_with_the_command_that_fixes_it(
-    root: Path,
+    root: Path, tmp_path: Path
 ) -> None:
     head = git("rev-parse", "HEAD", folder=root)
     found = newest_commit(root)
@@ -80,30 +67,20 @@ def test_without_an_upstream_or_a_branch_it_is_head_with_the_command_that_fixes_
     found = newest_commit(root)
     assert found.sha == head
     assert "`git switch BRANCH`" in found.source
-
-
-def test_errors_are_in_gits_words_and_name_the_folder(root: Path, tmp_path: Path) -> None:
     git("init", "--quiet", "--initial-branch", "main", "empty", folder=tmp_path)
     with pytest.raises(MachineError, match=r"empty: branch main .*`git add --all && git commit`"):
         newest_commit(tmp_path / "empty")
+
+
+def test_a_revision_that_git_does_not_know_is_named(root: Path, tmp_path: Path) -> None:
+    assert find_commit("main", root) == git("rev-parse", "HEAD", folder=root)
+    for revision in ("nonsense", "--all", "0" * 40):
+        with pytest.raises(ParameterError, match=f"^{revision}: "):
+            find_commit(revision, root)
+    with pytest.raises(DataError, match=r"^HEAD: .*gone"):
+        read_commit("HEAD", ("archive", "HEAD", "gone"), root)
     with pytest.raises(MachineError, match=r"in .*nowhere failed: .*No such file or directory"):
-        newest_commit(root / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        (("branch", "--move", "main", "other"), "couldn't find remote ref refs/heads/main"),
-        (("config", "core.repositoryformatversion", "99"), "origin"),  # as good as gone
-    ],
-)
-def test_an_upstream_that_cannot_be_fetched_is_an_error(
-    root: Path, origin: Path, command: tuple[str, ...], words: str
-) -> None:
-    git(*command, folder=origin)
-    with pytest.raises(MachineError, match=rf"(?s)`git fetch .*{words}") as caught:
-        newest_commit(root)
-    assert caught.value.exit_code == 4
+        git("status", folder=tmp_path / "nowhere")
 
 
 def test_changed_files_are_all_that_git_does_not_ignore(root: Path) -> None:
@@ -138,19 +115,20 @@ def test_git_that_is_missing_or_hangs_is_told(root: Path, monkeypatch: pytest.Mo
     with pytest.raises(MachineError, match="sleep 60"):
         git("-c", "alias.hang=!exec sleep 60", "hang", "sleep 60", folder=root)
     monkeypatch.setenv("PATH", str(root))
-    with pytest.raises(MachineError, match="git: not found"):
-        git("status", folder=root)
+    for ask in (git, find_commit):
+        with pytest.raises(MachineError, match="git: not found"):
+            ask("HEAD")
 
 
 def test_nobody_is_asked_for_a_password(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GIT_ASKPASS", "SSH_ASKPASS", "http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    realm = {"WWW_Authenticate": 'Basic realm="x"', "Content_Length": "0"}
+    replies = {"*": servers.answer(status=401, WWW_Authenticate='Basic realm="x"')}
     with (
-        serving.web_server(401, **realm) as (address, _),
+        servers.serve(replies, secure=False) as server,
         pytest.raises(MachineError, match="terminal prompts disabled"),
     ):
-        git("fetch", f"{address}/it.git", folder=root)
+        git("fetch", f"{server.url}it.git", folder=root)
 
 
 def test_no_error_has_a_password(root: Path) -> None:
