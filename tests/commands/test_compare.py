@@ -1,5 +1,6 @@
 """Two states of a project, with a real git and a real DVC."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convdepth.commands.compare import Change, State, Verdict, compare, compare_networks, read_state
+from convdepth.commands.compare import Change, Verdict, compare, compare_networks, read_states
 from convdepth.commands.compare_output import (
     CHANGES,
     PAIRS,
@@ -19,8 +20,6 @@ from convdepth.commands.compare_output import (
 )
 from convdepth.core.errors import DataError, IntegrityError, ParameterError
 from convdepth.evaluation.significance import Paired
-from convdepth.workspace.dvc import cache_folder, object_path, recorded_outputs
-from convdepth.workspace.git import find_commit
 from project import Project
 
 IMAGES = 400
@@ -30,14 +29,10 @@ stages:
   evaluate:
     foreach: [one, two, three]
     do:
-      cmd: mkdir -p out && cp answers/${item}.csv out/${item}.csv && echo {} > out/${item}.json
+      cmd: mkdir -p out && cp answers/${item}.csv out/${item}.csv
       deps: ["answers/${item}.csv"]
       outs: ["out/${item}.csv"]
-      metrics:
-        - out/${item}.json:
-            cache: false
 """
-
 
 STUDIES_YAML = """
 stages:
@@ -52,33 +47,37 @@ stages:
             cache: false
 """
 
+LABELS = np.arange(IMAGES) % 10
 
-def replicate(project: Project, name: str, wrong: tuple[int, ...]) -> None:
-    """Put seeds together that are wrong about so many images."""
-    labels = np.arange(IMAGES) % 10
-    table = {"label": labels}
-    for seed, number in enumerate(wrong, start=1):
-        table[f"seed_{seed}"] = np.where(np.arange(IMAGES) < number, (labels + 1) % 10, labels)
-    pd.DataFrame(table).to_csv(project.folder / "answers" / f"{name}_seeds.csv", index=False)
+
+def wrong_about(images: slice) -> np.ndarray:
+    predicted = LABELS.copy()
+    predicted[images] = (predicted[images] + 1) % 10
+    return predicted
+
+
+def write(project: Project, file: str, **columns: object) -> None:
+    path = project.folder / "answers" / file
+    path.parent.mkdir(exist_ok=True)
+    pd.DataFrame(columns).to_csv(path, index=False)
+
+
+def replicate(project: Project, wrong: tuple[int, ...]) -> None:
+    """Run the studies of network three, whose seeds are wrong about so many images."""
+    seeds = {f"seed_{n}": wrong_about(slice(number)) for n, number in enumerate(wrong)}
+    write(project, "three_seeds.csv", label=LABELS, **seeds)
     (project.folder / "studies").mkdir()
     (project.folder / "studies" / "dvc.yaml").write_text(STUDIES_YAML)
     project.run("dvc", "repro", "studies/dvc.yaml")
     project.commit("Studies")
 
 
-def answer(
-    project: Project, name: str, wrong: int, start: int = 0, collapsed: bool = False
-) -> None:
-    """Let a network be wrong about so many images, from one on."""
-    labels = np.arange(IMAGES) % 10
-    predicted = labels.copy()
-    predicted[start : start + wrong] = (predicted[start : start + wrong] + 1) % 10
-    if collapsed:
-        predicted[:] = 1
-    table = {"index": range(IMAGES), "label": labels, "predicted": predicted, "loss": 0.5}
-    path = project.folder / "answers" / f"{name}.csv"
-    path.parent.mkdir(exist_ok=True)
-    pd.DataFrame(table).to_csv(path, index=False)
+def answer(project: Project, name: str, predicted: np.ndarray) -> None:
+    write(
+        project,
+        f"{name}.csv",
+        **{"index": range(IMAGES), "label": LABELS, "predicted": predicted, "loss": 0.5},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +88,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (project.folder / "dvc.yaml").write_text(DVC_YAML)
     project.run("git", "init", "--quiet")
     project.run("dvc", "init", "--quiet")
-    answer(project, "one", 0, collapsed=True)
-    answer(project, "two", 12)
-    answer(project, "three", 5)
+    answer(project, "one", np.ones(IMAGES, int))
+    answer(project, "two", wrong_about(slice(12)))
+    answer(project, "three", wrong_about(slice(5)))
     project.repro()
     project.commit("First")
-    answer(project, "one", 8)
-    answer(project, "two", 10, start=4)
+    answer(project, "one", wrong_about(slice(8)))
+    answer(project, "two", wrong_about(slice(4, 14)))
     project.repro()
     project.commit("Second")
     return project
@@ -110,13 +109,8 @@ def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return project
 
 
-def states(project: Project, before: str, after: str | None = None) -> tuple[State, State]:
-    cache = cache_folder(project.folder)
-    return read_state(before, cache, project.folder), read_state(after, cache, project.folder)
-
-
 def changes(project: Project, before: str, after: str | None = None) -> dict[str, Change]:
-    return {each.names[0]: each for each in compare(*states(project, before, after))}
+    return {each.names[0]: each for each in compare(*read_states([before, after], project.folder))}
 
 
 def verdicts(project: Project, before: str, after: str | None = None) -> dict[str, Verdict]:
@@ -152,14 +146,14 @@ def test_two_commits(project: Project, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_without_a_second_commit_it_is_the_workspace(project: Project) -> None:
     assert set(verdicts(project, "HEAD").values()) == {Verdict.SAME}
-    answer(project, "three", 100)
+    answer(project, "three", wrong_about(slice(100)))
     project.repro()
     assert verdicts(project, "HEAD")["three"] is Verdict.WORSE
 
 
 def test_a_difference_counts_only_beyond_that_of_two_seeds(project: Project) -> None:
-    replicate(project, "three", (5, 30, 60))
-    answer(project, "three", 40)
+    replicate(project, (5, 30, 60))
+    answer(project, "three", wrong_about(slice(40)))
     project.repro()
     project.commit("Third")
     three = changes(project, "HEAD~1", "HEAD")["three"]
@@ -169,23 +163,17 @@ def test_a_difference_counts_only_beyond_that_of_two_seeds(project: Project) -> 
     # Student's t of two degrees of freedom, 4.3027, times the deviation of the seeds' accuracies,
     # 27.538 of 400 images, times the root of two.
     assert three.between_seeds == pytest.approx(4.3027 * 27.538 / 400 * 2**0.5, rel=1e-4)
-    answer(project, "three", 300)
+    # HEAD~2 has no study, and the last network is none of the seeds.
+    assert verdicts(project, "HEAD~2", "HEAD")["three"] is Verdict.WORSE
+    answer(project, "three", wrong_about(slice(300)))
     project.repro()
     assert verdicts(project, "HEAD~1")["three"] is Verdict.WORSE
-    assert verdicts(project, "HEAD~2", "HEAD")["three"] is Verdict.WORSE  # HEAD~2 has no study
-
-
-def test_seeds_of_another_recipe_do_not_count(project: Project) -> None:
-    replicate(project, "three", (6, 30, 60))  # none of them is the network itself
-    answer(project, "three", 40)
-    project.repro()
-    assert verdicts(project, "HEAD")["three"] is Verdict.WORSE
 
 
 def test_networks_that_come_and_go(project: Project) -> None:
     graph = project.folder / "dvc.yaml"
     graph.write_text(DVC_YAML.replace("three]", "four]"))
-    answer(project, "four", 1)
+    answer(project, "four", LABELS)
     project.repro()
     found = changes(project, "HEAD")
     assert (found["three"].verdict, found["three"].missing) == (Verdict.REMOVED, "workspace")
@@ -199,21 +187,17 @@ def test_answers_that_are_not_here(project: Project) -> None:
     assert found["three"].verdict is Verdict.SAME  # for the digests are equal
     assert (found["one"].verdict, found["one"].missing) == (Verdict.UNKNOWN, "HEAD~1")
     with pytest.raises(DataError, match=r"one, two.*HEAD~1.*dvc fetch"):
-        compare_networks(states(project, "HEAD~1")[0])
+        compare_networks(*read_states(["HEAD~1"], project.folder))
 
 
 def test_a_damaged_copy_is_named(project: Project) -> None:
-    cache = cache_folder(project.folder)
-    (output,) = (
-        each
-        for each in recorded_outputs(project.folder, find_commit("HEAD~1", project.folder))
-        if each.stage == "evaluate@one" and each.cached
-    )
-    copy = object_path(cache, output.md5)
+    md5 = hashlib.md5((project.folder / "out" / "one.csv").read_bytes()).hexdigest()
+    (project.folder / "out" / "one.csv").unlink()
+    copy = project.folder / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
     copy.chmod(0o644)
     copy.write_bytes(copy.read_bytes().replace(b"1", b"2", 1))
     with pytest.raises(IntegrityError, match=str(copy)):
-        read_state("HEAD~1", cache, project.folder)
+        read_states(["HEAD"], project.folder)
 
 
 def test_a_table_of_something_else_is_refused(project: Project) -> None:
@@ -226,18 +210,20 @@ def test_a_table_of_something_else_is_refused(project: Project) -> None:
 @pytest.mark.parametrize("revision", ["nonsense", "HEAD~99", "--help", ""])
 def test_a_commit_that_does_not_exist(project: Project, revision: str) -> None:
     with pytest.raises(ParameterError, match=f"^{revision}: "):
-        read_state(revision, Path("cache"), project.folder)
+        read_states([revision], project.folder)
 
 
 def test_a_commit_without_results(project: Project) -> None:
     project.run("git", "rm", "--quiet", "--cached", "dvc.lock")
     project.run("git", "commit", "--quiet", "--message", "None")
     with pytest.raises(DataError, match=r"^dvc\.lock: is not in commit"):
-        read_state("HEAD", Path("cache"), project.folder)
+        read_states(["HEAD"], project.folder)
 
 
 def test_each_pair_of_networks(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    found = {each.names: each for each in compare_networks(states(project, "HEAD~1")[0])}
+    found = {
+        each.names: each for each in compare_networks(*read_states(["HEAD~1"], project.folder))
+    }
     # Two is wrong about images 0 to 11, three about 0 to 4, one about almost all.
     assert set(found) == {("one", "two"), ("one", "three"), ("two", "three")}
     assert {each.verdict for each in found.values()} == {Verdict.BETTER}

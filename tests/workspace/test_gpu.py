@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,16 +16,7 @@ from waiting import lives
 
 from convdepth.core.errors import MachineError, ParameterError
 from convdepth.workspace import gpu as devices
-from convdepth.workspace.code import STAGES
-from convdepth.workspace.code_digests import read_command
-from convdepth.workspace.gpu import (
-    check_usable,
-    choose_gpus,
-    describe,
-    find_gpus,
-    list_slots,
-    take_slot,
-)
+from convdepth.workspace.gpu import check_usable, describe, find_gpus, list_slots, take_slot
 from project import HEED_SIGINT
 
 H200 = "0, GPU-aaaa-1, NVIDIA H200"
@@ -77,15 +67,10 @@ def start(driver: Driver) -> Iterator[Start]:
     started: list[Training] = []
 
     def begin(name: str, code: str = TRAINING) -> Training:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HEED_SIGINT + code, name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started.append(process)
-        return process
+        command = [sys.executable, "-c", HEED_SIGINT + code, name]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        started.append(subprocess.Popen(command, text=True, **pipes))
+        return started[-1]
 
     yield begin
     for process in started:
@@ -128,8 +113,8 @@ def test_only_those_are_used_that_cuda_may_see(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", setting)
     gpus, reason = find_gpus()
     assert [gpu.uuid for gpu in gpus] == uuids
-    assert uuids or re.match(f"CUDA_VISIBLE_DEVICES={setting!r} .*NVIDIA H200", reason)
-    assert not (uuids and reason)
+    left_none = re.match(f"CUDA_VISIBLE_DEVICES={setting!r} .*NVIDIA H200", reason)
+    assert bool(left_none) is not bool(uuids)
 
 
 @pytest.mark.parametrize(
@@ -167,19 +152,14 @@ def test_on_the_cpu_no_gpu_is_visible(driver: Driver, monkeypatch: pytest.Monkey
     monkeypatch.setenv("CONVDEPTH_DEVICE", "cpu")
     assert take_slot("cnn1") is None
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
-    with pytest.raises(MachineError, match="CONVDEPTH_DEVICE=cpu"):
-        choose_gpus(require=True)
 
 
+@pytest.mark.usefixtures("driver")
 def test_a_gpu_that_is_required_and_absent_says_what_was_found(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CONVDEPTH_DEVICE", "gpu")
     with pytest.raises(MachineError, match=r"no nvidia-smi.*CONVDEPTH_DEVICE=auto"):
-        take_slot("cnn1")
-    driver(H200)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    with pytest.raises(MachineError, match=r"CUDA_VISIBLE_DEVICES='3' leaves none of.*NVIDIA H200"):
         take_slot("cnn1")
 
 
@@ -218,13 +198,14 @@ def test_trainings_spread_over_the_gpus_before_they_share_one(
     begun = [said(start(f"cnn{number}")) for number in (1, 3, 5, 7)]
     assert begun == ["begins GPU-aaaa-1", "begins GPU-aabb-2"] * 2
     waiting = said(start("cnn9"))
-    places = ["GPU 0 (NVIDIA H200), slot", "GPU 1 (NVIDIA A100-SXM4-40GB), slot"]
-    for place, name in ((f"{places[0]} 1", "cnn1"), (f"{places[1]} 2", "cnn7")):
-        assert f"{place} is in use by {name} (" in waiting
+    assert "GPU 0 (NVIDIA H200), slot 1 is in use by cnn1 (" in waiting
+    assert "GPU 1 (NVIDIA A100-SXM4-40GB), slot 2 is in use by cnn7 (" in waiting
 
 
-@pytest.mark.parametrize("end", ["finish", "kill"])
-def test_the_second_training_waits_and_says_for_whom(start: Start, end: str) -> None:
+@pytest.mark.parametrize("end", [finish, Training.kill])
+def test_the_second_training_waits_and_says_for_whom(
+    start: Start, end: Callable[[Training], None]
+) -> None:
     (slot,) = list_slots(find_gpus().gpus)
     assert describe(slot) == "GPU 0 (NVIDIA H200), slot 1 is free"
     first = start("cnn1")
@@ -232,10 +213,7 @@ def test_the_second_training_waits_and_says_for_whom(start: Start, end: str) -> 
     second = start("cnn3")
     holder = rf"cnn1 \(process {first.pid} on {re.escape(socket.gethostname())}, since 20\d\d-"
     assert re.search(rf"^cnn3: .*GPU 0 .*, slot 1 is in use by {holder}", said(second))
-    if end == "kill":
-        first.kill()
-    else:
-        finish(first)
+    end(first)
     assert said(second).endswith("GPU 0 (NVIDIA H200), slot 1")
     assert said(second) == "begins GPU-aaaa-1"
     assert "in use by cnn3" in describe(slot)
@@ -244,29 +222,15 @@ def test_the_second_training_waits_and_says_for_whom(start: Start, end: str) -> 
 
 
 def test_what_a_training_has_started_does_not_keep_the_slot(start: Start) -> None:
-    child = (
-        "import subprocess as s; print(s.Popen(['sleep', '60'], close_fds=False).pid, flush=True)"
-    )
+    child = "import subprocess as s; print(s.Popen(['sleep', '60'], close_fds=False).pid)"
     first = start("cnn1", TRAINING.replace("sys.stdin.readline()", child))
     said(first)
     orphan = psutil.Process(int(said(first)))
-    first.wait(60)
     try:
         assert said(start("cnn3")) == "begins GPU-aaaa-1"
         assert lives(orphan)
     finally:
         orphan.kill()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_training_that_waits(start: Start, number: signal.Signals) -> None:
-    said(start("cnn1"))
-    second = start("cnn3")
-    assert "waits" in said(second)
-    second.send_signal(number)
-    output, _ = second.communicate(timeout=60)
-    assert second.returncode == 128 + number
-    assert "begins" not in output
 
 
 def test_the_locks_are_open_to_all_whatever_the_umask(driver: Driver) -> None:
@@ -302,20 +266,13 @@ def test_users_share_the_locks(start: Start, monkeypatch: pytest.MonkeyPatch) ->
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("is_link", [False, True])
-def test_a_lock_that_cannot_be_used_is_named(driver: Driver, tmp_path: Path, is_link: bool) -> None:
+def test_a_lock_that_cannot_be_used_is_named(driver: Driver) -> None:
     driver(H200)
     (slot,) = list_slots(find_gpus().gpus)
-    (tmp_path / "precious").write_text("precious")
-    if is_link:
-        slot.path.parent.mkdir()
-        slot.path.symlink_to(tmp_path / "precious")
-    else:
-        slot.path.parent.write_text("in the way")
+    slot.path.parent.write_text("in the way")
     for action in (lambda: take_slot("cnn1"), lambda: describe(slot)):
         with pytest.raises(MachineError, match=rf"{slot.path}.*CONVDEPTH_LOCKS"):
             action()
-    assert (tmp_path / "precious").read_text() == "precious"
 
 
 def test_a_gpu_that_tensorflow_cannot_use_is_given_back(
@@ -336,9 +293,7 @@ def test_a_required_gpu_that_tensorflow_cannot_use_is_an_error(
 ) -> None:
     driver(H200)
     gpus = find_gpus().gpus
-    assert check_usable(gpus, ["NVIDIA H200"], require=True) == ""
-    assert check_usable([], [], require=False) == ""
-    assert "make environment LOCK=requirements-gpu.lock" in check_usable(gpus, [])
+    assert check_usable(gpus, ["NVIDIA H200"], require=True) == check_usable([], []) == ""
     with pytest.raises(MachineError, match="GPU 0"):
         check_usable(gpus, [], require=True)
     monkeypatch.setenv("CONVDEPTH_DEVICE", "gpu")
@@ -354,13 +309,3 @@ def test_by_default_the_locks_lie_where_all_temporary_files_do(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (slot,) = list_slots(find_gpus().gpus)
     assert slot.path == tmp_path / "convdepth-devices" / "GPU-aaaa-1-1.lock"
-
-
-def test_no_stage_depends_on_where_it_runs() -> None:
-    where = {
-        f"convdepth.{name}"
-        for name in ("workspace.gpu", "workspace.process", "workspace.locks", "cli")
-    }
-    for stage in STAGES:
-        modules = read_command(stage).modules
-        assert not where & modules.keys(), stage
