@@ -56,12 +56,6 @@ def test_help_names_every_command_and_loads_no_heavy_library() -> None:
     assert not loaded(finished) & HEAVY
 
 
-def test_a_command_has_help() -> None:
-    finished = run("train", "--help")
-    assert finished.returncode == 0
-    assert "--checkpoints" in finished.stdout
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -81,7 +75,7 @@ def test_a_mistake_has_a_message_and_an_exit_code_and_no_traceback(
     assert "Traceback" not in finished.stderr
 
 
-@pytest.mark.parametrize("command", ["validate", "train", "evaluate", "plot"])
+@pytest.mark.parametrize("command", ["validate", "train", "plot"])
 def test_a_wrong_parameter_is_refused_before_a_heavy_library_is_loaded(
     command: str, tmp_path: Path, params_text: str
 ) -> None:
@@ -91,15 +85,6 @@ def test_a_wrong_parameter_is_refused_before_a_heavy_library_is_loaded(
     assert "params.yaml: train.epochs: expected at least 1, got 0" in finished.stderr
     assert "pydantic" in loaded(finished)
     assert not loaded(finished) & HEAVY
-
-
-def test_a_path_that_cannot_be_written_is_the_machines_fault(raw: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    target = str(tmp_path / "file" / "normalized")
-    finished = run("normalize", "--raw", str(raw), "--normalized", target)
-    assert finished.returncode == 4
-    assert "cannot be written" in finished.stderr
-    assert (tmp_path / "file").read_text() == "in the way"
 
 
 @pytest.fixture
@@ -189,22 +174,9 @@ def test_device_shows_what_there_is_and_who_holds_it(driver: dict[str, str]) -> 
     assert finished.stdout.startswith("TensorFlow computes on the CPU.\nthe driver has GPU 0")
     assert finished.stdout.endswith("\nGPU 0 (NVIDIA H200), slot 1 is free\n")
     assert not Path(driver["CONVDEPTH_LOCKS"]).exists()
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({}, "the driver has GPU 0 (NVIDIA H200), but TensorFlow can use none"),
-        ({"CONVDEPTH_DEVICE": "cpu"}, "there is none: CONVDEPTH_DEVICE=cpu hides all GPUs"),
-        ({"CUDA_VISIBLE_DEVICES": "-1"}, "CUDA_VISIBLE_DEVICES='-1' leaves none of GPU 0"),
-    ],
-)
-def test_device_can_require_a_gpu(
-    driver: dict[str, str], setting: dict[str, str], message: str
-) -> None:
-    finished = run("device", "--require-gpu", **driver | setting)
+    finished = run("device", "--require-gpu", **driver)
     assert finished.returncode == 4
-    assert message in finished.stderr
+    assert "the driver has GPU 0 (NVIDIA H200), but TensorFlow can use none" in finished.stderr
 
 
 def test_summary_shows_layers_and_sums() -> None:

@@ -10,14 +10,7 @@ import pytest
 
 from conftest import PROJECT
 from convdepth.core.errors import DataError
-from convdepth.workspace.code_digests import (
-    STAGES,
-    digest_stages,
-    locked_versions,
-    main,
-    read_code,
-    read_command,
-)
+from convdepth.workspace.code_digests import STAGES, digest_stages, main, read_code, read_command
 from project import Project
 
 SOURCES = PROJECT / "src" / "convdepth"
@@ -108,8 +101,7 @@ def test_each_python_gives_the_same_digests() -> None:
 def test_a_stage_that_is_gone_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "former.txt").touch()
     main(SOURCES, LOCK, tmp_path)
-    written = {path.stem: path.read_text() for path in tmp_path.iterdir()}
-    assert written == digest_stages(SOURCES, LOCK)
+    assert "former" not in {path.stem for path in tmp_path.iterdir()} >= {*STAGES, "modules"}
 
 
 def package(folder: Path, **modules: str) -> Path:
@@ -214,8 +206,3 @@ def test_a_moved_module_keeps_its_digest(tmp_path: Path) -> None:
 )
 def test_what_may_change_a_result_changes_the_digest(tmp_path: Path, old: str, new: str) -> None:
     assert digest(tmp_path / "old", old) != digest(tmp_path / "new", new)
-
-
-def test_versions_of_a_lock() -> None:
-    text = "a==1.0 \\\n    --hash=x\nB_c[x]==2 ; sys_platform == 'linux' \\\n"
-    assert locked_versions(text) == {"a": "1.0", "b-c": "2"}

@@ -13,7 +13,6 @@ from convdepth.workspace.dvc import (
     Remotes,
     _reason,
     cache_folder,
-    changed_stages,
     find_option,
     find_remotes,
     ignored_by_dvc,
@@ -129,18 +128,11 @@ def test_a_damaged_file_is_named_and_stays(
 
 
 def test_outside_of_a_project_dvc_says_so(tmp_path: Path) -> None:
-    for ask in (cache_folder, find_remotes, changed_stages):
+    for ask in (cache_folder, find_remotes):
         with pytest.raises(MachineError, match=str(tmp_path)):
             ask(tmp_path)
     with pytest.raises(DataError, match=str(tmp_path)):
         planned_commands(tmp_path)
-
-
-def test_changed_stages_are_named_from_the_root(toy: Project) -> None:
-    (toy.folder / "small").write_text("changed")
-    changes = changed_stages(toy.folder)
-    assert changes["make"] == [{"changed outs": {"small": "modified"}}]
-    assert "2.txt" in str(changes[f"{STUDIES}:more@2"])
 
 
 def test_options() -> None:

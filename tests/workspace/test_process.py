@@ -88,37 +88,27 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def repro(project: Project) -> Iterator[Repro]:
     """Starts `dvc repro` with one stage; gives DVC, and the stage when it is at work."""
-    started: list[subprocess.Popen[str]] = []
-    stages: list[psutil.Process] = []
+    started: list[psutil.Process] = []
 
     def begin(
         command: str, shell: str = "/bin/sh", dvc: tuple[str, ...] = ("dvc", "repro")
     ) -> tuple[psutil.Process, psutil.Process]:
         write_stage(project, command)
-        process = subprocess.Popen(
-            dvc,
-            cwd=project.folder,
-            env=project.environment | {"SHELL": shell, "PYTHON": sys.executable},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        environment = project.environment | {"SHELL": shell, "PYTHON": sys.executable}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        process = psutil.Popen(dvc, cwd=project.folder, env=environment, text=True, **pipes)
         started.append(process)
-        assert process.stdout is not None
         # DVC shows the command itself after a >.
         lines = (line for line in iter(process.stdout.readline, "") if line[0] != ">")
         assert any("is at work" in line or "epoch" in line for line in lines)
-        family = psutil.Process(process.pid).children(recursive=True)
-        stages.extend(family)
-        return psutil.Process(process.pid), family[-1]
+        started.extend(process.children(recursive=True))
+        return process, started[-1]
 
     yield begin
-    for process in stages:
+    for process in reversed(started):
         if lives(process):
             process.kill()
-    for finished in started:
-        finished.kill()
-        finished.communicate()
+    started[0].communicate()
 
 
 def write_stage(project: Project, command: str) -> None:

@@ -8,7 +8,7 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,8 @@ COLUMNS = ["index", "label", "predicted", "loss"]
 """Columns that a table of predictions has, at least."""
 
 
-class Verdict(Enum):
-    """Outcome of a comparison."""
-
-    ADDED = auto()
-    REMOVED = auto()
-    UNKNOWN = auto()
-    SAME = auto()
-    NO_EVIDENCE = auto()
-    LIKE_SEEDS = auto()
-    BETTER = auto()
-    WORSE = auto()
+Verdict = Enum("Verdict", "ADDED REMOVED UNKNOWN SAME NO_EVIDENCE LIKE_SEEDS BETTER WORSE")
+"""Outcome of a comparison."""
 
 
 @dataclass(frozen=True)

@@ -93,10 +93,12 @@ def update_readme(readme: Path, metrics: Path, notebook: Path, params: Path) -> 
     text = readme.read_text(encoding="utf-8")
     for name, columns in SECTIONS.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        table = f"{start}\n{_table(results[name], columns)}\n{end}"
-        text, count = re.subn(f"{start}.*?{end}", lambda _, new=table: new, text, flags=re.DOTALL)
-        if count != 1:
-            raise DataError(f"{readme}: expected {start} ... {end} once, found it {count} times")
+        parts = re.split(f"{start}.*?{end}", text, flags=re.DOTALL)
+        if len(parts) != 2:
+            raise DataError(
+                f"{readme}: expected {start} ... {end} once, found it {len(parts) - 1} times"
+            )
+        text = f"{parts[0]}{start}\n{_table(results[name], columns)}\n{end}{parts[1]}"
     write_text(readme, text)
 
 

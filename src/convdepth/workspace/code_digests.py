@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import convdepth
 from convdepth.core.errors import DataError
@@ -63,12 +63,7 @@ SOURCE_ROOT = Path(convdepth.__file__).parent.parent
 
 @dataclass(frozen=True)
 class Code:
-    """The code that a stage runs.
-
-    Attributes:
-        modules: SHA-256 by name, such as ``convdepth.training.train``, sorted by name.
-        libraries: Packages of `LIBRARIES` that these modules import, sorted.
-    """
+    """The code that a stage runs: the SHA-256 of each module, and the `LIBRARIES` it imports."""
 
     modules: dict[str, str]
     libraries: list[str]
@@ -93,10 +88,8 @@ def main(sources: Path, lock: Path, digests: Path) -> None:
 def digest_stages(sources: Path, lock: Path) -> dict[str, str]:
     """Return the digests of each stage's modules without names, then the libraries' versions.
 
-    A moved module changes none of these texts. The text `NAMES` lists all digests with names.
-
-    Raises:
-        DataError: A module or the requirements lock cannot be read, or the lock lacks a library.
+    A moved module changes none of these texts. The text `NAMES` lists all digests with names. A
+    requirements lock that lacks a library is a `DataError`.
     """
     try:
         versions = locked_versions(lock.read_text(encoding="utf-8"))
@@ -121,14 +114,8 @@ def digest_stages(sources: Path, lock: Path) -> dict[str, str]:
 def read_code(module: str, sources: Path = SOURCE_ROOT) -> Code:
     """Read a module and all project modules that it imports, directly or not.
 
-    Imports in functions count; imports under ``if TYPE_CHECKING`` never run, so they do not.
-
-    Args:
-        module: Full name, such as ``convdepth.training.train``.
-        sources: The folder with the package.
-
-    Raises:
-        DataError: A module is missing or is not valid Python.
+    Imports in functions count; imports under ``if TYPE_CHECKING`` never run, so they do not. A
+    module that is missing or not valid Python is a `DataError`.
     """
     found: dict[str, _Module] = {}
     waiting = [module]
@@ -156,8 +143,7 @@ def locked_versions(lock: str) -> dict[str, str]:
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
 
 
-@dataclass(frozen=True)
-class _Module:
+class _Module(NamedTuple):
     digest: str
     imports: frozenset[str]
     libraries: frozenset[str]

@@ -33,8 +33,8 @@ class Output:
     Attributes:
         stage: Name as `dvc repro` takes it in the root of the project.
         path: From the root of the project, with slashes.
-        md5: MD5 of a file, or of a folder's list of files with the suffix ``.dir``. Empty if the
-            lock has none: the result is older than the decision to keep this output.
+        md5: Of a file, or of a folder's list of files with the suffix ``.dir``. Empty if the lock
+            has none: the result is older than the decision to keep this output.
         cached: Whether DVC keeps a copy; small outputs are in git instead.
     """
 

@@ -7,6 +7,7 @@ which GPUs it may see.
 """
 
 import contextlib
+import itertools
 import os
 import subprocess
 import tempfile
@@ -29,10 +30,7 @@ LOCKS_VARIABLE = "CONVDEPTH_LOCKS"
 """The folder of the lock files; all trainings that share GPUs must share it."""
 
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
-"""CUDA's own choice of GPUs."""
-
 POLL_SECONDS = 0.5
-"""How often a training that waits looks for a free slot."""
 
 ANSWER_SECONDS = 60
 """How long `nvidia-smi` may take; loading the driver takes seconds."""
@@ -54,12 +52,12 @@ class Choice(NamedTuple):
     reason: str = ""
 
 
-class Slot(NamedTuple):
+class Slot:
     """Room for one training on a GPU, and its lock file, which need not exist."""
 
-    gpu: Gpu
-    label: str
-    path: Path
+    def __init__(self, gpu: Gpu, number: int, folder: Path) -> None:
+        self.gpu, self.label = gpu, f"{gpu.label}, slot {number}"
+        self.path = folder / f"{gpu.uuid.replace('/', '_')}-{number}.lock"
 
 
 @dataclass(frozen=True)
@@ -173,15 +171,8 @@ def list_slots(gpus: Sequence[Gpu]) -> list[Slot]:
             f"{SLOTS_VARIABLE}: expected an integer of at least 1, got {setting!r}"
         )
     folder = Path(os.environ.get(LOCKS_VARIABLE) or f"{tempfile.gettempdir()}/convdepth-devices")
-    return [
-        Slot(
-            gpu,
-            f"{gpu.label}, slot {number}",
-            folder / f"{gpu.uuid.replace('/', '_')}-{number}.lock",
-        )
-        for number in range(1, int(setting) + 1)
-        for gpu in gpus
-    ]
+    slots = itertools.product(range(1, int(setting) + 1), gpus)
+    return [Slot(gpu, number, folder) for number, gpu in slots]
 
 
 def describe(slot: Slot) -> str:

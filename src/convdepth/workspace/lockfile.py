@@ -38,7 +38,7 @@ def trained_networks(project: Path = Path()) -> list[str]:
 
 def model_path(name: str, project: Path = Path()) -> Path:
     """Return the path of the newest model of an architecture; a missing file is a `DataError`."""
-    outs = [project / out["path"] for out in _read_training(name, project)["outs"]]
+    outs: list[Path] = [project / out["path"] for out in _read_training(name, project)["outs"]]
     (path,) = (out for out in outs if out.suffix == ".keras")
     if not path.exists():
         raise DataError(

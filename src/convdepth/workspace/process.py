@@ -23,8 +23,6 @@ STAGE_VARIABLE = "DVC_STAGE"
 """DVC sets it to a stage's name for the stage's process."""
 
 POLL_SECONDS = 0.5
-"""How often a stage looks whether its DVC still lives."""
-
 GRACE_SECONDS = 3.0
 """How long a stage whose DVC has ended may clean up before it is killed."""
 
