@@ -24,7 +24,7 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from convdepth.commands.compare import compare, read_state
+from convdepth.commands.compare import compare, read_states
 from convdepth.commands.compare_output import CHANGES, to_markdown
 from convdepth.core.errors import ConvdepthError
 from pipelines.reporting.regressions import Change, read_metrics, rows_of
@@ -92,11 +92,8 @@ def diff_metrics(folder: Path = Path()) -> list[dict[str, str]]:
 
 def compare_answers(folder: Path = Path()) -> str:
     """Return the table of `convdepth compare HEAD` in Markdown, or why there is none."""
-    with Repo(str(folder)) as repo:
-        cache = Path(repo.cache.local_cache_dir)
     try:
-        states = read_state("HEAD", cache, folder), read_state(None, cache, folder)
-        return to_markdown(compare(*states), CHANGES)
+        return to_markdown(compare(*read_states(["HEAD", None], folder)), CHANGES)
     except ConvdepthError as error:  # as before the first commit with results
         return f"Not compared: {error}"
 

@@ -1,7 +1,7 @@
 """The command line `convdepth`.
 
-Commands of stages come from the table in `commands.stages`. The modules behind all commands are
-slow to import, so each is imported when its command runs.
+Commands of stages come from `commands.stages`. The modules behind all commands are slow to import,
+so each is imported when its command runs.
 """
 
 from pathlib import Path
@@ -9,13 +9,13 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from convdepth.commands.stages import add_commands, take_device
+from convdepth.commands.stages import PARAMETERS, add_commands, take_device
 from convdepth.core.errors import ParameterError
 from convdepth.workspace.process import run_app
 
 QUESTIONS = "Questions"
 HEALTH = "Health"
-PARAMS = Path("params.yaml")
+PARAMS = PARAMETERS["params"]
 
 Params = Annotated[Path, typer.Option(help="Parameters.", metavar="FILE")]
 Style = Annotated[
@@ -36,7 +36,7 @@ add_commands(app)
 
 
 def run() -> NoReturn:
-    """Run the command line; an expected error becomes one message and its exit code."""
+    """Run the command line."""
     run_app(app)
 
 
@@ -190,7 +190,14 @@ def verify(
     With --twice, models and histories must be equal to the byte; otherwise the first differing
     layer is named. With --against, weights, optimizer state and history must be equal to the byte.
     """
-    _refuse_options(names, epochs, twice, against, accept)
+    for wrong, expected in (
+        (twice and against is not None, "--twice and --against: expected one of them"),
+        (names and not twice and against is None, "NAME: expected --twice or --against"),
+        (epochs is not None and not twice, "--epochs: expected --twice"),
+        (accept and against is None, "--accept: expected --against"),
+    ):
+        if wrong:
+            raise ParameterError(f"verify: {expected}. See `convdepth verify --help`.")
     if twice:
         from convdepth.config.params import read_params
         from convdepth.integrity.train_twice import print_repetitions
@@ -219,19 +226,3 @@ def doctor(
     from convdepth.integrity.doctor import print_diagnosis
 
     print_diagnosis(remote=remote)
-
-
-def _refuse_options(
-    names: list[str] | None, epochs: int | None, twice: bool, against: str | None, accept: bool
-) -> None:
-    wrong = ""
-    if twice and against is not None:
-        wrong = "--twice and --against: expected one of them"
-    elif names and not twice and against is None:
-        wrong = "names: expected --twice or --against; without them, everything is verified"
-    elif epochs is not None and not twice:
-        wrong = "--epochs: expected --twice"
-    elif accept and against is None:
-        wrong = "--accept: expected --against"
-    if wrong:
-        raise ParameterError(f"convdepth verify: {wrong}. See `convdepth verify --help`.")

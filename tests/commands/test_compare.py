@@ -1,4 +1,4 @@
-"""Two states of a project, with a real git and a real DVC."""
+"""Two states of a project: what is found, and what is read with a real git and a real DVC."""
 
 import json
 import shutil
@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convdepth.commands.compare import Change, State, Verdict, compare, compare_networks, read_state
+from convdepth.commands.compare import (
+    Answers,
+    Change,
+    State,
+    Verdict,
+    compare,
+    compare_networks,
+    read_states,
+)
 from convdepth.commands.compare_output import (
     CHANGES,
     PAIRS,
@@ -19,25 +27,20 @@ from convdepth.commands.compare_output import (
 )
 from convdepth.core.errors import DataError, IntegrityError, ParameterError
 from convdepth.evaluation.significance import Paired
-from convdepth.workspace.dvc import cache_folder, object_path, recorded_outputs
-from convdepth.workspace.git import find_commit
 from project import Project
 
 IMAGES = 400
+LABELS = np.arange(IMAGES) % 10
 
 DVC_YAML = """
 stages:
   evaluate:
     foreach: [one, two, three]
     do:
-      cmd: mkdir -p out && cp answers/${item}.csv out/${item}.csv && echo {} > out/${item}.json
+      cmd: mkdir -p out && cp answers/${item}.csv out/${item}.csv
       deps: ["answers/${item}.csv"]
       outs: ["out/${item}.csv"]
-      metrics:
-        - out/${item}.json:
-            cache: false
 """
-
 
 STUDIES_YAML = """
 stages:
@@ -53,85 +56,102 @@ stages:
 """
 
 
-def replicate(project: Project, name: str, wrong: tuple[int, ...]) -> None:
-    """Put seeds together that are wrong about so many images."""
-    labels = np.arange(IMAGES) % 10
-    table = {"label": labels}
-    for seed, number in enumerate(wrong, start=1):
-        table[f"seed_{seed}"] = np.where(np.arange(IMAGES) < number, (labels + 1) % 10, labels)
-    pd.DataFrame(table).to_csv(project.folder / "answers" / f"{name}_seeds.csv", index=False)
-    (project.folder / "studies").mkdir()
-    (project.folder / "studies" / "dvc.yaml").write_text(STUDIES_YAML)
-    project.run("dvc", "repro", "studies/dvc.yaml")
-    project.commit("Studies")
+def wrong_about(first: int, last: int) -> pd.DataFrame:
+    """Return the answers of a network that is wrong about these images."""
+    predicted = LABELS.copy()
+    predicted[first:last] = (predicted[first:last] + 1) % 10
+    return pd.DataFrame(
+        {"index": range(IMAGES), "label": LABELS, "predicted": predicted, "loss": 0.5}
+    )
 
 
-def answer(
-    project: Project, name: str, wrong: int, start: int = 0, collapsed: bool = False
-) -> None:
-    """Let a network be wrong about so many images, from one on."""
-    labels = np.arange(IMAGES) % 10
-    predicted = labels.copy()
-    predicted[start : start + wrong] = (predicted[start : start + wrong] + 1) % 10
-    if collapsed:
-        predicted[:] = 1
-    table = {"index": range(IMAGES), "label": labels, "predicted": predicted, "loss": 0.5}
-    path = project.folder / "answers" / f"{name}.csv"
-    path.parent.mkdir(exist_ok=True)
-    pd.DataFrame(table).to_csv(path, index=False)
+FIVE, FORTY, MOST = (Answers(f"{n}", wrong_about(0, n)) for n in (5, 40, 300))
+SEEDS = Answers("seeds", FIVE.table, [395 / 400, 370 / 400, 340 / 400])
+ONES = Answers("ones", FIVE.table.assign(predicted=1))
+ABSENT = Answers("5", None)
+
+
+def change(before: Answers | None, after: Answers | None) -> Change:
+    states = [
+        State(label, None, {} if answers is None else {"cnn": answers})
+        for label, answers in (("before", before), ("after", after))
+    ]
+    (found,) = compare(*states)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        (FIVE, FIVE, Verdict.SAME),
+        (ABSENT, FIVE, Verdict.SAME),  # their MD5 is the same
+        (FIVE, FORTY, Verdict.WORSE),
+        (FORTY, FIVE, Verdict.BETTER),
+        (SEEDS, FORTY, Verdict.LIKE_SEEDS),
+        (FORTY, SEEDS, Verdict.LIKE_SEEDS),
+        (SEEDS, MOST, Verdict.WORSE),
+        (FIVE, Answers("7", wrong_about(0, 7)), Verdict.NO_EVIDENCE),
+    ],
+)
+def test_the_verdict(before: Answers, after: Answers, verdict: Verdict) -> None:
+    assert change(before, after).verdict is verdict
+
+
+def test_what_is_not_there_is_named() -> None:
+    absences = [change(None, FIVE), change(FIVE, None), change(ABSENT, FORTY)]
+    assert [(each.verdict, each.missing) for each in absences] == [
+        (Verdict.ADDED, "before"),
+        (Verdict.REMOVED, "after"),
+        (Verdict.UNKNOWN, "before"),
+    ]
+    with pytest.raises(DataError, match=r"one.*HEAD.*dvc fetch"):
+        compare_networks(State("HEAD", None, {"one": ABSENT, "two": FIVE}))
+
+
+def test_the_range_of_seeds_and_a_collapse() -> None:
+    # Student's t of two degrees of freedom, 4.3027, times the deviation of the seeds' accuracies,
+    # 27.538 of 400 images, times the root of two.
+    expected = pytest.approx(4.3027 * 27.538 / 400 * 2**0.5, rel=1e-4)
+    assert change(SEEDS, FORTY).between_seeds == expected
+    assert change(ONES, FIVE).collapsed == (True, False)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Two commits with results: one is much better, two hardly, three as it was."""
+    """Two commits with results: one is much better, two hardly, three worse but like its seeds."""
     project = Project(tmp_path_factory.mktemp("a place") / "toy", tmp_path_factory.mktemp("home"))
-    project.folder.mkdir()
+    (project.folder / "studies").mkdir(parents=True)
     (project.folder / "dvc.yaml").write_text(DVC_YAML)
+    (project.folder / "studies" / "dvc.yaml").write_text(STUDIES_YAML)
     project.run("git", "init", "--quiet")
     project.run("dvc", "init", "--quiet")
-    answer(project, "one", 0, collapsed=True)
-    answer(project, "two", 12)
-    answer(project, "three", 5)
-    project.repro()
-    project.commit("First")
-    answer(project, "one", 8)
-    answer(project, "two", 10, start=4)
-    project.repro()
-    project.commit("Second")
+    answers = project.folder / "answers"
+    answers.mkdir()
+    seeds = {f"seed_{n}": wrong_about(0, n)["predicted"] for n in (5, 30, 60)}
+    pd.DataFrame({"label": LABELS, **seeds}).to_csv(answers / "three_seeds.csv", index=False)
+    first = {"one": ONES.table, "two": wrong_about(0, 12), "three": FIVE.table}
+    second = {"one": wrong_about(0, 8), "two": wrong_about(4, 14), "three": FORTY.table}
+    for tables in (first, second):
+        for name, table in tables.items():
+            assert table is not None
+            table.to_csv(answers / f"{name}.csv", index=False)
+        project.run("dvc", "repro", "--all-pipelines")
+        project.commit("Results")
     return project
 
 
 @pytest.fixture
 def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of it, to be changed."""
-    project = finished.copy(tmp_path / "toy")
     for name in ("HOME", "DVC_SITE_CACHE_DIR"):
-        monkeypatch.setenv(name, project.environment[name])
-    return project
-
-
-def states(project: Project, before: str, after: str | None = None) -> tuple[State, State]:
-    cache = cache_folder(project.folder)
-    return read_state(before, cache, project.folder), read_state(after, cache, project.folder)
-
-
-def changes(project: Project, before: str, after: str | None = None) -> dict[str, Change]:
-    return {each.names[0]: each for each in compare(*states(project, before, after))}
-
-
-def verdicts(project: Project, before: str, after: str | None = None) -> dict[str, Verdict]:
-    return {name: each.verdict for name, each in changes(project, before, after).items()}
+        monkeypatch.setenv(name, finished.environment[name])
+    return finished.copy(tmp_path / "toy")
 
 
 def test_two_commits(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    found = changes(project, "HEAD~1", "HEAD")
-    assert {name: (each.verdict, each.collapsed) for name, each in found.items()} == {
-        "one": (Verdict.BETTER, (True, False)),
-        "two": (Verdict.NO_EVIDENCE, (False, False)),
-        "three": (Verdict.SAME, (False, False)),
-    }
-    back = changes(project, "HEAD", "HEAD~1")
-    assert (back["one"].verdict, back["one"].collapsed) == (Verdict.WORSE, (False, True))
+    before, after = read_states(["HEAD~1", "HEAD"], project.folder)
+    assert before.answers["three"].seeds == SEEDS.seeds
+    assert not after.answers["three"].seeds  # the network is none of the seeds
     print_comparison("HEAD~1", "HEAD", "json", project.folder)
     result = json.loads(capsys.readouterr().out)
     assert result["before"]["revision"] == "HEAD~1"
@@ -142,114 +162,59 @@ def test_two_commits(project: Project, capsys: pytest.CaptureFixture[str]) -> No
     assert (two["first_accuracy"], two["second_accuracy"]) == (0.97, 0.975)
     assert two["difference"] == 0.005
     assert two["low"] < 0 < two["high"]
-    # Twice (1 + 6 + 15) of 64; the second largest of two, so it stays.
+    # Twice (1 + 6 + 15) of 64; the largest of three, so it stays.
     assert two["p"] == two["corrected_p"] == pytest.approx(44 / 64)
-    one = result["networks"]["one"]
-    assert one["corrected_p"] == pytest.approx(2 * one["p"], rel=1e-4)
-    print_comparison("HEAD~1", "HEAD", "table", project.folder)
-    assert "HEAD~1 -> HEAD" in capsys.readouterr().out
-
-
-def test_without_a_second_commit_it_is_the_workspace(project: Project) -> None:
-    assert set(verdicts(project, "HEAD").values()) == {Verdict.SAME}
-    answer(project, "three", 100)
-    project.repro()
-    assert verdicts(project, "HEAD")["three"] is Verdict.WORSE
-
-
-def test_a_difference_counts_only_beyond_that_of_two_seeds(project: Project) -> None:
-    replicate(project, "three", (5, 30, 60))
-    answer(project, "three", 40)
-    project.repro()
-    project.commit("Third")
-    three = changes(project, "HEAD~1", "HEAD")["three"]
-    assert three.p is not None
-    assert three.p < 0.001
-    assert three.verdict is Verdict.LIKE_SEEDS
-    # Student's t of two degrees of freedom, 4.3027, times the deviation of the seeds' accuracies,
-    # 27.538 of 400 images, times the root of two.
-    assert three.between_seeds == pytest.approx(4.3027 * 27.538 / 400 * 2**0.5, rel=1e-4)
-    answer(project, "three", 300)
-    project.repro()
-    assert verdicts(project, "HEAD~1")["three"] is Verdict.WORSE
-    assert verdicts(project, "HEAD~2", "HEAD")["three"] is Verdict.WORSE  # HEAD~2 has no study
-
-
-def test_seeds_of_another_recipe_do_not_count(project: Project) -> None:
-    replicate(project, "three", (6, 30, 60))  # none of them is the network itself
-    answer(project, "three", 40)
-    project.repro()
-    assert verdicts(project, "HEAD")["three"] is Verdict.WORSE
-
-
-def test_networks_that_come_and_go(project: Project) -> None:
-    graph = project.folder / "dvc.yaml"
-    graph.write_text(DVC_YAML.replace("three]", "four]"))
-    answer(project, "four", 1)
-    project.repro()
-    found = changes(project, "HEAD")
-    assert (found["three"].verdict, found["three"].missing) == (Verdict.REMOVED, "workspace")
-    assert (found["four"].verdict, found["four"].missing) == (Verdict.ADDED, "HEAD")
-
-
-def test_answers_that_are_not_here(project: Project) -> None:
-    """As in a fresh clone: DVC's cache has nothing of former commits."""
-    shutil.rmtree(project.folder / ".dvc" / "cache")
-    found = changes(project, "HEAD~1")
-    assert found["three"].verdict is Verdict.SAME  # for the digests are equal
-    assert (found["one"].verdict, found["one"].missing) == (Verdict.UNKNOWN, "HEAD~1")
-    with pytest.raises(DataError, match=r"one, two.*HEAD~1.*dvc fetch"):
-        compare_networks(states(project, "HEAD~1")[0])
-
-
-def test_a_damaged_copy_is_named(project: Project) -> None:
-    cache = cache_folder(project.folder)
-    (output,) = (
-        each
-        for each in recorded_outputs(project.folder, find_commit("HEAD~1", project.folder))
-        if each.stage == "evaluate@one" and each.cached
-    )
-    copy = object_path(cache, output.md5)
-    copy.chmod(0o644)
-    copy.write_bytes(copy.read_bytes().replace(b"1", b"2", 1))
-    with pytest.raises(IntegrityError, match=str(copy)):
-        read_state("HEAD~1", cache, project.folder)
-
-
-def test_a_table_of_something_else_is_refused(project: Project) -> None:
-    (project.folder / "answers" / "two.csv").write_text("a,b\n1,2\n")
-    project.repro()
-    with pytest.raises(DataError, match=r"out/two\.csv of evaluate@two"):
-        verdicts(project, "HEAD")
-
-
-@pytest.mark.parametrize("revision", ["nonsense", "HEAD~99", "--help", ""])
-def test_a_commit_that_does_not_exist(project: Project, revision: str) -> None:
-    with pytest.raises(ParameterError, match=f"^{revision}: "):
-        read_state(revision, Path("cache"), project.folder)
-
-
-def test_a_commit_without_results(project: Project) -> None:
-    project.run("git", "rm", "--quiet", "--cached", "dvc.lock")
-    project.run("git", "commit", "--quiet", "--message", "None")
-    with pytest.raises(DataError, match=r"^dvc\.lock: is not in commit"):
-        read_state("HEAD", Path("cache"), project.folder)
+    one, three = result["networks"]["one"], result["networks"]["three"]
+    assert one["corrected_p"] == pytest.approx(3 * one["p"], rel=1e-4)
+    assert three["between_seeds"] > -three["difference"] > 0
+    print_comparison("HEAD", None, "table", project.folder)
+    assert "HEAD -> workspace" in capsys.readouterr().out
 
 
 def test_each_pair_of_networks(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    found = {each.names: each for each in compare_networks(states(project, "HEAD~1")[0])}
+    found = {
+        each.names: each for each in compare_networks(*read_states(["HEAD~1"], project.folder))
+    }
     # Two is wrong about images 0 to 11, three about 0 to 4, one about almost all.
     assert set(found) == {("one", "two"), ("one", "three"), ("two", "three")}
     assert {each.verdict for each in found.values()} == {Verdict.BETTER}
-    pair = found["two", "three"].paired
-    assert pair is not None
-    assert (pair.only_first, pair.only_second) == (0, 7)
     # 2 / 2 ** 7 = 0.0156 alone; of three p, it is the largest, and stays.
     assert found["two", "three"].p == pytest.approx(2 / 2**7)
     print_ranking("HEAD", "json", project.folder)
     assert json.loads(capsys.readouterr().out)["pairs"]["one / two"]["images"] == IMAGES
     print_ranking(None, "table", project.folder)
     assert "one / two" in capsys.readouterr().out
+
+
+def test_a_copy_that_is_gone_or_damaged(project: Project) -> None:
+    state, _ = read_states(["HEAD~1", "HEAD"], project.folder)
+    md5 = state.answers["one"].md5
+    copy = project.folder / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    copy.chmod(0o644)
+    copy.write_bytes(copy.read_bytes().replace(b"1", b"2", 1))
+    with pytest.raises(IntegrityError, match=str(copy)):
+        read_states(["HEAD~1"], project.folder)
+    shutil.rmtree(project.folder / ".dvc" / "cache")  # as in a fresh clone
+    before, after = read_states(["HEAD~1", "HEAD"], project.folder)
+    assert before.answers["one"].table is None
+    assert after.answers["one"].table is not None
+
+
+def test_a_table_of_something_else_is_refused(project: Project) -> None:
+    (project.folder / "answers" / "two.csv").write_text("a,b\n1,2\n")
+    project.repro()
+    with pytest.raises(DataError, match=r"out/two\.csv of evaluate@two"):
+        read_states([None], project.folder)
+
+
+def test_a_commit_that_does_not_exist_or_has_no_results(project: Project) -> None:
+    for revision in ("nonsense", "HEAD~99", "--help", ""):
+        with pytest.raises(ParameterError, match=f"^{revision}: "):
+            read_states([revision], project.folder)
+    project.run("git", "rm", "--quiet", "--cached", "dvc.lock")
+    project.run("git", "commit", "--quiet", "--message", "None")
+    with pytest.raises(DataError, match=r"^dvc\.lock: is not in commit"):
+        read_states(["HEAD"], project.folder)
 
 
 @pytest.mark.parametrize("wording", [CHANGES, PAIRS])
@@ -263,7 +228,4 @@ def test_every_verdict_has_words(wording: Wording) -> None:
     assert all(row.count("|") == header.count("|") for row in rows)
     assert all("| 92.00 | 94.00 | +2.00 (" in row for row in rows)
     assert not any(word in row for row in rows for word in "{}")
-
-
-def test_equal_answers_need_no_statistics() -> None:
-    assert "McNemar" not in to_markdown([Change(["a"], Verdict.SAME)], CHANGES)
+    assert "McNemar" not in to_markdown([Change(["a"], next(iter(wording.verdicts)))], wording)

@@ -25,9 +25,8 @@ def digit() -> np.ndarray:
 
 
 def as_ink_on_transparent_paper(digit: np.ndarray) -> Image.Image:
-    black = np.zeros((28, 28, 4), np.uint8)
-    black[..., 3] = digit
-    return Image.fromarray(black, "RGBA")
+    black = np.zeros((28, 28), np.uint8)
+    return Image.fromarray(np.dstack([black, black, black, digit]), "RGBA")
 
 
 @pytest.mark.parametrize(
@@ -54,11 +53,12 @@ def test_a_picture_is_read_in_mnists_form(
     assert differences.max() <= largest
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (5, 28, 28)])
-def test_arrays_are_taken_as_they_are(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    array = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
-    np.save(tmp_path / "digits.npy", array)
-    np.testing.assert_array_equal(read_pixels(tmp_path / "digits.npy"), array.reshape(-1, 28, 28))
+def test_arrays_are_taken_as_they_are(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(256, size=(5, 28, 28), dtype=np.uint8)
+    for part in (array, array[:1], array[0]):
+        np.save(tmp_path / "digits.npy", part)
+        found = read_pixels(tmp_path / "digits.npy")
+        np.testing.assert_array_equal(found, part.reshape(-1, 28, 28))
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,8 @@ def test_what_is_no_image_is_refused(tmp_path: Path, name: str, content: object)
         (tmp_path / name).write_bytes(content)
     elif content is not None:
         np.save(tmp_path / name, content, allow_pickle=True)
-    with pytest.raises(DataError, match=rf"{name}: ") as caught:
+    with pytest.raises(DataError, match=rf"{name}: "):
         read_pixels(tmp_path / name)
-    assert caught.value.exit_code == 3
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
@@ -99,12 +98,8 @@ def test_the_answers_are_those_that_an_evaluation_records(
     np.save(tmp_path / "digits.npy", pixels)
     paths = [tmp_path / "digit.png", tmp_path / "digits.npy"]
     first, *answers = predict_files(paths, architecture, model, precision)
-    assert [Path(answer.source).name for answer in (first, *answers)] == [
-        "digit.png",
-        "digits.npy[0]",
-        "digits.npy[1]",
-        "digits.npy[2]",
-    ]
+    sources = [Path(answer.source).name for answer in (first, *answers)]
+    assert sources == ["digit.png", "digits.npy[0]", "digits.npy[1]", "digits.npy[2]"]
     np.testing.assert_allclose(first.probabilities, answers[0].probabilities, atol=1e-6)
     assert [answer.digit for answer in answers] == recorded["predicted"].tolist()
     highest = [round(float(answer.probabilities.max()), 6) for answer in answers]

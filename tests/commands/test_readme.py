@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from convdepth.core.errors import DataError
 from convdepth.core.files import write_json
 
 README = PROJECT / "README.md"
+TEXT = README.read_text(encoding="utf-8")
 METRICS = PROJECT / "metrics"
 NAMES = list(read_params(PROJECT / "params.yaml").architectures)
 
@@ -27,14 +29,12 @@ def update(readme: Path, metrics: Path = METRICS) -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    path = tmp_path / "README.md"
-    path.write_text(README.read_text(encoding="utf-8"), encoding="utf-8")
-    return path
+    return Path(shutil.copy(README, tmp_path))
 
 
 def test_the_tables_are_those_of_the_committed_results(copy: Path) -> None:
     update(copy)
-    assert copy.read_text(encoding="utf-8") == README.read_text(encoding="utf-8")
+    assert copy.read_text(encoding="utf-8") == TEXT
 
 
 def test_each_table_follows_its_results(tmp_path: Path) -> None:
@@ -70,28 +70,22 @@ def test_each_table_follows_its_results(tmp_path: Path) -> None:
 
 
 def test_no_other_number_of_a_result_is_in_the_text() -> None:
-    text = re.sub(
-        r"<!-- (\w+) -->.*?<!-- /\1 -->", "", README.read_text(encoding="utf-8"), flags=re.DOTALL
-    )
+    text = re.sub(r"(?s)<!-- (\w+) -->.*?<!-- /\1 -->", "", TEXT)
     assert not re.findall(r"\d+\.\d+ ?%|0\.9\d+", text)
 
 
-def test_a_readme_without_the_marks_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_text("no marks")
-    with pytest.raises(DataError, match=r"README\.md: expected .*results"):
-        update(path)
-    assert path.read_text() == "no marks"
-
-
-def test_missing_metrics_are_named(copy: Path, tmp_path: Path) -> None:
+def test_what_is_missing_is_named(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"{NAMES[0]}\.json: cannot be read.*dvc repro"):
         update(copy, tmp_path / "nowhere")
+    copy.write_text("no marks")
+    with pytest.raises(DataError, match=r"README\.md: expected .*results"):
+        update(copy)
+    assert copy.read_text() == "no marks"
 
 
 def test_every_target_that_the_readme_names_exists() -> None:
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"`?make ([a-z-]+)", README.read_text(encoding="utf-8")):
+    for target in re.findall(r"`?make ([a-z-]+)", TEXT):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
@@ -113,7 +107,7 @@ def test_every_command_that_the_readme_shows_is_understood(program: str, module:
 
 def commands(program: str) -> list[str]:
     """Give all that the README shows of a program, in blocks and in the text."""
-    text = README.read_text(encoding="utf-8").replace("\\\n", " ")
+    text = TEXT.replace("\\\n", " ")
     block = re.compile(r"^```.*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
     lines = [
         part.strip()
@@ -127,5 +121,5 @@ def commands(program: str) -> list[str]:
 
 
 def test_every_file_that_the_readme_shows_exists() -> None:
-    for name in re.findall(r"\]\((?!https:)([^)]+)\)", README.read_text(encoding="utf-8")):
+    for name in re.findall(r"\]\((?!https:)([^)]+)\)", TEXT):
         assert (PROJECT / name).is_file(), name

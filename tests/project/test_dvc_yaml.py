@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth.commands.stages import STAGES as COMMANDS
-from convdepth.workspace.code import STAGES as CODE_STAGES
 from convdepth.workspace.code_digests import MODULES
+from convdepth.workspace.code_digests import STAGES as CODE_STAGES
 
 SOURCES = PROJECT / "src" / "convdepth"
 FILES = (PROJECT / "dvc.yaml", PROJECT / "studies" / "dvc.yaml")

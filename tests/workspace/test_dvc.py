@@ -1,12 +1,10 @@
 """What DVC answers: planned commands, recorded outputs, cache, remotes, ignored files."""
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from conftest import PROJECT
 from convdepth.core.errors import DataError, MachineError
 from convdepth.workspace.dvc import (
     GRAPH,
@@ -15,7 +13,6 @@ from convdepth.workspace.dvc import (
     Remotes,
     _reason,
     cache_folder,
-    changed_stages,
     find_option,
     find_remotes,
     ignored_by_dvc,
@@ -25,7 +22,7 @@ from convdepth.workspace.dvc import (
     recorded_outputs,
 )
 from convdepth.workspace.git import find_commit
-from convdepth.workspace.lockfile import LOCK, trained_networks, training_command
+from convdepth.workspace.lockfile import LOCK
 from project import Project
 
 STAGES = """
@@ -90,15 +87,6 @@ def test_planned_commands(toy: Project) -> None:
         planned_command("cnn3", toy.folder)
 
 
-def test_the_project_has_a_command_for_each_of_its_networks() -> None:
-    for name in trained_networks(PROJECT):
-        command = planned_command(name, PROJECT)
-        assert find_option(command, "--checkpoints")
-        assert find_option(command, "--model") == find_option(
-            training_command(name, PROJECT), "--model"
-        )
-
-
 @pytest.mark.parametrize("commit", [None, "HEAD"])
 def test_recorded_outputs(toy: Project, commit: str | None) -> None:
     if commit is not None:
@@ -139,64 +127,37 @@ def test_a_damaged_file_is_named_and_stays(
     assert (path.read_text() if path.exists() else None) == content
 
 
-def test_a_project_without_git_on_the_path_is_read(
-    toy: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", os.devnull)
-    assert len(recorded_outputs(toy.folder)) == 2
-
-
 def test_outside_of_a_project_dvc_says_so(tmp_path: Path) -> None:
-    for ask in (cache_folder, find_remotes, changed_stages):
+    for ask in (cache_folder, find_remotes):
         with pytest.raises(MachineError, match=str(tmp_path)):
             ask(tmp_path)
     with pytest.raises(DataError, match=str(tmp_path)):
         planned_commands(tmp_path)
 
 
-def test_changed_stages_are_named_from_the_root(toy: Project) -> None:
-    (toy.folder / "small").write_text("changed")
-    changes = changed_stages(toy.folder)
-    assert changes["make"] == [{"changed outs": {"small": "modified"}}]
-    assert "2.txt" in str(changes[f"{STUDIES}:more@2"])
+def test_options() -> None:
+    command = ["x", "--a", "1", "--b=2=3", "--d"]
+    values = [find_option(command, option) for option in ("--a", "--b", "--c", "--d")]
+    assert values == ["1", "2=3", None, None]
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("--a", "1"), ("--b", "2=3"), ("--c", None), ("--d", None)]
-)
-def test_options(option: str, value: str | None) -> None:
-    assert find_option(["x", "--a", "1", "--b=2=3", "--d"], option) == value
+def test_paths_that_leave_a_folder_are_told() -> None:
+    assert not any(map(lies_within, ("", "/etc", "..", "a/../b", "../a", "a\0b")))
+    assert all(map(lies_within, ("a", "a/b", "a..b/c", ".a")))
 
 
-@pytest.mark.parametrize(
-    ("path", "within"),
-    [
-        *((path, False) for path in ("", "/etc", "..", "a/../b", "../a", "a\0b")),
-        *((path, True) for path in ("a", "a/b", "a..b/c", ".a")),
-    ],
-)
-def test_paths_that_leave_a_folder_are_told(path: str, within: bool) -> None:
-    assert lies_within(path) is within
-
-
-def test_ignored_files(toy: Project) -> None:
+def test_ignored_files_cache_and_remotes(toy: Project) -> None:
     (toy.folder / ".dvcignore").write_text(".*.tmp*\n")
     paths = [toy.folder / name for name in (".a.tmp", "b", "with a blank/.ä.tmp.x")]
     assert ignored_by_dvc(paths, toy.folder) == {paths[0], paths[2]}
-    assert ignored_by_dvc([], toy.folder) == set()
-
-
-def test_cache_and_remotes(toy: Project) -> None:
     assert cache_folder(toy.folder) == toy.folder / ".dvc" / "cache"
     assert find_remotes(toy.folder) == Remotes([], None)
-    for name in ("one", "the.other"):
-        toy.run("dvc", "remote", "add", name, f"/{name * 40}")
+    toy.run("dvc", "remote", "add", "the.other", f"/{'name' * 40}")
     toy.run("dvc", "remote", "default", "--local", "the.other")
-    assert find_remotes(toy.folder) == Remotes(["one", "the.other"], "the.other")
+    assert find_remotes(toy.folder) == Remotes(["the.other"], "the.other")
 
 
 def test_the_words_of_a_remote_are_shown_without_its_password() -> None:
     said = "ERROR: failed: ssh://me:secret@host/folder\nERROR: more\nHaving any troubles?\n"
     assert _reason(said) == "failed: ssh://host/folder"
-    assert _reason("\nso\n\n") == "so"
-    assert _reason("") == "no message"
+    assert (_reason("\nso\n\n"), _reason("")) == ("so", "no message")

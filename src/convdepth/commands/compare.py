@@ -8,8 +8,9 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,55 +19,43 @@ from convdepth.core.hashes import md5_of
 from convdepth.evaluation.metrics import learning_status
 from convdepth.evaluation.significance import LEVEL, Paired, holm, pair, seed_range
 from convdepth.studies.runs import rightness
-from convdepth.workspace.dvc import STUDIES, Output, object_path, recorded_outputs
+from convdepth.workspace.dvc import STUDIES, Output, object_path, open_project, outputs_in
 from convdepth.workspace.git import find_commit, read_file
 
 EVALUATION = "evaluate@"
-"""Prefix of the stages that write predictions; the network follows."""
-
 REPLICATION = f"{STUDIES.as_posix()}:replicates@"
-"""Prefix of the stages that collect the seeds of a network."""
+"""Prefixes of the stages that write the predictions of a network, and of its seeds."""
 
 COLUMNS = ["index", "label", "predicted", "loss"]
 """Columns that a table of predictions has, at least."""
 
 
-class Verdict(Enum):
-    """Outcome of a comparison."""
-
-    ADDED = auto()
-    REMOVED = auto()
-    UNKNOWN = auto()
-    SAME = auto()
-    NO_EVIDENCE = auto()
-    LIKE_SEEDS = auto()
-    BETTER = auto()
-    WORSE = auto()
+Verdict = Enum("Verdict", "ADDED REMOVED UNKNOWN SAME NO_EVIDENCE LIKE_SEEDS BETTER WORSE")
+"""Outcome of a comparison."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Predictions of one network: their MD5, and the table if this machine has it."""
+    """Predictions of one network.
+
+    Attributes:
+        md5: Of the table.
+        table: None if this machine does not have it.
+        seeds: Accuracies of all seeds, 0 to 1; empty if the studies have not run for this recipe.
+    """
 
     md5: str
     table: pd.DataFrame | None
+    seeds: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
 class State:
-    """A commit or the workspace, with the predictions of its networks.
-
-    Attributes:
-        label: The revision as the user gave it, or ``workspace``.
-        commit: Its 40 digits; None for the workspace.
-        answers: Predictions by network.
-        seeds: Predictions of all seeds by network; empty if the studies have not run.
-    """
+    """The predictions of each network in a commit, or in the workspace without one."""
 
     label: str
     commit: str | None
     answers: Mapping[str, Answers]
-    seeds: Mapping[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -92,22 +81,21 @@ class Change:
     missing: str = ""
 
 
-def read_state(revision: str | None, cache: Path, project: Path = Path()) -> State:
-    """Read the predictions of a commit; of the workspace if ``revision`` is None.
+def read_states(revisions: Sequence[str | None], project: Path = Path()) -> list[State]:
+    """Read the predictions of commits; None is the workspace.
 
     Raises:
         ParameterError: Git knows no such commit.
-        DataError: It has no valid ``dvc.lock``, or a table is malformed.
-        IntegrityError: A copy in DVC's ``cache`` is damaged.
+        DataError: A commit has no valid ``dvc.lock``, a table is malformed, or DVC failed.
+        IntegrityError: A copy in DVC's cache is damaged.
     """
-    commit = None if revision is None else find_commit(revision, project)
-    answers = {
-        name: Answers(output.md5, _read_table(name, output, project, cache))
-        for output in recorded_outputs(project, commit)
-        if output.stage.startswith(EVALUATION) and output.cached
-        for name in [output.stage.removeprefix(EVALUATION)]
-    }
-    return State(revision or "workspace", commit, answers, _read_seeds(project, commit))
+    commits = [None if each is None else find_commit(each, project) for each in revisions]
+    with open_project(project, DataError) as repo:
+        cache = Path(repo.cache.local_cache_dir)
+        return [
+            State(revision or "workspace", commit, _read_answers(repo, commit, project, cache))
+            for revision, commit in zip(revisions, commits, strict=True)
+        ]
 
 
 def compare(before: State, after: State) -> list[Change]:
@@ -117,11 +105,7 @@ def compare(before: State, after: State) -> list[Change]:
 
 
 def compare_networks(state: State) -> list[Change]:
-    """Compare each pair of networks of one state.
-
-    Raises:
-        DataError: A table is not on this machine.
-    """
+    """Compare each pair of networks of one state; a missing table is a `DataError`."""
     tables = {name: answers.table for name, answers in state.answers.items()}
     if missing := [name for name, table in tables.items() if table is None]:
         raise DataError(
@@ -151,27 +135,24 @@ def _compare(name: str, before: State, after: State) -> Change:
     paired = pair(first.table, second.table)
     if not paired.differing:
         return Change([name], Verdict.SAME, paired)
-    groups = [
-        rightness(seeds).mean(axis=1).tolist()
-        for state, table in ((before, first.table), (after, second.table))
-        if (seeds := _seeds_of(name, state, table)) is not None
-    ]
+    between_seeds = seed_range([each.seeds for each in (first, second) if each.seeds])
     collapsed = (learning_status(first.table) != "ok", learning_status(second.table) != "ok")
-    return Change([name], Verdict.NO_EVIDENCE, paired, None, seed_range(groups), collapsed)
+    return Change([name], Verdict.NO_EVIDENCE, paired, None, between_seeds, collapsed)
 
 
 def _judge(changes: Sequence[Change]) -> list[Change]:
-    """Correct p for the number of comparisons without a verdict yet, and decide these."""
-    open_ones = [each for each in changes if each.verdict is Verdict.NO_EVIDENCE]
-    corrected = iter(holm([each.paired.p for each in open_ones if each.paired]))
+    """Decide the comparisons without a verdict yet, by p corrected for their number."""
+    paired = [each.paired for each in changes if each.verdict is Verdict.NO_EVIDENCE]
+    corrected = iter(holm([each.p for each in paired if each]))
     return [
-        _decide(each, next(corrected)) if each.verdict is Verdict.NO_EVIDENCE else each
+        _decide(each, each.paired.difference, next(corrected))
+        if each.paired and each.verdict is Verdict.NO_EVIDENCE
+        else each
         for each in changes
     ]
 
 
-def _decide(change: Change, p: float) -> Change:
-    difference = change.paired.difference if change.paired else 0.0
+def _decide(change: Change, difference: float, p: float) -> Change:
     if p >= LEVEL:
         verdict = Verdict.NO_EVIDENCE
     elif change.between_seeds is not None and abs(difference) <= change.between_seeds:
@@ -181,34 +162,45 @@ def _decide(change: Change, p: float) -> Change:
     return replace(change, p=p, verdict=verdict)
 
 
-def _read_table(name: str, output: Output, project: Path, cache: Path) -> pd.DataFrame | None:
+def _read_answers(repo: Any, commit: str | None, project: Path, cache: Path) -> dict[str, Answers]:
+    seeds, answers = _read_seeds(repo, commit, project), {}
+    for output in outputs_in(repo, commit):
+        if output.stage.startswith(EVALUATION) and output.cached:
+            name = output.stage.removeprefix(EVALUATION)
+            table = _read_table(output, project, cache)
+            accuracies = _seed_accuracies(seeds.get(name), table)
+            answers[name] = Answers(output.md5, table, accuracies)
+    return answers
+
+
+def _read_table(output: Output, project: Path, cache: Path) -> pd.DataFrame | None:
     """Read a table of predictions from the workspace, or else from DVC's cache."""
-    content = None
-    for path in (project / output.path, object_path(cache, output.md5)):
-        content = path.read_bytes() if path.is_file() else None
-        if content is not None and md5_of(content) == output.md5:
+    copy = object_path(cache, output.md5)
+    for path in (project / output.path, copy):
+        content = path.read_bytes() if path.is_file() else b""
+        if md5_of(content) == output.md5:
             break
-    if content is None:
-        return None
-    if md5_of(content) != output.md5:
+    else:
+        if not copy.is_file():
+            return None
         raise IntegrityError(
-            f"{path}: damaged: expected the MD5 {output.md5}, got {md5_of(content)}. "
+            f"{copy}: damaged: expected the MD5 {output.md5}, got {md5_of(content)}. "
             f"`convdepth verify` says how to mend it."
         )
     try:
         return pd.read_csv(io.BytesIO(content), usecols=COLUMNS)
     except ValueError as error:
         raise DataError(
-            f"{output.path} of {EVALUATION}{name}: not a predictions table: {error}. Expected the "
+            f"{output.path} of {output.stage}: not a predictions table: {error}. Expected the "
             f"columns {', '.join(COLUMNS)}."
         ) from error
 
 
-def _read_seeds(project: Path, commit: str | None) -> dict[str, pd.DataFrame]:
+def _read_seeds(repo: Any, commit: str | None, project: Path) -> dict[str, pd.DataFrame]:
     """Read the predictions of all seeds; a table that is missing or altered is left out."""
     try:
-        outputs = recorded_outputs(project, commit, STUDIES)
-    except DataError:
+        outputs = outputs_in(repo, commit, STUDIES)
+    except DataError:  # the studies have not run
         return {}
     return {
         output.stage.removeprefix(REPLICATION): pd.read_csv(io.BytesIO(content))
@@ -219,10 +211,9 @@ def _read_seeds(project: Path, commit: str | None) -> dict[str, pd.DataFrame]:
     }
 
 
-def _seeds_of(name: str, state: State, table: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the seeds of a network if its own training is one of them, so of the same recipe."""
-    seeds = state.seeds.get(name)
-    if seeds is None or not seeds["label"].equals(table["label"]):
-        return None
+def _seed_accuracies(seeds: pd.DataFrame | None, table: pd.DataFrame | None) -> list[float]:
+    """Return the accuracy of each seed if the table is one of them, so of the same recipe."""
+    if seeds is None or table is None or not seeds["label"].equals(table["label"]):
+        return []
     is_one = any(seeds[column].equals(table["predicted"]) for column in seeds.columns[1:])
-    return seeds if is_one else None
+    return rightness(seeds).mean(axis=1).tolist() if is_one else []

@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import box
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from convdepth.commands.compare import Change, State, Verdict, compare, compare_networks, read_state
+from convdepth.commands.compare import (
+    Change,
+    State,
+    Verdict,
+    compare,
+    compare_networks,
+    read_states,
+)
 from convdepth.core.text import markdown_table
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, rounded_p
-from convdepth.workspace.dvc import cache_folder
 
 METHODS = (
     "Accuracies in percent, differences in points with their 95% interval (Bonett and Price); p "
@@ -76,31 +82,16 @@ def print_comparison(
 ) -> None:
     """Compare two revisions and print the result; ``after`` is the workspace if it is None.
 
-    Args:
-        before: A commit as git names it.
-        after: Another one.
-        style: ``table``, ``markdown`` or ``json``, whose accuracies and differences are shares.
-        project: The root of the project.
-
-    Raises:
-        ParameterError: Git knows no such commit.
-        DataError: It has no valid ``dvc.lock``.
-        IntegrityError: A table of predictions is damaged.
-        MachineError: DVC failed.
+    The style is ``table``, ``markdown`` or ``json``, whose accuracies and differences are shares.
     """
-    cache = cache_folder(project)
-    first, second = read_state(before, cache, project), read_state(after, cache, project)
+    first, second = read_states([before, after], project)
     heading = {"before": _revision(first), "after": _revision(second)}
     _print(style, compare(first, second), CHANGES, f"{first.label} -> {second.label}", heading)
 
 
 def print_ranking(revision: str | None, style: str = "table", project: Path = Path()) -> None:
-    """Compare the networks of one revision with each other, and print the result.
-
-    The arguments and errors are those of `print_comparison`; a table that is not on this machine
-    is a `DataError`.
-    """
-    state = read_state(revision, cache_folder(project), project)
+    """Compare the networks of one revision with each other, and print the result."""
+    (state,) = read_states([revision], project)
     _print(style, compare_networks(state), PAIRS, state.label, _revision(state))
 
 
@@ -108,7 +99,8 @@ def to_markdown(changes: Sequence[Change], wording: Wording) -> str:
     """Return a comparison as a Markdown table with its explanation."""
     rows = [_cells(change, wording) for change in changes]
     table = markdown_table(wording.header, rows, words=1)
-    return f"{table}\n\n{wording.explanation}" if _have_p(changes) else table
+    has_p = any(change.p is not None for change in changes)
+    return f"{table}\n\n{wording.explanation}" if has_p else table
 
 
 def _verdict(change: Change, wording: Wording) -> str:
@@ -178,11 +170,7 @@ def _print(
 
 def _print_table(changes: Sequence[Change], title: str, wording: Wording) -> None:
     table = Table(
-        title=title,
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        padding=(0, 1, 0, 0),
-        show_edge=False,
+        title=title, box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), show_edge=False
     )
     name, *numbers, verdict = wording.header
     table.add_column(name, no_wrap=True)
@@ -194,9 +182,5 @@ def _print_table(changes: Sequence[Change], title: str, wording: Wording) -> Non
         table.add_row(*(cell.replace(" (", "\n").removesuffix(")") for cell in cells))
     console = Console()
     console.print(table)
-    if _have_p(changes):
+    if any(change.p is not None for change in changes):
         console.print(wording.explanation, style="dim", highlight=False)
-
-
-def _have_p(changes: Sequence[Change]) -> bool:
-    return any(change.p is not None for change in changes)

@@ -21,12 +21,9 @@ HEIGHT, WIDTH, _ = IMAGE_SHAPE
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one image.
+    """The prediction for one image: the file, the digit, and ten probabilities, float32.
 
-    Attributes:
-        source: The file, with the number of the image if the file has several.
-        digit: The most probable digit, 0 to 9.
-        probabilities: ``(10,)``, float32, one for each digit, summing to 1.
+    If the file has several images, ``source`` ends in the image's number.
     """
 
     source: str
@@ -37,17 +34,10 @@ class Prediction:
 def predict_files(
     paths: list[Path], architecture: Architecture, model: Path, precision: str
 ) -> Iterator[Prediction]:
-    """Yield one prediction per image, in the order of the files.
+    """Yield one prediction per image of `read_pixels`, in the order of the files.
 
-    Args:
-        paths: Image files, see `read_pixels`.
-        architecture: The network.
-        model: The ``.keras`` file with its weights.
-        precision: The Keras dtype policy; `evaluate` takes that of the recipe.
-
-    Raises:
-        DataError: A file is missing or holds no image.
-        IntegrityError: The model is missing, damaged, or of another architecture.
+    ``precision`` is the Keras dtype policy; `evaluate` takes that of the recipe. A model that is
+    missing, damaged, or of another architecture is an `IntegrityError`.
     """
     pixels = {path: read_pixels(path) for path in paths}
     configure(threads=1)
@@ -62,16 +52,12 @@ def predict_files(
 def read_pixels(path: Path) -> Pixels:
     """Read images as MNIST has them: light ink on a dark ground, 28 x 28.
 
-    Args:
-        path: A ``.npy`` file of uint8 in the shape ``(28, 28)`` or ``(n, 28, 28)``, used unchanged;
-            or a picture that Pillow can read, which is converted to grey, inverted if its border
-            is light, and scaled.
+    A ``.npy`` file of uint8 in the shape ``(28, 28)`` or ``(n, 28, 28)`` is used unchanged. A
+    picture that Pillow can read is converted to grey, inverted if its border is light, and scaled.
+    Anything else is a `DataError`.
 
     Returns:
         ``(n, 28, 28)``, uint8, 0 (ground) to 255 (ink).
-
-    Raises:
-        DataError: The file is missing, or holds no image.
     """
     try:
         return _read_array(path) if path.suffix == ".npy" else _read_picture(path)

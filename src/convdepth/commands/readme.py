@@ -81,43 +81,45 @@ class CellFormatter(Formatter):
 def update_readme(readme: Path, metrics: Path, notebook: Path, params: Path) -> None:
     """Write the tables between their marks, ``<!-- name -->`` and ``<!-- /name -->``.
 
+    A file that is malformed, or a mark that is not in the Markdown exactly once, is a `DataError`.
+
     Args:
         readme: The Markdown file to change; its other text stays.
         metrics: The folder with one JSON file per network, and with the results of the studies.
         notebook: The JSON file with the notebook's records.
         params: The parameters; they give the networks and their order.
-
-    Raises:
-        DataError: A file is missing or malformed, or a mark is not in the Markdown exactly once.
-        MachineError: The Markdown cannot be written.
     """
     results = _collect(metrics, notebook, list(read_params(params).architectures))
     text = readme.read_text(encoding="utf-8")
     for name, columns in SECTIONS.items():
-        text = _replace(readme, text, name, _table(results[name], columns))
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        parts = re.split(f"{start}.*?{end}", text, flags=re.DOTALL)
+        if len(parts) != 2:
+            raise DataError(
+                f"{readme}: expected {start} ... {end} once, found it {len(parts) - 1} times"
+            )
+        text = f"{parts[0]}{start}\n{_table(results[name], columns)}\n{end}{parts[1]}"
     write_text(readme, text)
 
 
 def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[str, Entry]]:
     """Return for each section the entries by network or pair, in order."""
     contrasts = _read_study(metrics / "studies" / "contrasts.json")
+    found = contrasts.get("pairs", {})
     tuned = _read_study(metrics / "tuned" / "summary.json").get("networks", {})
     gains = contrasts.get("gains", {}).get("networks", {})
     tuned_pairs = contrasts.get("tuned", {}).get("pairs", {})
-    both = {name: tuned[name] | gains[name] for name in names if name in tuned and name in gains}
     pairs = [" / ".join(pair) for pair in itertools.combinations(names, 2)]
     return {
         "results": {name: _read_metrics(metrics / f"{name}.json") for name in names},
         "seeds": {name: _read_study(metrics / "replicates" / f"{name}.json") for name in names},
-        "pairs": _select(contrasts.get("pairs", {}), pairs),
-        "tuned": both,
-        "tuned_pairs": _select(tuned_pairs, pairs),
+        "pairs": {each: found[each] for each in pairs if each in found},
+        "tuned": {
+            name: tuned[name] | gains[name] for name in names if name in tuned.keys() & gains
+        },
+        "tuned_pairs": {each: tuned_pairs[each] for each in pairs if each in tuned_pairs},
         "claims": {name: each.model_dump() for name, each in read_notebook(notebook).items()},
     }
-
-
-def _select(entries: Mapping[str, Entry], names: list[str]) -> dict[str, Entry]:
-    return {name: entries[name] for name in names if name in entries}
 
 
 def _table(entries: Mapping[str, Entry], columns: Mapping[str, str]) -> str:
@@ -150,12 +152,3 @@ def _read_json(path: Path, command: str) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}. Run `{command}`.") from error
-
-
-def _replace(readme: Path, text: str, name: str, table: str) -> str:
-    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    marked = re.compile(f"{start}.*?{end}", re.DOTALL)
-    replaced, count = marked.subn(lambda _: f"{start}\n{table}\n{end}", text)
-    if count != 1:
-        raise DataError(f"{readme}: expected {start} ... {end} once, found it {count} times")
-    return replaced

@@ -1,9 +1,9 @@
-"""Digests of the code that a stage runs: an edit that changes no result changes no digest.
+"""The stage `code`: digests of the code that each stage runs.
 
 A stage depends on the modules that it imports, directly or not, and on the locked versions of the
 numeric libraries among them. A module's digest is the SHA-256 of its syntax tree without comments,
 docstrings, `print`, error texts, exception classes and imports of project modules. It does not
-depend on the module's name or path, so a moved file keeps its digest.
+depend on the module's name or path. An edit that changes no result changes no digest.
 """
 
 import ast
@@ -13,15 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import convdepth
 from convdepth.core.errors import DataError
+from convdepth.core.files import write_text
 
 PACKAGE = "convdepth"
 
 MODULES = {
-    "code": "workspace.code",
+    "code": "workspace.code_digests",
     "check": "config.check",
     "download": "data.download",
     "normalize": "data.normalize",
@@ -41,30 +42,28 @@ MODULES = {
 }
 """The module whose `main` a command runs, for each command of a stage and of the flow `tune`."""
 
-LIBRARIES = {
-    "great_expectations": "great-expectations",
-    "keras": "keras",
-    "matplotlib": "matplotlib",
-    "numpy": "numpy",
-    "optuna": "optuna",
-    "pandas": "pandas",
-    "PIL": "pillow",
-    "plotly": "plotly",
-    "scipy": "scipy",
-    "seaborn": "seaborn",
-    "tensorflow": "tensorflow",
+STAGES = tuple(command for command in MODULES if command not in ("code", "tune"))
+"""Commands of stages that depend on their digest; several stages can run one of them."""
+
+NAMES = "modules"
+"""The text with the digest of each module by name, for people; no stage depends on it."""
+
+LIBRARIES = {"PIL": "pillow", "great_expectations": "great-expectations"} | {
+    name: name
+    for name in (
+        *("keras", "matplotlib", "numpy", "optuna", "pandas", "plotly", "scipy", "seaborn"),
+        "tensorflow",
+    )
 }
 """Libraries whose version can change a number or a picture: package name by import name."""
+
+SOURCE_ROOT = Path(convdepth.__file__).parent.parent
+"""The folder with the package that runs."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """The code that a stage runs.
-
-    Attributes:
-        modules: SHA-256 by name, such as ``convdepth.training.train``, sorted by name.
-        libraries: Packages of `LIBRARIES` that these modules import, sorted.
-    """
+    """The code that a stage runs: the SHA-256 of each module, and the `LIBRARIES` it imports."""
 
     modules: dict[str, str]
     libraries: list[str]
@@ -75,30 +74,65 @@ class Code:
         return hashlib.sha256("\n".join(sorted(self.modules.values())).encode()).hexdigest()
 
 
-def read_code(module: str, sources: Path = Path(convdepth.__file__).parent.parent) -> Code:
+def main(sources: Path, lock: Path, digests: Path) -> None:
+    """Write the texts of `digest_stages`, each as ``<name>.txt``, and delete other texts."""
+    texts = digest_stages(sources, lock)
+    for path in digests.glob("*.txt"):
+        if path.stem not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        write_text(digests / f"{name}.txt", text)
+    print(f"code: digests of {len(STAGES)} stages", flush=True)
+
+
+def digest_stages(sources: Path, lock: Path) -> dict[str, str]:
+    """Return the digests of each stage's modules without names, then the libraries' versions.
+
+    A moved module changes none of these texts. The text `NAMES` lists all digests with names. A
+    requirements lock that lacks a library is a `DataError`.
+    """
+    try:
+        versions = locked_versions(lock.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{lock}: cannot be read: {error}. Run `git checkout {lock}`.") from error
+    codes = {stage: read_command(stage, sources.parent) for stage in STAGES}
+    used = {name for code in codes.values() for name in code.libraries}
+    if missing := sorted(used - versions.keys()):
+        raise DataError(f"{lock}: no version of {', '.join(missing)}. Run `make lock`.")
+    texts = {
+        stage: [
+            *sorted(set(code.modules.values())),
+            *(f"{name}=={versions[name]}" for name in code.libraries),
+        ]
+        for stage, code in codes.items()
+    }
+    named = {name: digest for code in codes.values() for name, digest in code.modules.items()}
+    texts[NAMES] = [f"{digest} {name}" for name, digest in sorted(named.items())]
+    return {name: "\n".join([*lines, ""]) for name, lines in texts.items()}
+
+
+def read_code(module: str, sources: Path = SOURCE_ROOT) -> Code:
     """Read a module and all project modules that it imports, directly or not.
 
-    Imports in functions count; imports under ``if TYPE_CHECKING`` never run, so they do not.
-
-    Args:
-        module: Full name, such as ``convdepth.training.train``.
-        sources: The folder with the package; by default that of the running code.
-
-    Raises:
-        DataError: A module is missing or is not valid Python.
+    Imports in functions count; imports under ``if TYPE_CHECKING`` never run, so they do not. A
+    module that is missing or not valid Python is a `DataError`.
     """
     found: dict[str, _Module] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found[name] = _read_module(sources, name)
-            waiting += found[name].imports
+        if name in found:
+            continue
+        path = _module_path(sources, name)
+        if path is None:
+            raise DataError(f"{sources}: no module {name}. Correct the import.")
+        found[name] = _parse(sources, name, path, path.read_bytes())
+        waiting += found[name].imports
     libraries = {LIBRARIES[each] for one in found.values() for each in one.libraries}
     return Code({name: found[name].digest for name in sorted(found)}, sorted(libraries))
 
 
-def read_command(command: str, sources: Path = Path(convdepth.__file__).parent.parent) -> Code:
+def read_command(command: str, sources: Path = SOURCE_ROOT) -> Code:
     """Read the code of a command of `MODULES`, as `read_code` does."""
     return read_code(f"{PACKAGE}.{MODULES[command]}", sources)
 
@@ -109,17 +143,10 @@ def locked_versions(lock: str) -> dict[str, str]:
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
 
 
-@dataclass(frozen=True)
-class _Module:
+class _Module(NamedTuple):
     digest: str
-    imports: tuple[str, ...]
+    imports: frozenset[str]
     libraries: frozenset[str]
-
-
-def _read_module(sources: Path, name: str) -> _Module:
-    if path := _module_path(sources, name):
-        return _parse(sources, name, path, path.read_bytes())
-    raise DataError(f"{sources}: no module {name}. Correct the import, or run `git checkout`.")
 
 
 @cache
@@ -132,14 +159,12 @@ def _parse(sources: Path, name: str, path: Path, content: bytes) -> _Module:
     tree = _RuntimeOnly().visit(tree)
     names = list(_imported_names(tree, package))
     libraries = LIBRARIES.keys() & {name.partition(".")[0] for name in names}
-    imports = {
-        module: None
-        for name in names
-        if name.partition(".")[0] == PACKAGE
-        for module in _existing_modules(sources, name)
-    }
+    own = [name for name in names if name.partition(".")[0] == PACKAGE]
+    imports = {module for name in own for module in _existing_modules(sources, name)}
     text = "".join(_serialize(_WithoutText().visit(tree)))
-    return _Module(hashlib.sha256(text.encode()).hexdigest(), tuple(imports), frozenset(libraries))
+    return _Module(
+        hashlib.sha256(text.encode()).hexdigest(), frozenset(imports), frozenset(libraries)
+    )
 
 
 def _module_path(sources: Path, name: str) -> Path | None:
@@ -185,7 +210,7 @@ class _WithoutText(ast.NodeTransformer):
         value = node.value
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
             return None  # a docstring
-        if isinstance(value, ast.Call) and _called(value) == "print":
+        if isinstance(value, ast.Call) and _name(value.func) == "print":
             return None
         return self.generic_visit(node)
 
@@ -201,7 +226,7 @@ class _WithoutText(ast.NodeTransformer):
         return _Blank().visit(node)
 
     def visit_Call(self, node: ast.Call) -> Any:
-        if _called(node).endswith("Error"):
+        if _name(node.func).endswith("Error"):
             return _Blank().visit(node)
         return self.generic_visit(node)
 
@@ -219,10 +244,6 @@ class _Blank(ast.NodeTransformer):
 
     def visit_JoinedStr(self, _node: ast.JoinedStr) -> ast.AST:
         return ast.Constant("")
-
-
-def _called(call: ast.Call) -> str:
-    return _name(call.func)
 
 
 def _name(node: ast.AST) -> str:

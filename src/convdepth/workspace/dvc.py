@@ -4,6 +4,7 @@ The only module of the package that imports DVC, and only when it is asked: the 
 second. Unless a function says otherwise, it raises a `MachineError` if DVC fails.
 """
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -12,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from convdepth.core.errors import ConvdepthError, DataError, MachineError
 from convdepth.core.hashes import FOLDER_SUFFIX
-from convdepth.workspace.lockfile import LOCK, split_training
+from convdepth.workspace.lockfile import LOCK, require_training
 
 GRAPH = Path("dvc.yaml")
 """The pipeline."""
@@ -32,8 +33,8 @@ class Output:
     Attributes:
         stage: Name as `dvc repro` takes it in the root of the project.
         path: From the root of the project, with slashes.
-        md5: MD5 of a file, or of a folder's list of files with the suffix ``.dir``. Empty if the
-            lock has none: the result is older than the decision to keep this output.
+        md5: Of a file, or of a folder's list of files with the suffix ``.dir``. Empty if the lock
+            has none: the result is older than the decision to keep this output.
         cached: Whether DVC keeps a copy; small outputs are in git instead.
     """
 
@@ -54,8 +55,7 @@ class Output:
         return Path(graph).with_name(LOCK.name).as_posix()
 
 
-@dataclass(frozen=True)
-class Remotes:
+class Remotes(NamedTuple):
     """Names of the configured DVC remotes, and of the default one."""
 
     names: Sequence[str]
@@ -64,41 +64,38 @@ class Remotes:
 
 @contextmanager
 def open_project(
-    project: Path,
-    failure: type[ConvdepthError] = MachineError,
-    commit: str | None = None,
-    *,
-    wait: bool = False,
+    project: Path, failure: type[ConvdepthError] = MachineError, *, wait: bool = False
 ) -> Iterator[Any]:
-    """Open the project, or a commit of it, as a ``dvc.repo.Repo``.
+    """Open the project as a ``dvc.repo.Repo``; DVC's errors become a ``failure``.
 
-    Args:
-        project: The root of the project.
-        failure: The error that DVC's own errors become.
-        commit: Its 40 digits; None for the workspace.
-        wait: Whether to wait for another DVC process that holds the lock.
+    With ``wait``, wait for another DVC process that holds the lock.
     """
     from dvc.exceptions import DvcException  # noqa: PLC0415
     from dvc.repo import Repo  # noqa: PLC0415
 
     try:
-        with Repo(str(project), rev=commit, _wait_for_lock=wait) as repo:
+        with Repo(str(project), _wait_for_lock=wait) as repo:
             yield repo
     except DvcException as error:
-        where = f"{project.absolute()}, commit {commit[:12]}" if commit else project.absolute()
         raise failure(
-            f"{where}: DVC failed: {error}. `dvc status` says more; `git checkout` restores a "
-            f"damaged file."
+            f"{project.absolute()}: DVC failed: {error}. `dvc status` says more; `git checkout` "
+            f"restores a damaged file."
         ) from error
 
 
 def recorded_outputs(
     project: Path = Path(), commit: str | None = None, graph: Path = GRAPH
 ) -> list[Output]:
+    """List the outputs that a ``dvc.lock`` records, see `outputs_in`."""
+    with open_project(project, DataError) as repo:
+        return outputs_in(repo, commit, graph)
+
+
+def outputs_in(repo: Any, commit: str | None, graph: Path = GRAPH) -> list[Output]:
     """List the outputs that a ``dvc.lock`` records, stage by stage.
 
     Args:
-        project: The root of the project.
+        repo: From `open_project`.
         commit: The 40 digits of a commit; None for the workspace.
         graph: The ``dvc.yaml`` beside the lock. Stages that it no longer defines are left out.
 
@@ -106,7 +103,7 @@ def recorded_outputs(
         DataError: ``dvc.yaml`` or ``dvc.lock`` is missing or malformed, or a digest is not an MD5.
     """
     lock = graph.with_name(LOCK.name)
-    with open_project(project, DataError, commit) as repo:
+    with repo.switch(commit or "workspace"):
         if not repo.fs.exists(repo.fs.join(repo.root_dir, lock.as_posix())):
             missing = f"is not in commit {commit[:12]}" if commit else "is missing"
             raise DataError(
@@ -123,34 +120,31 @@ def recorded_outputs(
 
 
 def planned_command(name: str, project: Path = Path(), commit: str | None = None) -> list[str]:
-    """Return the words of the command that ``dvc.yaml``, of a commit if given, trains with.
-
-    Raises:
-        DataError: ``dvc.yaml`` is missing or malformed, or does not train this network.
-    """
-    with open_project(project, DataError, commit) as repo:
-        commands = {stage.name: stage.cmd for stage in _load_stages(repo, GRAPH)}
-    return split_training(project / GRAPH, name, commands.get(f"train@{name}"))
+    """Return the words of the command that trains a network, see `planned_commands`."""
+    command = planned_commands(project, commit=commit).get(f"train@{name}", [])
+    return require_training(project / GRAPH, name, command)
 
 
-def planned_commands(project: Path = Path(), graph: Path = GRAPH) -> dict[str, list[str]]:
+def planned_commands(
+    project: Path = Path(), graph: Path = GRAPH, commit: str | None = None
+) -> dict[str, list[str]]:
     """Return the words of each stage's command, by the name that `dvc repro` takes.
 
-    Raises:
-        DataError: ``dvc.yaml`` is missing or malformed, or names parameters that do not exist.
+    A ``dvc.yaml`` that is missing or malformed is a `DataError`.
     """
-    with open_project(project, DataError) as repo:
-        stages = _load_stages(repo, graph)
+    with open_project(project, DataError) as repo, repo.switch(commit or "workspace"):
         return {
-            _address(each): shlex.split(each.cmd) for each in stages if isinstance(each.cmd, str)
+            _address(stage): shlex.split(stage.cmd)
+            for stage in _load_stages(repo, graph)
+            if isinstance(stage.cmd, str)
         }
 
 
 def find_option(command: Sequence[str], option: str) -> str | None:
     """Return the value of an option such as ``--model``; None if the command lacks it."""
-    for word, following in zip(command, [*command[1:], None], strict=True):
+    for word, following in itertools.pairwise([*command, ""]):
         if word == option:
-            return following
+            return following or None
         if word.startswith(f"{option}="):
             return word.removeprefix(f"{option}=")
     return None
@@ -217,8 +211,6 @@ def refresh_code(project: Path = Path()) -> None:
 
 def ignored_by_dvc(paths: Sequence[Path], project: Path = Path()) -> set[Path]:
     """Return the paths that ``.dvcignore`` hides from DVC."""
-    if not paths:
-        return set()
     with open_project(project) as repo:
         return {path for path in paths if repo.dvcignore.check_ignore(str(path)).match}
 
@@ -267,6 +259,6 @@ def _run_dvc(
 
 def _reason(errors: str) -> str:
     """Return the line of DVC's error; after it comes an invitation to its forum."""
-    lines = [line for line in errors.splitlines() if line.strip()]
-    words = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return without_credentials([*words, *reversed(lines), "no message"][0])
+    lines = [line for line in errors.splitlines() if line.strip()] or ["no message"]
+    error = next((line for line in lines if line.startswith("ERROR: ")), lines[-1])
+    return without_credentials(error.removeprefix("ERROR: "))

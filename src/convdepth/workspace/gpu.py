@@ -2,10 +2,12 @@
 
 No stage imports this module: it decides when and where a training runs, never its result. A slot is
 a file lock of the training process, so it also holds under a plain `dvc repro`, in another clone
-and for another user, and needs no server.
+and for another user, and needs no server. Choose before TensorFlow is imported, which reads once
+which GPUs it may see.
 """
 
 import contextlib
+import itertools
 import os
 import subprocess
 import tempfile
@@ -28,10 +30,7 @@ LOCKS_VARIABLE = "CONVDEPTH_LOCKS"
 """The folder of the lock files; all trainings that share GPUs must share it."""
 
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
-"""CUDA's own choice of GPUs."""
-
 POLL_SECONDS = 0.5
-"""How often a training that waits looks for a free slot."""
 
 ANSWER_SECONDS = 60
 """How long `nvidia-smi` may take; loading the driver takes seconds."""
@@ -53,18 +52,12 @@ class Choice(NamedTuple):
     reason: str = ""
 
 
-@dataclass(frozen=True)
 class Slot:
     """Room for one training on a GPU, and its lock file, which need not exist."""
 
-    gpu: Gpu
-    number: int
-    path: Path
-
-    @property
-    def label(self) -> str:
-        """Such as ``GPU 0 (NVIDIA H200), slot 1``."""
-        return f"{self.gpu.label}, slot {self.number}"
+    def __init__(self, gpu: Gpu, number: int, folder: Path) -> None:
+        self.gpu, self.label = gpu, f"{gpu.label}, slot {number}"
+        self.path = folder / f"{gpu.uuid.replace('/', '_')}-{number}.lock"
 
 
 @dataclass(frozen=True)
@@ -89,11 +82,8 @@ class HeldSlot:
 def choose_gpus(*, require: bool = False) -> Choice:
     """Return the GPUs that ``CONVDEPTH_DEVICE`` and ``CUDA_VISIBLE_DEVICES`` allow.
 
-    To be called before TensorFlow is imported: ``CONVDEPTH_DEVICE=cpu`` hides all GPUs from it.
-
-    Raises:
-        ParameterError: ``CONVDEPTH_DEVICE`` has another value.
-        MachineError: There is no GPU, and ``require`` or ``CONVDEPTH_DEVICE=gpu`` requires one.
+    ``CONVDEPTH_DEVICE=cpu`` hides all GPUs from TensorFlow. Without any GPU, ``require`` and
+    ``CONVDEPTH_DEVICE=gpu`` raise a `MachineError`.
     """
     device = _read_device()
     if device == "cpu":
@@ -130,19 +120,18 @@ def find_gpus() -> Choice:
     gpus = {row[0]: Gpu(row[1], f"GPU {row[0]} ({row[2]})") for row in rows if len(row) == 3}
     if not gpus:
         return Choice([], "nvidia-smi lists none")
-    return _leave_visible(gpus, os.environ.get(VISIBLE_VARIABLE))
+    setting = os.environ.get(VISIBLE_VARIABLE)
+    if chosen := list(gpus.values()) if setting is None else _leave_visible(gpus, setting):
+        return Choice(chosen)
+    found = ", ".join(f"{gpu.label} {gpu.uuid}" for gpu in gpus.values())
+    return Choice([], f"{VISIBLE_VARIABLE}={setting!r} leaves none of {found}")
 
 
 def check_usable(gpus: Sequence[Gpu], usable: Sequence[str], *, require: bool = False) -> str:
     """Return why TensorFlow cannot use the GPUs, and the remedy; empty if it can.
 
-    Args:
-        gpus: From `choose_gpus`.
-        usable: The models of the GPUs that TensorFlow lists.
-        require: As for `choose_gpus`.
-
-    Raises:
-        MachineError: A GPU is required, and TensorFlow can use none.
+    ``usable`` lists the models of the GPUs that TensorFlow finds. If there are none, ``require``
+    and ``CONVDEPTH_DEVICE=gpu`` raise a `MachineError`.
     """
     if usable or not gpus:
         return ""
@@ -159,17 +148,8 @@ def check_usable(gpus: Sequence[Gpu], usable: Sequence[str], *, require: bool = 
 def take_slot(name: str) -> HeldSlot | None:
     """Wait for a slot and take it; from then on this process sees only its GPU.
 
-    To be called before TensorFlow is imported. A training that waits names the holders once.
-
-    Args:
-        name: The network, for trainings that wait.
-
-    Returns:
-        The slot; None on the CPU, which takes any number of trainings.
-
-    Raises:
-        ParameterError: A variable is wrong.
-        MachineError: A GPU is required, and there is none, or a lock cannot be written.
+    A training that waits names the holders once. On the CPU, which takes any number of trainings,
+    there is no slot. ``name`` is the network, for trainings that wait.
     """
     slots = list_slots(choose_gpus().gpus)
     if not slots:
@@ -190,14 +170,9 @@ def list_slots(gpus: Sequence[Gpu]) -> list[Slot]:
         raise ParameterError(
             f"{SLOTS_VARIABLE}: expected an integer of at least 1, got {setting!r}"
         )
-    folder = Path(
-        os.environ.get(LOCKS_VARIABLE) or Path(tempfile.gettempdir()) / "convdepth-devices"
-    )
-    return [
-        Slot(gpu, number, folder / f"{gpu.uuid.replace('/', '_')}-{number}.lock")
-        for number in range(1, int(setting) + 1)
-        for gpu in gpus
-    ]
+    folder = Path(os.environ.get(LOCKS_VARIABLE) or f"{tempfile.gettempdir()}/convdepth-devices")
+    slots = itertools.product(range(1, int(setting) + 1), gpus)
+    return [Slot(gpu, number, folder) for number, gpu in slots]
 
 
 def describe(slot: Slot) -> str:
@@ -214,10 +189,8 @@ def _read_device() -> str:
     return device
 
 
-def _leave_visible(gpus: dict[str, Gpu], setting: str | None) -> Choice:
+def _leave_visible(gpus: dict[str, Gpu], setting: str) -> list[Gpu]:
     """Choose as CUDA does: it ignores all entries after one that does not exist."""
-    if setting is None:
-        return Choice(list(gpus.values()))
     chosen: list[Gpu] = []
     for entry in map(str.strip, setting.split(",")):
         named = [
@@ -230,33 +203,23 @@ def _leave_visible(gpus: dict[str, Gpu], setting: str | None) -> Choice:
         if len(named) != 1:
             break
         chosen += [gpu for gpu in named if gpu not in chosen]
-    if chosen:
-        return Choice(chosen)
-    found = ", ".join(f"{gpu.label} {gpu.uuid}" for gpu in gpus.values())
-    return Choice([], f"{VISIBLE_VARIABLE}={setting!r} leaves none of {found}")
+    return chosen
 
 
 def _take_free(slots: Sequence[Slot], name: str) -> HeldSlot | None:
     for slot in slots:
+        folder = slot.path.parent
         with _explain(slot.path):
-            folder = slot.path.parent
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with _open_to_all():
+            before = os.umask(0)  # all users share the folder and the locks
+            try:
                 folder.mkdir(0o1777, exist_ok=True)  # users may remove only their own files
                 descriptor = try_lock(slot.path, name)
+            finally:
+                os.umask(before)
         if descriptor is not None:
             return HeldSlot(slot, name, descriptor)
     return None
-
-
-@contextlib.contextmanager
-def _open_to_all() -> Iterator[None]:
-    """Create files and folders with the permissions that are asked for, whatever the umask."""
-    before = os.umask(0)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,8 @@
-"""What `dvc.lock` says of the trainings, read without DVC and its seconds of import."""
+"""What `dvc.lock` says of the trainings, read without DVC and its seconds of import.
+
+A lock that is missing or malformed is a `DataError`, a network without a training a
+`ParameterError`.
+"""
 
 import shlex
 from pathlib import Path
@@ -14,11 +18,7 @@ LOCK = Path("dvc.lock")
 
 
 def read_lock_entries(lock: Path) -> dict[str, Any]:
-    """Read the entries of a ``dvc.lock`` by stage.
-
-    Raises:
-        DataError: The file is missing or malformed.
-    """
+    """Read the entries of a ``dvc.lock`` by stage."""
     try:
         return dict(YAML(typ="safe").load(lock)["stages"])
     except OSError as error:
@@ -31,18 +31,14 @@ def read_lock_entries(lock: Path) -> dict[str, Any]:
 
 
 def trained_networks(project: Path = Path()) -> list[str]:
-    """List the architectures that ``dvc.lock`` has a training of; errors as `read_lock_entries`."""
-    return _trained(read_lock_entries(project / LOCK))
+    """List the architectures that ``dvc.lock`` has a training of."""
+    stages = read_lock_entries(project / LOCK)
+    return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
 
 
-def model_path(name: str, lock: Path = LOCK) -> Path:
-    """Return the path of the newest model of an architecture; the file exists.
-
-    Raises:
-        ParameterError: ``dvc.lock`` has no training of this architecture.
-        DataError: The lock is missing or malformed, or the model is not in this workspace.
-    """
-    outs: list[Path] = [lock.parent / out["path"] for out in _read_training(name, lock)["outs"]]
+def model_path(name: str, project: Path = Path()) -> Path:
+    """Return the path of the newest model of an architecture; a missing file is a `DataError`."""
+    outs: list[Path] = [project / out["path"] for out in _read_training(name, project)["outs"]]
     (path,) = (out for out in outs if out.suffix == ".keras")
     if not path.exists():
         raise DataError(
@@ -52,40 +48,27 @@ def model_path(name: str, lock: Path = LOCK) -> Path:
 
 
 def training_command(name: str, project: Path = Path()) -> list[str]:
-    """Return the words of the command that trained a network: ``convdepth train <name> ...``.
-
-    Raises:
-        ParameterError: ``dvc.lock`` has no training of this architecture.
-        DataError: The lock is missing or malformed, or records another command.
-    """
-    lock = project / LOCK
-    return split_training(lock, name, _read_training(name, lock).get("cmd"))
-
-
-def split_training(file: Path, name: str, command: object) -> list[str]:
-    """Split a training's command from ``file`` into words.
-
-    Raises:
-        DataError: It is not ``convdepth train <name> ...``.
-    """
+    """Return the words of the command that trained a network: ``convdepth train <name> ...``."""
+    command = _read_training(name, project).get("cmd")
     words = shlex.split(command) if isinstance(command, str) else []
-    if words[:3] != ["convdepth", "train", name]:
+    return require_training(project / LOCK, name, words)
+
+
+def require_training(file: Path, name: str, command: list[str]) -> list[str]:
+    """Return a command from ``file`` if it is ``convdepth train <name> ...``."""
+    if command[:3] != ["convdepth", "train", name]:
         raise DataError(
-            f"{file}: train@{name}.cmd: expected `convdepth train {name} ...`, got {command!r}. "
-            f"Run `git checkout {file}`."
+            f"{file}: train@{name}.cmd: expected `convdepth train {name} ...`, got "
+            f"{shlex.join(command)!r}. Run `git checkout {file}`."
         )
-    return words
+    return command
 
 
-def _trained(stages: dict[str, Any]) -> list[str]:
-    return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
-
-
-def _read_training(name: str, lock: Path) -> dict[str, Any]:
-    stages = read_lock_entries(lock)
-    if name not in _trained(stages):
+def _read_training(name: str, project: Path) -> dict[str, Any]:
+    stages = read_lock_entries(project / LOCK)
+    if f"train@{name}" not in stages:
         raise ParameterError(
-            f"{lock}: no training of {name}; there are {', '.join(_trained(stages)) or 'none'}. "
-            f"Run `dvc repro train@{name}`."
+            f"{project / LOCK}: no training of {name}; there are "
+            f"{', '.join(trained_networks(project)) or 'none'}. Run `dvc repro train@{name}`."
         )
     return dict(stages[f"train@{name}"])

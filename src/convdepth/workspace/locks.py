@@ -50,11 +50,7 @@ def hold_outputs(writer: str, outputs: Iterable[Path]) -> None:
 
 
 def held_outputs(project: Path) -> dict[str, str]:
-    """Return the writer of each output that is being written, by path within the project.
-
-    Raises:
-        OSError: A lock cannot be read.
-    """
+    """Return the writer of each output that is being written, by path within the project."""
     return {
         path.name.removesuffix(_SUFFIX).replace("%2F", "/").replace("%25", "%"): holder
         for path in sorted((project / _FOLDER).glob(f"*{_SUFFIX}"))
@@ -69,21 +65,16 @@ def find_project(folder: Path) -> Path | None:
 
 
 def try_lock(path: Path, holder: str) -> int | None:
-    """Take a lock if it is free.
+    """Take a lock if it is free, and return a descriptor; None if another process holds it.
 
-    Args:
-        path: The lock file, in a folder that exists. It is created, and never deleted: then two
-            processes could lock two files of one name.
-        holder: Who takes it, for processes that have to wait.
-
-    Returns:
-        A descriptor: the lock holds until it is closed or the process ends. None if another
-        process holds the lock.
-
-    Raises:
-        OSError: The file cannot be opened or locked.
+    The lock holds until the descriptor is closed or the process ends. Its file is created and never
+    deleted: then two processes could lock two files of one name. ``holder`` names who takes it.
     """
-    descriptor = _open(path)
+    flags = os.O_RDWR | os.O_NOFOLLOW  # where all users may write, a link may point anywhere
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:  # Linux refuses to open another user's file with O_CREAT
+        descriptor = os.open(path, flags)
     if not _flock(descriptor, fcntl.LOCK_EX):
         os.close(descriptor)
         return None
@@ -96,11 +87,7 @@ def try_lock(path: Path, holder: str) -> int | None:
 
 
 def describe_holder(path: Path) -> str | None:
-    """Return the holder of a lock with its process, host and time; None if it is free.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """Return the holder of a lock with its process, host and time; None if it is free."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -142,18 +129,6 @@ def _wait_for(path: Path, writer: str, output: Path) -> None:
 def _absolute(path: Path) -> Path:
     # Not `resolve`: a linked folder belongs to the project that links it.
     return Path(os.path.abspath(path))  # noqa: PTH100
-
-
-def _open(path: Path) -> int:
-    """Open a lock file, and create it if it is missing.
-
-    In a folder that everybody can write to, a link may point anywhere, and Linux refuses to open
-    another user's file with O_CREAT.
-    """
-    flags = os.O_RDWR | os.O_NOFOLLOW
-    with contextlib.suppress(FileExistsError):
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-    return os.open(path, flags)
 
 
 def _flock(descriptor: int, kind: int) -> bool:

@@ -23,8 +23,6 @@ STAGE_VARIABLE = "DVC_STAGE"
 """DVC sets it to a stage's name for the stage's process."""
 
 POLL_SECONDS = 0.5
-"""How often a stage looks whether its DVC still lives."""
-
 GRACE_SECONDS = 3.0
 """How long a stage whose DVC has ended may clean up before it is killed."""
 
@@ -37,12 +35,6 @@ def run_app(app: Callable[[], Any]) -> NoReturn:
 
     A signal ends it with exit code 128 + n, after open files are cleaned up. As a stage of DVC it
     runs the code of the project in which DVC started it, and ends when DVC does.
-
-    Args:
-        app: Reads the arguments and runs the command.
-
-    Raises:
-        SystemExit: Always; for exit codes see `convdepth.core.errors`.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # a shell ignores it for background jobs
@@ -78,9 +70,6 @@ def run_code_of_project() -> None:
     The package is installed from one clone, but DVC also runs stages in other clones that share
     the environment, and in temporary ones of experiments, and records the digests of their code.
     DVC_ROOT does not help: in an experiment it names the project that the experiment belongs to.
-
-    Raises:
-        MachineError: It was started again, and still runs other code.
     """
     folder = Path.cwd().resolve()
     codes = (project / "src" / "convdepth" for project in (folder, *folder.parents))
@@ -106,39 +95,26 @@ def end_with_dvc() -> None:
     A stage that went on would write its outputs behind the back of a later run. The lock of the
     outputs does not replace this: it makes the later run wait for the orphan, and ends nothing.
     Linux can signal a parent's death, but that parent may be a shell that survives DVC (dash does).
-
-    Raises:
-        SystemExit: DVC has ended already.
     """
-    dvc = find_dvc(psutil.Process())
-    if dvc is None:
+    if (dvc := _find_dvc()) is None:
         print("error: the DVC that has started this stage is gone", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
     threading.Thread(target=_watch, args=(dvc,), name="watch DVC", daemon=True).start()
 
 
-def find_dvc(process: psutil.Process) -> psutil.Process | None:
-    """Return the DVC that started a stage: the nearest ancestor outside that stage.
+def _find_dvc() -> psutil.Process | None:
+    """Return the DVC that started this stage: the nearest ancestor outside the stage.
 
     A process that has lost DVC is adopted, usually by process 1, which must not pass for DVC.
-
-    Args:
-        process: The stage's process, with DVC's variable.
-
-    Returns:
-        DVC, or None if it is gone.
-
-    Raises:
-        psutil.Error: The process has ended, or is another user's.
-        KeyError: DVC did not start it.
     """
-    stage = process.environ()[STAGE_VARIABLE]
+    stage = os.environ[STAGE_VARIABLE]
     with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-        for ancestor in process.parents():
-            if _runs_dvc(ancestor):
-                return ancestor
-            if _stage_of(ancestor) != stage:
-                adopted = ancestor.pid == 1 or os.getsid(ancestor.pid) != os.getsid(process.pid)
+        for ancestor in psutil.Process().parents():
+            facts = ancestor.as_dict(["cmdline", "environ"])  # None if it is another user's
+            if any(Path(word).name == "dvc" for word in (facts["cmdline"] or [])[:3]):
+                return ancestor  # `dvc ...`, `python .../dvc ...`, or `python -m dvc ...`
+            if (facts["environ"] or {}).get(STAGE_VARIABLE) != stage:
+                adopted = ancestor.pid == 1 or os.getsid(ancestor.pid) != os.getsid(0)
                 return None if adopted else ancestor
     return None
 
@@ -149,19 +125,6 @@ def lives(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def _runs_dvc(process: psutil.Process) -> bool:
-    """Tell whether a process is `dvc ...`, `python .../dvc ...`, or `python -m dvc ...`."""
-    with contextlib.suppress(psutil.AccessDenied):
-        return any(Path(word).name == "dvc" for word in process.cmdline()[:3])
-    return False
-
-
-def _stage_of(process: psutil.Process) -> str | None:
-    with contextlib.suppress(psutil.AccessDenied):  # another user's
-        return process.environ().get(STAGE_VARIABLE)  # type: ignore[no-any-return]
-    return None
 
 
 def _watch(dvc: psutil.Process) -> None:
