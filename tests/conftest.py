@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import drawn
 import pytest
-from fault_report import full, pytest_addoption, pytest_terminal_summary, record_fault  # noqa: F401  # pytest finds its hooks and fixtures here
+from fault_report import full, pytest_addoption, pytest_terminal_summary, record_fault, try_each  # noqa: F401  # pytest finds its hooks and fixtures here
 
 from convdepth.data import arrays as images
 
@@ -114,6 +114,15 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with temporary_settings(home), prefect_test_harness(server_startup_timeout=120):
         url = PREFECT_API_URL.value()
         assert url is not None
+        yield url
+
+
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Prefect server in a process of its own."""
+    import serving
+
+    with serving.server(tmp_path_factory.mktemp("server")) as url:
         yield url
 
 

@@ -1,9 +1,7 @@
 """Runs commands of `convdepth`, each in a fork of this process that has a fault put into it.
 
-A program, and no module of the tests: it imports what is named on its command line, once, and
-then runs what it reads, a JSON object a line, and answers so.
-
-A fault is put where a kind of call is made for the n-th time. The calls are those of all stages:
+A program: it imports the modules named on its command line once, and then answers each line of
+JSON with one. A fault happens at the n-th call of a kind. The calls are those of all stages:
 
 - ``write``: the content of a file is written (`Path.write_bytes`);
 - ``begin``: a file is begun (`convdepth.core.files.atomic_path`);
@@ -20,11 +18,9 @@ import signal
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-Calls = Counter[str]
 
 
 def main() -> None:
@@ -36,8 +32,8 @@ def main() -> None:
         print(json.dumps(run(**json.loads(line))), flush=True)
 
 
-def run(command: list[str], fault: dict[str, Any]) -> dict[str, Any]:
-    """Run a command in a fork."""
+def run(command: list[str], fault: dict[str, Any]) -> tuple[int, str]:
+    """Run a command in a fork; return its exit code, negative for a signal, and its output."""
     source, sink = os.pipe()
     if (child := os.fork()) == 0:
         os.close(source)
@@ -49,14 +45,14 @@ def run(command: list[str], fault: dict[str, Any]) -> dict[str, Any]:
     with open(source, "rb") as output:  # noqa: PTH123
         text = output.read().decode(errors="replace")
     _, status = os.waitpid(child, 0)
-    return {"code": os.waitstatus_to_exitcode(status), "output": text}
+    return os.waitstatus_to_exitcode(status), text
 
 
 def _run_here(command: list[str], fault: dict[str, Any]) -> int:
     from convdepth import cli
 
     sys.argv = command
-    count = _put(**fault) if fault else dict
+    counted = put(**fault) if fault else {}
     try:
         cli.run()
     except SystemExit as ended:
@@ -64,14 +60,14 @@ def _run_here(command: list[str], fault: dict[str, Any]) -> int:
     except BaseException:
         traceback.print_exc()
         code = 1
-    print(json.dumps(count()))
+    print(json.dumps(counted))
     sys.stdout.flush()
     sys.stderr.flush()
     return code
 
 
-def _put(kind: str, call: str = "", number: int = 0, value: int = 0) -> Callable[[], Any]:
-    """Put a fault into this process.
+def put(kind: str, call: str = "", number: int = 0, value: int = 0) -> dict[str, Any]:
+    """Put a fault into this process; return the calls and the files' sizes, counted as it runs.
 
     Args:
         kind: ``kill``, ``half`` (write half of a file and then kill), ``raise``, ``limit`` (let no
@@ -79,15 +75,13 @@ def _put(kind: str, call: str = "", number: int = 0, value: int = 0) -> Callable
         call: At which kind of call.
         number: At the how manieth of them, counted from 1; 0 means at once.
         value: The number of the error, or the largest size of a file in bytes.
-
-    Returns:
-        Gives what was counted: the number of each kind of call, and the sizes of the files.
     """
     calls, sizes = Counter[str](), list[int]()
 
-    def happen(_path: Path | None = None, content: bytes = b"") -> None:
-        if kind == "half" and _path is not None:
-            with _path.open("wb") as file:
+    def happen(*arguments: Any) -> None:
+        if kind == "half":
+            path, content = arguments
+            with path.open("wb") as file:
                 file.write(content[: len(content) // 2])
         if kind in ("kill", "half"):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -97,50 +91,42 @@ def _put(kind: str, call: str = "", number: int = 0, value: int = 0) -> Callable
             _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (value, hard))
 
-    def reached(name: str) -> bool:
-        calls[name] += 1
-        return name == call and calls[name] == number
+    def watch(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*arguments: Any, **options: Any) -> Any:
+            calls[name] += 1
+            if name == call and calls[name] == number:
+                happen(*arguments)
+            if name == "replace":
+                sizes.append(Path(arguments[0]).stat().st_size)
+            return original(*arguments, **options)
+
+        return watched
 
     for name, owner, attribute in _places():
-        _wrap(owner, attribute, name, reached, happen, sizes)
+        setattr(owner, attribute, watch(name, getattr(owner, attribute)))
     if kind == "limit" and number == 0:
         happen()
-    return lambda: {"calls": dict(calls), "sizes": sizes}
+    return {"calls": calls, "sizes": sizes}
 
 
-def _places() -> Iterator[tuple[str, Any, str]]:
-    yield "write", Path, "write_bytes"
-    yield "begin", secrets, "token_hex"
-    yield "fsync", os, "fsync"
-    yield "replace", os, "replace"
+def _places() -> list[tuple[str, Any, str]]:
+    places: list[tuple[str, Any, str]] = [
+        ("write", Path, "write_bytes"),
+        ("begin", secrets, "token_hex"),
+        ("fsync", os, "fsync"),
+        ("replace", os, "replace"),
+    ]
     if "convdepth.training.train" in sys.modules:
         from convdepth.training import checkpoints, loop
 
         # Else several batches would be one call, in which nothing of Python's can happen.
         loop.STEPS_PER_EXECUTION = 1
-        yield "batch", loop.Watch, "on_train_batch_end"
-        yield "remove", checkpoints, "_remove"
-        yield "clear", checkpoints.Checkpoints, "clear"
-
-
-def _wrap(
-    owner: Any,
-    attribute: str,
-    name: str,
-    reached: Callable[[str], bool],
-    happen: Callable[..., None],
-    sizes: list[int],
-) -> None:
-    original = getattr(owner, attribute)
-
-    def wrapped(*arguments: Any, **options: Any) -> Any:
-        if reached(name):
-            happen(*(arguments if name == "write" else ()))
-        if name == "replace":
-            sizes.append(os.stat(arguments[0]).st_size)  # noqa: PTH116
-        return original(*arguments, **options)
-
-    setattr(owner, attribute, wrapped)
+        places += [
+            ("batch", loop.Watch, "on_train_batch_end"),
+            ("remove", checkpoints, "_remove"),
+            ("clear", checkpoints.Checkpoints, "clear"),
+        ]
+    return places
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A made-up DVC project of shell stages in the shape of ours, which runs in seconds.
 
 Files named after a stage steer it: ``fail-NAME`` makes it fail, ``hang-NAME`` makes it run until
-it is stopped, and with ``meet`` the trainings wait until two, or as many as it says, have begun.
+it is stopped, and with ``meet`` the trainings wait until two have begun.
 The file ``accuracy`` holds what the evaluations find. They lie in the project's folder, or, for
 stages that run elsewhere, in the folder that the environment variable ``TOY`` names. Lines of the
 log end with ``on MACHINE`` where that variable is set.
@@ -64,13 +64,12 @@ if [ -f "$control/fail-$1" ]; then echo "error: $1 went wrong"; exit 6; fi
 echo "$1 is at work"
 if [ -f "$control/hang-$1" ]; then echo "$1 hangs"; sleep 60; fi
 if [ -f "$control/meet" ]; then
-  wanted="$(cat "$control/meet")"
   case "$1" in train*)
     for _ in $(seq 200); do
-      [ "$(grep -c 'begin train' "$control/log.txt")" -ge "${wanted:-2}" ] && break
+      [ "$(grep -c 'begin train' "$control/log.txt")" -ge 2 ] && break
       sleep 0.05
     done
-    [ "$(grep -c 'begin train' "$control/log.txt")" -ge "${wanted:-2}" ] || exit 1
+    [ "$(grep -c 'begin train' "$control/log.txt")" -ge 2 ] || exit 1
   esac
 fi
 case "$2" in
@@ -146,6 +145,12 @@ def log(project: Project) -> list[str]:
     """Read which stages began and ended, in order."""
     path = project.folder / "log.txt"
     return path.read_text().splitlines() if path.exists() else []
+
+
+def edit_work(project: Project, old: str, new: str) -> None:
+    """Change what the stages do."""
+    assert old in WORK_SH
+    (project.folder / "work.sh").write_text(WORK_SH.replace(old, new))
 
 
 def mark(project: Project, *names: str) -> None:
