@@ -30,8 +30,13 @@ for variable in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes minutes, so that it does not run alone at the end."""
+    """Mark the faults; begin with what takes minutes, so that it does not run alone at the end."""
+    for item in items:
+        if item.path.parent.name == "faults":
+            item.add_marker("faults")
+            item.add_marker(pytest.mark.timeout(3600))
     items.sort(key=lambda item: not any(map(item.get_closest_marker, ("worker", "faults"))))
 
 

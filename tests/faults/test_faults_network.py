@@ -10,8 +10,6 @@ import faults
 from faults import Finished
 from project import Project, stages_run
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
-
 WITHOUT_NETWORK = (["unshare", "--net"], ["unshare", "--map-root-user", "--net"])
 """As the superuser, and as anybody else."""
 

@@ -12,8 +12,6 @@ import faults
 from conftest import PROJECT
 from project import Project
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
-
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # One that never returns is given up after some minutes.

@@ -21,8 +21,6 @@ import faults
 from faults import STAGES, Finished, Process
 from project import HEED_SIGINT, Project
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 LIMIT_SECONDS = 5.0
@@ -154,37 +152,27 @@ def seconds_until_gone(
 def test_a_signal_to_a_worker_leaves_no_process(
     project: Project, full: bool, record_fault: Record, server_url: str, number: signal.Signals
 ) -> None:
+    project.environment |= {"PREFECT_API_URL": server_url, "PREFECT_WORKER_QUERY_SECONDS": "2"}
     project.environment["TOY"] = str(project.folder)
     serving.add_flows(project, {"nightly": {"parameters": {"require_gpu": False}, "schedules": []}})
-    project.environment |= {"PREFECT_API_URL": server_url, "PREFECT_WORKER_QUERY_SECONDS": "2"}
     project.commit("The flows")
     serving.deploy(project, server_url)
-    seconds = {}
-    for stage in ("download", "train@one"):
-        toy.mark(project, f"hang-{stage}")
-        taken = stop_worker(project, server_url, stage, number)
-        seconds[f"{number.name} during {stage}"] = taken
-        (project.folder / f"hang-{stage}").unlink()
-    judge(record_fault, "worker", seconds, full=full)
-
-
-def stop_worker(project: Project, url: str, stage: str, number: signal.Signals) -> float:
-    """Send a signal to a worker at whose run a stage hangs; give the seconds until all is gone."""
-    begun = toy.log(project).count(f"begin {stage}")
+    toy.mark(project, "hang-train@one")
     code = f"{HEED_SIGINT}from pipelines.__main__ import run; run()"
     command = [sys.executable, "-c", code, "worker"]
     with (
         (project.folder.parent / "worker.log").open("a") as log,
-        serving.client_of(url) as client,
+        serving.client_of(server_url) as client,
         faults.started(project, *command, stdout=log) as process,
     ):
         run = serving.submit(client, "nightly/nightly", force=True)
-        wait_until(lambda: toy.log(project).count(f"begin {stage}") > begun, 180)
+        wait_until(lambda: "begin train@one" in toy.log(project), 180)
         family = family_of(process)
         try:
-            return seconds_until_gone(process, family, lambda: process.send_signal(number))
+            taken = seconds_until_gone(process, family, lambda: process.send_signal(number))
         finally:
             for member in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     member.kill()
             client.delete_flow_run(run)  # else it counts as running for two minutes
+    judge(record_fault, "worker", {number.name: taken}, full=full)

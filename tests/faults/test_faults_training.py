@@ -4,14 +4,11 @@ import re
 from functools import partial
 from typing import Any
 
-import pytest
 from fault_report import TryEach
 
 import faults
 from faults import EPOCHS, Finished
 from project import Project
-
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 
 STAGE = "train@tiny"
 

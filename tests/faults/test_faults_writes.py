@@ -13,8 +13,6 @@ import faults
 from faults import STAGES, Finished
 from project import Project
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
-
 SAMPLE = 1
 """So many points of each stage."""
 

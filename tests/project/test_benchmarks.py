@@ -56,13 +56,6 @@ def test_what_is_imported_of_the_project_is_there() -> None:
                 assert all(hasattr(module, alias.name) for alias in node.names), path
 
 
-def test_a_table_without_a_place_is_refused(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.touch()
-    with pytest.raises(ValueError, match="speed"):
-        load("reporting").write_section("speed", ["| a |"], page)
-
-
 @pytest.mark.parametrize(("jobs", "seconds"), [(1, 10.0), (2, 5.0), (3, 4.0), (8, 4.0)])
 def test_the_job_ends_with_its_last_network(jobs: int, seconds: float) -> None:
     epochs = {"a": 1.0, "b": 4.0, "c": 2.0, "d": 3.0}
@@ -101,27 +94,6 @@ def test_the_seconds_to_an_accuracy_are_those_of_each_arm_s_way_to_use_the_machi
     assert ours.seconds(sample) == 30 * 60_000 / 640  # at once, until the last one has ended
     assert ours.least([sample, units(cnn1=29.0, cnn3=20.0, cnn5=20.0)]) == 29 * 60_000 / 640
     assert module._plan(params, module.MIXED, {**epochs, "cnn3": [None, None, 3]}) is None
-
-
-def test_what_never_reaches_the_accuracy_has_no_seconds() -> None:
-    module = load("time_to_accuracy")
-    result = result_of("time_to_accuracy")
-    for key in ("seconds", "times_as_fast", "times_as_fast_by_fastest"):
-        result[key].pop(module.FAST)
-        result[key].pop(module.FAST_TWIN)
-    assert module.table(result)[-4] == f"| {module.FAST_TWIN} | not reached |  |  |"
-    result["epochs"]["fast"]["cnn1"] = []
-    assert module.table(result)[-4] == f"| {module.FAST_TWIN} | not trained yet |  |  |"
-
-
-def test_the_machine_is_told_by_what_distinguishes_its_cpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reporting, info = load("reporting"), tmp_path / "cpuinfo"
-    monkeypatch.setattr(reporting, "CPU_INFO", info)
-    core = "vendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n"
-    info.write_text(f"processor\t: 0\n{core}\nprocessor\t: 1\n{core}")
-    assert reporting.describe_machine()["cpu"] == "AMD EPYC (family 26, model 2)"
 
 
 def test_the_arithmetic_of_a_trained_image() -> None:
