@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import serving
 import toy
-from fault_report import TryEach, is_full
+from fault_report import TryEach
 
 import faults
 from conftest import PROJECT
@@ -29,20 +29,9 @@ BUSY = {"dvc": (255, LOCKED), "flow": (5, rf"{LOCKED}|another DVC process")}
 SEED = 20260103
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "pair" in metafunc.fixturenames:
-        full = is_full(metafunc.config)
-        trials = [(pair, count if full else 1) for pair, count in TRIALS.items()]
-        metafunc.parametrize(("pair", "trials"), trials, ids=map("-".join, TRIALS))
-
-
+@pytest.mark.parametrize("pair", TRIALS, ids="-".join)
 def test_two_runs_at_once_never_write_the_same(
-    project: Project,
-    try_each: TryEach,
-    server_url: str,
-    tmp_path: Path,
-    pair: tuple[str, str],
-    trials: int,
+    project: Project, try_each: TryEach, server_url: str, tmp_path: Path, pair: tuple[str, str]
 ) -> None:
     half = '*) printf %s "half of " > "$2"; sleep 0.2; echo "$1" >> "$2" ;;'
     toy.edit_work(project, '*) echo "$1" > "$2" ;;', half)
@@ -61,10 +50,10 @@ def test_two_runs_at_once_never_write_the_same(
             endings[f"{' and '.join(pair)}, {'busy' if code else 'finished'}"] += 1
         return find_problem(project, pair, ended, expected)
 
-    moments = random.Random(f"{SEED} {pair}")
-    offsets = [moments.uniform(0, LONGEST_OFFSET[pair[0]]) for _ in range(trials)]
-    cases = {f"{number}, {offset:.2f} s": offset for number, offset in enumerate(offsets, 1)}
-    try_each("concurrent starts", cases, attempt, sample=trials, others=endings)
+    moments, longest = random.Random(f"{SEED} {pair}"), LONGEST_OFFSET[pair[0]]
+    offsets = [moments.uniform(0, longest) for _ in range(TRIALS[pair])]
+    cases = {f"after {offset:.3f} s": offset for offset in offsets}
+    try_each("concurrent starts", cases, attempt, sample=1, others=endings)
 
 
 Endings = list[tuple[int, str]]

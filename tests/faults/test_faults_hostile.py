@@ -163,16 +163,13 @@ def text(content: str) -> Make:
     return lambda _good, canary: content.replace("CANARY", str(canary)).encode()
 
 
-def huge_header(good: bytes, _: Path) -> bytes:
-    return good[:4] + struct.pack(">3I", 2**31, 2**31, 2**31) + good[16:]
+def patched(start: int, new: bytes) -> Make:
+    def make(good: bytes, _: Path) -> bytes:
+        content = bytearray(good)
+        content[start : start + len(new) or None] = new
+        return bytes(content)
 
-
-def label_twelve(good: bytes, _: Path) -> bytes:
-    return good[:8] + bytes([12]) + good[9:]
-
-
-def not_a_number(good: bytes, _: Path) -> bytes:
-    return good[:-4] + struct.pack("<f", float("nan"))
+    return make
 
 
 def huge_picture(_: bytes, __: Path) -> bytes:
@@ -181,6 +178,7 @@ def huge_picture(_: bytes, __: Path) -> bytes:
     return content.getvalue()
 
 
+HUGE, NAN = struct.pack(">3I", *[2**31] * 3), struct.pack("<f", float("nan"))
 ALIASES = "\n".join(
     ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 25))]
 )
@@ -203,10 +201,10 @@ CASES = {
     "zip that unpacks to too much": Case(DOWNLOAD, ARCHIVE, bomb, 3, "x_train.npy"),
     "pickle for MNIST": Case(DOWNLOAD, ARCHIVE, pickled, 3, "CONVDEPTH_MNIST"),
     "IDX cut short": Case("normalize", RAW_IMAGES, cut, 3, "t10k-images-idx3-ubyte"),
-    "IDX that promises too much": Case("normalize", RAW_IMAGES, huge_header, 3, "t10k-images"),
+    "IDX that promises too much": Case("normalize", RAW_IMAGES, patched(4, HUGE), 3, "t10k-images"),
     "IDX replaced by a pickle": Case("normalize", RAW_LABELS, pickled, 3, "t10k-labels"),
-    "label 12": Case("validate", RAW_LABELS, label_twelve, 3, "12"),
-    "a pixel that is no number": Case("validate", TEST_IMAGES, not_a_number, 3, "normalized"),
+    "label 12": Case("validate", RAW_LABELS, patched(8, b"\x0c"), 3, "12"),
+    "a pixel that is no number": Case("validate", TEST_IMAGES, patched(-4, NAN), 3, "normalized"),
     "array of pickles": Case(TRAIN, IMAGES, pickled_array, 3, "train_images.npy"),
     "array cut short": Case(TRAIN, IMAGES, cut, 3, "train_images.npy"),
     "empty array": Case(TRAIN, IMAGES, text(""), 3, "train_images.npy"),

@@ -1,25 +1,25 @@
 """A signal to a stage, to DVC, to the flow or to the worker: nothing of it is left within 5 s."""
 
 import contextlib
-import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
+from subprocess import DEVNULL
 
 import psutil
 import pytest
 import serving
 import toy
-from fault_report import Record, is_full
+from fault_report import Record
 from waiting import lives, wait_until
 
 import faults
 from faults import STAGES, Finished, Process
-from project import HEED_SIGINT, Project
+from project import Project
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
@@ -28,9 +28,9 @@ PATIENCE_SECONDS = 60.0
 """A sample may run where others work: there it must end, and the table says within what time."""
 
 SAMPLE = {
-    "stage": [(signal.SIGTERM, "train@tiny")],
-    "dvc": [(signal.SIGKILL, "plot")],
-    "flow": [(signal.SIGINT, "train@tiny")],
+    "stage": (signal.SIGTERM, "train@tiny"),
+    "dvc": (signal.SIGKILL, "plot"),
+    "flow": (signal.SIGINT, "train@tiny"),
 }
 
 FLOWS = {"train@tiny": ["train-architecture", "tiny"], "plot": ["plot-results"]}
@@ -40,16 +40,7 @@ FLOWS["evaluate@tiny"] = FLOWS["train@tiny"]
 SEED = 20260104
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    full = is_full(metafunc.config)
-    everything = [(number, stage) for number in SIGNALS for stage in STAGES]
-    if "trials" in metafunc.fixturenames:
-        cases = [(target, everything if full else sample) for target, sample in SAMPLE.items()]
-        metafunc.parametrize(("target", "trials"), cases, ids=list(SAMPLE))
-    else:  # `test_worker` stops a worker, too
-        metafunc.parametrize("number", SIGNALS if full else [])
-
-
+@pytest.mark.parametrize("target", SAMPLE)
 def test_a_signal_leaves_no_process(
     finished: Finished,
     workspace: Project,
@@ -57,11 +48,10 @@ def test_a_signal_leaves_no_process(
     record_fault: Record,
     server_url: str,
     target: str,
-    trials: list[tuple[signal.Signals, str]],
 ) -> None:
     workspace.environment["PREFECT_API_URL"] = server_url
     moments, seconds, ignored = random.Random(f"{SEED} {target}"), {}, 0
-    for number, stage in trials:
+    for number, stage in product(SIGNALS, STAGES) if full else [SAMPLE[target]]:
         moment = moments.uniform(0, finished.seconds[stage] / 2)
         taken, code = try_signal(workspace, target, number, stage, moment)
         if (target, number) == ("dvc", signal.SIGINT):
@@ -100,14 +90,11 @@ def try_signal(
         with faults.started(project, *command) as process:
             member = wait_for_stage(process, stage)
             time.sleep(moment)
-            family = family_of(process)
-            if not lives(member):
-                process.communicate(timeout=300)
-                continue
-            aim = member.pid if target == "stage" else process.pid
-            with contextlib.suppress(ProcessLookupError):
-                taken = seconds_until_gone(process, family, partial(os.kill, aim, number))
-                return taken, process.returncode
+            if lives(member):
+                send = member.send_signal if target == "stage" else process.send_signal
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    return seconds_until_gone(process, partial(send, number)), process.returncode
+            process.communicate(timeout=300)
     raise AssertionError(f"{stage} was never at work after {moment:.2f} s")
 
 
@@ -128,16 +115,10 @@ def wait_for_stage(process: Process, stage: str) -> psutil.Process:
     return found[-1]
 
 
-def family_of(process: Process) -> list[psutil.Process]:
-    """List a process, all below it, and all of its session."""
+def seconds_until_gone(process: Process, send: Callable[[], object]) -> float:
+    """Send, and wait until all that a process has started is gone; give how long it took."""
     root = psutil.Process(process.pid)
-    return [root, *root.children(recursive=True), *faults.session(process.pid)]
-
-
-def seconds_until_gone(
-    process: Process, family: list[psutil.Process], send: Callable[[], object]
-) -> float:
-    """Send, and wait until all of a family and its session are gone; give how long it took."""
+    family = [root, *root.children(recursive=True), *faults.session(process.pid)]
 
     def is_gone() -> bool:
         process.poll()
@@ -145,34 +126,35 @@ def seconds_until_gone(
 
     begin = time.monotonic()
     send()
-    wait_until(is_gone, 2 * PATIENCE_SECONDS)
-    return time.monotonic() - begin
+    try:
+        wait_until(is_gone, 2 * PATIENCE_SECONDS)
+        return time.monotonic() - begin
+    finally:
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
 
 
 def test_a_signal_to_a_worker_leaves_no_process(
-    project: Project, full: bool, record_fault: Record, server_url: str, number: signal.Signals
+    project: Project, full: bool, record_fault: Record, server_url: str
 ) -> None:
+    if not full:
+        pytest.skip("test_worker stops a worker, too")
     project.environment |= {"PREFECT_API_URL": server_url, "PREFECT_WORKER_QUERY_SECONDS": "2"}
     project.environment["TOY"] = str(project.folder)
     serving.add_flows(project, {"nightly": {"parameters": {"require_gpu": False}, "schedules": []}})
     project.commit("The flows")
     serving.deploy(project, server_url)
     toy.mark(project, "hang-train@one")
-    code = f"{HEED_SIGINT}from pipelines.__main__ import run; run()"
-    command = [sys.executable, "-c", code, "worker"]
-    with (
-        (project.folder.parent / "worker.log").open("a") as log,
-        serving.client_of(server_url) as client,
-        faults.started(project, *command, stdout=log) as process,
-    ):
-        run = serving.submit(client, "nightly/nightly", force=True)
-        wait_until(lambda: "begin train@one" in toy.log(project), 180)
-        family = family_of(process)
-        try:
-            taken = seconds_until_gone(process, family, lambda: process.send_signal(number))
-        finally:
-            for member in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    member.kill()
+    seconds = {}
+    for number in SIGNALS:
+        faults.delete(project.folder / "log.txt")
+        with (
+            serving.client_of(server_url) as client,
+            faults.started(project, *serving.PIPELINES, "worker", stdout=DEVNULL) as process,
+        ):
+            run = serving.submit(client, "nightly/nightly", force=True)
+            wait_until(lambda: "begin train@one" in toy.log(project), 180)
+            seconds[number.name] = seconds_until_gone(process, partial(process.send_signal, number))
             client.delete_flow_run(run)  # else it counts as running for two minutes
-    judge(record_fault, "worker", {number.name: taken}, full=full)
+    judge(record_fault, "worker", seconds, full=full)

@@ -3,7 +3,6 @@
 import ast
 import importlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,34 +65,6 @@ def test_epochs_are_counted_until_the_accuracy_is_reached() -> None:
     module = load("time_to_accuracy")
     assert module.epochs_to(0.9, [0.8, 0.9, 0.85, 0.95]) == 2
     assert module.epochs_to(0.96, [0.8, 0.9]) is None
-
-
-def units(**seconds: float) -> dict[str, dict[str, float]]:
-    return {name: {"seconds": each} for name, each in seconds.items()}
-
-
-def test_the_seconds_to_an_accuracy_are_those_of_each_arm_s_way_to_use_the_machine(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
-    module, params = load("time_to_accuracy"), read_params(PROJECT / "params.yaml")
-    epochs = {"cnn1": [8, 8, None], "cnn3": [5, 7, 6], "cnn5": [4, 4, 4]}
-    notebook = module._plan(params, module.NOTEBOOK, epochs)
-    sample = units(cnn1=10.0, cnn3=20.0, cnn5=30.0)
-    assert notebook.seconds(sample) == 8 * 10 + 6 * 20 + 4 * 30  # one after the other
-    other = units(cnn1=9.0, cnn3=25.0, cnn5=25.0)
-    assert notebook.least([sample, other]) == 8 * 9 + 6 * 20 + 4 * 25
-    ours = module._plan(params, module.OURS, epochs)
-    assert list(ours.arm.commands) == ["cnn5", "cnn3", "cnn1"]  # the costliest first
-    assert ours.arm.as_flow
-    images = {
-        name: int(command[command.index("--images") + 1])
-        for name, command in ours.arm.commands.items()
-    }
-    assert images == {"cnn1": 8 * 640, "cnn3": 6 * 640, "cnn5": 4 * 640}
-    assert ours.seconds(sample) == 30 * 60_000 / 640  # at once, until the last one has ended
-    assert ours.least([sample, units(cnn1=29.0, cnn3=20.0, cnn5=20.0)]) == 29 * 60_000 / 640
-    assert module._plan(params, module.MIXED, {**epochs, "cnn3": [None, None, 3]}) is None
 
 
 def test_the_arithmetic_of_a_trained_image() -> None:

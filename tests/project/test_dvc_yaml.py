@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -15,25 +16,26 @@ from convdepth.workspace.code import STAGES as CODE_STAGES
 from convdepth.workspace.code_digests import MODULES
 
 SOURCES = PROJECT / "src" / "convdepth"
+FILES = (PROJECT / "dvc.yaml", PROJECT / "studies" / "dvc.yaml")
 FIRST = ("code", "check")
 PASSED_BY_THE_COMMAND_LINE = {"code", "progress", "known"}
 """Arguments that neither dvc.yaml nor a user gives."""
 
-STAGES: dict[str, dict[str, Any]] = {
-    name: stage.get("do", stage)
-    for folder in (PROJECT, PROJECT / "studies")
-    for name, stage in YAML(typ="safe").load(folder / "dvc.yaml")["stages"].items()
-}
+
+@cache
+def stages() -> dict[str, dict[str, Any]]:
+    entries = [YAML(typ="safe").load(file)["stages"] for file in FILES]
+    return {name: each.get("do", each) for entry in entries for name, each in entry.items()}
 
 
 def command(stage: str) -> str:
     """The command of the command line that a stage runs, as a name of Python."""
-    return str(STAGES[stage]["cmd"]).split()[1].replace("-", "_")
+    return str(stages()[stage]["cmd"]).split()[1].replace("-", "_")
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in FIRST])
+@pytest.mark.parametrize("stage", [stage for stage in stages() if stage not in FIRST])
 def test_a_stage_depends_on_its_code_and_on_checked_parameters(stage: str) -> None:
-    deps = STAGES[stage]["deps"]
+    deps = stages()[stage]["deps"]
     code = [dep for dep in deps if dep.startswith(("code/", "src/"))]
     assert code[0] == f"code/{command(stage)}.txt"
     assert code[1:] == (["src/convdepth/report/templates"] if stage == "report" else [])
@@ -41,17 +43,17 @@ def test_a_stage_depends_on_its_code_and_on_checked_parameters(stage: str) -> No
 
 
 def test_check_is_the_first_stage_with_code_and_sees_both_files() -> None:
-    deps = STAGES["check"]["deps"]
+    deps = stages()["check"]["deps"]
     assert deps == ["code/check.txt", "params.yaml", "studies/params.yaml"]
     for stage in FIRST:  # whose commands run before anything is checked
-        assert "${" not in STAGES[stage]["cmd"]
+        assert "${" not in stages()[stage]["cmd"]
 
 
 def test_code_is_digested_for_each_command_that_a_stage_runs() -> None:
-    assert {command(stage) for stage in STAGES if stage != "code"} == set(CODE_STAGES)
+    assert {command(stage) for stage in stages() if stage != "code"} == set(CODE_STAGES)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", stages())
 def test_the_command_line_offers_each_argument_of_a_stage(stage: str) -> None:
     offered = COMMANDS[command(stage)].arguments.split()
     assert set(COMMANDS[command(stage)].writes.split()) <= set(offered)
@@ -62,7 +64,7 @@ def test_the_command_line_offers_each_argument_of_a_stage(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", ["train_seed", "train_tuned"])
 def test_of_a_training_dvc_keeps_the_model_and_git_the_history(stage: str) -> None:
-    model, history = STAGES[stage]["outs"]
+    model, history = stages()[stage]["outs"]
     assert model.startswith("data/seeds/")
     assert list(history.values()) == [{"cache": False}]
 

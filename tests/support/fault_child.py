@@ -18,18 +18,9 @@ import signal
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-
-def main() -> None:
-    """Import, and then run what is asked for."""
-    for name in sys.argv[1:]:
-        importlib.import_module(name)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        print(json.dumps(run(**json.loads(line))), flush=True)
 
 
 def run(command: list[str], fault: dict[str, Any]) -> tuple[int, str]:
@@ -40,7 +31,7 @@ def run(command: list[str], fault: dict[str, Any]) -> tuple[int, str]:
         for stream in (1, 2):
             os.dup2(sink, stream)
         os.close(sink)
-        os._exit(_run_here(command, fault))
+        os._exit(run_here(command, fault))
     os.close(sink)
     with open(source, "rb") as output:  # noqa: PTH123
         text = output.read().decode(errors="replace")
@@ -48,10 +39,10 @@ def run(command: list[str], fault: dict[str, Any]) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(status), text
 
 
-def _run_here(command: list[str], fault: dict[str, Any]) -> int:
+def run_here(command: list[str], fault: dict[str, Any]) -> int:
     from convdepth import cli
 
-    sys.argv = command
+    sys.argv, code = command, 1
     counted = put(**fault) if fault else {}
     try:
         cli.run()
@@ -59,9 +50,7 @@ def _run_here(command: list[str], fault: dict[str, Any]) -> int:
         code = int(ended.code or 0)
     except BaseException:
         traceback.print_exc()
-        code = 1
-    print(json.dumps(counted))
-    sys.stdout.flush()
+    print(json.dumps(counted), flush=True)
     sys.stderr.flush()
     return code
 
@@ -102,32 +91,31 @@ def put(kind: str, call: str = "", number: int = 0, value: int = 0) -> dict[str,
 
         return watched
 
-    for name, owner, attribute in _places():
+    for name, owner, attribute in places():
         setattr(owner, attribute, watch(name, getattr(owner, attribute)))
     if kind == "limit" and number == 0:
         happen()
     return {"calls": calls, "sizes": sizes}
 
 
-def _places() -> list[tuple[str, Any, str]]:
-    places: list[tuple[str, Any, str]] = [
-        ("write", Path, "write_bytes"),
-        ("begin", secrets, "token_hex"),
-        ("fsync", os, "fsync"),
-        ("replace", os, "replace"),
-    ]
+def places() -> Iterator[tuple[str, Any, str]]:
+    yield "write", Path, "write_bytes"
+    yield "begin", secrets, "token_hex"
+    yield "fsync", os, "fsync"
+    yield "replace", os, "replace"
     if "convdepth.training.train" in sys.modules:
         from convdepth.training import checkpoints, loop
 
         # Else several batches would be one call, in which nothing of Python's can happen.
         loop.STEPS_PER_EXECUTION = 1
-        places += [
-            ("batch", loop.Watch, "on_train_batch_end"),
-            ("remove", checkpoints, "_remove"),
-            ("clear", checkpoints.Checkpoints, "clear"),
-        ]
-    return places
+        yield "batch", loop.Watch, "on_train_batch_end"
+        yield "remove", checkpoints, "_remove"
+        yield "clear", checkpoints.Checkpoints, "clear"
 
 
 if __name__ == "__main__":
-    main()
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(run(**json.loads(line))), flush=True)

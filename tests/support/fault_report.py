@@ -33,6 +33,21 @@ TryEach = Callable[..., None]
 Counts = dict[str, dict[str, Any]]
 
 
+def is_full(config: pytest.Config) -> bool:
+    """Tell whether all faults are tried instead of a sample."""
+    return bool(config.getoption("--faults") == "full")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "how many of the faults are tried by the tests with the mark of that name"
+    parser.addoption("--faults", choices=["sample", "full"], default="sample", help=told)
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    return is_full(request.config)
+
+
 @pytest.fixture
 def record_fault(request: pytest.FixtureRequest) -> Record:
     """Record counts: ``record_fault(property, reached, tried, note="", **further_counts)``."""
@@ -60,30 +75,13 @@ def try_each(full: bool, record_fault: Record) -> TryEach:
         note: str = "",
         others: Mapping[str, int] | None = None,
     ) -> None:
-        chosen = list(cases)
-        if not full and sample < len(chosen):
-            places = random.Random(f"{name} {len(chosen)}").sample(range(len(chosen)), sample)
-            chosen = [chosen[place] for place in sorted(places)]
+        size = len(cases) if full else min(sample, len(cases))
+        chosen = random.Random(name).sample(list(cases), size)
         problems = {each: problem for each in chosen if (problem := attempt(cases[each]))}
-        record_fault(name, len(chosen) - len(problems), len(chosen), note, **(others or {}))
+        record_fault(name, size - len(problems), size, note, **(others or {}))
         assert not problems, "\n".join(f"{each}: {said}" for each, said in problems.items())
 
     return try_cases
-
-
-@pytest.fixture(scope="session")
-def full(request: pytest.FixtureRequest) -> bool:
-    """Whether all faults are tried instead of a sample."""
-    return is_full(request.config)
-
-
-def is_full(config: pytest.Config) -> bool:
-    return bool(config.getoption("--faults") == "full")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    told = "how many of the faults are tried by the tests with the mark of that name"
-    parser.addoption("--faults", choices=["sample", "full"], default="sample", help=told)
 
 
 def pytest_terminal_summary(
@@ -116,9 +114,9 @@ def count(reports: Iterable[Any]) -> Counts:
 def table(counts: Counts) -> list[str]:
     lines = ["| property | to reach | reached | |", "|---|---|--:|---|"]
     for name, found in counts.items():
-        others = [f"{key.replace('_', ' ')}: {number}" for key, number in found["others"].items()]
-        cells = [name, FIGURES[name], f"{found['reached']} of {found['tried']}"]
-        lines.append(f"| {' | '.join([*cells, '; '.join([*found['notes'], *others])])} |")
+        others = [f"{key}: {number}" for key, number in found["others"].items()]
+        reached, remark = f"{found['reached']} of {found['tried']}", [*found["notes"], *others]
+        lines.append(f"| {name} | {FIGURES[name]} | {reached} | {'; '.join(remark)} |")
     return lines
 
 

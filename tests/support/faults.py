@@ -31,8 +31,6 @@ from project import Project
 
 EPOCHS = 3
 
-PARAMS = {"normalize.max_images": 600, "train.epochs": EPOCHS}
-
 SMALL = """\
   small:
     block1:
@@ -57,14 +55,13 @@ Process = subprocess.Popen[str]
 def create(folder: Path, *, tiny: bool = True) -> Project:
     """Copy the project, with few images and tiny networks, and drawn digits in MNIST's place.
 
-    Its stage `download` takes them from a folder, and its code knows them by their SHA-256. No
-    path that the project has is one of this machine.
+    Its stage `download` takes them from a folder, and its code knows them by their SHA-256.
     """
     home = folder.parent
-    project = projects.create(folder, home, PARAMS)
+    project = projects.create(folder, home, {"normalize.max_images": 600, "train.epochs": EPOCHS})
     digits = home / "digits"
     drawn.write(digits)
-    code = folder / "src" / "convdepth" / "data" / "mnist.py"
+    code = folder / "src/convdepth/data/mnist.py"
     text = code.read_text(encoding="utf-8")
     for name in FILE_NAMES.values():
         text = text.replace(SHA256[name], _digest((digits / name).read_bytes()))
@@ -144,17 +141,12 @@ def _timed_repro(project: Project) -> dict[str, float]:
 
 
 def results(project: Project) -> dict[str, str]:
-    """Give the SHA-256 of dvc.lock, and of all that the stages make, by path in the project.
-
-    DVC writes new entries of dvc.lock in an order that differs from process to process.
-    """
-    lock, found = project.folder / "dvc.lock", {}
-    if lock.exists():
-        try:
-            entries = json.dumps(locked(project), sort_keys=True).encode()
-        except YAMLError:  # a test has damaged it
-            entries = lock.read_bytes()
-        found["dvc.lock"] = _digest(entries)
+    """Give the SHA-256 of dvc.lock, in whatever order, and of all that the stages make, by path."""
+    try:
+        entries = json.dumps(locked(project), sort_keys=True).encode()
+    except YAMLError:  # a test has damaged it
+        entries = (project.folder / "dvc.lock").read_bytes()
+    found = {"dvc.lock": _digest(entries)}
     for folder in ("data", "metrics"):
         for path in sorted((project.folder / folder).rglob("*")):
             name = str(path.relative_to(project.folder))

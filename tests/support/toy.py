@@ -1,9 +1,8 @@
 """A made-up DVC project of shell stages in the shape of ours, which runs in seconds.
 
-Files named after a stage steer it: ``fail-NAME`` makes it fail, ``hang-NAME`` makes it run until
-it is stopped, and with ``meet`` the trainings wait until two have begun.
-The file ``accuracy`` holds what the evaluations find. They lie in the project's folder, or, for
-stages that run elsewhere, in the folder that the environment variable ``TOY`` names. Lines of the
+Files steer a stage: ``fail-NAME`` makes it fail, ``hang-NAME`` makes it run until it is stopped,
+and with ``meet`` the trainings wait until two have begun. ``accuracy`` is what evaluations find.
+They lie in the project, or in the folder that the environment variable ``TOY`` names; lines of the
 log end with ``on MACHINE`` where that variable is set.
 """
 
@@ -65,11 +64,10 @@ echo "$1 is at work"
 if [ -f "$control/hang-$1" ]; then echo "$1 hangs"; sleep 60; fi
 if [ -f "$control/meet" ]; then
   case "$1" in train*)
-    for _ in $(seq 200); do
-      [ "$(grep -c 'begin train' "$control/log.txt")" -ge 2 ] && break
-      sleep 0.05
+    tries=0
+    while [ "$(grep -c 'begin train' "$control/log.txt")" -lt 2 ]; do
+      tries=$((tries + 1)); [ $tries -lt 200 ] || exit 1; sleep 0.05
     done
-    [ "$(grep -c 'begin train' "$control/log.txt")" -ge 2 ] || exit 1
   esac
 fi
 case "$2" in
@@ -109,9 +107,7 @@ def _template() -> Path:
     project = Project(folder, home)
     project.run("git", "init", "--quiet")
     project.run("dvc", "init", "--quiet")
-    (folder / ".dvc" / "config").write_text(
-        "[core]\n    analytics = false\n    check_update = false\n"
-    )
+    shutil.copy(PROJECT / ".dvc" / "config", folder / ".dvc")
     project.commit("The toy")
     return folder
 
