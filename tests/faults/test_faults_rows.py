@@ -116,7 +116,7 @@ ROWS = {
     # Orchestration
     "Prefect server down at the start": ["local::a_server_that_is_down_is_told_within_seconds"],
     "Prefect server killed during a run, back or not": [
-        "faults_server::the_work_is_done_although_the_server_was_killed"
+        "faults_signals::the_work_is_done_although_the_server_was_killed"
     ],
     "worker killed in mid-flow": [
         "worker::a_killed_worker_leaves_no_orphan_and_a_crashed_run",

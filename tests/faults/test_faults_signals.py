@@ -18,6 +18,7 @@ from fault_report import Record
 from waiting import lives, wait_until
 
 import faults
+from conftest import PROJECT
 from faults import STAGES, Finished, Process
 from project import Project
 
@@ -158,3 +159,46 @@ def test_a_signal_to_a_worker_leaves_no_process(
             seconds[number.name] = seconds_until_gone(process, partial(process.send_signal, number))
             client.delete_flow_run(run)  # else it counts as running for two minutes
     judge(record_fault, "worker", seconds, full=full)
+
+
+def test_the_work_is_done_although_the_server_was_killed(tmp_path: Path, full: bool) -> None:
+    for returns in [True, False] if full else [True]:  # takes minutes if it never returns
+        home = tmp_path / f"{returns}"
+        home.mkdir()
+        kill_server(home, returns=returns)
+
+
+def kill_server(home: Path, *, returns: bool) -> None:
+    """Kill the server while a stage hangs; then let the stage go on."""
+    project, log = toy.create(home / "toy", home), home / "flow.log"
+    hang = 'if [ -f "$control/hang-$1" ]; then'
+    wait = 'while [ -f "$control/hang-$1" ]; do sleep 0.1; done\n'
+    toy.edit_work(project, hang, f"{wait}{hang}")
+    toy.mark(project, "hang-train@one")
+    port, prefect = serving.free_port(), str(home / "prefect")
+    url = f"http://127.0.0.1:{port}/api"
+    project.environment |= {
+        "PREFECT_API_URL": url,
+        "PREFECT_HOME": prefect,
+        "PYTHONPATH": str(PROJECT),
+    }
+    command = [*serving.PIPELINES, "pipeline", "--jobs", "1"]
+    server = serving.start_server(home / "server", port)
+    try:
+        serving.wait_for_health(url, server)
+        with log.open("w") as file, faults.started(project, *command, stdout=file) as process:
+            wait_until(lambda: "begin train@one" in toy.log(project), 120)
+            serving.kill_tree(server.pid)
+            server.wait()
+            (project.folder / "hang-train@one").unlink()
+            if returns:
+                server = serving.start_server(home / "server", port)
+            code = process.wait(900)
+    finally:
+        serving.kill_tree(server.pid)
+        server.wait()
+    assert sorted(toy.log(project)) == sorted(
+        f"{event} {name}" for name in toy.STAGES for event in ("begin", "end")
+    ), log.read_text()
+    assert "up to date" in project.run("dvc", "status")
+    assert (code == 0) is returns
