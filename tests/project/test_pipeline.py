@@ -63,19 +63,19 @@ def test_predict_answers_from_the_trained_network(ran: Project, tmp_path: Path) 
 
 
 def test_a_changed_architecture_runs_only_its_own_stages(workspace: Project) -> None:
-    output = workspace.run("dvc", "exp", "run", "-S", "architectures.small.block2.dropout=0.4")
+    key = "architectures.small.block2.dropout"
+    output = workspace.run("dvc", "exp", "run", "-S", f"{key}=0.4")
     assert sorted(stages_run(output)) == ["check", "evaluate@small", "plot", "train@small"]
-    assert "architectures.small.block2.dropout" in workspace.run("dvc", "params", "diff")
-    shown = workspace.run("dvc", "exp", "show", "--csv")
-    assert "architectures.small.block2.dropout" in shown
+    assert key in workspace.run("dvc", "params", "diff")
+    assert key in workspace.run("dvc", "exp", "show", "--csv")
 
 
 def test_another_architecture_is_one_entry_and_a_wrong_one_keeps_the_results(
     workspace: Project,
 ) -> None:
-    workspace.edit_params({"architectures.tiny.block1.conv1.filters": 0})
-    output = workspace.run("dvc", "repro", code=255)
-    assert "architectures.tiny.block1.conv1.filters" in output
+    key = "architectures.tiny.block1.conv1.filters"
+    workspace.edit_params({key: 0})
+    assert key in workspace.run("dvc", "repro", code=255)
     assert (workspace.folder / "metrics/tiny.json").is_file()
     workspace.run("git", "checkout", "--quiet", "params.yaml")
     with (workspace.folder / "params.yaml").open("a", encoding="utf-8") as params:
@@ -85,7 +85,6 @@ def test_another_architecture_is_one_entry_and_a_wrong_one_keeps_the_results(
     difference = workspace.run("dvc", "metrics", "diff", "HEAD~1", "HEAD")
     assert "cnn9.json" in difference
     assert "tiny.json" not in difference
-    page = workspace.run("dvc", "plots", "diff", "HEAD~1", "HEAD")
+    workspace.run("dvc", "plots", "diff", "HEAD~1", "HEAD")
     html = (workspace.folder / "dvc_plots" / "index.html").read_text(encoding="utf-8")
-    assert "index.html" in page
     assert all(html.count(f'"{name}"') for name in [*NAMES, "cnn9"])

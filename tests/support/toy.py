@@ -20,34 +20,22 @@ from project import Project
 
 DVC_YAML = """
 stages:
-  download:
-    cmd: sh work.sh download raw.txt
-    deps: [work.sh]
-    outs: [raw.txt]
-  normalize:
-    cmd: sh work.sh normalize normalized.txt
-    deps: [raw.txt]
-    outs: [normalized.txt]
+  download: {cmd: sh work.sh download raw.txt, deps: [work.sh], outs: [raw.txt]}
+  normalize: {cmd: sh work.sh normalize normalized.txt, deps: [raw.txt], outs: [normalized.txt]}
   train:
     foreach: ${architectures}
     do:
       cmd: sh work.sh train@${key} ${key}.model
       deps: [normalized.txt]
-      params:
-        - architectures.${key}
+      params: ["architectures.${key}"]
       outs: ["${key}.model"]
   evaluate:
     foreach: ${architectures}
     do:
       cmd: sh work.sh evaluate@${key} ${key}.json
       deps: ["${key}.model"]
-      metrics:
-        - ${key}.json:
-            cache: false
-  plot:
-    cmd: sh work.sh plot figures/depth.png
-    deps: [one.json, two.json]
-    outs: [figures]
+      metrics: [{"${key}.json": {cache: false}}]
+  plot: {cmd: sh work.sh plot figures/depth.png, deps: [one.json, two.json], outs: [figures]}
 """
 
 ARCHITECTURES = """architectures:
