@@ -43,12 +43,16 @@ def test_two_runs_at_once_never_write_the_same(
     project.repro()
     expected, endings = outputs(project), Counter[str]()
 
-    def attempt(offset: float) -> str:
+    def attempt(offset: float) -> None:
         project.run("git", "clean", "-dfxq")
-        ended = run_both(project, pair, offset)
-        for code, _ in ended:
+        for kind, (code, said) in zip(pair, run_both(project, pair, offset), strict=True):
+            busy, words = BUSY[kind]
+            assert code == 0 or (code == busy and re.search(words, said)), f"{code}:\n{said}"
             endings[f"{' and '.join(pair)}, {'busy' if code else 'finished'}"] += 1
-        return find_problem(project, pair, ended, expected)
+        assert_one_writer(toy.log(project))
+        project.repro()
+        assert "up to date" in project.run("dvc", "status")
+        assert outputs(project) == expected
 
     moments, longest = random.Random(f"{SEED} {pair}"), LONGEST_OFFSET[pair[0]]
     offsets = [moments.uniform(0, longest) for _ in range(TRIALS[pair])]
@@ -56,10 +60,7 @@ def test_two_runs_at_once_never_write_the_same(
     try_each("concurrent starts", cases, attempt, sample=1, others=endings)
 
 
-Endings = list[tuple[int, str]]
-
-
-def run_both(project: Project, pair: tuple[str, str], offset: float) -> Endings:
+def run_both(project: Project, pair: tuple[str, str], offset: float) -> list[tuple[int, str]]:
     """Start one run, and after some time the other; give how each ended, and what it said."""
     logs = [project.folder.parent / f"{place}.log" for place in ("first", "second")]
     with (
@@ -73,31 +74,12 @@ def run_both(project: Project, pair: tuple[str, str], offset: float) -> Endings:
     return [(code, log.read_text()) for code, log in zip(codes, logs, strict=True)]
 
 
-def find_problem(
-    project: Project, pair: tuple[str, str], ended: Endings, expected: dict[str, str]
-) -> str:
-    """Say what was not as it should be."""
-    for kind, (code, said) in zip(pair, ended, strict=True):
-        busy, words = BUSY[kind]
-        if code != 0 and (code != busy or not re.search(words, said)):
-            return f"{kind} ended with {code}:\n{said}"
-    if overlapping := find_two_writers(toy.log(project)):
-        return f"two writers: {overlapping}"
-    project.repro()
-    if "up to date" not in project.run("dvc", "status"):
-        return "not up to date after another run"
-    return "" if outputs(project) == expected else "other outputs"
-
-
-def find_two_writers(log: list[str]) -> list[str]:
-    """List the stages that began while they were at work."""
+def assert_one_writer(log: list[str]) -> None:
+    """Check that no stage began while it was at work."""
     at_work: Counter[str] = Counter()
-    found = []
     for event, stage in map(str.split, log):
         at_work[stage] += 1 if event == "begin" else -1
-        if at_work[stage] > 1:
-            found.append(stage)
-    return found
+        assert at_work[stage] <= 1, log
 
 
 def outputs(project: Project) -> dict[str, str]:

@@ -70,7 +70,7 @@ ROWS = {
         "lockfile::a_torn_dvc_lock_becomes_that_of_the_last_commit",
     ],
     "training killed in epoch k of n": [
-        "faults_training::a_killed_training_goes_on_and_ends_with_the_same_bytes",
+        "faults_writes::a_killed_training_goes_on_and_ends_with_the_same_bytes",
         "train::an_interrupted_training_ends_with_the_bytes_of_an_uninterrupted_one",
     ],
     "SIGINT or SIGTERM to dvc, to the stage, or to the flow": [

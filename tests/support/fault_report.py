@@ -63,23 +63,27 @@ def record_fault(request: pytest.FixtureRequest) -> Record:
 def try_each(full: bool, record_fault: Record) -> TryEach:
     """Try cases by name, or a sample; record how many went well, and fail if one did not.
 
-    ``attempt`` returns what was wrong with a case. It may add to the ``others`` that are counted.
+    ``attempt`` asserts that a case goes well. It may add to the ``others`` that are counted.
     """
 
     def try_cases(
         name: str,
         cases: Mapping[str, Any],
-        attempt: Callable[[Any], str],
+        attempt: Callable[[Any], None],
         *,
         sample: int,
         note: str = "",
         others: Mapping[str, int] | None = None,
     ) -> None:
         size = len(cases) if full else min(sample, len(cases))
-        chosen = random.Random(name).sample(list(cases), size)
-        problems = {each: problem for each in chosen if (problem := attempt(cases[each]))}
+        problems = []
+        for case in random.Random(name).sample(list(cases), size):
+            try:
+                attempt(cases[case])
+            except AssertionError as error:
+                problems.append(f"{case}: {error}")
         record_fault(name, size - len(problems), size, note, **(others or {}))
-        assert not problems, "\n".join(f"{each}: {said}" for each, said in problems.items())
+        assert not problems, "\n".join(problems)
 
     return try_cases
 
