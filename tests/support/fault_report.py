@@ -127,7 +127,6 @@ def table(counts: Counts) -> list[str]:
 def write(counts: Counts, lines: list[str]) -> None:
     from benchmarks import reporting
 
-    machine = reporting.describe_machine()
-    reporting.write_results("faults", {"machine": machine, "properties": counts})
-    where = f"{machine['cores']} cores, {machine['cpu']}."
-    reporting.write_section("faults", [*lines, "", where])
+    result = {"machine": reporting.describe_machine(), "properties": counts}
+    reporting.write_results("faults", result)
+    reporting.write_section("faults", [*lines, "", f"{reporting.where(result)}."])
