@@ -56,12 +56,8 @@ def params_text() -> str:
 
 SECOND = """
   cnn9:
-    block1:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 4
-    block2:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 2
+    block1: {conv1: {filters: 4, kernel_size: 3}, pool_size: 4}
+    block2: {conv1: {filters: 4, kernel_size: 3}, pool_size: 2}
     head: {units: 8}
 """
 """A second network, deeper than `TINY`, to be put behind it."""
@@ -117,9 +113,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     home = {PREFECT_HOME: tmp_path_factory.mktemp("prefect")}
     with temporary_settings(home), prefect_test_harness(server_startup_timeout=120):
-        url = PREFECT_API_URL.value()
-        assert url is not None
-        yield url
+        yield str(PREFECT_API_URL.value())
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +142,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> "Finished":
     import faults
 
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    return faults.finish_once(folder / "faults")
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return faults.finish_once(shared / "faults")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import random
 import re
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import serving
@@ -12,7 +11,6 @@ import toy
 from fault_report import TryEach
 
 import faults
-from conftest import PROJECT
 from project import Project
 
 TRIALS = {("dvc", "dvc"): 20, ("dvc", "flow"): 15, ("flow", "flow"): 15}
@@ -31,15 +29,11 @@ SEED = 20260103
 
 @pytest.mark.parametrize("pair", TRIALS, ids="-".join)
 def test_two_runs_at_once_never_write_the_same(
-    project: Project, try_each: TryEach, server_url: str, tmp_path: Path, pair: tuple[str, str]
+    project: Project, try_each: TryEach, server_url: str, pair: tuple[str, str]
 ) -> None:
     half = '*) printf %s "half of " > "$2"; sleep 0.2; echo "$1" >> "$2" ;;'
     toy.edit_work(project, '*) echo "$1" > "$2" ;;', half)
-    project.environment |= {
-        "PREFECT_API_URL": server_url,
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PYTHONPATH": str(PROJECT),
-    }
+    toy.use_server(project, server_url)
     project.repro()
     expected, endings = outputs(project), Counter[str]()
 

@@ -18,7 +18,6 @@ from fault_report import Record
 from waiting import lives, wait_until
 
 import faults
-from conftest import PROJECT
 from faults import STAGES, Finished, Process
 from project import Project
 
@@ -175,13 +174,9 @@ def kill_server(home: Path, *, returns: bool) -> None:
     wait = 'while [ -f "$control/hang-$1" ]; do sleep 0.1; done\n'
     toy.edit_work(project, hang, f"{wait}{hang}")
     toy.mark(project, "hang-train@one")
-    port, prefect = serving.free_port(), str(home / "prefect")
+    port = serving.free_port()
     url = f"http://127.0.0.1:{port}/api"
-    project.environment |= {
-        "PREFECT_API_URL": url,
-        "PREFECT_HOME": prefect,
-        "PYTHONPATH": str(PROJECT),
-    }
+    toy.use_server(project, url)
     command = [*serving.PIPELINES, "pipeline", "--jobs", "1"]
     server = serving.start_server(home / "server", port)
     try:

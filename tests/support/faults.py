@@ -33,13 +33,8 @@ EPOCHS = 3
 
 SMALL = """\
   small:
-    block1:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 2
-    block2:
-      conv1: {filters: 8, kernel_size: 3}
-      pool_size: 2
-      dropout: 0.2
+    block1: {conv1: {filters: 4, kernel_size: 3}, pool_size: 2}
+    block2: {conv1: {filters: 8, kernel_size: 3}, pool_size: 2, dropout: 0.2}
     head: {units: 16}
 """
 

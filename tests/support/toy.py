@@ -131,6 +131,13 @@ def log(project: Project) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+def use_server(project: Project, url: str) -> None:
+    """Let the flows, which are not copied into a project, use a server."""
+    home = str(project.folder.parent / "prefect")
+    variables = {"PREFECT_API_URL": url, "PREFECT_HOME": home, "PYTHONPATH": str(PROJECT)}
+    project.environment |= variables
+
+
 def edit_work(project: Project, old: str, new: str) -> None:
     """Change what the stages do."""
     assert old in WORK_SH
