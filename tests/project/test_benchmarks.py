@@ -50,6 +50,12 @@ def test_what_is_imported_of_the_project_is_there() -> None:
                 assert [each for each in names if not hasattr(load(name), each)] == [], path
 
 
+@pytest.mark.parametrize(("jobs", "seconds"), [(1, 10.0), (2, 5.0), (3, 4.0), (8, 4.0)])
+def test_the_job_ends_with_its_last_network(jobs: int, seconds: float) -> None:
+    epochs = {"a": 1.0, "b": 4.0, "c": 2.0, "d": 3.0}
+    assert load("training_speed").job_seconds(epochs, jobs) == pytest.approx(seconds)
+
+
 def test_the_arithmetic_of_a_trained_image() -> None:
     flop = {name: load("networks").training_flop(each) for name, each in ARCHITECTURES.items()}
     # Measured by others before: 71.6, 82.8, 101.7 and 104.1 million.

@@ -170,12 +170,6 @@ def command_of(project: Project, stage: str) -> list[str]:
     return str(locked(project)[stage]["cmd"]).split()
 
 
-def checkpoints(project: Project, stage: str) -> Path:
-    """Give the folder of a training's checkpoints."""
-    words = command_of(project, stage)
-    return project.folder / words[words.index("--checkpoints") + 1]
-
-
 def forget(project: Project, *stages: str) -> None:
     """Bring a project into the state in which these stages have run long ago, and otherwise.
 
