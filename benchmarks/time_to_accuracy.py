@@ -132,15 +132,7 @@ def _replicates(name: str) -> list[list[float]]:
 
 
 def epochs_to(target: float, accuracies: Sequence[float]) -> int | None:
-    """Count the epochs until an accuracy is reached.
-
-    Args:
-        target: The accuracy, 0 to 1.
-        accuracies: That after each epoch.
-
-    Returns:
-        The number of the first epoch that has it, from 1; None if there is none.
-    """
+    """Return the number, from 1, of the first epoch that has an accuracy; None if none has."""
     return next((n for n, each in enumerate(accuracies, start=1) if each >= target), None)
 
 

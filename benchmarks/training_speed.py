@@ -106,12 +106,7 @@ def _arms(params: Params, images: int) -> list[Arm]:
 
 
 def notebook_arm(params: Params, names: Sequence[str]) -> Arm:
-    """Give the arm of the notebook's code, whose unit is a whole epoch.
-
-    Args:
-        params: The parameters, which have the networks.
-        names: The networks to train.
-    """
+    """Give the arm of the notebook's code, whose unit is a whole epoch."""
     start = [sys.executable, "keras_plain.py", *_given(WHOLE_EPOCH), "--layers"]
     commands = {name: [*start, describe_layers(params.architectures[name])] for name in names}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
@@ -121,10 +116,7 @@ def notebook_arm(params: Params, names: Sequence[str]) -> Arm:
 def our_command(name: str, images: int, *more: str) -> Sequence[str | Path]:
     """Give the command of an arm that trains one network as this project does.
 
-    Args:
-        name: The network.
-        images: How many are its unit.
-        more: Further options, such as those of `OUR_OPTIONS`.
+    Its unit is so many images; ``more`` are options, such as those of `OUR_OPTIONS`.
     """
     return [sys.executable, "ours.py", "--params", PARAMS, *_given(images), "--name", name, *more]
 
@@ -150,11 +142,9 @@ def peak_arms() -> list[Arm]:
 
 
 def job_seconds(epochs: Mapping[str, float], jobs: int) -> float:
-    """Return the time until the last network has had its epoch, the longest started first.
+    """Return the seconds until the last network has had its epoch, the longest started first.
 
-    Args:
-        epochs: Seconds of each network's epoch while ``jobs`` are trained at once.
-        jobs: How many are trained at once.
+    ``epochs`` are the seconds of each network while ``jobs`` are trained at once.
     """
     ends = [0.0] * jobs
     for seconds in sorted(epochs.values(), reverse=True):
