@@ -80,7 +80,7 @@ def run_arm(arm: Arm) -> Sample:
 def rounds_of(pieces: Sequence[Piece], jobs: int) -> list[list[Piece]]:
     """Split work into rounds; a last round that would not be full joins the one before.
 
-    The pieces have about one length. Where a round has more of them than jobs, they share the cores.
+    The pieces have about one length. If a round has more of them than jobs, they share the cores.
     """
     odd = len(pieces) % jobs
     last = max(0, len(pieces) - (jobs + odd if odd else 0))
