@@ -4,7 +4,6 @@ Run it in a project that is up to date: ``make repro`` before. Writes
 ``benchmarks/results/around_training.json``, and the tables in ``benchmarks/README.md``.
 """
 
-import argparse
 import os
 import random
 import statistics
@@ -15,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reporting import describe_machine, record
+from reporting import describe_machine, make_parser, record, where
 from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -39,9 +38,7 @@ COMMANDS = {
 
 def main() -> None:
     """Measure, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each command runs")
-    rounds = parser.parse_args().rounds
+    rounds = make_parser(__doc__, rounds=7).parse_args().rounds
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for number in range(rounds + 1):
         for name in random.sample(list(COMMANDS), len(COMMANDS)):
@@ -81,8 +78,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
     lines += ["", f"`dvc repro` over `dvc status`: {result['repro_over_status']:.2f}.", ""]
     lines += ["| output | size |", "|---|--:|"]
     lines += [f"| `{path}` | {size / 1e6:,.2f} MB |" for path, size in result["bytes"].items()]
-    machine = result["machine"]
-    return [*lines, "", f"{machine['cores']} cores, {machine['cpu']}."]
+    return [*lines, "", f"{where(result)}."]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ show.
 Writes ``benchmarks/results/checkpoint_cost.json``, and the table in ``benchmarks/README.md``.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from made_up import made_up_data
-from reporting import describe_machine, record
+from reporting import describe_machine, make_parser, record, where
 
 from convdepth.config.architecture import Architecture
 from convdepth.config.dataset import SPLIT_SIZES
@@ -35,8 +34,7 @@ PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"
 
 def main() -> None:
     """Measure, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each network is measured")
+    parser = make_parser(__doc__, rounds=7)
     rounds, params = parser.parse_args().rounds, read_params(PARAMS)
     configure(params.train.threads)
     with tempfile.TemporaryDirectory(dir=PARAMS.parent) as folder:  # on the disk of the project
@@ -81,9 +79,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
             f"| `{name}` | {epoch:.1f} s | {checkpoint * 1000:.0f} ms | "
             f"{statistics.median(shares):.2%} | {max(shares):.2%} |"
         )
-    machine = result["machine"]
-    where = f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds."
-    return [*rows, "", where]
+    return [*rows, "", f"{where(result)}."]
 
 
 if __name__ == "__main__":

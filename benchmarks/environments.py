@@ -9,11 +9,7 @@ FOLDER = Path(__file__).resolve().parent / "environments"
 
 
 def python_of(name: str) -> Path:
-    """Give the interpreter of an environment, which is made the first time.
-
-    Args:
-        name: A file of requirements in ``environments/``, without its ``.txt``.
-    """
+    """Give the interpreter of ``environments/<name>.txt``, which is installed the first time."""
     requirements, folder = FOLDER / f"{name}.txt", FOLDER / f".{name}"
     python, installed = folder / "bin" / "python", folder / "installed.txt"
     wanted = requirements.read_text(encoding="utf-8")

@@ -12,7 +12,6 @@ all arms run, in random order, so that a machine that is slow for a while is slo
 Writes ``benchmarks/results/flow_overhead.json``, and the table in ``benchmarks/README.md``.
 """
 
-import argparse
 import os
 import random
 import shutil
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from reporting import describe_machine, record
+from reporting import describe_machine, make_parser, record, where
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -66,9 +65,7 @@ Arm = Callable[[], float]
 
 def main() -> None:
     """Measure, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each arm runs")
-    rounds = parser.parse_args().rounds
+    rounds = make_parser(__doc__, rounds=7).parse_args().rounds
     with tempfile.TemporaryDirectory() as folder, _server(Path(folder)) as url:
         times = _measure(_arms(_create(Path(folder)), url), rounds)
     result = {
@@ -187,9 +184,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         spread = f"{min(seconds):.1f} to {max(seconds):.1f} s"
         over = f"{result['overhead'][name]:.1f} s" if name in result["overhead"] else ""
         rows.append(f"| {name} | {median:.1f} s | {spread} | {over} |")
-    machine = result["machine"]
-    where = f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds."
-    return [*rows, "", where]
+    return [*rows, "", f"{where(result)}."]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Writes ``benchmarks/results/gpu_speed.json``, and the table in ``benchmarks/READ
 GPU, and the data: run ``make repro`` first.
 """
 
-import argparse
 import json
 import random
 import statistics
@@ -23,7 +22,7 @@ from typing import Any
 from environments import python_of
 from interleaving import Arm, Sample, compare, read_line, show_ratio, started, write_line
 from networks import NORMALIZED, PARAMS, describe_layers
-from reporting import describe_machine, record
+from reporting import describe_machine, make_parser, record
 from training_speed import MIXED, NOTEBOOK, OURS, TORCH, TWIN, WHOLE_EPOCH
 
 from convdepth.config.params import Params, read_params
@@ -44,8 +43,7 @@ Processes = dict[str, dict[str, "subprocess.Popen[str]"]]
 
 def main() -> None:
     """Measure, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each arm runs")
+    parser = make_parser(__doc__, rounds=7)
     parser.add_argument("--images", type=int, default=WHOLE_EPOCH, help="of one unit of work")
     parser.add_argument("--minutes", type=float, default=60, help="after which no round starts")
     arguments = parser.parse_args()
@@ -190,9 +188,9 @@ def table(result: Mapping[str, Any]) -> list[str]:
         rows.append(f"| {arm} | {' | '.join(cells)} | {seconds:.1f} s | {ratio} |")
     machine = result["machine"]
     failed = f" Did not start: {', '.join(result['failed'])}." if result["failed"] else ""
-    where = f"{machine['gpu']}, {machine['cores']} cores, {machine['cpu']}"
+    place = f"{machine['gpu']}, {machine['cores']} cores, {machine['cpu']}"
     amount = f"{len(result['rounds'])} rounds of {result['images']:,} images"
-    return [*rows, "", f"{where}; {amount}.{failed}"]
+    return [*rows, "", f"{place}; {amount}.{failed}"]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 Writes ``benchmarks/results/growth.json``, and the tables in ``benchmarks/README.md``.
 """
 
-import argparse
 import random
 import statistics
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from interleaving import Arm, measure, run_arm
 from networks import NORMALIZED, PARAMS, PROJECT
-from reporting import describe_machine, record
+from reporting import describe_machine, make_parser, record, where
 
 from pipelines.execution.concurrency import fill_cores
 
@@ -28,9 +27,7 @@ JOBS = range(1, 5)
 
 def main() -> None:
     """Measure, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each size is measured")
-    rounds = parser.parse_args().rounds
+    rounds = make_parser(__doc__, rounds=3).parse_args().rounds
     result = {
         "machine": describe_machine(),
         "rounds": rounds,
@@ -130,9 +127,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
     lines += [
         f"| {jobs} | {speed:,} |" for jobs, speed in result["jobs"]["images_per_second"].items()
     ]
-    machine = result["machine"]
-    where = f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds."
-    return [*lines, "", f"`{NETWORK}`, float32; {where}"]
+    return [*lines, "", f"`{NETWORK}`, float32; {where(result)}."]
 
 
 if __name__ == "__main__":

@@ -44,15 +44,7 @@ Sample = dict[str, dict[str, float]]
 
 
 def measure(arms: Sequence[Arm], rounds: int) -> dict[str, list[Sample]]:
-    """Run all arms in each round, in random order.
-
-    Args:
-        arms: What is compared.
-        rounds: How often.
-
-    Returns:
-        For each arm one sample of each round.
-    """
+    """Run all arms in each round, in random order; give for each one sample of each round."""
     samples: dict[str, list[Sample]] = {arm.name: [] for arm in arms}
     for number in range(rounds):
         for arm in random.sample(list(arms), len(arms)):
@@ -88,12 +80,7 @@ def run_arm(arm: Arm) -> Sample:
 def rounds_of(pieces: Sequence[Piece], jobs: int) -> list[list[Piece]]:
     """Split work into rounds; a last round that would not be full joins the one before.
 
-    Args:
-        pieces: Of about one length, in the order in which they are started.
-        jobs: How many are done at once.
-
-    Returns:
-        The pieces of each round; more pieces than jobs share the cores.
+    The pieces have about one length. If a round has more of them than jobs, they share the cores.
     """
     odd = len(pieces) % jobs
     last = max(0, len(pieces) - (jobs + odd if odd else 0))
@@ -105,12 +92,7 @@ def rounds_of(pieces: Sequence[Piece], jobs: int) -> list[list[Piece]]:
 def started(
     command: Sequence[str | Path], environment: Mapping[str, str]
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Start an arm, which will say ``ready``; at the end of the block it is stopped.
-
-    Args:
-        command: What to run, in the folder of the arms.
-        environment: Variables beside those of this process.
-    """
+    """Start an arm, which will say ``ready``; at the end of the block it is stopped."""
     with subprocess.Popen(
         command,
         cwd=ARMS,
@@ -146,11 +128,7 @@ def read_line(process: "subprocess.Popen[str]") -> str:
 
 
 def compare(base: Sequence[float], other: Sequence[float]) -> dict[str, Any]:
-    """Compare two arms by the ratio of each round.
-
-    Args:
-        base: Seconds of each round.
-        other: Seconds of each round of the other arm, in the same order.
+    """Compare two arms by the ratio of each round, given their seconds in the same order.
 
     Returns:
         How many times as long the base takes: the median of the ratios, and the bounds of its

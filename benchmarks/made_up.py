@@ -7,11 +7,7 @@ from convdepth.training.data import Subset, TrainingData
 
 
 def made_up_data(images: int) -> TrainingData:
-    """Make images of noise, with labels by chance; ten of them are those of the validation.
-
-    Args:
-        images: How many to train on.
-    """
+    """Make images of noise, with labels by chance; ten of them are those of the validation."""
     random = np.random.default_rng(0)
     pixels = random.random((images, *IMAGE_SHAPE), np.float32)
     labels = random.integers(NUM_CLASSES, size=images, dtype=np.uint8)

@@ -7,7 +7,6 @@ machine that does something else, too.
 Writes ``benchmarks/results/memory.json``, and the table in ``benchmarks/README.md``.
 """
 
-import argparse
 import subprocess
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 import psutil
 from networks import PARAMS
-from reporting import describe_machine, record
+from reporting import describe_machine, make_parser, record, where
 from trainings import Training, prepare
 
 from convdepth.config.params import read_params
@@ -31,7 +30,7 @@ POLL_SECONDS = 0.2
 
 def main() -> None:
     """Measure, and write the results."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "").parse_args()
+    make_parser(__doc__).parse_args()
     names = list(read_params(PARAMS).architectures)
     gigabytes = {
         precision: {
@@ -75,8 +74,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
             f"{each[name][key]:.2f} GB" for each in by_precision.values() for key in ("all", "own")
         ]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    machine = result["machine"]
-    return [*lines, "", f"{machine['cores']} cores, {machine['cpu']}."]
+    return [*lines, "", f"{where(result)}."]
 
 
 if __name__ == "__main__":

@@ -18,11 +18,7 @@ NORMALIZED = PROJECT / "data" / "normalized"
 def describe_layers(architecture: Architecture) -> str:
     """Give the layers of a network as Keras's arguments, the notebook's poolings of 1 x 1 too.
 
-    Args:
-        architecture: What ``params.yaml`` says.
-
-    Returns:
-        A list as JSON: of each layer its kind and its arguments.
+    A list as JSON: of each layer its kind and its arguments.
     """
     layers: list[dict[str, Any]] = []
     for block in architecture.blocks.values():
@@ -44,8 +40,5 @@ def training_flop(architecture: Architecture) -> int:
     """Count the operations of one trained image: forward, and backward to weights and to inputs.
 
     The input of the first layer needs no gradient.
-
-    Args:
-        architecture: What ``params.yaml`` says.
     """
     return 3 * architecture.flop - walk(architecture)[0].flop

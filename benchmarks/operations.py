@@ -6,7 +6,6 @@ costliest operations go into a table: the share of all that operations took, on 
 Writes ``benchmarks/results/operations.json``, and the table in ``benchmarks/README.md``.
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from made_up import made_up_data
-from reporting import describe_machine, record
+from reporting import describe_machine, make_parser, record
 
 from convdepth.config.params import find_architecture, read_params
 from convdepth.models.backend import configure, tf
@@ -34,7 +33,7 @@ TOP = 10
 
 def main() -> None:
     """Measure each network in a process of its own, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = make_parser(__doc__)
     parser.add_argument("--watch", nargs=3, metavar=("NAME", "PRECISION", "FOLDER"))
     if watched := parser.parse_args().watch:
         _watch(*watched)

@@ -5,14 +5,13 @@ The second is measured on the same CPU, whose bfloat16 instructions oneDNN is to
 ``benchmarks/results/precision_cost.json``, and the table in ``benchmarks/README.md``.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from interleaving import Arm, compare, measure
 from networks import PARAMS, describe_layers
-from reporting import describe_machine, record
+from reporting import describe_machine, make_parser, record, where
 
 from convdepth.config.params import read_params
 
@@ -23,9 +22,7 @@ CPUS = {"with": {}, "without": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}}
 
 def main() -> None:
     """Measure, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each arm runs")
-    rounds = parser.parse_args().rounds
+    rounds = make_parser(__doc__, rounds=5).parse_args().rounds
     arms = [
         Arm(f"{precision}, {name}", _commands(precision), environment=variables)
         for precision in PRECISIONS
@@ -61,9 +58,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
     for name, ratio in result["ratios"].items():
         interval = f"{ratio['low']:.2f} to {ratio['high']:.2f}"
         rows.append(f"| {name} | {ratio['median']:.2f} ({interval}) |")
-    machine, networks = result["machine"], " and ".join(f"`{name}`" for name in NETWORKS)
-    where = f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds of {networks}."
-    return [*rows, "", where]
+    networks = " and ".join(f"`{name}`" for name in NETWORKS)
+    return [*rows, "", f"{where(result)} of {networks}."]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What all measurements share: on what machine, and where the results and the tables go."""
 
+import argparse
 import json
 import os
 import platform
@@ -29,13 +30,23 @@ def describe_machine() -> dict[str, str | int]:
     return {"cpu": cpu, "cores": os.cpu_count() or 0, "python": platform.python_version()}
 
 
-def write_results(name: str, result: Mapping[str, Any]) -> None:
-    """Write ``results/<name>.json``.
+def make_parser(doc: str | None, rounds: int | None = None) -> argparse.ArgumentParser:
+    """Return a parser for the module with this docstring, with ``--rounds`` if it has a default."""
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds, help="how often each is measured")
+    return parser
 
-    Args:
-        name: Of the measurement.
-        result: What was measured.
-    """
+
+def where(result: Mapping[str, Any]) -> str:
+    """Tell the cores and the CPU of a result, and how many rounds it has, if any."""
+    machine = result["machine"]
+    told = f"{machine['cores']} cores, {machine['cpu']}"
+    return f"{told}; {result['rounds']} rounds" if "rounds" in result else told
+
+
+def write_results(name: str, result: Mapping[str, Any]) -> None:
+    """Write ``results/<name>.json``."""
     text = json.dumps(result, indent=2) + "\n"
     (FOLDER / "results" / f"{name}.json").write_text(text, encoding="utf-8")
 
@@ -43,24 +54,13 @@ def write_results(name: str, result: Mapping[str, Any]) -> None:
 def record(
     name: str, result: Mapping[str, Any], table: Callable[[Mapping[str, Any]], list[str]]
 ) -> None:
-    """Write ``results/<name>.json``, and the table that follows from it into ``README.md``.
-
-    Args:
-        name: Of the measurement.
-        result: What was measured.
-        table: Gives the lines for the README.
-    """
+    """Write ``results/<name>.json``, and the table that follows from it into ``README.md``."""
     write_results(name, result)
     write_section(name, table(result))
 
 
 def write_section(name: str, lines: Iterable[str], page: Path = README) -> None:
     """Put lines between the markers of a measurement in a page.
-
-    Args:
-        name: That of the markers.
-        lines: What shall stand between them.
-        page: By default the ``README.md`` beside this file.
 
     Raises:
         ValueError: The page has no such markers.

@@ -16,7 +16,6 @@ again. Writes ``benchmarks/results/time_to_accuracy.json``, and the table in
 ``benchmarks/README.md``.
 """
 
-import argparse
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +25,7 @@ from typing import Any
 
 from interleaving import Arm, Sample, compare, measure, rounds_of, show_ratio
 from networks import PARAMS, PROJECT
-from reporting import FOLDER, describe_machine, record
+from reporting import FOLDER, describe_machine, make_parser, record, where
 from training_speed import (
     FAST,
     MIXED,
@@ -63,11 +62,10 @@ STORE = FOLDER / "results" / "accuracy_trainings.json"
 
 def main() -> None:
     """Train what is not trained yet, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = make_parser(__doc__, rounds=7)
     parser.add_argument(
         "--no-training", action="store_true", help="only time what was trained before"
     )
-    parser.add_argument("--rounds", type=int, default=7, help="how often each arm is timed")
     arguments = parser.parse_args()
     params, recorded = read_params(PARAMS), _recorded()
     accuracies = {
@@ -134,15 +132,7 @@ def _replicates(name: str) -> list[list[float]]:
 
 
 def epochs_to(target: float, accuracies: Sequence[float]) -> int | None:
-    """Count the epochs until an accuracy is reached.
-
-    Args:
-        target: The accuracy, 0 to 1.
-        accuracies: That after each epoch.
-
-    Returns:
-        The number of the first epoch that has it, from 1; None if there is none.
-    """
+    """Return the number, from 1, of the first epoch that has an accuracy; None if none has."""
     return next((n for n, each in enumerate(accuracies, start=1) if each >= target), None)
 
 
@@ -160,12 +150,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
     lines += [
         "",
         f"To reach: {targets}. Epochs: the median over the seeds that reach it, if most do;",
-    ]
-    lines += [
         "in parentheses how many of them did; then mean and standard deviation at the end.",
         "",
-    ]
-    lines += [
         "| | seconds for all three | times as fast | by the fastest epochs |",
         "|---|--:|--:|--:|",
     ]
@@ -176,12 +162,11 @@ def table(result: Mapping[str, Any]) -> list[str]:
             continue
         ratio, by_fastest = result["times_as_fast"][arm], result["times_as_fast_by_fastest"][arm]
         lines.append(f"| {arm} | {seconds:.0f} s | {show_ratio(ratio)} | {by_fastest:.1f} |")
-    machine, peak = result["machine"], result["peak_gflops"]
+    peak = result["peak_gflops"]
     return [
         *lines,
         "",
-        f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds. One core "
-        f"multiplied matrices with {peak['float32']:.0f}",
+        f"{where(result)}. One core multiplied matrices with {peak['float32']:.0f}",
         f"GFLOP/s in float32 and {peak['bfloat16']:.0f} in bfloat16 while the other did the same.",
     ]
 

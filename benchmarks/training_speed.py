@@ -13,7 +13,6 @@ Writes ``benchmarks/results/training_speed.json``, and the table in ``benchmarks
 needs the data: run ``make repro`` first.
 """
 
-import argparse
 import heapq
 import os
 import statistics
@@ -25,7 +24,7 @@ from typing import Any
 from environments import python_of
 from interleaving import Arm, Sample, compare, measure, show_ratio
 from networks import NORMALIZED, PARAMS, PROJECT, describe_layers, training_flop
-from reporting import describe_machine, record, write_section
+from reporting import describe_machine, make_parser, record, where, write_section
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import Params, read_params
@@ -56,8 +55,7 @@ PRECISIONS = {OURS: "float32", TWIN: "float32", MIXED: "bfloat16", FAST: "bfloat
 
 def main() -> None:
     """Measure, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each arm runs")
+    parser = make_parser(__doc__, rounds=7)
     parser.add_argument("--images", type=int, default=3840, help="of one unit of work")
     parser.add_argument("--without", action="append", default=[], help="an arm to leave out")
     arguments = parser.parse_args()
@@ -108,12 +106,7 @@ def _arms(params: Params, images: int) -> list[Arm]:
 
 
 def notebook_arm(params: Params, names: Sequence[str]) -> Arm:
-    """Give the arm of the notebook's code, whose unit is a whole epoch.
-
-    Args:
-        params: The parameters, which have the networks.
-        names: The networks to train.
-    """
+    """Give the arm of the notebook's code, whose unit is a whole epoch."""
     start = [sys.executable, "keras_plain.py", *_given(WHOLE_EPOCH), "--layers"]
     commands = {name: [*start, describe_layers(params.architectures[name])] for name in names}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
@@ -123,10 +116,7 @@ def notebook_arm(params: Params, names: Sequence[str]) -> Arm:
 def our_command(name: str, images: int, *more: str) -> Sequence[str | Path]:
     """Give the command of an arm that trains one network as this project does.
 
-    Args:
-        name: The network.
-        images: How many are its unit.
-        more: Further options, such as those of `OUR_OPTIONS`.
+    Its unit is so many images; ``more`` are options, such as those of `OUR_OPTIONS`.
     """
     return [sys.executable, "ours.py", "--params", PARAMS, *_given(images), "--name", name, *more]
 
@@ -152,11 +142,9 @@ def peak_arms() -> list[Arm]:
 
 
 def job_seconds(epochs: Mapping[str, float], jobs: int) -> float:
-    """Return the time until the last network has had its epoch, the longest started first.
+    """Return the seconds until the last network has had its epoch, the longest started first.
 
-    Args:
-        epochs: Seconds of each network's epoch while ``jobs`` are trained at once.
-        jobs: How many are trained at once.
+    ``epochs`` are the seconds of each network while ``jobs`` are trained at once.
     """
     ends = [0.0] * jobs
     for seconds in sorted(epochs.values(), reverse=True):
@@ -267,7 +255,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         cells.append(f"{result['times_as_fast_by_fastest'][arm]:.2f}")
         cells.append(f"{result['peak_gigabytes'][arm]:.2f} GB")
         rows.append(f"| {arm} | {' | '.join(cells)} |")
-    machine, peak = result["machine"], result["peak_gflops"]
+    peak = result["peak_gflops"]
     shares = ", ".join(f"{arm} {share:.0%}" for arm, share in result["share_of_peak"].items())
     torch = ", ".join(
         f"{show_ratio(ratio)} ({arm})" for arm, ratio in result["against_pytorch"].items()
@@ -280,8 +268,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         f"{peak['bfloat16']:.0f} in bfloat16 while the other does the same; share of",
         f"that over the whole job: {shares}.",
         "",
-        f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds of "
-        f"{result['images']:,} images.",
+        f"{where(result)} of {result['images']:,} images.",
     ]
 
 
@@ -294,8 +281,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     for arm, seconds in result["job_seconds"].items():
         ratio, fastest = result["times_as_fast"][arm], result["times_as_fast_by_fastest"][arm]
         rows.append(f"| {arm} | {seconds:.0f} s | {show_ratio(ratio)} | {fastest:.2f} |")
-    machine = result["machine"]
-    return [*rows, "", f"{machine['cores']} cores, {machine['cpu']}; {result['rounds']} rounds."]
+    return [*rows, "", f"{where(result)}."]
 
 
 if __name__ == "__main__":

@@ -41,10 +41,6 @@ class Training:
 def run_trainings(trainings: Iterable[Training], store: Path) -> dict[str, list[float]]:
     """Run those trainings that are not in the store yet, and keep each in it when it has ended.
 
-    Args:
-        trainings: What to run, in this order.
-        store: The JSON file of what was run before.
-
     Returns:
         For each key, the validation accuracy after each epoch, 0 to 1.
     """
@@ -72,12 +68,7 @@ def _run(training: Training) -> list[float]:
 
 
 def prepare(training: Training, folder: Path) -> Sequence[str | Path]:
-    """Write the parameters of a training, and give the command that does it.
-
-    Args:
-        training: What is trained.
-        folder: Where everything is written.
-    """
+    """Write the parameters of a training into a folder, and give the command that does it there."""
     return [
         *(Path(sys.executable).with_name("convdepth"), "train", training.name),
         *("--params", _write_params(training, folder), "--normalized", NORMALIZED),

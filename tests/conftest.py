@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import drawn
 import pytest
-from fault_report import full, pytest_addoption, pytest_terminal_summary, record_fault  # noqa: F401  # pytest finds its hooks and fixtures here
+from fault_report import full, pytest_addoption, pytest_terminal_summary, record_fault, try_each  # noqa: F401  # pytest finds its hooks and fixtures here
 
 from convdepth.data import arrays as images
 
@@ -30,8 +30,13 @@ for variable in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes minutes, so that it does not run alone at the end."""
+    """Mark the faults; begin with what takes minutes, so that it does not run alone at the end."""
+    for item in items:
+        if item.path.parent.name == "faults":
+            item.add_marker("faults")
+            item.add_marker(pytest.mark.timeout(3600))
     items.sort(key=lambda item: not any(map(item.get_closest_marker, ("worker", "faults"))))
 
 
@@ -51,12 +56,8 @@ def params_text() -> str:
 
 SECOND = """
   cnn9:
-    block1:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 4
-    block2:
-      conv1: {filters: 4, kernel_size: 3}
-      pool_size: 2
+    block1: {conv1: {filters: 4, kernel_size: 3}, pool_size: 4}
+    block2: {conv1: {filters: 4, kernel_size: 3}, pool_size: 2}
     head: {units: 8}
 """
 """A second network, deeper than `TINY`, to be put behind it."""
@@ -112,8 +113,15 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     home = {PREFECT_HOME: tmp_path_factory.mktemp("prefect")}
     with temporary_settings(home), prefect_test_harness(server_startup_timeout=120):
-        url = PREFECT_API_URL.value()
-        assert url is not None
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Prefect server in a process of its own."""
+    import serving
+
+    with serving.server(tmp_path_factory.mktemp("server")) as url:
         yield url
 
 
@@ -134,9 +142,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> "Finished":
     import faults
 
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    return faults.finish_once(folder / "faults")
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return faults.finish_once(shared / "faults")
 
 
 @pytest.fixture

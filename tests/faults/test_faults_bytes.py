@@ -1,64 +1,50 @@
-"""`convdepth verify` finds each flipped byte, and nothing where there is none."""
+"""`convdepth verify` finds each flipped byte; fresh clones, anywhere, end with equal bytes."""
 
 import os
 import random
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-import pytest
-from fault_report import Record
+import serving
+from fault_report import Record, TryEach
 
 import faults
 from faults import Finished
 from project import Project
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
-
-SAMPLE = 4
-
-CLEAN_CHECKS = 100
-CLEAN_CHECKS_IN_SAMPLE = 2
-
 SEED = 20260102
+
+HERE = {"TZ": "Pacific/Auckland", "LC_ALL": "C", "PYTHONHASHSEED": "0"}
+THERE = {"TZ": "America/St_Johns", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "4294967295"}
 
 
 def test_each_flipped_byte_is_reported(
-    finished: Finished, workspace: Project, full: bool, record_fault: Record
+    finished: Finished, workspace: Project, try_each: TryEach
 ) -> None:
-    cached = [str(path.relative_to(workspace.folder)) for path in faults.cached_files(workspace)]
+    cache = workspace.folder / ".dvc" / "cache" / "files"
+    cached = [path for path in sorted(cache.rglob("*")) if path.is_file()]
     outputs = [name for stage in faults.locked(workspace) for name in finished.output_files(stage)]
     assert len(cached) >= 15
     assert len(outputs) >= 20
-    names = [*outputs, *cached]
-    chosen = names if full else faults.choose("bytes", names, SAMPLE)
-    places = random.Random(SEED)
-    kept = uncached_folders(workspace)
-    silent = [name for name in chosen if not is_reported(workspace, name, places, kept)]
-    note = f"seed {SEED}"
-    record_fault("flipped bytes", len(chosen) - len(silent), len(chosen), note)
-    assert silent == []
+    names = [*outputs, *(str(path.relative_to(workspace.folder)) for path in cached)]
+    attempt = partial(verify_flipped, workspace, random.Random(SEED))
+    cases = dict(zip(names, names, strict=True))
+    try_each("flipped bytes", cases, attempt, sample=4, note=f"seed {SEED}")
     workspace.run("convdepth", "verify")
 
 
-def uncached_folders(project: Project) -> list[str]:
-    """List the outputs of which only the digest of the whole folder is known."""
-    return [f"{out}/" for out in faults.locked_outs(project, "plot")]
-
-
-def is_reported(project: Project, name: str, places: random.Random, folders: list[str]) -> bool:
+def verify_flipped(project: Project, places: random.Random, name: str) -> None:
     """Flip one bit of a file, verify, and flip it back."""
     path = project.folder / name
     place, bit = places.randrange(path.stat().st_size), 1 << places.randrange(8)
     flip(path, place, bit)
-    code, output = verify(project)
+    code, output = faults.run(project, "convdepth", "verify")
     flip(path, place, bit)
-    named = [folder.rstrip("/") for folder in folders if name.startswith(folder)]
-    return code == 7 and any(each in output for each in [name, *named])
-
-
-def verify(project: Project) -> tuple[int, str]:
-    with faults.started(project, "convdepth", "verify") as process:
-        output, _ = process.communicate(timeout=300)
-        return process.returncode, output
+    # Of these outputs only the digest of the whole folder is known.
+    folders = [out for out in faults.locked_outs(project, "plot") if name.startswith(f"{out}/")]
+    assert code == 7, output
+    assert any(each in output for each in [name, *folders]), output
 
 
 def flip(path: Path, place: int, bit: int) -> None:
@@ -72,23 +58,63 @@ def flip(path: Path, place: int, bit: int) -> None:
         file.write(bytes([byte ^ bit]))
     path.chmod(before.st_mode & 0o777)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    after = path.stat()
-    assert (after.st_ino, after.st_size, after.st_mode, after.st_mtime_ns) == (
-        before.st_ino,
-        before.st_size,
-        before.st_mode,
-        before.st_mtime_ns,
-    )
 
 
 def test_nothing_is_reported_where_nothing_is_damaged(
-    workspace: Project, full: bool, record_fault: Record
+    workspace: Project, try_each: TryEach
 ) -> None:
-    number = CLEAN_CHECKS if full else CLEAN_CHECKS_IN_SAMPLE
-    alarms = []
-    for _ in range(number):
-        code, output = verify(workspace)
-        if code:
-            alarms.append(output)
-    record_fault("clean checks", number - len(alarms), number)
-    assert alarms == []
+    def attempt(_number: int) -> None:
+        workspace.run("convdepth", "verify")
+
+    try_each("clean checks", {f"{n}": n for n in range(100)}, attempt, sample=2)
+
+
+def test_a_plain_run_and_a_parallel_flow_in_two_clones_give_equal_bytes(
+    finished: Finished, tmp_path: Path, full: bool, record_fault: Record, server_url: str
+) -> None:
+    expected, origin = finished.results, finished.project
+    if full:
+        origin = faults.create(tmp_path / "origin" / "convdepth", tiny=False)
+        one = clone(origin, tmp_path / "a", HERE)
+        run(one, "022", "dvc", "repro")
+        expected = faults.results(one)
+    other = clone(origin, tmp_path / "somewhere else" / "ä" / "b", THERE)
+    other.environment["PREFECT_API_URL"] = server_url
+    run(other, "077", *serving.PIPELINES, "pipeline", "--jobs", "2")
+    found = faults.results(other)
+    names = found.keys() | expected.keys()
+    equal = [name for name in names if found.get(name) == expected.get(name)]
+    networks = sum(name.startswith("data/models/") for name in names)
+    record_fault("fresh clones", len(equal), len(names), f"files, of {networks} networks")
+    assert networks == (4 if full else 2)
+    assert sorted(names) == sorted(equal)
+    for name in ("origin", "a", "somewhere else"):
+        faults.delete(tmp_path / name)
+
+
+def clone(origin: Project, folder: Path, variables: Mapping[str, str]) -> Project:
+    """Clone what is committed of a project but its results."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    origin.run("git", "clone", "--quiet", ".", str(folder))
+    project = Project(folder, folder.parent)
+    faults.at_home(project, Path(origin.environment["HOME"]))
+    project.environment |= variables
+    for path in [folder / "dvc.lock", *(folder / "metrics").rglob("*.*")]:
+        path.unlink(missing_ok=True)
+    return project
+
+
+def run(project: Project, umask: str, *command: str) -> None:
+    project.run("sh", "-c", 'umask "$0" && exec "$@"', umask, *command)
+
+
+def test_between_commits_without_a_change_no_metric_differs(
+    workspace: Project, record_fault: Record
+) -> None:
+    with (workspace.folder / "README.md").open("a", encoding="utf-8") as readme:
+        readme.write("\nA sentence more.\n")
+    assert workspace.repro() == []
+    workspace.commit("A sentence more")
+    printed = workspace.run("dvc", "metrics", "diff", "HEAD~1", "HEAD")
+    record_fault("no-op commit", int(printed == ""), 1)
+    assert printed == ""

@@ -1,125 +1,139 @@
-"""Every write, fsync and rename of every stage fails once: nothing good is lost."""
+"""Each write of each stage fails once, and a training is killed at each of its points."""
 
 import errno
+import json
 import os
-import shutil
-from collections.abc import Iterator
+import re
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
-from fault_report import Record
+from fault_report import TryEach
 
 import faults
-from faults import STAGES, Ended, Finished, Forks
+from faults import EPOCHS, STAGES, Finished
 from project import Project
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
+TRAIN = "train@tiny"
 
-SAMPLE = 1
-"""So many points of each stage."""
-
-
-ANY_WRITE = "any write"
+BATCHES = 5  # of 128, in 600 images
 
 NO_FOLDER = "a temporary folder cannot be made: No usable temporary directory found"
 """What Python says of a first write that is to a temporary folder; it keeps the cause to itself."""
 
 
-class Fault(NamedTuple):
-    """A point of a stage at which something fails, and what.
+class Point(NamedTuple):
+    """A moment of a stage at which something happens."""
 
-    Attributes:
-        name: What people call it.
-        fault: How `fault_child` finds it.
-        reason: What the error says.
-    """
-
-    name: str
     fault: dict[str, Any]
-    reason: str
+    """What and when, see `fault_child`."""
+    reasons: tuple[str, ...] = ()
+    """Of which the error has one; none where the stage is killed."""
+    kept: int = 0
+    """How many epochs of a killed training the next run need not do again."""
 
 
-def list_faults(calls: dict[str, int], sizes: list[int]) -> Iterator[Fault]:
-    """List all points of a stage, from what a run without a fault has counted."""
+def failures_of(counted: dict[str, Any]) -> dict[str, Point]:
+    """List all writes of a stage, from what a run without a fault has counted."""
+    points = {}
     for call, number in (("fsync", errno.EIO), ("replace", errno.ENOSPC)):
-        for place in range(1, calls[call] + 1):
+        for place in range(1, counted["calls"][call] + 1):
             fault = {"kind": "raise", "call": call, "number": place, "value": number}
-            yield Fault(f"{call} {place}", fault, os.strerror(number))
+            points[f"{call} {place}"] = Point(fault, (os.strerror(number),))
     too_large = os.strerror(errno.EFBIG)
-    yield Fault(ANY_WRITE, {"kind": "limit", "value": 0}, too_large)
-    for place, size in enumerate(sizes, 1):
+    points["any write"] = Point({"kind": "limit", "value": 0}, (too_large, NO_FOLDER))
+    for place, size in enumerate(counted["sizes"], 1):
         fault = {"kind": "limit", "call": "begin", "number": place, "value": size - 1}
-        yield Fault(f"the last byte of file {place}", fault, too_large)
+        points[f"the last byte of file {place}"] = Point(fault, (too_large,))
+    return points
+
+
+def kill(call: str, number: int, kept: int) -> Point:
+    return Point({"kind": "kill", "call": call, "number": number}, kept=kept)
+
+
+def half(number: int, kept: int) -> Point:
+    return Point({"kind": "half", "call": "write", "number": number}, kept=kept)
+
+
+def kills_of_training() -> dict[str, Point]:
+    points = {}
+    for epoch in range(1, EPOCHS + 1):
+        # Each epoch writes two files: the arrays, and then the manifest that makes them count.
+        arrays, manifest, before = 2 * epoch - 1, 2 * epoch, epoch - 1
+        points |= {
+            f"in epoch {epoch}": kill("batch", BATCHES * before + 3, before),
+            f"before checkpoint {epoch}": kill("begin", arrays, before),
+            f"within the arrays of {epoch}": half(arrays, before),
+            f"before the arrays of {epoch} count": kill("replace", arrays, before),
+            f"between arrays and manifest {epoch}": kill("begin", manifest, before),
+            f"within the manifest of {epoch}": half(manifest, before),
+            f"before the manifest of {epoch} counts": kill("replace", manifest, before),
+            f"after checkpoint {epoch}": kill("fsync", 2 * manifest, epoch),
+        }
+    model, history = 2 * EPOCHS + 1, 2 * EPOCHS + 2
+    return points | {
+        "while an old checkpoint is deleted": kill("remove", 1, EPOCHS),
+        "within the model": half(model, EPOCHS),
+        "before the model is there": kill("replace", model, EPOCHS),
+        "between model and history": kill("begin", history, EPOCHS),
+        "within the history": half(history, EPOCHS),
+        "after the history": kill("begin", history + 1, EPOCHS),
+        "before the checkpoints are deleted": kill("clear", 1, EPOCHS),
+    }
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_whose_write_fails_loses_nothing(
-    finished: Finished, workspace: Project, full: bool, record_fault: Record, stage: str
+    finished: Finished, workspace: Project, try_each: TryEach, stage: str
 ) -> None:
-    names = finished.output_files(stage)
-    with Forks(workspace, stage) as forks:
-        clear(workspace, stage)
-        points = list(list_faults(*forks.count()))
-        assert len(points) > 3 * len(names)
-        chosen = points if full else faults.choose(stage, points, SAMPLE)
-        failures = [
-            f"{point.name}: {problem}"
-            for point in chosen
-            if (problem := try_point(finished, workspace, stage, forks, point))
-        ]
-    record_fault("failing writes", len(chosen) - len(failures), len(chosen))
-    assert not failures, "\n".join(failures)
+    with faults.forks(workspace, stage) as run:
+        put_former_results(finished, workspace, stage)
+        code, output = run(kind="nothing")
+        assert code == 0, output
+        points = failures_of(json.loads(output.splitlines()[-1]))
+        assert len(points) > 3 * len(finished.output_files(stage))
+        attempt = partial(try_point, finished, workspace, stage, run)
+        try_each("failing writes", points, attempt, sample=1)
 
 
-def try_point(finished: Finished, project: Project, stage: str, forks: Forks, point: Fault) -> str:
-    """Let one write of a stage fail where former results lie; give what was wrong."""
-    names = finished.output_files(stage)
-    clear(project, stage)
-    former = {name: f"the former {name}".encode() for name in names}
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
+    finished: Finished, workspace: Project, try_each: TryEach
+) -> None:
+    with faults.forks(workspace, TRAIN) as run:
+        attempt = partial(try_point, finished, workspace, TRAIN, run)
+        try_each("killed trainings", kills_of_training(), attempt, sample=6)
+
+
+def try_point(finished: Finished, project: Project, stage: str, run: Any, point: Point) -> None:
+    """Let a stage fail where former results lie, and run it again."""
+    former, killed = put_former_results(finished, project, stage), not point.reasons
+    code, output = run(**point.fault)
+    assert code == (-9 if killed else 4), output
+    if not killed:
+        errors = [line for line in output.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, output
+        assert "/" in errors[0]
+        assert any(reason in errors[0] for reason in point.reasons), errors
+        for folder in ("data", "metrics", ".dvc/tmp/convdepth"):
+            assert list((project.folder / folder).rglob(".*.tmp*")) == []
+    for name in finished.differences(project):  # else it has its new content
+        assert (project.folder / name).read_bytes() == former[name], name
+    code, output = run()
+    assert code == 0, output
+    if killed:
+        resumed = re.findall(r"goes on after epoch (\d+)", output)
+        assert resumed == ([str(point.kept)] if point.kept else [])
+    assert finished.differences(project) == []
+    assert list((project.folder / ".dvc" / "tmp").rglob("epoch-*")) == []  # its checkpoints
+
+
+def put_former_results(finished: Finished, project: Project, stage: str) -> dict[str, bytes]:
+    """Put other files in the place of a stage's results."""
+    for out in faults.locked_outs(project, stage):
+        faults.delete(project.folder / out)
+    former = {name: f"the former {name}".encode() for name in finished.output_files(stage)}
     for name, content in former.items():
         (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (project.folder / name).write_bytes(content)
-    ended = forks.run(**point.fault)
-    if problem := find_fault_of_error(ended, point):
-        return f"{problem}\n{ended.output}"
-    if left := faults.leftovers(project):
-        return f"left {left}"
-    found = {name: (project.folder / name).read_bytes() for name in names}
-    new = faults.results(project)
-    partial = [
-        name
-        for name in names
-        if found[name] != former[name] and new[name] != finished.results[name]
-    ]
-    if partial:
-        return f"neither the former nor the new content: {partial}"
-    again = forks.run()
-    if again.code != 0:
-        return f"the rerun failed:\n{again.output}"
-    new = faults.results(project)
-    differing = [name for name in names if new[name] != finished.results[name]]
-    return f"other bytes after the rerun: {differing}" if differing else ""
-
-
-def find_fault_of_error(ended: Ended, point: Fault) -> str:
-    """Say what is wrong with how a failed stage ended."""
-    if ended.code != 4:
-        return f"expected exit code 4, got {ended.code}"
-    errors = [line for line in ended.output.splitlines() if line.startswith("error: ")]
-    reasons = [point.reason, NO_FOLDER] if point.name == ANY_WRITE else [point.reason]
-    told = len(errors) == 1 and any(reason in errors[0] for reason in reasons)
-    if not told or "/" not in errors[0]:
-        return f"expected one error with a path and {' or '.join(reasons)}"
-    return ""
-
-
-def clear(project: Project, stage: str) -> None:
-    """Take away what the stage goes on from, and what tells it that all is done."""
-    if stage.startswith("train@"):
-        shutil.rmtree(faults.checkpoints(project, stage), ignore_errors=True)
-    for out in faults.locked_outs(project, stage):
-        path = project.folder / out
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    return former

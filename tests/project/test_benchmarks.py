@@ -1,10 +1,9 @@
 """Benchmarks: what they compute from what was measured, and that the tables say what it was."""
 
 import ast
-import importlib
 import json
-import os
 import sys
+from importlib import import_module as load
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,6 @@ from convdepth.config.params import read_params
 
 FOLDER = PROJECT / "benchmarks"
 
-MEASUREMENTS = sorted(path.stem for path in (FOLDER / "results").glob("*.json"))
-"""Those that have been recorded."""
-
 ARCHITECTURES = read_params(PROJECT / "params.yaml").architectures
 
 
@@ -26,144 +22,44 @@ def benchmarks_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
 
 
-def load(name: str) -> Any:
-    return importlib.import_module(name)
+def section(page: Path, name: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0].splitlines()
 
 
-@pytest.mark.parametrize(
-    "name", [each for each in MEASUREMENTS if (FOLDER / f"{each}.py").exists()]
-)
-def test_the_tables_are_those_of_the_results(name: str) -> None:
-    result = json.loads((FOLDER / "results" / f"{name}.json").read_text())
-    text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    section = text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
-    assert section.splitlines() == load(name).table(result)
+def result_of(name: str) -> Any:
+    return json.loads((FOLDER / "results" / f"{name}.json").read_text())
 
 
-def test_each_measurement_has_a_place_and_a_target() -> None:
-    text, makefile = (FOLDER / "README.md").read_text(), (PROJECT / "Makefile").read_text()
+def test_each_measurement_has_a_target_and_a_table_of_its_results() -> None:
+    page, makefile = FOLDER / "README.md", (PROJECT / "Makefile").read_text()
     for path in FOLDER.glob("*.py"):
         if "record(" in path.read_text() and path.stem != "reporting":
-            assert f"<!-- {path.stem} -->" in text
             assert f"benchmarks/{path.name}" in makefile
+            assert section(page, path.stem) == load(path.stem).table(result_of(path.stem))
+    summary = load("training_speed").summary(result_of("training_speed"))
+    assert section(PROJECT / "README.md", "training_speed") == summary
 
 
-@pytest.mark.parametrize(
-    "path", [*FOLDER.glob("*.py"), *FOLDER.glob("arms/*.py")], ids=lambda path: path.stem
-)
-def test_what_is_imported_of_the_project_is_there(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("convdepth", "pipel")):
-            module = importlib.import_module(str(node.module))
-            assert all(hasattr(module, alias.name) for alias in node.names)
+def test_what_is_imported_of_the_project_is_there() -> None:
+    for path in [*FOLDER.glob("*.py"), *FOLDER.glob("arms/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = node.module if isinstance(node, ast.ImportFrom) else None
+            if name and name.startswith(("convdepth", "pipelines")):
+                names = [alias.name for alias in node.names]
+                assert [each for each in names if not hasattr(load(name), each)] == [], path
 
 
-def test_a_table_without_a_place_is_refused(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_text("nothing\n")
-    with pytest.raises(ValueError, match="has no place for speed"):
-        load("reporting").write_section("speed", ["| a |"], page)
-    assert page.read_text() == "nothing\n"
-
-
-def test_the_front_page_quotes_the_speed() -> None:
-    result = json.loads((FOLDER / "results" / "training_speed.json").read_text())
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    section = text.partition("<!-- training_speed -->\n")[2].partition("<!-- /training_speed")[0]
-    assert section.splitlines() == load("training_speed").summary(result)
-
-
-@pytest.mark.parametrize(
-    ("jobs", "seconds"),
-    [
-        (1, 10.0),
-        (2, 5.0),  # the longest one first
-        (3, 4.0),
-        (8, 4.0),
-    ],
-)
+@pytest.mark.parametrize(("jobs", "seconds"), [(1, 10.0), (2, 5.0), (3, 4.0), (8, 4.0)])
 def test_the_job_ends_with_its_last_network(jobs: int, seconds: float) -> None:
     epochs = {"a": 1.0, "b": 4.0, "c": 2.0, "d": 3.0}
     assert load("training_speed").job_seconds(epochs, jobs) == pytest.approx(seconds)
 
 
-def test_epochs_are_counted_until_the_accuracy_is_reached() -> None:
-    module = load("time_to_accuracy")
-    assert module.epochs_to(0.9, [0.8, 0.9, 0.85, 0.95]) == 2
-    assert module.epochs_to(0.96, [0.8, 0.9]) is None
-
-
-def units(**seconds: float) -> dict[str, dict[str, float]]:
-    return {name: {"seconds": each} for name, each in seconds.items()}
-
-
-def test_the_seconds_to_an_accuracy_are_those_of_each_arm_s_way_to_use_the_machine(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
-    module, params = load("time_to_accuracy"), read_params(PROJECT / "params.yaml")
-    epochs = {"cnn1": [8, 8, None], "cnn3": [5, 7, 6], "cnn5": [4, 4, 4]}
-    notebook = module._plan(params, module.NOTEBOOK, epochs)
-    sample = units(cnn1=10.0, cnn3=20.0, cnn5=30.0)
-    assert notebook.seconds(sample) == 8 * 10 + 6 * 20 + 4 * 30  # one after the other
-    other = units(cnn1=9.0, cnn3=25.0, cnn5=25.0)
-    assert notebook.least([sample, other]) == 8 * 9 + 6 * 20 + 4 * 25
-    ours = module._plan(params, module.OURS, epochs)
-    assert list(ours.arm.commands) == ["cnn5", "cnn3", "cnn1"]  # the costliest first
-    assert ours.arm.as_flow
-    images = {
-        name: int(command[command.index("--images") + 1])
-        for name, command in ours.arm.commands.items()
-    }
-    assert images == {"cnn1": 8 * 640, "cnn3": 6 * 640, "cnn5": 4 * 640}
-    assert ours.seconds(sample) == 30 * 60_000 / 640  # at once, until the last one has ended
-    assert ours.least([sample, units(cnn1=29.0, cnn3=20.0, cnn5=20.0)]) == 29 * 60_000 / 640
-    assert module._plan(params, module.MIXED, {**epochs, "cnn3": [None, None, 3]}) is None
-
-
-def test_what_never_reaches_the_accuracy_has_no_seconds() -> None:
-    module = load("time_to_accuracy")
-    result = json.loads((FOLDER / "results" / "time_to_accuracy.json").read_text())
-    for key in ("seconds", "times_as_fast", "times_as_fast_by_fastest"):
-        result[key].pop(module.FAST)
-        result[key].pop(module.FAST_TWIN)
-    assert module.table(result)[-4] == f"| {module.FAST_TWIN} | not reached |  |  |"
-    result["epochs"]["fast"]["cnn1"] = []
-    assert module.table(result)[-4] == f"| {module.FAST_TWIN} | not trained yet |  |  |"
-
-
-CPU_INFO = """processor	: {number}
-vendor_id	: AuthenticAMD
-cpu family	: 26
-model		: 2
-model name	: AMD EPYC
-stepping	: 1
-"""
-
-
-def test_the_machine_is_told_by_what_distinguishes_its_cpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reporting, info = load("reporting"), tmp_path / "cpuinfo"
-    monkeypatch.setattr(reporting, "CPU_INFO", info)
-    info.write_text("\n".join(CPU_INFO.format(number=number) for number in range(2)))
-    assert reporting.describe_machine()["cpu"] == "AMD EPYC (family 26, model 2)"
-    info.write_text("processor	: 0\nBogoMIPS	: 50.00\n")  # as on ARM
-    monkeypatch.setattr(reporting.platform, "processor", lambda: "aarch64")
-    assert reporting.describe_machine()["cpu"] == "aarch64"
-    info.unlink()
-    assert reporting.describe_machine()["cpu"] == "aarch64"
-
-
 def test_the_arithmetic_of_a_trained_image() -> None:
     flop = {name: load("networks").training_flop(each) for name, each in ARCHITECTURES.items()}
     # Measured by others before: 71.6, 82.8, 101.7 and 104.1 million.
-    assert {name: round(each / 1e6, 1) for name, each in flop.items()} == {
-        "cnn1": 71.6,
-        "cnn3": 82.8,
-        "cnn5": 101.7,
-        "cnn7": 104.1,
-    }
+    assert [round(each / 1e6, 1) for each in flop.values()] == [71.6, 82.8, 101.7, 104.1]
 
 
 def test_the_notebook_s_code_gets_all_of_its_layers() -> None:
@@ -182,54 +78,46 @@ def test_ratios_are_those_of_the_rounds() -> None:
     assert 1.8 <= found["low"] <= 2.0 <= found["high"] <= 2.2
 
 
-ARM = """
-import sys
+PIECE = """
+import sys, time
+from pathlib import Path
 sys.path.insert(0, {arms!r})
 from protocol import serve
 print("noise on the output")
-serve(lambda: {amount})
+def unit():
+    with Path({folder!r}, {name!r}).open("a") as file:
+        file.write("unit ")
+    while len(list(Path({folder!r}).iterdir())) < {together}:
+        time.sleep(0.01)
+    return 7
+serve(unit)
 """
 
 
-def test_arms_are_measured_side_by_side() -> None:
+def pieces(folder: Path, names: str, together: int) -> dict[str, list[str]]:
+    """Commands that each write a file, and wait until there are so many."""
+    arms = str(FOLDER / "arms")
+    return {
+        name: [
+            *(sys.executable, "-c"),
+            PIECE.format(arms=arms, folder=str(folder), name=name, together=together),
+        ]
+        for name in names
+    }
+
+
+def test_arms_are_measured_side_by_side(tmp_path: Path) -> None:
     interleaving = load("interleaving")
-    script = ARM.format(arms=str(FOLDER / "arms"), amount=7)
-    arm = interleaving.Arm(
-        "an arm",
-        {"a": [sys.executable, "-c", script]} | {"b": [sys.executable, "-c", script]},
-        jobs=2,
-    )
+    arm = interleaving.Arm("an arm", pieces(tmp_path, "ab", 2), jobs=2)
     samples = interleaving.measure([arm], rounds=2)
     assert [sorted(sample) for sample in samples["an arm"]] == [["a", "b"]] * 2
     assert samples["an arm"][0]["a"]["amount"] == 7
     assert samples["an arm"][0]["a"]["peak_bytes"] > 1e6
 
 
-PIECE_OF_A_JOB = """
-import sys, time
-from pathlib import Path
-sys.path.insert(0, {arms!r})
-from protocol import serve
-def unit():
-    with Path({folder!r}, {name!r}).open("a") as file:
-        file.write("unit ")
-    while len(list(Path({folder!r}).iterdir())) < 3:
-        time.sleep(0.01)
-    return 1
-serve(unit)
-"""
-
-
 @pytest.mark.timeout(60)
 def test_the_last_pieces_of_a_job_are_done_at_once_and_once(tmp_path: Path) -> None:
-    interleaving, arms = load("interleaving"), str(FOLDER / "arms")
-    commands = {
-        name: [
-            *(sys.executable, "-c"),
-            PIECE_OF_A_JOB.format(arms=arms, folder=str(tmp_path), name=name),
-        ]
-        for name in "abc"
-    }
+    interleaving, commands = load("interleaving"), pieces(tmp_path, "abc", 3)
     sample = interleaving.run_arm(interleaving.Arm("a job", commands, jobs=2, as_flow=True))
     assert sorted(sample) == ["a", "b", "c"]
     assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["unit "] * 3

@@ -18,15 +18,8 @@ def test_a_quick_run_on_the_real_mnist_reaches_its_accuracy(tmp_path: Path) -> N
     project = projects.create(tmp_path / "convdepth", Path.home(), QUICK)
     output = project.run("dvc", "repro", "evaluate@cnn1")
     print(output)
-    assert projects.stages_run(output) == [
-        "code",
-        "check",
-        "download",
-        "normalize",
-        "validate",
-        "train@cnn1",
-        "evaluate@cnn1",
-    ]
+    before = ["code", "check", "download", "normalize", "validate"]
+    assert projects.stages_run(output) == [*before, "train@cnn1", "evaluate@cnn1"]
     metrics = json.loads((project.folder / "metrics" / "cnn1.json").read_text())
     assert metrics["images"] == 5000
     assert metrics["status"] == "ok"

@@ -1,17 +1,14 @@
-"""Count how often each fault was tried and survived; print the table and write it down.
+"""The fixtures that try faults and count what was survived; print the table and write it down.
 
 `pytest -m faults` tries a sample of each, `make faults` all of them.
 """
 
+import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
-
-OPTION = "--faults"
-FULL = "full"
 
 KEY = "fault"
 """Key of a test's counts in its report, which pytest-xdist sends to the main process."""
@@ -31,30 +28,24 @@ FIGURES = {
 }
 """Property to its target, in the order of the table."""
 
-
-@dataclass
-class Count:
-    """How often a property held and was tried, with notes (each once) and further counts."""
-
-    reached: int = 0
-    tried: int = 0
-    notes: list[str] = field(default_factory=list)
-    others: Counter[str] = field(default_factory=Counter)
-
-    def add(self, reached: int, tried: int, note: str, others: Mapping[str, int]) -> None:
-        self.reached += reached
-        self.tried += tried
-        self.others.update(others)
-        if note and note not in self.notes:
-            self.notes.append(note)
-
-    @property
-    def remark(self) -> str:
-        others = [f"{name.replace('_', ' ')}: {number}" for name, number in self.others.items()]
-        return "; ".join([*self.notes, *others])
-
-
 Record = Callable[..., None]
+TryEach = Callable[..., None]
+Counts = dict[str, dict[str, Any]]
+
+
+def is_full(config: pytest.Config) -> bool:
+    """Tell whether all faults are tried instead of a sample."""
+    return bool(config.getoption("--faults") == "full")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "how many of the faults are tried by the tests with the mark of that name"
+    parser.addoption("--faults", choices=["sample", "full"], default="sample", help=told)
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    return is_full(request.config)
 
 
 @pytest.fixture
@@ -63,73 +54,79 @@ def record_fault(request: pytest.FixtureRequest) -> Record:
 
     def record(name: str, reached: int, tried: int, note: str = "", **others: int) -> None:
         assert name in FIGURES
-        numbers = {"reached": reached, "tried": tried}
-        counted = {"property": name, "note": note, "others": others, **numbers}
-        request.node.user_properties.append((KEY, counted))
+        request.node.user_properties.append((KEY, [name, reached, tried, note, others]))
 
     return record
 
 
-@pytest.fixture(scope="session")
-def full(request: pytest.FixtureRequest) -> bool:
-    """Whether all faults are tried instead of a sample."""
-    return is_full(request.config)
+@pytest.fixture
+def try_each(full: bool, record_fault: Record) -> TryEach:
+    """Try cases by name, or a sample; record how many went well, and fail if one did not.
 
+    ``attempt`` asserts that a case goes well. It may add to the ``others`` that are counted.
+    """
 
-def is_full(config: pytest.Config) -> bool:
-    return bool(config.getoption(OPTION) == FULL)
+    def try_cases(
+        name: str,
+        cases: Mapping[str, Any],
+        attempt: Callable[[Any], None],
+        *,
+        sample: int,
+        note: str = "",
+        others: Mapping[str, int] | None = None,
+    ) -> None:
+        size = len(cases) if full else min(sample, len(cases))
+        problems = []
+        for case in random.Random(name).sample(list(cases), size):
+            try:
+                attempt(cases[case])
+            except AssertionError as error:
+                problems.append(f"{case}: {error}")
+        record_fault(name, size - len(problems), size, note, **(others or {}))
+        assert not problems, "\n".join(problems)
 
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        OPTION,
-        choices=["sample", FULL],
-        default="sample",
-        help="how many of the faults are tried by the tests with the mark of that name",
-    )
+    return try_cases
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    reports = [
-        report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
-    ]
-    counts = count(reports)
-    if not counts:
-        return
-    lines = table(counts)
-    terminalreporter.section("faults")
-    for line in lines:
-        terminalreporter.write_line(line)
-    if is_full(config) and set(counts) == set(FIGURES):
-        write(counts, lines)
+    reports = [each for kind in ("passed", "failed") for each in terminalreporter.getreports(kind)]
+    if counts := count(reports):
+        lines = table(counts)
+        terminalreporter.section("faults")
+        terminalreporter.write_line("\n".join(lines))
+        if is_full(config) and set(counts) == set(FIGURES):
+            write(counts, lines)
 
 
-def count(reports: Iterable[Any]) -> dict[str, Count]:
-    counts: dict[str, Count] = {}
-    for report in reports:
-        if getattr(report, "when", None) == "call":
-            for key, value in report.user_properties:
-                if key == KEY:
-                    found = counts.setdefault(value["property"], Count())
-                    found.add(value["reached"], value["tried"], value["note"], value["others"])
-    return {name: counts[name] for name in FIGURES if name in counts}
+def count(reports: Iterable[Any]) -> Counts:
+    counts: Counts = {
+        name: {"reached": 0, "tried": 0, "notes": [], "others": Counter()} for name in FIGURES
+    }
+    told = [value for each in reports for key, value in each.user_properties if key == KEY]
+    for name, reached, tried, note, others in told:
+        found = counts[name]
+        found["reached"] += reached
+        found["tried"] += tried
+        found["others"].update(others)
+        if note and note not in found["notes"]:
+            found["notes"].append(note)
+    return {name: found for name, found in counts.items() if found["tried"]}
 
 
-def table(counts: dict[str, Count]) -> list[str]:
-    rows = [
-        f"| {name} | {FIGURES[name]} | {found.reached} of {found.tried} | {found.remark} |"
-        for name, found in counts.items()
-    ]
-    return ["| property | to reach | reached | |", "|---|---|--:|---|", *rows]
+def table(counts: Counts) -> list[str]:
+    lines = ["| property | to reach | reached | |", "|---|---|--:|---|"]
+    for name, found in counts.items():
+        others = [f"{key}: {number}" for key, number in found["others"].items()]
+        reached, remark = f"{found['reached']} of {found['tried']}", [*found["notes"], *others]
+        lines.append(f"| {name} | {FIGURES[name]} | {reached} | {'; '.join(remark)} |")
+    return lines
 
 
-def write(counts: dict[str, Count], lines: Sequence[str]) -> None:
+def write(counts: Counts, lines: list[str]) -> None:
     from benchmarks import reporting
 
-    machine = reporting.describe_machine()
-    found = {name: vars(entry) for name, entry in counts.items()}
-    reporting.write_results("faults", {"machine": machine, "properties": found})
-    where = f"{machine['cores']} cores, {machine['cpu']}."
-    reporting.write_section("faults", [*lines, "", where])
+    result = {"machine": reporting.describe_machine(), "properties": counts}
+    reporting.write_results("faults", result)
+    reporting.write_section("faults", [*lines, "", f"{reporting.where(result)}."])

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import drawn
 from ruamel.yaml import YAML
 
 from conftest import PROJECT
@@ -17,8 +16,6 @@ from conftest import PROJECT
 HEED_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 """Comes before the code of a child process that is to be interrupted: a shell may have started
 the tests in the background, and then SIGINT is ignored by them and by their children."""
-
-SMALL = {"normalize.max_images": 600, "train.epochs": 1}
 
 
 class Project:
@@ -87,35 +84,15 @@ def stages_run(output: str) -> list[str]:
 
 
 def create(folder: Path, home: Path, params: Mapping[str, Any]) -> Project:
-    """Copy the project's own files, without any result."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        if (
-            Path(name).name != "dvc.lock"
-            and not name.startswith("metrics/")
-            and (PROJECT / name).exists()
-        ):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, folder / name)
+    """Copy the project's own files, without any result, and commit them."""
+    folder.mkdir(parents=True)
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"]
+    patterns = [".", ":!dvc.lock", ":!studies/dvc.lock", ":!metrics"]
+    listed = subprocess.check_output([*listing, *patterns], cwd=PROJECT, text=True)
+    names = [name for name in listed.split("\0") if (PROJECT / name).is_file()]
+    subprocess.run(["cp", "--parents", "-p", *names, folder], cwd=PROJECT, check=True)
     project = Project(folder, home)
     project.edit_params(params)
     project.run("git", "init", "--quiet")
     project.commit("The project")
     return project
-
-
-def put_drawn_digits(project: Project) -> None:
-    """Put drawn digits in MNIST's place.
-
-    The stage `download` refuses whatever is not MNIST, so its output is committed by hand.
-    """
-    drawn.write(project.folder / "data" / "raw")
-    project.run("dvc", "repro", "check")
-    project.run("dvc", "commit", "--force", "download")
-    project.commit("Drawn digits")

@@ -1,9 +1,8 @@
 """A made-up DVC project of shell stages in the shape of ours, which runs in seconds.
 
-Files named after a stage steer it: ``fail-NAME`` makes it fail, ``hang-NAME`` makes it run until
-it is stopped, and with ``meet`` the trainings wait until two, or as many as it says, have begun.
-The file ``accuracy`` holds what the evaluations find. They lie in the project's folder, or, for
-stages that run elsewhere, in the folder that the environment variable ``TOY`` names. Lines of the
+Files steer a stage: ``fail-NAME`` makes it fail, ``hang-NAME`` makes it run until it is stopped,
+and with ``meet`` the trainings wait until two have begun. ``accuracy`` is what evaluations find.
+They lie in the project, or in the folder that the environment variable ``TOY`` names; lines of the
 log end with ``on MACHINE`` where that variable is set.
 """
 
@@ -21,34 +20,22 @@ from project import Project
 
 DVC_YAML = """
 stages:
-  download:
-    cmd: sh work.sh download raw.txt
-    deps: [work.sh]
-    outs: [raw.txt]
-  normalize:
-    cmd: sh work.sh normalize normalized.txt
-    deps: [raw.txt]
-    outs: [normalized.txt]
+  download: {cmd: sh work.sh download raw.txt, deps: [work.sh], outs: [raw.txt]}
+  normalize: {cmd: sh work.sh normalize normalized.txt, deps: [raw.txt], outs: [normalized.txt]}
   train:
     foreach: ${architectures}
     do:
       cmd: sh work.sh train@${key} ${key}.model
       deps: [normalized.txt]
-      params:
-        - architectures.${key}
+      params: ["architectures.${key}"]
       outs: ["${key}.model"]
   evaluate:
     foreach: ${architectures}
     do:
       cmd: sh work.sh evaluate@${key} ${key}.json
       deps: ["${key}.model"]
-      metrics:
-        - ${key}.json:
-            cache: false
-  plot:
-    cmd: sh work.sh plot figures/depth.png
-    deps: [one.json, two.json]
-    outs: [figures]
+      metrics: [{"${key}.json": {cache: false}}]
+  plot: {cmd: sh work.sh plot figures/depth.png, deps: [one.json, two.json], outs: [figures]}
 """
 
 ARCHITECTURES = """architectures:
@@ -64,13 +51,11 @@ if [ -f "$control/fail-$1" ]; then echo "error: $1 went wrong"; exit 6; fi
 echo "$1 is at work"
 if [ -f "$control/hang-$1" ]; then echo "$1 hangs"; sleep 60; fi
 if [ -f "$control/meet" ]; then
-  wanted="$(cat "$control/meet")"
   case "$1" in train*)
-    for _ in $(seq 200); do
-      [ "$(grep -c 'begin train' "$control/log.txt")" -ge "${wanted:-2}" ] && break
-      sleep 0.05
+    tries=0
+    while [ "$(grep -c 'begin train' "$control/log.txt")" -lt 2 ]; do
+      tries=$((tries + 1)); [ $tries -lt 200 ] || exit 1; sleep 0.05
     done
-    [ "$(grep -c 'begin train' "$control/log.txt")" -ge "${wanted:-2}" ] || exit 1
   esac
 fi
 case "$2" in
@@ -110,9 +95,7 @@ def _template() -> Path:
     project = Project(folder, home)
     project.run("git", "init", "--quiet")
     project.run("dvc", "init", "--quiet")
-    (folder / ".dvc" / "config").write_text(
-        "[core]\n    analytics = false\n    check_update = false\n"
-    )
+    shutil.copy(PROJECT / ".dvc" / "config", folder / ".dvc")
     project.commit("The toy")
     return folder
 
@@ -146,6 +129,19 @@ def log(project: Project) -> list[str]:
     """Read which stages began and ended, in order."""
     path = project.folder / "log.txt"
     return path.read_text().splitlines() if path.exists() else []
+
+
+def use_server(project: Project, url: str) -> None:
+    """Let the flows, which are not copied into a project, use a server."""
+    home = str(project.folder.parent / "prefect")
+    variables = {"PREFECT_API_URL": url, "PREFECT_HOME": home, "PYTHONPATH": str(PROJECT)}
+    project.environment |= variables
+
+
+def edit_work(project: Project, old: str, new: str) -> None:
+    """Change what the stages do."""
+    assert old in WORK_SH
+    (project.folder / "work.sh").write_text(WORK_SH.replace(old, new))
 
 
 def mark(project: Project, *names: str) -> None:
