@@ -17,7 +17,7 @@ def masked(rate: float, seed: int = 1, dtype: str = "float32") -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.6, 0.9])
+@pytest.mark.parametrize("rate", [0.1, 0.6])
 def test_the_share_of_zeros_is_the_rate_and_the_mean_stays(rate: float, dtype: str) -> None:
     values = masked(rate, dtype=dtype)
     np.testing.assert_allclose(np.unique(values), [0, 1 / (1 - rate)], rtol=2**-8)

@@ -15,16 +15,17 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convdepth.config.architecture import Architecture
+from convdepth.config.recipe import Train
 from convdepth.core.errors import MachineError
 from convdepth.core.files import write_bytes, write_json
-from convdepth.training.fingerprint import differences
 
 if TYPE_CHECKING:  # `convdepth doctor` lists checkpoints without TensorFlow
     from convdepth.models.backend import keras
@@ -136,10 +137,6 @@ class Unfinished:
 
     path: Path
     epoch: int
-    bytes: int
-    """Size of all its checkpoints."""
-    modified: float
-    """Time of the newest one, in seconds since 1970."""
     fingerprint: Mapping[str, Any]
 
 
@@ -153,10 +150,49 @@ def unfinished(root: Path) -> list[Unfinished]:
         with contextlib.suppress(*_DAMAGED, IndexError):
             _, manifest = _paths(folder, _epochs(folder)[-1])
             entries = json.loads(manifest.read_bytes())
-            size = sum(path.stat().st_size for path in folder.iterdir())
-            epoch, fingerprint = int(entries["epoch"]), dict(entries["fingerprint"])
-            found.append(Unfinished(manifest, epoch, size, manifest.stat().st_mtime, fingerprint))
+            found.append(Unfinished(manifest, int(entries["epoch"]), dict(entries["fingerprint"])))
     return found
+
+
+def describe_training(
+    architecture: Architecture,
+    recipe: Train,
+    data: Sequence[Path],
+    code: str,
+    numeric_class: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the fingerprint of a training, as JSON has it.
+
+    ``data`` are the files of the normalized arrays, ``code`` is a `code_digests.Code.digest`, and
+    ``numeric_class`` is from `numeric_class.describe_numeric_class`.
+    """
+    digest = hashlib.sha256()
+    for path in data:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name} {content}\n".encode())
+    return {
+        "parameters": {
+            "architecture": architecture.model_dump(mode="json"),
+            "train": recipe.model_dump(mode="json"),
+        },
+        "data": digest.hexdigest(),
+        "code": code,
+        "numeric class": dict(numeric_class),
+    }
+
+
+def differences(
+    there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
+    """Yield what differs, such as ``data`` or ``parameters.train.seed: 2 there, 1 here``."""
+    for key in sorted({*there, *here}):
+        one, other = there.get(key), here.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from differences(one, other, f"{prefix}{key}.")
+        elif one != other:
+            values = f": {json.dumps(one)} there, {json.dumps(other)} here" if prefix else ""
+            yield f"{prefix}{key}{values}"
 
 
 def _paths(folder: Path, epoch: int) -> tuple[Path, Path]:
