@@ -1,4 +1,4 @@
-"""Checks of packages, code, GPU and DVC remote."""
+"""Checks of packages, code and DVC remote."""
 
 import os
 import sys
@@ -11,13 +11,11 @@ from conftest import PROJECT
 from convdepth.integrity.check_environment import (
     Finding,
     check_code,
-    check_gpu,
     check_packages,
     check_remote,
     ok,
 )
 from convdepth.workspace import dvc
-from convdepth.workspace.gpu import take_slot
 from project import Project
 
 PYTEST, NUMPY = (f"{name}=={version(name)}" for name in ("pytest", "numpy"))
@@ -62,25 +60,6 @@ def test_the_code_that_runs(tmp_path: Path) -> None:
     (finding,) = check_code(tmp_path)
     assert finding.severity == "FAULT"
     assert f"expected {tmp_path / 'src' / 'convdepth'}" in finding.text
-
-
-def test_a_gpu_and_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver = tmp_path / "nvidia-smi"
-    driver.write_text("#!/bin/sh\necho 0, GPU-made-up, NVIDIA H200\n")
-    driver.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("CONVDEPTH_LOCKS", str(tmp_path / "locks"))
-    monkeypatch.setenv("CONVDEPTH_DEVICE", "auto")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    held = take_slot("cnn7")
-    assert held is not None
-    finding, *others = check_gpu(PROJECT)
-    held.release()
-    assert "GPU 0 (NVIDIA H200), slot 1 is in use by cnn7 (process" in finding.text
-    assert all("without CUDA" in other.text for other in others)
-    monkeypatch.setenv("CONVDEPTH_DEVICE", "cpu")
-    (finding,) = check_gpu(PROJECT)
-    assert (finding.severity, "CONVDEPTH_DEVICE" in finding.text) == ("ok", True)
 
 
 def test_a_remote_that_answers_and_one_that_does_not(project: Project, tmp_path: Path) -> None:

@@ -83,19 +83,6 @@ def test_the_seed_determines_the_weights() -> None:
     assert not np.array_equal(one, other)
 
 
-def test_a_pooling_that_pools_nothing_is_left_out_and_not_missed() -> None:
-    network = build_network(ARCHITECTURES["cnn5"])
-    with_all = keras.Sequential([keras.Input(IMAGE_SHAPE)])
-    for layer in network.layers:
-        with_all.add(layer)
-        if layer.name == "block2_conv2":
-            with_all.add(keras.layers.MaxPooling2D(1))
-    names = {layer.name for layer in network.layers}
-    assert names & {"block1_pool", "block2_pool"} == {"block1_pool"}
-    assert len(with_all.layers) == len(names) + 1
-    np.testing.assert_array_equal(with_all(IMAGES[:3]), network(IMAGES[:3]))
-
-
 def test_a_normalized_block_gives_means_of_zero_in_training() -> None:
     network = build_network(ARCHITECTURES["everything"])
     normalized = network.get_layer("block1_conv1_normalization")

@@ -79,12 +79,12 @@ def test_a_damaged_one_gives_way_to_the_one_before(
     assert ("epoch 3" in "".join(unused)) == ((damage, suffix) != ("missing", ".json"))
 
 
-def test_where_all_are_damaged_the_training_starts_anew(kept: Checkpoints) -> None:
+def test_where_none_fits_the_training_starts_anew(kept: Checkpoints) -> None:
+    assert kept.resume(stand_in(0, shape=(3, 3)))[0] == []
     for path in kept.folder.glob("*.npz"):
         flip(path)
     epochs, unused = resumed(kept)
-    assert epochs == 0
-    assert ["epoch 3" in unused[0], "epoch 2" in unused[1]] == [True, True]
+    assert (epochs, len(unused)) == (0, 2)
 
 
 def test_pickled_objects_are_not_loaded(kept: Checkpoints) -> None:
@@ -103,31 +103,18 @@ def test_pickled_objects_are_not_loaded(kept: Checkpoints) -> None:
     assert not (kept.root / "it ran").exists()
 
 
-def test_other_shapes_are_not_used(kept: Checkpoints) -> None:
-    found, unused = kept.resume(stand_in(0, shape=(3, 3)))
-    assert found == []
-    assert "000 kernel" in unused[0]
-
-
-@pytest.mark.parametrize(
-    ("changes", "reasons"),
-    [
-        ({"data": "other"}, ["data"]),
-        ({"code": "other"}, ["code"]),
-        ({"numeric class": {"device": "a CPU", "threads": 2}}, ["numeric class.threads"]),
-        (
-            {"parameters": {"train": {"learning_rate": 0.002, "seed": 1}, "architecture": {}}},
-            ["architecture.units", "train.learning_rate", "0.001", "0.002"],
-        ),
-    ],
-)
-def test_another_training_does_not_use_them_and_names_the_differences(
-    kept: Checkpoints, changes: dict[str, Any], reasons: list[str]
-) -> None:
+def test_another_training_does_not_use_them_and_names_the_differences(kept: Checkpoints) -> None:
+    changes: dict[str, Any] = {
+        "parameters": {"train": {"learning_rate": 0.002, "seed": 1}, "architecture": {}},
+        "data": "other",
+        "numeric class": {"device": "a CPU", "threads": 2},
+    }
     other = Checkpoints(kept.root, FINGERPRINT | changes)
     epochs, (line,) = resumed(other)
     assert epochs == 0
-    assert all(each in line for each in ("epoch 3", str(kept.folder), *reasons))
+    changed = ("data", "units", "train.learning_rate: 0.001 there, 0.002 here", "threads")
+    assert all(part in line for part in ("epoch 3", *changed))
+    assert "code" not in line
     other.save(stand_in(1), history(1))
     other.clear()
     assert resumed(kept) == (3, [])  # back to the former parameters: nothing is lost
@@ -141,20 +128,6 @@ def test_the_fingerprint_depends_on_names_and_content_of_the_data(tiny_params: P
             path.write_text(content)
         digests |= {describe_training(*training, files, "", {})["data"] for _ in range(2)}
     assert len(digests) == 3
-
-
-@pytest.mark.parametrize("interfere", [lambda root: (root / "new").mkdir(), Path.rmdir])
-def test_another_clone_may_use_or_remove_the_folder_meanwhile(
-    kept: Checkpoints, monkeypatch: pytest.MonkeyPatch, interfere: Callable[[Path], None]
-) -> None:
-    def rmdir(path: Path) -> None:
-        monkeypatch.undo()
-        interfere(path)
-        path.rmdir()
-
-    monkeypatch.setattr(Path, "rmdir", rmdir)
-    kept.clear()
-    assert not kept.folder.exists()
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_former_ones(

@@ -43,9 +43,7 @@ def train_one_epoch(tiny: Tiny, epoch: int = 1, part: str = "training", position
     [
         (PLAIN, 1, "training", 0, "batch 1 of 24"),
         (PLAIN, 3, "training", 1300, "batch 11 of 24"),
-        (PLAIN, 1, "training", 2999, "batch 24 of 24"),
         (PLAIN, 2, "validation", 17, "validation"),
-        (COMPILED, 1, "training", 1300, "batches 11 to 20 of 24"),
         (COMPILED, 1, "training", 2999, "batches 21 to 24 of 24"),
         (COMPILED, 2, "validation", 17, "validation"),
     ],

@@ -37,8 +37,8 @@ def judge_stages(
 ) -> dict[str, str]:
     """Return, for each stage of `COMMANDS` that would run again, why its result is not valid.
 
-    The reason is empty if it is valid. The first epochs of the networks ``names`` were equal with
-    the sources of the commit, which are in ``before``. ``code`` of the project must be up to date.
+    The reason is empty if it is valid. ``names`` are networks whose first epoch is equal with the
+    commit's sources in ``before``. The project's ``code`` must be up to date.
     """
     _digest_sources(before)
     reasons = {}

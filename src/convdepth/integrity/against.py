@@ -166,19 +166,14 @@ def _train_by_both(
                 own = Path(folder, name, side.label)
                 planned = Training(name, side.label, command, side.code, side.params, own)
                 trainings.append(replace(planned, program=ONE_EPOCH))
-        finished: dict[str, list[Training]] = {name: [] for name in names}
+        manifests: dict[str, list[Path]] = {name: [] for name in names}
         for training in run_trainings(trainings, read_params(after.params).train.threads):
-            both = finished[training.network]
-            both.append(training)
-            if len(both) == 2:
-                yield training.network, compare_checkpoints(map(_find_checkpoint, both))
-
-
-def _find_checkpoint(training: Training) -> Path:
-    found = next(training.folder.glob("checkpoints/*/epoch-0001.json"), None)
-    if found is None:
-        raise DataError(
-            f"{training.network}: the training {training.label} left no checkpoint of epoch 1, "
-            f"expected one. Compare with a later commit."
-        )
-    return found
+            found = list(training.folder.glob("checkpoints/*/epoch-0001.json"))
+            if not found:
+                raise DataError(
+                    f"{training.network}: the training {training.label} left no checkpoint of "
+                    f"epoch 1, expected one. Compare with a later commit."
+                )
+            manifests[training.network] += found
+            if len(manifests[training.network]) == 2:
+                yield training.network, compare_checkpoints(manifests[training.network])

@@ -1,4 +1,4 @@
-"""Checks of the environment: packages, the running code, GPU and DVC remote.
+"""Checks of the environment: packages, the running code and DVC remote.
 
 Each takes the root of the project and returns its findings. An error that it raises is a finding.
 """
@@ -16,7 +16,6 @@ from packaging.requirements import Requirement
 import convdepth
 from convdepth.core.text import name_first
 from convdepth.workspace.dvc import ask_remote, find_remotes
-from convdepth.workspace.gpu import GPU_ENVIRONMENT, choose_gpus, describe, list_slots
 
 LOCK = "requirements.lock"
 """The packages that `make environment` installs by default."""
@@ -56,19 +55,6 @@ def check_code(project: Path) -> list[Finding]:
         return [ok(f"{running}, Python {platform.python_version()} in {sys.prefix}")]
     text = f"{running} runs, expected {expected}"
     return [fault(text, "Run `make environment` in this project, and use its own .venv.")]
-
-
-def check_gpu(_project: Path) -> list[Finding]:
-    """Name the device of the next training and its users, without TensorFlow."""
-    choice = choose_gpus()
-    if not choice.gpus:
-        return [ok(f"trainings use the CPU: {choice.reason}")]
-    findings = [ok(text) for text in map(describe, list_slots(choice.gpus))]
-    names = [str(each.metadata["Name"]).lower() for each in metadata.distributions()]
-    if not any(name.startswith("nvidia-cudnn") for name in names):
-        text = "there is a GPU, but TensorFlow was installed without CUDA"
-        findings.append(note(text, f"To use the GPU, run `{GPU_ENVIRONMENT}`."))
-    return findings
 
 
 def check_remote(project: Path) -> list[Finding]:

@@ -16,7 +16,6 @@ CHECKS: dict[str, Check] = {
     "dvc.lock": check_project.check_lock,
     "leftovers": check_project.check_leftovers,
     "interrupted": check_project.check_interrupted,
-    "GPU": check_environment.check_gpu,
 }
 """Label to check; each takes the root of the project."""
 

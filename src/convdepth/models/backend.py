@@ -8,10 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
-
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
-os.environ[ONEDNN_VARIABLE] = "1"  # changes bits; the default depends on the build
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # changes bits; the default depends on the build
 for _variable in (
     "ONEDNN_MAX_CPU_ISA",
     "DNNL_MAX_CPU_ISA",

@@ -5,14 +5,13 @@ and training amplifies the difference.
 """
 
 import hashlib
-import os
 import platform
 import re
 from pathlib import Path
 from typing import Any
 
 from convdepth.core.files import write_json
-from convdepth.models.backend import ONEDNN_VARIABLE, gpus, keras, tf
+from convdepth.models.backend import gpus, keras, tf
 
 SUFFIX = ".numeric_class.json"
 
@@ -30,8 +29,8 @@ def describe_numeric_class(threads: int, precision: str) -> dict[str, Any]:
         "device": ", ".join(gpus()) or describe_cpu(),
         "threads": threads,
         "precision": precision,
-        "onednn": os.environ.get(ONEDNN_VARIABLE) == "1",
-        "deterministic": True,  # `configure` turns it on; TensorFlow has no way to ask
+        "onednn": True,  # `backend` turns both on
+        "deterministic": True,
     }
 
 

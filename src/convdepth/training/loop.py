@@ -1,8 +1,7 @@
 """One epoch of a training: its order, its random seeds, one call of Keras's `fit`, its errors.
 
 The order of the images follows from (seed, epoch), dropout masks and augmentations from (seed,
-epoch, layer). So an epoch depends only on the parameters, and on the weights and the optimizer
-state that the epoch before it left.
+epoch, layer), so an epoch depends on the one before by weights and optimizer state only.
 """
 
 import contextlib
@@ -88,12 +87,7 @@ def build_trainer(
 def train_epoch(
     trainer: keras.Sequential, recipe: Train, epoch: int, data: TrainingData, progress: Progress
 ) -> Epoch:
-    """Train for one epoch, counted from 1; losses are in nats, accuracies from 0 to 1.
-
-    Raises:
-        TrainingError: The loss is NaN or infinite.
-        MachineError: The memory is exhausted.
-    """
+    """Train for one epoch, counted from 1; losses are in nats, accuracies from 0 to 1."""
     seed_random_layers(trainer, recipe.seed, epoch)
     order = np.random.default_rng([recipe.seed, epoch]).permutation(data.training.rows)
     watch = Watch(recipe, epoch, progress)

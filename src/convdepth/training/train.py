@@ -99,11 +99,8 @@ def fit(
 
     ``is_enough`` is called after each epoch and returns True to stop early. If it reads the
     ``val_`` values, they must not be of the test set. The returned network is in float32 and has no
-    optimizer; the history has one entry per epoch.
-
-    Raises:
-        TrainingError: The loss is NaN or infinite.
-        MachineError: A checkpoint cannot be written, or the memory is exhausted.
+    optimizer; the history has one entry per epoch. A loss that is NaN or infinite is a
+    `TrainingError`.
     """
     trainer = build_trainer(architecture, recipe, data)
     history, unused = kept.resume(trainer)
