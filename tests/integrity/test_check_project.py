@@ -3,6 +3,7 @@
 import json
 import subprocess
 from fnmatch import fnmatch
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.files import atomic_path
 from convdepth.integrity import check_project as checks
 from convdepth.integrity.check_environment import Finding
+from convdepth.models import numeric_class
 from convdepth.training.checkpoints import Checkpoints, describe_training
 from convdepth.workspace.code_digests import read_command
 
@@ -40,7 +42,8 @@ def folder(tiny_params: Path) -> Path:
     project = tiny_params.parent
     graph = {"train": {"foreach": "${architectures}", "do": {"cmd": COMMAND}}}
     (project / "dvc.yaml").write_text(json.dumps({"stages": graph}))
-    entry = {"cmd": COMMAND.replace("${key}", "tiny")}
+    outs = [{"path": "kept/tiny.keras"}]
+    entry = {"cmd": COMMAND.replace("${key}", "tiny"), "outs": outs}
     lock = {"schema": "2.0", "stages": {"train@tiny": entry}}
     (project / "dvc.lock").write_text(json.dumps(lock))
     (project / "studies").mkdir()
@@ -76,6 +79,21 @@ def test_parameters_and_lock(folder: Path) -> None:
     (folder / "dvc.lock").write_text("<<<<<<< HEAD\n")
     with pytest.raises(DataError, match=r"dvc\.lock"):
         checks.check_lock(folder)
+
+
+def test_the_numeric_class_of_a_model(folder: Path) -> None:
+    only(checks.check_models(folder), "ok")
+    model = folder / "kept" / "tiny.keras"
+    model.parent.mkdir()
+    model.write_bytes(b"weights")
+    made = {"model_sha256": sha256(b"weights").hexdigest(), **checks.versions(), "device": "a CPU"}
+    for changes, severity, device in (
+        ({}, "ok", "a CPU"),
+        ({"tensorflow": "2.0"}, "note", "a CPU"),
+        ({"model_sha256": "0"}, "ok", ""),
+    ):
+        model.with_suffix(numeric_class.SUFFIX).write_text(json.dumps(made | changes))
+        assert device in only(checks.check_models(folder), severity)
 
 
 def test_unfinished_files(folder: Path) -> None:

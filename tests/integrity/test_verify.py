@@ -243,9 +243,9 @@ def test_an_output_that_is_being_written_is_left_out(project: Project) -> None:
 )
 def test_a_lock_that_dvc_did_not_write_is_refused(project: Project, old: str, new: str) -> None:
     lock = project.folder / "dvc.lock"
-    head, outs, tail = lock.read_text().partition("    outs:\n")
-    assert old in tail
-    lock.write_text(head + outs + tail.replace(old, new, 1))
+    head, outs, tail = lock.read_text().partition("outs:\n    - path: raw\n")
+    assert old in outs + tail
+    lock.write_text(head + (outs + tail).replace(old, new, 1))
     with pytest.raises(DataError, match=r"dvc\.lock: stages\.download\.outs: .*raw"):
         verify(project.folder)
 

@@ -3,6 +3,8 @@
 Each takes the root of the project and returns its findings. An error that it raises is a finding.
 """
 
+import contextlib
+import hashlib
 import json
 import os
 import shlex
@@ -14,13 +16,13 @@ from typing import Any
 
 from convdepth.config.params import read_params
 from convdepth.config.recipe import read_training
-from convdepth.core.errors import ParameterError
+from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.text import counted, name_first
 from convdepth.integrity.check_environment import Finding, fault, note, ok
 from convdepth.training.checkpoints import Unfinished, describe_training, differences, unfinished
 from convdepth.workspace.code_digests import read_command
 from convdepth.workspace.dvc import GRAPH, STUDIES, find_option, planned_commands
-from convdepth.workspace.lockfile import LOCK, trained_networks
+from convdepth.workspace.lockfile import LOCK, model_path, trained_networks
 from convdepth.workspace.locks import held_outputs
 
 LEFTOVERS = ".*.tmp*"
@@ -28,6 +30,9 @@ LEFTOVERS = ".*.tmp*"
 
 SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}
 """Folders in which no stage writes."""
+
+RECORD = ".numeric_class.json"
+"""As `numeric_class.SUFFIX`, whose module imports TensorFlow."""
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 """DVC's list of busy files."""
@@ -46,6 +51,22 @@ def check_lock(project: Path) -> list[Finding]:
     if missing:
         return [fault(f"no training of {', '.join(missing)}", "Run `make repro`.")]
     return [ok(f"{LOCK} has a training of each network")]
+
+
+def check_models(project: Path) -> list[Finding]:
+    """Name the numeric class that made each model."""
+    findings = []
+    for name in _networks(project):
+        # `check_lock` tells what is wrong with the lock.
+        with contextlib.suppress(ParameterError, DataError, FileNotFoundError):
+            model = model_path(name, project / LOCK)
+            made = json.loads(model.with_suffix(RECORD).read_bytes())
+            if made.pop("model_sha256") == hashlib.sha256(model.read_bytes()).hexdigest():
+                text = f"{name}: {', '.join(f'{key} {value}' for key, value in made.items())}"
+                remedy = "Other versions are installed, so a new training gives other bytes."
+                is_same = versions().items() <= made.items()
+                findings.append(ok(text) if is_same else note(text, remedy))
+    return findings or [ok("no model with a record is here")]
 
 
 def check_leftovers(project: Path) -> list[Finding]:

@@ -14,6 +14,7 @@ CHECKS: dict[str, Check] = {
     "code": check_environment.check_code,
     "params.yaml": check_project.check_params,
     "dvc.lock": check_project.check_lock,
+    "numeric class": check_project.check_models,
     "leftovers": check_project.check_leftovers,
     "interrupted": check_project.check_interrupted,
 }

@@ -63,8 +63,8 @@ def compare(first: Training, second: Training) -> list[str]:
     found = []
     if (first.folder / MODEL).read_bytes() != (second.folder / MODEL).read_bytes():
         layers = compare_arrays(_read_weights(first), _read_weights(second))
-        found.append(f"the models differ, first in {next(layers, 'no weights')}")
-    lines = [(each.folder / HISTORY).read_text("utf-8").splitlines() for each in (first, second)]
+        found.append(f"the models differ, first in {next(layers, 'other parts than weights')}")
+    lines = [(each.folder / HISTORY).read_bytes().decode().split("\n") for each in (first, second)]
     differing = [pair for pair in zip(*lines, strict=True) if len(set(pair)) > 1]
     return found + [f"the histories differ: {pair}" for pair in differing[:1]]
 
