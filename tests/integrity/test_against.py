@@ -10,16 +10,14 @@ from convdepth.core.files import write_json
 from convdepth.integrity.against import compare_checkpoints
 from project import Project, stages_run
 
+DROPOUT = "src/convdepth/models/dropout.py"
+
 
 def edit(project: Project, file: str, old: str, new: str) -> None:
     path = project.folder / file
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-
-def edit_code(project: Project, module: str, old: str, new: str) -> None:
-    edit(project, f"src/convdepth/{module}.py", old, new)
 
 
 def verify(project: Project, *options: str, code: int = 0) -> str:
@@ -33,8 +31,8 @@ def trainings(project: Project) -> set[str]:
 
 
 def test_a_change_that_computes_the_same_is_accepted(workspace: Project) -> None:
-    edit_code(workspace, "models/dropout", "min(round(", "min(int(round(")
-    edit_code(workspace, "models/dropout", "self.rate * LEVELS)", "self.rate * LEVELS))")
+    edit(workspace, DROPOUT, "min(round(", "min(int(round(")
+    edit(workspace, DROPOUT, "self.rate * LEVELS)", "self.rate * LEVELS))")
     assert trainings(workspace) == set()  # until `code` has run
     workspace.run("dvc", "repro", "code")
     assert trainings(workspace) == {"train@tiny", "train@small"}
@@ -50,7 +48,7 @@ def test_a_change_that_computes_the_same_is_accepted(workspace: Project) -> None
 
 def test_a_change_that_computes_something_else_is_not(workspace: Project) -> None:
     old = "permutation(data.training.rows)"
-    edit_code(workspace, "training/loop", old, f"{old}[::-1]")
+    edit(workspace, "src/convdepth/training/loop.py", old, f"{old}[::-1]")
     lock = (workspace.folder / "dvc.lock").read_bytes()
     assert "tiny" in verify(workspace, "tiny", "--accept", code=7)
     assert (workspace.folder / "dvc.lock").read_bytes() == lock
@@ -78,13 +76,13 @@ def upgrade(project: Project) -> None:
 
 def change_twice(project: Project) -> None:
     """Let the results be of other code than that of the commit."""
-    edit_code(project, "models/dropout", "LEVELS - 1)", "LEVELS - (1))")
-    edit_code(project, "models/dropout", "LEVELS = 2**16", "LEVELS = 65536")
+    edit(project, DROPOUT, "LEVELS - 1)", "LEVELS - (1))")
+    edit(project, DROPOUT, "LEVELS = 2**16", "LEVELS = 65536")
     project.run("git", "commit", "--quiet", "--all", "--message", "Not run")
 
 
 def break_a_result(project: Project) -> None:
-    edit_code(project, "models/dropout", "LEVELS = 2**16", "LEVELS = 65536")
+    edit(project, DROPOUT, "LEVELS = 2**16", "LEVELS = 65536")
     (project.folder / "data" / "history" / "tiny.csv").write_text("other\n")
 
 

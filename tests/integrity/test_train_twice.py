@@ -19,6 +19,8 @@ from convdepth.integrity import train_twice as twice
 from convdepth.integrity.train_twice import OTHERS, compare, print_repetitions
 from convdepth.integrity.training_process import HISTORY, MODEL, Training
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 COMMAND = Path(sys.executable).parent / "convdepth"
 GRAPH = """
 stages:

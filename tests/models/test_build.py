@@ -75,14 +75,6 @@ def test_mixed_precision_keeps_weights_and_softmax_in_float32() -> None:
     assert network.get_layer("softmax").compute_dtype == "float32"
 
 
-def test_the_seed_determines_the_weights() -> None:
-    one, again, other = (
-        np.asarray(build_network(ARCHITECTURES["cnn3"], seed=seed).weights[0]) for seed in (1, 1, 2)
-    )
-    assert np.array_equal(one, again)
-    assert not np.array_equal(one, other)
-
-
 def test_a_normalized_block_gives_means_of_zero_in_training() -> None:
     network = build_network(ARCHITECTURES["everything"])
     normalized = network.get_layer("block1_conv1_normalization")

@@ -90,6 +90,5 @@ def _compare(requirement: Requirement) -> str:
         found = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
         return f"{requirement.name} is not installed"
-    if requirement.specifier.contains(found, prereleases=True):
-        return ""
-    return f"{requirement.name} {found}, expected {requirement.specifier}"
+    is_right = requirement.specifier.contains(found, prereleases=True)
+    return "" if is_right else f"{requirement.name} {found}, expected {requirement.specifier}"

@@ -23,8 +23,7 @@ DIGESTS = "sha256.json"
 
 MEMBERS = {"config.json", "metadata.json", WEIGHTS, DIGESTS}
 
-_EARLIEST = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip archive can hold."""
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can hold
 
 _BYTES_PER_PARAMETER = 4  # float32
 _ALLOWANCE = 4 * 1024 * 1024
