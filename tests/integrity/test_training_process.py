@@ -1,14 +1,15 @@
-"""Trainings in child processes: how many run at once, how they end, and where they write."""
+"""Trainings in child processes: how many run at once, and how they end."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from convdepth.config.params import read_params
 from convdepth.core.errors import ConvdepthError, DataError
-from convdepth.integrity import training_process
-from convdepth.integrity.training_process import Training, run_trainings, write_params
+from convdepth.integrity.against import ONE_EPOCH
+from convdepth.integrity.training_process import Training, run_trainings
 
 PROGRAM = """
 import os, sys, time
@@ -22,29 +23,22 @@ sys.exit(3 if name == "bad" else 0)
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where made-up trainings work."""
-    monkeypatch.setattr(training_process, "PROGRAM", PROGRAM)
-    return tmp_path
-
-
 def plan(folder: Path, *names: str) -> list[Training]:
     command = ["convdepth", "train", "tiny"]
     return [
-        Training("tiny", name, command, folder, folder / "params.yaml", folder / name)
+        Training("tiny", name, command, folder, folder, folder / name, program=PROGRAM)
         for name in names
     ]
 
 
 @pytest.mark.parametrize(("cores", "second"), [(1, "end"), (2, "begin")])
 def test_as_many_run_at_once_as_the_cores_allow(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, cores: int, second: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, second: str
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    done = run_trainings(plan(folder, "first", "second"), 1)
+    done = run_trainings(plan(tmp_path, "first", "second"), 1)
     assert {training.label for training in done} == {"first", "second"}
-    lines = (folder / "log").read_text().split()
+    lines = (tmp_path / "log").read_text().split()
     assert (len(lines), lines[1]) == (4, second)
 
 
@@ -52,24 +46,34 @@ def test_as_many_run_at_once_as_the_cores_allow(
     ("name", "error", "text"), [("bad", DataError, "3"), ("killed", ConvdepthError, "memory")]
 )
 def test_a_failed_training_stops_the_others_and_gives_its_exit_code(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[ConvdepthError], text: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    error: type[ConvdepthError],
+    text: str,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     with pytest.raises(error, match=rf"{name}.*{text}") as raised:
-        list(run_trainings(plan(folder, "slow", name, "slow too"), 1))
+        list(run_trainings(plan(tmp_path, "slow", name, "slow too"), 1))
     assert type(raised.value) is error
-    assert (folder / "log").read_text().count("end") == 1
+    assert (tmp_path / "log").read_text().count("end") == 1
 
 
-def test_a_training_that_has_done_enough_is_stopped(folder: Path) -> None:
-    (training,) = run_trainings(plan(folder, "slow"), 1, lambda each: each.label == "slow")
-    assert training.label == "slow"
+HASTY = """
+from pathlib import Path
+def run():
+    for epoch in "123":
+        Path(f"epoch-000{epoch}.tmp").touch()
+        Path(f"epoch-000{epoch}.tmp").replace(f"{Path.cwd()}/epoch-000{epoch}.json")
+        open("/dev/null")
+    Path("epoch-0001.json").unlink()
+"""
+"""Stands for a training whose epochs take no time."""
 
 
-def test_only_the_epochs_change(params_text: str, tmp_path: Path) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text(params_text, encoding="utf-8")
-    expected = read_params(path)
-    changed = expected.train.model_copy(update={"epochs": 345})
-    found = read_params(write_params(path, 345, tmp_path / "new" / "params.yaml"))
-    assert found == expected.model_copy(update={"train": changed})
+def test_a_comparison_keeps_the_first_checkpoint_however_short_an_epoch_is(tmp_path: Path) -> None:
+    (tmp_path / "convdepth").mkdir()
+    (tmp_path / "convdepth" / "__init__.py").touch()
+    (tmp_path / "convdepth" / "cli.py").write_text(HASTY)
+    subprocess.run([sys.executable, "-c", ONE_EPOCH], cwd=tmp_path, check=True)
+    assert [path.name for path in tmp_path.glob("epoch*")] == ["epoch-0001.json"]

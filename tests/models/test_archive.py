@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -82,20 +80,14 @@ def test_equal_networks_give_equal_bytes_at_any_time(
     assert json.loads(members[DIGESTS]) == digests(members)
 
 
-def test_keras_itself_can_load_it(path: Path) -> None:
-    network, expected = keras.models.load_model(path), build_network(CNN3, seed=1)
-    assert [layer.name for layer in network.layers] == [layer.name for layer in expected.layers]
-    for found, weight in zip(network.get_weights(), expected.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, weight)
-
-
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_loading_brings_the_weights_back(path: Path, precision: str) -> None:
-    network = build_network(CNN3, precision, seed=5)
+    network, expected = build_network(CNN3, precision, seed=5), build_network(CNN3, seed=1)
     load_weights(network, path)
-    expected = build_network(CNN3, seed=1).get_weights()
-    for found, weight in zip(network.get_weights(), expected, strict=True):
-        np.testing.assert_array_equal(found, weight)
+    for each in (network, keras.models.load_model(path)):  # Keras itself can load it
+        assert [layer.name for layer in each.layers] == [layer.name for layer in expected.layers]
+        for found, weight in zip(each.get_weights(), expected.get_weights(), strict=True):
+            np.testing.assert_array_equal(found, weight)
 
 
 def flip_byte(path: Path) -> None:
@@ -104,34 +96,20 @@ def flip_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
-def put_other_weights(path: Path) -> None:
-    """Leave an archive that zip takes for whole."""
-    other = read_members(saved(path.with_name("other.keras"), seed=2))
-    path.with_name("other.keras").unlink()
-    with_members({WEIGHTS: other[WEIGHTS]})(path)
-
-
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "missing": (Path.unlink, "No such file"),
-    "empty": (lambda path: path.write_bytes(b""), "zip"),
     "text": (lambda path: path.write_bytes(b"no archive"), "zip"),
     "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-1000]), "zip"),
     "flipped": (flip_byte, ""),
     "no weights": (with_members({WEIGHTS: None}), "members"),
-    "no digests": (with_members({DIGESTS: None}), "members"),
     "a path that leaves": (with_members({"../outside": b"x"}), "outside"),
     "a pickle": (with_members({"assets/tokenizer.pkl": b"x"}), "tokenizer"),
     "digests of another type": (with_members({DIGESTS: b"[]"}), "SHA-256"),
-    "damaged digests": (with_members({DIGESTS: b"{"}), "property name"),
-    "other weights": (put_other_weights, r"model\.weights\.h5: SHA-256"),
+    "other weights": (with_members({WEIGHTS: b"other"}), r"model\.weights\.h5: SHA-256"),
     "a bomb": (with_members({WEIGHTS: bytes(100_000_000)}, fitting=True), "larger than"),
     "no HDF5": (with_members({WEIGHTS: b"no HDF5"}, fitting=True), "file signature"),
-} | {
-    f"configuration {content[:9]!r}": (
-        with_members({"config.json": content}, fitting=True),
-        r"config\.json",
-    )
-    for content in (b"none", b"[1]", b"{}", b"[" * 100_000)
+    "no configuration": (with_members({"config.json": b"[1]"}, fitting=True), r"config\.json"),
+    "deep": (with_members({"config.json": b"[" * 100_000}, fitting=True), r"config\.json"),
 }
 
 
@@ -168,46 +146,16 @@ def test_layers_that_are_not_those_of_the_network_are_refused(
     with_members({"config.json": json.dumps(config).encode()}, fitting=True)(path)
     with pytest.raises(IntegrityError, match=rf"a\.keras: .*params\.yaml: .*{found}\."):
         load_weights(build_network(CNN3), path)
-
-
-def test_the_weights_of_another_architecture_are_refused(path: Path) -> None:
     with pytest.raises(IntegrityError, match=r"a\.keras: .*params\.yaml"):
-        load_weights(build_network(ARCHITECTURES["cnn5"]), path)
+        load_weights(build_network(ARCHITECTURES["cnn5"]), saved(path))
 
 
-@pytest.mark.parametrize("function", ["tempfile.TemporaryDirectory", "write_bytes"])
 def test_a_full_disk_while_weights_are_read_is_not_taken_for_damage(
-    path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise (MachineError if function == "write_bytes" else OSError)("no space")
+        raise MachineError("no space")
 
-    monkeypatch.setattr(f"{archive_module.__name__}.{function}", full)
+    monkeypatch.setattr(f"{archive_module.__name__}.write_bytes", full)
     with pytest.raises(MachineError, match="no space"):
         load_weights(build_network(CNN3), path)
-
-
-LIMITED = """
-import resource, sys
-from pathlib import Path
-from convdepth.models.archive import save_network
-from convdepth.models.build import build_network
-from convdepth.config.params import read_architecture
-limit, params, path = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
-network = build_network(read_architecture("cnn3", params), seed=2)
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-save_network(network, path)
-"""
-
-
-@pytest.mark.parametrize("missing", [200_000, 1])
-def test_a_full_disk_keeps_the_former_file(path: Path, missing: int) -> None:
-    # The limit of a file's size stands for a disk that is full just there.
-    former = path.read_bytes()
-    arguments = [str(len(former) - missing), str(PROJECT / "params.yaml"), str(path)]
-    command = [sys.executable, "-c", LIMITED, *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "MachineError" in finished.stderr
-    assert "a.keras: cannot be written" in finished.stderr
-    assert path.read_bytes() == former
-    assert list(path.parent.iterdir()) == [path]

@@ -75,35 +75,6 @@ def test_mixed_precision_keeps_weights_and_softmax_in_float32() -> None:
     assert network.get_layer("softmax").compute_dtype == "float32"
 
 
-def test_the_seed_determines_the_weights() -> None:
-    def weights(seed: int) -> np.ndarray:
-        network = build_network(ARCHITECTURES["cnn3"], seed=seed)
-        return np.concatenate([weight.ravel() for weight in network.get_weights()])
-
-    assert np.array_equal(weights(1), weights(1))
-    assert not np.array_equal(weights(1), weights(2))
-
-
-def test_a_pooling_that_pools_nothing_is_left_out_and_not_missed() -> None:
-    network = build_network(ARCHITECTURES["cnn5"])
-    with_all = keras.Sequential([keras.Input(IMAGE_SHAPE)])
-    for layer in network.layers:
-        with_all.add(layer)
-        if layer.name == "block2_conv2":
-            with_all.add(keras.layers.MaxPooling2D(1))
-    names = {layer.name for layer in network.layers}
-    assert names & {"block1_pool", "block2_pool"} == {"block1_pool"}
-    assert len(with_all.layers) == len(names) + 1
-    np.testing.assert_array_equal(with_all(IMAGES[:3]), network(IMAGES[:3]))
-
-
-@pytest.mark.parametrize("scale", [1.0, 0.5, 0.0])
-def test_a_dropout_scale_multiplies_each_rate(scale: float) -> None:
-    architecture = ARCHITECTURES["cnn7"].model_copy(update={"dropout_scale": scale})
-    expected = scale * np.array([0.7, 0.6, 0.8, 0.5, 0.8, 0.7, 0.9, 0.7])
-    assert rates(build_network(architecture)) == list(expected)
-
-
 def test_a_normalized_block_gives_means_of_zero_in_training() -> None:
     network = build_network(ARCHITECTURES["everything"])
     normalized = network.get_layer("block1_conv1_normalization")

@@ -17,7 +17,7 @@ def masked(rate: float, seed: int = 1, dtype: str = "float32") -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.6, 0.9])
+@pytest.mark.parametrize("rate", [0.1, 0.6])
 def test_the_share_of_zeros_is_the_rate_and_the_mean_stays(rate: float, dtype: str) -> None:
     values = masked(rate, dtype=dtype)
     np.testing.assert_allclose(np.unique(values), [0, 1 / (1 - rate)], rtol=2**-8)
@@ -44,12 +44,9 @@ def test_the_gradient_passes_where_values_were_kept() -> None:
     np.testing.assert_array_equal(tape.gradient(outputs, inputs), outputs)
 
 
-@pytest.mark.parametrize(("rate", "training"), [(0.5, False), (0.0, True)])
-def test_it_does_nothing_else(rate: float, training: bool) -> None:
-    inputs = np.random.default_rng(0).random(SHAPE, np.float32)
-    np.testing.assert_array_equal(SixteenBitDropout(rate)(inputs, training=training), inputs)
-
-
-def test_extreme_rates_and_odd_shapes_have_masks() -> None:
+def test_it_does_nothing_else_and_takes_extreme_rates_and_odd_shapes() -> None:
+    for rate, training in [(0.5, False), (0.0, True)]:
+        inputs = np.random.default_rng(0).random(SHAPE, np.float32)
+        np.testing.assert_array_equal(SixteenBitDropout(rate)(inputs, training=training), inputs)
     assert (masked(1 - 1e-9) != 0).mean() < 20 / LEVELS
     assert SixteenBitDropout(0.5)(tf.ones((3, 5)), training=True).shape == (3, 5)

@@ -1,5 +1,6 @@
 """What bits depend on, and whether the machine suits the precision."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -68,13 +69,7 @@ def test_the_record_names_the_model_and_the_machine(machine: Machine, tmp_path: 
     model.write_bytes(b"weights")
     write_record(model, describe_numeric_class(1, "float32"))
     record = json.loads((tmp_path / "a.numeric_class.json").read_text())
-    assert record.pop("tensorflow").startswith("2.")
-    assert record.pop("keras").startswith("3.")
-    assert record == {
-        "deterministic": True,
-        "device": "Some CPU (6/1/2; avx2 avx512_bf16)",
-        "model_sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c",
-        "onednn": True,
-        "precision": "float32",
-        "threads": 1,
-    }
+    assert record["model_sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert record["device"] == "Some CPU (6/1/2; avx2 avx512_bf16)"
+    assert [record["threads"], record["precision"], record["onednn"]] == [1, "float32", True]
+    assert {"tensorflow", "keras", "deterministic"} <= record.keys()

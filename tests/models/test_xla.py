@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny_training import Tiny, tiny
 
+from convdepth.config.recipe import Augmentation
 from convdepth.models import xla
 from convdepth.models.backend import keras, tf
 from convdepth.models.xla import COMPILED, PLAIN, KerasClasses, SlicedMaxPooling2D, choose_classes
@@ -36,17 +37,10 @@ def test_of_equal_values_one_alone_has_the_gradient() -> None:
     np.testing.assert_array_equal(gradient[0, :, :, 0], np.tile([[2, 0], [0, 0]], (2, 2)))
 
 
-@pytest.mark.parametrize(
-    ("gpus", "shift", "expected"),
-    [([], 0, PLAIN), ([], 0.1, PLAIN), (["GPU"], 0, COMPILED), (["GPU"], 0.1, PLAIN)],
-)
+@pytest.mark.parametrize(("gpus", "classes"), [([], [PLAIN, PLAIN]), (["GPU"], [COMPILED, PLAIN])])
 def test_only_on_a_gpu_and_only_without_augmentation(
-    tiny: Tiny,
-    monkeypatch: pytest.MonkeyPatch,
-    gpus: list[str],
-    shift: float,
-    expected: KerasClasses,
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, gpus: list[str], classes: list[KerasClasses]
 ) -> None:
     monkeypatch.setattr(xla, "gpus", lambda: gpus)
-    tiny.change(("shift: 0,", f"shift: {shift},"))
-    assert choose_classes(tiny.recipe) is expected
+    augmented = tiny.recipe.model_copy(update={"augmentation": Augmentation(shift=0.1)})
+    assert [choose_classes(recipe) for recipe in (tiny.recipe, augmented)] == classes

@@ -2,29 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
 from convdepth.training import train
 
 
-@dataclass
-class Count:
-    """Number of epochs that were trained to their end."""
-
-    done: int = 0
-
-
 @contextmanager
-def counted_epochs(interrupted: int | None = None) -> Iterator[Count]:
-    """Count the epochs that are trained in the block.
+def counted_epochs(interrupted: int | None = None) -> Iterator[SimpleNamespace]:
+    """Count, as ``done``, the epochs that are trained to their end in the block.
 
-    Args:
-        interrupted: The epoch, counted from 1, that ends with Ctrl-C: it has changed the weights,
-            and has no checkpoint yet.
+    The epoch with the number ``interrupted``, counted from 1, ends with Ctrl-C: it has changed the
+    weights, and has no checkpoint yet.
     """
-    count, whole = Count(), train.train_epoch
+    count, whole = SimpleNamespace(done=0), train.train_epoch
 
     def train_epoch(*arguments: object) -> object:
         result = whole(*arguments)  # type: ignore[arg-type]

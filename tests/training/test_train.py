@@ -12,7 +12,7 @@ from epochs import counted_epochs
 from tiny_training import AUGMENTATION, BATCH_NORMALIZATION, Tiny, tiny
 
 from convdepth.config.recipe import Optimizer
-from convdepth.core.errors import DataError, MachineError, TrainingError
+from convdepth.core.errors import TrainingError
 from convdepth.data.arrays import read_split
 from convdepth.models.archive import load_weights
 from convdepth.models.build import build_network
@@ -68,15 +68,11 @@ def test_equal_parameters_give_equal_bytes_whatever_one_call_trains(
     ("old", "new"),
     [
         ("optimizer: adam ", "optimizer: sgd "),
-        ("optimizer: adam ", "optimizer: muon "),
-        ("optimizer: adam ", "optimizer: schedule_free_adamw "),
         ("seed: 1", "seed: 2"),
         ("learning_rate: 0.001", "learning_rate: 0.002"),
         ("batch_size: 128", "batch_size: 64"),
-        ("schedule: constant", "schedule: cosine"),
         ("schedule: constant", "schedule: one_cycle"),
         ("precision: float32", "precision: mixed_bfloat16"),
-        ("dropout: 0.2}", "dropout: 0.3}"),
         ("dropout: 0.2}", "dropout: 0}"),
         ("validation_images: 0", "validation_images: 100"),
         ("weight_decay: 0 ", "weight_decay: 0.1 "),
@@ -98,51 +94,39 @@ def test_each_parameter_of_the_recipe_matters(
 
 
 RESUMED = {
-    "interrupted in its first epoch": ([], [0]),
-    "interrupted twice": ([], [1, 3]),
-    "compiled by XLA": ([], [2]),
-    "bfloat16": (
-        [
-            ("precision: float32", "precision: mixed_bfloat16"),
-            ("schedule: constant", "schedule: one_cycle"),
-        ],
-        [3],
-    ),
-    "with all that the notebook lacks": (
-        [
-            ("weight_decay: 0 ", "weight_decay: 0.05 "),
-            ("label_smoothing: 0 ", "label_smoothing: 0.1 "),
-            AUGMENTATION,
-            BATCH_NORMALIZATION,
-        ],
-        [2],
-    ),
+    "compiled by XLA": [],
+    "bfloat16": [
+        ("precision: float32", "precision: mixed_bfloat16"),
+        ("schedule: constant", "schedule: one_cycle"),
+    ],
+    "with all that the notebook lacks": [
+        ("weight_decay: 0 ", "weight_decay: 0.05 "),
+        ("label_smoothing: 0 ", "label_smoothing: 0.1 "),
+        AUGMENTATION,
+        BATCH_NORMALIZATION,
+    ],
 } | {
-    name: (
-        [
-            ("optimizer: adam ", f"optimizer: {name} "),
-            ("learning_rate: 0.001", f"learning_rate: {0.3 if name == 'sgd' else 0.01}"),
-        ],
-        [2],
-    )
+    name: [
+        ("optimizer: adam ", f"optimizer: {name} "),
+        ("learning_rate: 0.001", f"learning_rate: {0.3 if name == 'sgd' else 0.01}"),
+    ]
     for name in get_args(Optimizer)
 }
-"""By name: changes of the recipe, and after how many epochs the training is interrupted."""
+"""Changes of the recipe by name."""
 
 
 @pytest.mark.parametrize("name", RESUMED)
 def test_an_interrupted_training_ends_with_the_bytes_of_an_uninterrupted_one(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: Capture, name: str
 ) -> None:
-    changes, interruptions = RESUMED[name]
-    tiny.change(("epochs: 2", "epochs: 4"), *changes)
+    tiny.change(("epochs: 2", "epochs: 4"), *RESUMED[name])
     if name == "compiled by XLA":
         monkeypatch.setattr(loop, "choose_classes", lambda _recipe: COMPILED)
     model, history = tiny.train("whole")
     losses = pd.read_csv(history)["loss"]
     assert losses.iloc[-1] < losses.iloc[0]
     done = 0
-    for epochs in interruptions:
+    for epochs in (0, 1, 3):
         with counted_epochs(interrupted=epochs - done + 1), pytest.raises(KeyboardInterrupt):
             tiny.train("resumed")
         done = epochs
@@ -150,8 +134,8 @@ def test_an_interrupted_training_ends_with_the_bytes_of_an_uninterrupted_one(
     capsys.readouterr()
     with counted_epochs() as count:
         resumed = tiny.trained_bytes("resumed")
-    assert count.done == 4 - done
-    assert (f"goes on after epoch {done}" in capsys.readouterr().out) == (done > 0)
+    assert count.done == 1
+    assert "goes on after epoch 3" in capsys.readouterr().out
     assert resumed == [model.read_bytes(), history.read_bytes()]
 
 
@@ -162,8 +146,7 @@ def test_with_other_parameters_it_starts_anew_and_says_why(tiny: Tiny, capsys: C
     tiny.change(("learning_rate: 0.001", "learning_rate: 0.002"))
     tiny.train("once")
     first, second, *_ = capsys.readouterr().out.splitlines()
-    assert "epoch 1 " in first
-    assert "parameters (train.learning_rate: 0.001 there, 0.002 here)" in first
+    assert "parameters.train.learning_rate: 0.001 there, 0.002 here" in first
     assert second.startswith("tiny  epoch 1/2")
 
 
@@ -172,15 +155,3 @@ def test_a_loss_that_is_no_number_ends_the_training(tiny: Tiny) -> None:
     with pytest.raises(TrainingError, match=r"epoch 1, batch \d+ of 16.*train\.learning_rate"):
         tiny.train("nan")
     assert not list((tiny.folder / "nan").rglob("*.*"))
-
-
-def test_missing_arrays_are_named(tiny: Tiny) -> None:
-    with pytest.raises(DataError, match=r"train_images\.npy"):
-        Tiny(tiny.params, tiny.folder / "nowhere", tiny.folder).train("once")
-
-
-def test_a_checkpoint_that_cannot_be_written_stops_the_training(tiny: Tiny) -> None:
-    (tiny.folder / "once").mkdir()
-    (tiny.folder / "once" / "checkpoints").write_text("no folder")
-    with pytest.raises(MachineError, match=r"epoch-0001\.npz: cannot be written"):
-        tiny.train("once")

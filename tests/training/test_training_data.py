@@ -35,16 +35,11 @@ def test_held_out_images_are_training_images_and_not_trained_on(tiny: Tiny) -> N
     np.testing.assert_array_equal(np.sort(both), np.arange(len(training.images)))
 
 
-@pytest.mark.parametrize(
-    ("share", "images", "count"), [(0.1, 60_000, 6000), (0.1, 600, 60), (0.001, 600, 10)]
-)
-def test_at_least_one_image_of_each_class_is_held_out(
-    share: float, images: int, count: int
-) -> None:
-    assert held_out(share, images) == count
+def test_at_least_one_image_of_each_class_is_held_out() -> None:
+    assert [held_out(0.1, 60_000), held_out(0.001, 600)] == [6000, 10]
 
 
-@pytest.mark.parametrize("count", [10, 100, 777, 2000])
+@pytest.mark.parametrize("count", [10, 777, 2000])
 def test_held_out_images_are_stratified(normalized: Path, count: int) -> None:
     _, labels = read_split(normalized, "train")
     rows = stratified_rows(labels, count, seed=3)
@@ -52,17 +47,14 @@ def test_held_out_images_are_stratified(normalized: Path, count: int) -> None:
     expected = np.bincount(labels, minlength=10) * count / len(labels)
     assert np.abs(np.bincount(labels[rows], minlength=10) - expected).max() <= 1
     np.testing.assert_array_equal(rows, stratified_rows(labels, count, seed=3))
-    if count < len(labels):
-        assert not np.array_equal(rows, stratified_rows(labels, count, seed=4))
 
 
 def test_batches_cover_the_order_once(data: TrainingData) -> None:
     order = np.random.default_rng(0).permutation(300)
-    parts = list(batches(data.training, order, 128).as_numpy_iterator())
-    assert [len(part) for part, _ in parts] == [128, 128, 44]
-    np.testing.assert_array_equal(np.concatenate([part for part, _ in parts]), order)
-    labels = np.concatenate([part for _, part in parts])
-    np.testing.assert_array_equal(labels, data.training.labels[order])
+    rows, labels = zip(*batches(data.training, order, 128).as_numpy_iterator(), strict=True)
+    assert [len(part) for part in rows] == [128, 128, 44]
+    np.testing.assert_array_equal(np.concatenate(rows), order)
+    np.testing.assert_array_equal(np.concatenate(labels), data.training.labels[order])
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
@@ -103,6 +95,4 @@ def test_an_image_is_moved_no_further_than_was_said() -> None:
     moved = np.asarray(shift(np.ones((500, 28, 28, 1), np.float32), training=True))
     np.testing.assert_allclose(moved[:, 3:-3, 3:-3], 1, atol=1e-5)  # 2.8 pixels at most
     assert moved[:, 0].min() == moved[:, :, 0].min() == 0  # and background comes in
-    means = moved.mean(axis=(1, 2, 3))
-    assert 0.81 <= means.min() < 0.87  # (25.2 / 28) ** 2 = 0.81 in the corner
-    assert means.max() > 0.98
+    assert moved.mean(axis=(1, 2, 3)).max() > 0.98

@@ -14,7 +14,7 @@ from typing import Any
 from convdepth.core.errors import DataError
 from convdepth.core.hashes import hash_files
 from convdepth.integrity.training_process import PROGRAM
-from convdepth.workspace.code_digests import locked_versions, read_command
+from convdepth.workspace.code import NAMES
 from convdepth.workspace.dvc import STUDIES, changed_stages, open_project
 from convdepth.workspace.lockfile import LOCK, read_lock_entries
 
@@ -31,28 +31,15 @@ COMMANDS = {
 CODE = "code/"
 """The folder of the digests of code."""
 
-REQUIREMENTS = "requirements.lock"
-
 
 def judge_stages(
     names: Sequence[str], before: Path, commit: str, project: Path = Path()
 ) -> dict[str, str]:
-    """Judge each stage of `COMMANDS` that would run again.
+    """Return, for each stage of `COMMANDS` that would run again, why its result is not valid.
 
-    Args:
-        names: The networks whose first epochs were found equal.
-        before: The folder with the sources of the commit.
-        commit: Its 40 digits.
-        project: The root of the project; its ``code`` must be up to date.
-
-    Returns:
-        Stage, as `dvc repro` takes it, to the reason why its result is not valid; empty if it is.
-
-    Raises:
-        DataError: ``dvc.lock`` or a module cannot be read.
-        MachineError: DVC failed.
+    The reason is empty if it is valid. ``names`` are networks whose first epoch is equal with the
+    commit's sources in ``before``. The project's ``code`` must be up to date.
     """
-    covered = set(read_command("train", project / "src").modules.values())
     _digest_sources(before)
     reasons = {}
     for stage, changes in changed_stages(project).items():
@@ -60,12 +47,10 @@ def judge_stages(
         changed = list(_changed_paths(changes))
         # Without a change, only a file is missing here, such as the model of a study.
         if group in COMMANDS and key.partition("-")[0] in names and changed:
-            command = COMMANDS[group]
             reasons[stage] = (
                 _explain_changes(changed, names)
                 or _explain_origin(stage, before, commit, project)
-                or _explain_libraries(command, before, project)
-                or _explain_modules(command, before, project, covered)
+                or _explain_code(COMMANDS[group], before, project)
             )
     return reasons
 
@@ -75,9 +60,6 @@ def accept(stages: Sequence[str], project: Path = Path()) -> None:
 
     A file that is not here, such as the model of a study, keeps its recorded digest: `dvc commit`
     has no option for that.
-
-    Raises:
-        MachineError: DVC failed.
     """
     with open_project(project, wait=True) as repo, repo.lock:
         for stage in repo.index.stages:
@@ -90,7 +72,7 @@ def accept(stages: Sequence[str], project: Path = Path()) -> None:
 
 def _digest_sources(before: Path) -> None:
     """Run the stage `code` of a commit on its own sources: it knows where its modules are."""
-    options = ["--sources", "src/convdepth", "--lock", REQUIREMENTS, "--digests", CODE]
+    options = ["--sources", "src/convdepth", "--lock", "requirements.lock", "--digests", CODE]
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, "code", *options],
         cwd=before,
@@ -128,28 +110,23 @@ def _explain_origin(stage: str, before: Path, commit: str, project: Path) -> str
     """Tell unless the recorded digests of code are the digests of the commit's sources."""
     folder = STUDIES.parent if ":" in stage else Path()
     entry = read_lock_entries(project / folder / LOCK).get(stage.rpartition(":")[2], {})
-    recorded = {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])}
-    texts = [before / path for path in recorded if path.startswith(CODE)]
-    there = {path: content.md5 for path, content in hash_files(texts).items()}
-    is_of_commit = there and all(
-        md5 == recorded[path.relative_to(before).as_posix()] for path, md5 in there.items()
-    )
-    return "" if is_of_commit else f"was not made by the code of {commit[:12]}"
+    recorded = {
+        before / dep["path"]: dep.get("md5")
+        for dep in entry.get("deps", [])
+        if dep["path"].startswith(CODE)
+    }
+    there = {path: content.md5 for path, content in hash_files(recorded).items()}
+    return "" if recorded and there == recorded else f"was not made by the code of {commit[:12]}"
 
 
-def _explain_libraries(command: str, before: Path, project: Path) -> str:
-    """Name libraries whose locked version has changed: both versions ran with the one installed."""
-    there, here = (
-        locked_versions((folder / REQUIREMENTS).read_text("utf-8")) for folder in (before, project)
-    )
-    libraries = read_command(command, project / "src").libraries
-    changed = [name for name in libraries if here.get(name) != there.get(name)]
-    return f"other locked versions: {', '.join(changed)}" if changed else ""
+def _explain_code(command: str, before: Path, project: Path) -> str:
+    """Name what has changed and no epoch compares: modules, and libraries' locked versions."""
+    covered = {line for line in _read_digests("train", project) if "==" not in line}
+    changed = _read_digests(command, project) - _read_digests(command, before) - covered
+    modules = dict(line.split() for line in _read_digests(NAMES, project))
+    named = sorted(modules.get(line, line) for line in changed)
+    return f"changed, and not run by the comparison: {', '.join(named)}" if named else ""
 
 
-def _explain_modules(command: str, before: Path, project: Path, covered: set[str]) -> str:
-    """Name changed modules that a training of one epoch does not run."""
-    there = set((before / CODE / f"{command}.txt").read_text(encoding="utf-8").splitlines())
-    here = read_command(command, project / "src").modules
-    changed = [name for name, digest in here.items() if digest not in there | covered]
-    return f"changed, and not run by the comparison: {', '.join(changed)}" if changed else ""
+def _read_digests(name: str, folder: Path) -> set[str]:
+    return set((folder / CODE / f"{name}.txt").read_text(encoding="utf-8").splitlines())

@@ -3,21 +3,26 @@
 Each takes the root of the project and returns its findings. An error that it raises is a finding.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from convdepth.config.params import read_params
+from convdepth.config.recipe import read_training
 from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.text import counted, name_first
-from convdepth.integrity.findings import Finding, fault, note, ok
-from convdepth.integrity.interrupted_trainings import Interrupted, find_interrupted, versions
-from convdepth.workspace.dvc import recorded_outputs
-from convdepth.workspace.lockfile import LOCK, trained_networks
+from convdepth.integrity.check_environment import Finding, fault, note, ok
+from convdepth.training.checkpoints import Unfinished, describe_training, differences, unfinished
+from convdepth.workspace.code_digests import read_command
+from convdepth.workspace.dvc import GRAPH, STUDIES, find_option, planned_commands
+from convdepth.workspace.lockfile import LOCK, model_path, trained_networks
 from convdepth.workspace.locks import held_outputs
 
 LEFTOVERS = ".*.tmp*"
@@ -50,25 +55,24 @@ def check_lock(project: Path) -> list[Finding]:
 
 def check_models(project: Path) -> list[Finding]:
     """Name the numeric class that made each model."""
-    classes: dict[tuple[str, bool], list[str]] = {}
-    for model in _models(project):
-        entries = json.loads(model.with_suffix(RECORD).read_bytes())
-        if entries.pop("model_sha256") == hashlib.sha256(model.read_bytes()).hexdigest():
-            text = ", ".join(f"{key} {value}" for key, value in entries.items())
-            is_installed = versions().items() <= entries.items()
-            classes.setdefault((text, is_installed), []).append(model.stem)
     findings = []
-    for (text, is_installed), names in classes.items():
-        found = f"{', '.join(names)}: {text}"
-        remedy = "Other versions are installed, so a new training gives other bytes."
-        findings.append(ok(found) if is_installed else note(found, remedy))
+    for name in _networks(project):
+        # `check_lock` tells what is wrong with the lock.
+        with contextlib.suppress(ParameterError, DataError, FileNotFoundError):
+            model = model_path(name, project / LOCK)
+            made = json.loads(model.with_suffix(RECORD).read_bytes())
+            if made.pop("model_sha256") == hashlib.sha256(model.read_bytes()).hexdigest():
+                text = f"{name}: {', '.join(f'{key} {value}' for key, value in made.items())}"
+                remedy = "Other versions are installed, so a new training gives other bytes."
+                is_same = versions().items() <= made.items()
+                findings.append(ok(text) if is_same else note(text, remedy))
     return findings or [ok("no model with a record is here")]
 
 
 def check_leftovers(project: Path) -> list[Finding]:
-    """Look for unfinished files of killed stages, and for a torn list of busy files."""
-    if held_outputs(project):
-        return [ok("not looked for, since a stage is writing")]
+    """Unless a stage is writing, look for unfinished files, and a torn list of busy files."""
+    if busy := held_outputs(project):
+        return [note(f"{output} is being written by {writer}") for output, writer in busy.items()]
     findings = []
     if found := sorted(_unfinished_files(project)):
         text = f"{counted(len(found), 'unfinished file')} of killed stages: {name_first(found)}"
@@ -85,27 +89,45 @@ def check_leftovers(project: Path) -> list[Finding]:
 
 def check_interrupted(project: Path) -> list[Finding]:
     """List interrupted trainings, and tell whether the next run takes them up."""
-    if not _networks(project):
-        return [ok("not looked for, since params.yaml is invalid")]
-    findings = [_judge(each, project) for each in find_interrupted(project)]
+    if not _networks(project) or held_outputs(project):
+        return [ok("not looked for, since a stage is writing or params.yaml is invalid")]
+    findings = []
+    for graph in (GRAPH, STUDIES):
+        commands = planned_commands(project, graph) if (project / graph).exists() else {}
+        for stage, command in commands.items():
+            if checkpoints := find_option(command, "--checkpoints"):
+                manifests = (project / checkpoints).rglob("epoch-*.json")
+                for folder in sorted({path.parent.parent for path in manifests}):
+                    found = unfinished(folder)
+                    findings += [_forecast(stage, command, each, project) for each in found]
     return findings or [ok("no training was interrupted")]
 
 
-def check_writers(project: Path) -> list[Finding]:
-    """List outputs that a stage is writing."""
-    busy = held_outputs(project)
-    findings = [note(f"{output} is being written by {by}") for output, by in busy.items()]
-    return findings or [ok("no stage is writing")]
+def versions() -> dict[str, str]:
+    """Return the installed versions that are part of a numeric class."""
+    return {package: version(package) for package in ("tensorflow", "keras")}
 
 
-def _models(project: Path) -> list[Path]:
-    """List the models of ``dvc.lock`` with a record; none if it is invalid, see `check_lock`."""
-    try:
-        paths = [project / output.path for output in recorded_outputs(project)]
-    except DataError:
-        return []
-    models = [path for path in paths if path.suffix == ".keras" and path.exists()]
-    return [model for model in models if model.with_suffix(RECORD).exists()]
+def _forecast(stage: str, command: Sequence[str], kept: Unfinished, project: Path) -> Finding:
+    """Compare all but data and device with the next run; parameters only of `convdepth train`."""
+    there, module = kept.fingerprint, command[1].replace("-", "_")
+    here: dict[str, Any] = {
+        **there,
+        "code": read_command(module).digest,
+        "numeric class": {**there.get("numeric class", {}), **versions()},
+    }
+    if module == "train":
+        architecture, recipe = read_training(command[2], project / "params.yaml")
+        seed = int(find_option(command, "--seed") or recipe.seed)
+        recipe = recipe.model_copy(update={"seed": seed})
+        here["parameters"] = describe_training(architecture, recipe, [], "", {})["parameters"]
+    hours = (time.time() - kept.path.stat().st_mtime) / 3600
+    text = f"{stage}: interrupted {hours:.1f} hours ago after epoch {kept.epoch}"
+    folder = kept.path.parent.relative_to(project)
+    if differing := ", ".join(differences(there, here)):
+        remedy = f"Restore these, or delete it: `rm -r {shlex.quote(str(folder))}`."
+        return note(f"{text}; not taken up, made with other {differing}", remedy)
+    return note(f"{text}; with the same data and settings, its next run resumes {folder}")
 
 
 def _networks(project: Path) -> list[str]:
@@ -122,15 +144,3 @@ def _unfinished_files(project: Path) -> Iterator[str]:
         for path in map(Path(top).joinpath, (*files, *folders)):
             if path.match(LEFTOVERS):
                 yield str(path.relative_to(project))
-
-
-def _judge(found: Interrupted, project: Path) -> Finding:
-    kept = found.checkpoint
-    folder = kept.path.parent.relative_to(project)
-    age = f"{(time.time() - kept.modified) / 3600:.1f} hours ago"
-    text = f"{found.stage}: interrupted {age} after epoch {kept.epoch} ({kept.bytes / 1e6:.1f} MB)"
-    if found.differing:
-        text = f"{text}; not taken up, made with other {', '.join(found.differing)}"
-        return note(text, f"Restore these, or delete it: `rm -r {shlex.quote(str(folder))}`.")
-    condition = "" if found.knows_parameters else ", unless its parameters have changed"
-    return note(f"{text}; its next run resumes {folder}{condition}")

@@ -5,22 +5,18 @@ from pathlib import Path
 
 from convdepth.core.errors import ConvdepthError, MachineError
 from convdepth.integrity import check_environment, check_project
-from convdepth.integrity.findings import Finding, Severity, fault
+from convdepth.integrity.check_environment import Finding, fault
 
 Check = Callable[[Path], list[Finding]]
 
 CHECKS: dict[str, Check] = {
-    "Python": check_environment.check_python,
     "packages": check_environment.check_packages,
     "code": check_environment.check_code,
     "params.yaml": check_project.check_params,
     "dvc.lock": check_project.check_lock,
     "numeric class": check_project.check_models,
-    "writers": check_project.check_writers,
     "leftovers": check_project.check_leftovers,
     "interrupted": check_project.check_interrupted,
-    "GPU": check_environment.check_gpu,
-    "Prefect": check_environment.check_prefect,
 }
 """Label to check; each takes the root of the project."""
 
@@ -29,33 +25,26 @@ REMOTE: dict[str, Check] = {"DVC remote": check_environment.check_remote}
 
 
 def print_diagnosis(project: Path = Path(), *, remote: bool = False) -> None:
-    """Run all checks, and the slow ones of a DVC remote if asked to; print each finding.
-
-    Raises:
-        MachineError: Something is wrong.
-    """
+    """Run all checks, and that of the DVC remote if asked to; print each finding."""
     faults = 0
     for label, finding in diagnose(CHECKS | REMOTE if remote else CHECKS, project):
-        faults += finding.severity is Severity.FAULT
+        faults += finding.severity == "FAULT"
         remedy = f". {finding.remedy}" if finding.remedy else ""
         print(f"{finding.severity:<5}  {label}: {finding.text}{remedy}", flush=True)
     if faults:
         raise MachineError(
-            f"{faults} faults found, expected none. Do what the lines that begin with "
-            f"{Severity.FAULT} say, then run `convdepth doctor` again."
+            f"{faults} faults found, expected none. Do what the lines that begin with FAULT say, "
+            f"then run `convdepth doctor` again."
         )
 
 
 def diagnose(checks: Mapping[str, Check], project: Path) -> Iterator[tuple[str, Finding]]:
-    """Run checks one after the other, and give the label and each finding.
-
-    A check that fails is a finding too, and does not stop the others.
-    """
+    """Run checks, and yield the label and each finding; a check that fails is a finding, too."""
     for label, check in checks.items():
         try:
             findings = check(project.absolute())
         except ConvdepthError as error:
-            findings = [fault(str(error).rstrip("."), "")]
+            findings = [fault(str(error).rstrip("."))]
         except Exception as error:
             text = f"this check itself failed: {type(error).__name__}: {error}"
             findings = [fault(text, "Please report it; the other checks do not depend on it.")]

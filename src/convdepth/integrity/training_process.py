@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ruamel.yaml import YAML
+import numpy as np
+from numpy.typing import NDArray
 
 from convdepth.core.errors import ConvdepthError
 from convdepth.workspace.process import STAGE_VARIABLE
@@ -19,22 +21,20 @@ from convdepth.workspace.process import STAGE_VARIABLE
 PROGRAM = "from convdepth.cli import run; run()"
 """The command line, independent of the search path."""
 
+MODEL, HISTORY = "model.keras", "history.csv"
+"""Files of a training, in its folder."""
+
 GRACE_SECONDS = 5.0
 """How long a child may clean up before it is killed."""
 
 POLL_SECONDS = 0.02
-"""How often to look at a child; a tiny network replaces a checkpoint after two short epochs."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Training:
-    """A training of a network, which writes all its outputs to a folder.
+    """A training of a network, by the code of ``project``, that writes all outputs to a folder.
 
-    Attributes:
-        label: Stands before each line that the child prints.
-        command: ``convdepth train ...``.
-        project: Working folder, with the code in ``src``.
-        variables: Additional environment variables.
+    The label stands before each line that it prints; ``command`` is ``convdepth train ...``.
     """
 
     network: str
@@ -44,47 +44,17 @@ class Training:
     params: Path
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def model(self) -> Path:
-        """The trained network."""
-        return self.folder / "model.keras"
-
-    @property
-    def history(self) -> Path:
-        """Loss and accuracy per epoch."""
-        return self.folder / "history.csv"
+    program: str = PROGRAM
 
 
-def write_params(params: Path, epochs: int, path: Path) -> Path:
-    """Copy a parameter file with another ``train.epochs``, and return the path of the copy."""
-    yaml = YAML()
-    entries = yaml.load(params)
-    entries["train"]["epochs"] = epochs
-    path.parent.mkdir(parents=True, exist_ok=True)
-    yaml.dump(entries, path)
-    return path
+def run_trainings(trainings: Sequence[Training], threads: int) -> Iterator[Training]:
+    """Run trainings of some threads, as many at once as the cores allow; yield each at its end.
 
-
-def run_trainings(
-    trainings: Sequence[Training], threads: int, until: Callable[[Training], bool] | None = None
-) -> Iterator[Training]:
-    """Run trainings, as many at once as the cores allow.
-
-    Args:
-        trainings: All of them end with this process, or if one fails.
-        threads: Of each training.
-        until: Asked 50 times per second; a training is stopped when it returns True.
-
-    Yields:
-        Each training when it has ended.
-
-    Raises:
-        ConvdepthError: A training failed, with its exit code, or ended before ``until`` was True.
+    All of them end with this process, or if one fails, which is an error with its exit code.
     """
     stop = threading.Event()
     with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // threads)) as pool:
-        futures = {pool.submit(_run, each, until, stop): each for each in trainings}
+        futures = {pool.submit(_run, each, stop): each for each in trainings}
         try:
             for future in as_completed(futures):
                 future.result()
@@ -94,27 +64,28 @@ def run_trainings(
             pool.shutdown(cancel_futures=True)
 
 
-def _run(
-    training: Training, until: Callable[[Training], bool] | None, stop: threading.Event
-) -> None:
-    with _start(training) as process:
-        while not stop.wait(POLL_SECONDS):
-            code = process.poll()
-            if until(training) if until else code == 0:
-                return
-            if code is not None:
-                raise _error(training, code)
+def compare_arrays(
+    one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]
+) -> Iterator[str]:
+    """Yield the name of each array whose bytes differ, with the largest difference of numbers."""
+    for name in {**one, **other}:
+        first, second = one.get(name, np.array(None)), other.get(name, np.array(None))
+        if first.dtype != second.dtype or first.shape != second.shape:
+            yield f"{name} (another type or shape)"
+        elif first.tobytes() != second.tobytes():
+            gap = np.abs(first.astype(np.float64) - second.astype(np.float64)).max()
+            yield f"{name} (by up to {gap:.3g})"
 
 
-@contextlib.contextmanager
-def _start(training: Training) -> Iterator[subprocess.Popen[str]]:
-    """Start a child; it is stopped when the block ends."""
+def _run(training: Training, stop: threading.Event) -> None:
     # Of an option that is given twice, the last counts.
-    outputs = ["--model", str(training.model), "--history", str(training.history)]
-    others = ["--checkpoints", f"{training.folder}/checkpoints", "--params", str(training.params)]
+    outputs = {"--model": MODEL, "--history": HISTORY, "--checkpoints": "checkpoints"}
+    options = {option: training.folder / name for option, name in outputs.items()}
+    options["--params"] = training.params
+    words = [str(word) for item in options.items() for word in item]
     stage = f"train@{training.network} ({training.label})"
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *training.command[1:], *outputs, *others],
+    with subprocess.Popen(
+        [sys.executable, "-c", training.program, *training.command[1:], *words],
         cwd=training.project,
         # As a stage of DVC it runs the code of that folder, and ends when its parent does.
         env={**os.environ, **training.variables, STAGE_VARIABLE: stage},
@@ -123,18 +94,18 @@ def _start(training: Training) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-    )
-    printer = threading.Thread(target=_print_lines, args=(training.label, process), daemon=True)
-    printer.start()
-    try:
-        yield process
-    finally:
+    ) as process:
+        printer = threading.Thread(target=_print_lines, args=(training.label, process), daemon=True)
+        printer.start()
+        while process.poll() is None and not stop.wait(POLL_SECONDS):
+            pass
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)
         process.kill()
-        with process:  # waits, and closes the pipe
-            printer.join()
+        printer.join()
+    if process.returncode:
+        raise _error(training, process.returncode)
 
 
 def _print_lines(label: str, process: subprocess.Popen[str]) -> None:

@@ -6,7 +6,6 @@ DVC trusts mtime, size and read-only cache files, so it misses silent corruption
 import json
 import os
 import shlex
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from convdepth.core.errors import DataError, IntegrityError, MachineError
 from convdepth.core.hashes import FOLDER_SUFFIX, Content, folder_md5, hash_files
 from convdepth.core.text import counted, name_first
 from convdepth.workspace.dvc import (
+    GRAPH,
     STUDIES,
     Output,
     cache_folder,
@@ -32,199 +32,166 @@ DIFFERS, DAMAGED = "differs: damaged, or changed by hand", "is damaged"
 
 
 class Damage(NamedTuple):
-    """A file that is not the recorded one.
-
-    The path is relative to the project if it lies in there. The remedy is a command for its root.
-    """
+    """A file that is not the recorded one; the remedy is a command for the project's root."""
 
     path: str
     problem: str
     remedy: str
 
 
-@dataclass
-class Report:
-    """Result of a verification.
-
-    Attributes:
-        damages: One for each path.
-        unverified: Outputs that were not hashed, each with the reason.
-        absent: Outputs that are not in this workspace, which is no damage.
-        uncopied: Files of which DVC's cache has no copy, which is no damage.
-        outputs: Number of outputs in this workspace.
-        objects: Number of hashed copies.
-    """
-
-    damages: list[Damage] = field(default_factory=list)
-    unverified: list[str] = field(default_factory=list)
-    absent: list[str] = field(default_factory=list)
-    uncopied: list[str] = field(default_factory=list)
-    outputs: int = 0
-    objects: int = 0
-
-
-class _Pair(NamedTuple):
-    """A file of an output and its copy in DVC's cache; both should have this MD5.
-
-    Of a folder the copy is the list of its files. Outputs in git can have copies too: those of the
-    run cache.
-    """
-
-    path: Path
-    copy: Path
-    md5: str
-
-
-def verify(project: Path = Path()) -> Report:
-    """Hash the outputs of both graphs, and DVC's copies of them.
-
-    Raises:
-        DataError: ``dvc.lock`` or ``dvc.yaml`` cannot be read, or has an unsafe path.
-        MachineError: DVC failed, or the lock of an output cannot be read.
-    """
+def verify(project: Path = Path()) -> "Verification":
+    """Hash the outputs of both graphs, and DVC's copies of them."""
     project = project.absolute()
-    outputs = recorded_outputs(project)
-    _require_safe_paths(project / LOCK)
-    if (lock := (project / STUDIES).with_name(LOCK.name)).exists():
-        outputs += recorded_outputs(project, graph=STUDIES)
-        _require_safe_paths(lock)
+    verification = Verification(project)
     try:
-        verification, busy = _Verification(project), held_outputs(project)
+        busy = held_outputs(project)
     except OSError as error:
         raise MachineError(
             f"{error.filename}: cannot be read: {error.strerror}. Correct its permissions."
         ) from error
-    for output in outputs:
-        verification.check(output, busy.get(output.path))
-    copies = (path for path in verification.contents if path.is_relative_to(verification.cache))
-    verification.report.objects = sum(not verification.contents[path].is_missing for path in copies)
-    return verification.report
+    for graph in (GRAPH, STUDIES):
+        lock = (project / graph).with_name(LOCK.name)
+        if graph == GRAPH or lock.exists():
+            outputs = recorded_outputs(project, graph=graph)
+            _require_safe_paths(lock)
+            for output in outputs:
+                verification.check(output, busy.get(output.path))
+    return verification
 
 
 def print_verification(project: Path = Path()) -> None:
-    """Verify, and print each damage with its remedy.
-
-    Raises:
-        IntegrityError: A file is damaged.
-    """
-    report = verify(project)
-    for damage in report.damages:
+    """Verify, and print each damage with its remedy; a damage is an `IntegrityError`."""
+    found = verify(project)
+    for damage in found.damages:
         print(f"{damage.path}: {damage.problem}\n  to mend it: {damage.remedy}")
-    for text in report.unverified:
+    for text in found.unverified:
         print(f"note: not verified: {text}")
     for paths, text in (
-        (report.absent, "not in this workspace; `dvc checkout`, `dvc pull` or `dvc repro` gets it"),
-        (report.uncopied, "without a copy in DVC's cache; `dvc commit` makes one"),
+        (found.absent, "not in this workspace; `dvc checkout`, `dvc pull` or `dvc repro` gets it"),
+        (found.uncopied, "without a copy in DVC's cache; `dvc commit` makes one"),
     ):
         if paths:
             print(f"note: {name_first(paths)}: {text}")
-    checked = f"{counted(report.outputs, 'output')}, {counted(report.objects, 'cached file')}"
-    print(f"{checked}: {len(report.damages) or 'none'} damaged")
-    if report.damages:
+    checked = f"{counted(found.outputs, 'output')}, {counted(found.objects, 'cached file')}"
+    print(f"{checked}: {len(found.damages) or 'none'} damaged")
+    if found.damages:
         raise IntegrityError(
-            f"{counted(len(report.damages), 'file')} not as {LOCK} records. Run the commands "
+            f"{counted(len(found.damages), 'file')} not as {LOCK} records. Run the commands "
             "above, then verify again."
         )
 
 
-class _Verification:
-    """Collects the findings, one output after the other."""
+class Verification:
+    """Collects the findings, one output after the other; a missing output or copy is no damage.
+
+    Each file of an output, and each folder, has an MD5 and a copy in DVC's cache. The copy of a
+    folder is the list of its files. Outputs in git can have copies too, those of the run cache.
+    """
 
     def __init__(self, project: Path) -> None:
-        self.project, self.cache, self.report = project, cache_folder(project), Report()
-        self.contents: dict[Path, Content] = {}
+        self.project, self.cache, self.outputs = project, cache_folder(project), 0
+        self.damages: list[Damage] = []
+        self.unverified: list[str] = []
+        self.absent: list[str] = []
+        self.uncopied: list[str] = []
+        self._contents: dict[Path, Content] = {}
+
+    @property
+    def objects(self) -> int:
+        """Number of hashed copies."""
+        copies = (path for path in self._contents if path.is_relative_to(self.cache))
+        return sum(not self._contents[path].is_missing for path in copies)
 
     def check(self, output: Output, writer: str | None) -> None:
-        pair = self._pair(self.project / output.path, output.md5)
-        if is_here := os.path.lexists(pair.path):
-            self.report.outputs += 1
-        else:
-            self.report.absent.append(output.path)
+        """Hash an output and its copy, unless a writer is at work."""
+        path = self.project / output.path
+        is_here = os.path.lexists(path)
+        self.outputs += is_here
+        self.absent += [] if is_here else [output.path]
         if writer:
-            self.report.unverified.append(f"{output.path}: {writer} is writing it")
+            self.unverified.append(f"{output.path}: {writer} is writing it")
         elif not output.md5:
-            unknown = [f"{output.path}: {output.lock} has no digest of it"] if is_here else []
-            self.report.unverified += unknown
+            unknown = f"{output.path}: {output.lock} has no digest of it"
+            self.unverified += [unknown] if is_here else []
         elif output.is_folder:
-            self._check_folder(output, pair)
+            self._check_folder(output, path)
         else:
-            self._judge(output, pair)
+            self._judge(output, path, output.md5)
 
-    def _check_folder(self, output: Output, whole: _Pair) -> None:
+    def _check_folder(self, output: Output, folder: Path) -> None:
         """Check the cached list of a folder's files, then each file.
 
         Without a good list, the folder's own files are the list if their common digest is right.
         """
-        folder, index = whole.path, whole.copy
+        index = object_path(self.cache, output.md5)
         paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
         contents = self._hash(*paths, index)
         files = {path.relative_to(folder).as_posix(): contents[path].md5 for path in paths}
-        listed = _read_entries(index) if contents[index].md5 == whole.md5 else None
+        is_good = contents[index].md5 == output.md5.removesuffix(FOLDER_SUFFIX)
+        listed = _read_entries(index) if is_good else None
         if files.keys() - listed.keys() if listed else folder_md5(files) != output.md5:
             ignored = ignored_by_dvc(paths, self.project)
             files = {name: md5 for name, md5 in files.items() if folder / name not in ignored}
         if listed is None:
             if not contents[index].is_missing:
-                self.contents[index] = Content(problem=DAMAGED)
+                self._contents[index] = Content(problem=DAMAGED)
             is_whole = folder_md5(files) == output.md5
-            self.contents[folder] = Content(whole.md5) if is_whole else Content(problem=DIFFERS)
-            self._judge(output, whole)
+            self._contents[folder] = Content(output.md5) if is_whole else Content(problem=DIFFERS)
+            self._judge(output, folder, output.md5)
             listed = files if is_whole else {}
         for name in sorted(files.keys() - listed.keys()) if listed else []:
             problem = f"is in {output.path}, but not in {output.lock}"
             self._add(folder / name, problem, f"rm -rf {self._quote(folder / name)}")
         for name, md5 in listed.items():
-            self._judge(output, self._pair(folder / name, md5))
+            self._judge(output, folder / name, md5)
 
-    def _judge(self, output: Output, pair: _Pair) -> None:
-        file, copy = self._hash(pair.path, pair.copy).values()
-        is_good, is_copied = file.md5 == pair.md5, copy.md5 == pair.md5
-        if is_good and copy.is_missing and output.cached:
-            self.report.uncopied.append(self._show(pair.path))
-        bad_file = not is_good and os.path.lexists(self.project / output.path)
-        bad_copy = not is_copied and not copy.is_missing
-        if bad_file or bad_copy:
-            remedy = self._remedy(output, pair, is_good=is_good, is_copied=is_copied)
-        if bad_file:
-            problem = "is missing" if file.is_missing else file.problem or DIFFERS
-            self._add(pair.path, f"{problem}; {output.lock} records it for {output.stage}", remedy)
-        if bad_copy:
-            problem = f"{copy.problem or DAMAGED}; it is DVC's copy of {self._show(pair.path)}"
-            self._add(pair.copy, problem, remedy)
+    def _judge(self, output: Output, path: Path, md5: str) -> None:
+        copy = object_path(self.cache, md5)
+        found, copied = self._hash(path, copy).values()
+        is_good, is_copied = found.md5 == md5, copied.md5 == md5.removesuffix(FOLDER_SUFFIX)
+        if is_good and copied.is_missing and output.cached:
+            self.uncopied.append(self._show(path))
+        is_absent = not os.path.lexists(self.project / output.path)
+        bad = [path] if not is_good and not is_absent else []
+        bad += [copy] if not is_copied and not copied.is_missing else []
+        if not bad:
+            return
+        source = path if is_good else copy if is_copied else None
+        delete = [self._quote(each) for each in bad if os.path.lexists(each)]
+        steps = [f"rm -rf {' '.join(delete)}"] if delete else []
+        if output.cached or not is_good:  # not for a copy in the run cache
+            steps.append(self._restore(output, path, copy, source))
+        remedy = " && ".join(steps)
+        if path in bad:
+            problem = "is missing" if found.is_missing else found.problem or DIFFERS
+            self._add(path, f"{problem}; {output.lock} records it for {output.stage}", remedy)
+        if copy in bad:
+            problem = f"{copied.problem or DAMAGED}; it is DVC's copy of {self._show(path)}"
+            self._add(copy, problem, remedy)
 
-    def _remedy(self, output: Output, pair: _Pair, *, is_good: bool, is_copied: bool) -> str:
-        """Return a command that deletes what is damaged and restores it from the best source."""
-        places = ((pair.path, is_good), (pair.copy, is_copied))
-        bad = [self._quote(path) for path, good in places if not good and os.path.lexists(path)]
-        path, stage = shlex.quote(output.path), shlex.quote(output.stage)
-        if is_good and not output.cached:
-            restore = ""  # a copy in the run cache
-        elif is_good and pair.path.is_dir():
-            restore = f"dvc commit {stage}"
-        elif is_good:  # not `dvc commit`, which also records code that has changed since
-            restore = f"install -m 444 {self._quote(pair.path)} {self._quote(pair.copy)}"
-        elif not output.cached and committed_md5(output, self.project) == output.md5:
-            restore = f"git checkout HEAD -- {path}"
-        elif is_copied and output.cached:
-            restore = f"dvc checkout {path}"
-        elif output.cached and find_remotes(self.project).default:
-            restore = f"dvc pull {path}"
-        else:
-            restore = f"dvc repro --single-item {stage}"
-        delete = f"rm -rf {' '.join(bad)}" if bad else ""
-        return " && ".join(filter(None, [delete, restore]))
-
-    def _pair(self, path: Path, md5: str) -> _Pair:
-        return _Pair(path, object_path(self.cache, md5), md5.removesuffix(FOLDER_SUFFIX))
+    def _restore(self, output: Output, path: Path, copy: Path, source: Path | None) -> str:
+        """Return the command that restores a file and its copy from the best source."""
+        name, stage = shlex.quote(output.path), shlex.quote(output.stage)
+        if source == path and path.is_dir():
+            return f"dvc commit {stage}"
+        if source == path:  # not `dvc commit`, which also records code that has changed since
+            return f"install -m 444 {self._quote(path)} {self._quote(copy)}"
+        if not output.cached and committed_md5(output, self.project) == output.md5:
+            return f"git checkout HEAD -- {name}"
+        if source == copy and output.cached:
+            return f"dvc checkout {name}"
+        if output.cached and find_remotes(self.project).default:
+            return f"dvc pull {name}"
+        return f"dvc repro --single-item {stage}"
 
     def _hash(self, *paths: Path) -> dict[Path, Content]:
-        self.contents |= hash_files(path for path in paths if path not in self.contents)
-        return {path: self.contents[path] for path in paths}
+        self._contents |= hash_files(path for path in paths if path not in self._contents)
+        return {path: self._contents[path] for path in paths}
 
     def _add(self, path: Path, problem: str, remedy: str) -> None:
         damage = Damage(self._show(path), problem, remedy)
-        if damage.path not in {each.path for each in self.report.damages}:  # a shared copy
-            self.report.damages.append(damage)
+        if damage.path not in {each.path for each in self.damages}:  # a shared copy
+            self.damages.append(damage)
 
     def _show(self, path: Path) -> str:
         return str(path.relative_to(self.project) if path.is_relative_to(self.project) else path)

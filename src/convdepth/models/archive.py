@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from convdepth.core.errors import IntegrityError
+from convdepth.core.errors import IntegrityError, MachineError
 from convdepth.core.files import atomic_path, explained_temporary_folder, write_bytes
 from convdepth.models.backend import keras
 
@@ -23,8 +23,7 @@ DIGESTS = "sha256.json"
 
 MEMBERS = {"config.json", "metadata.json", WEIGHTS, DIGESTS}
 
-_EARLIEST = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip archive can hold."""
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can hold
 
 _BYTES_PER_PARAMETER = 4  # float32
 _ALLOWANCE = 4 * 1024 * 1024
@@ -38,30 +37,22 @@ _UNREADABLE = (
 
 
 def save_network(network: keras.Model, path: Path) -> None:
-    """Write a network that was never compiled as a ``.keras`` archive, whole or not at all.
-
-    Raises:
-        MachineError: The file cannot be written.
-    """
+    """Write a network that was never compiled as a ``.keras`` archive, whole or not at all."""
     with atomic_path(path) as temporary:
         network.save(temporary)
-        temporary.write_bytes(_canonical(temporary.read_bytes()))
-
-
-def _canonical(archive: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(archive)) as old:
-        members = {name: old.read(name) for name in old.namelist()}
-    for name in ("config.json", "metadata.json"):
-        entries = json.loads(members[name])
-        entries.pop("date_saved", None)
-        members[name] = json.dumps(entries, sort_keys=True).encode()
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
-    members[DIGESTS] = json.dumps(digests, sort_keys=True).encode()
-    result = io.BytesIO()
-    with zipfile.ZipFile(result, "w") as new:
-        for name in sorted(members):
-            new.writestr(zipfile.ZipInfo(name, _EARLIEST), members[name])
-    return result.getvalue()
+        with zipfile.ZipFile(temporary) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        for name in ("config.json", "metadata.json"):
+            entries = json.loads(members[name])
+            entries.pop("date_saved", None)
+            members[name] = json.dumps(entries, sort_keys=True).encode()
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
+        members[DIGESTS] = json.dumps(digests, sort_keys=True).encode()
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            for name in sorted(members):
+                archive.writestr(zipfile.ZipInfo(name, _EARLIEST), members[name])
+        temporary.write_bytes(content.getvalue())
 
 
 def load_weights(network: keras.Model, path: Path) -> None:
@@ -76,27 +67,21 @@ def load_weights(network: keras.Model, path: Path) -> None:
     """
     try:
         members = _read_members(path, network.count_params())
-        described = _described_layers(members["config.json"])
-    except _UNREADABLE as error:
-        raise _not_ours(path, error) from error
-    expected = [("InputLayer", network.inputs[0].name)]
-    expected += [(type(layer).__name__, layer.name) for layer in network.layers]
-    if described != expected:
-        strange = ", ".join(
-            f"{kind} {name}" for kind, name in described if (kind, name) not in expected
-        )
-        raise _does_not_fit(path, f"it describes {strange or 'fewer layers'}")
-    with explained_temporary_folder():
-        folder = tempfile.TemporaryDirectory()
-    with folder as name:
-        copy = Path(name) / WEIGHTS  # Keras reads weights from files only
-        write_bytes(copy, members[WEIGHTS])
-        try:
+        _require_layers(members["config.json"], network)
+        with explained_temporary_folder():
+            folder = tempfile.TemporaryDirectory()
+        with folder as name:
+            copy = Path(name) / WEIGHTS  # Keras reads weights from files only
+            write_bytes(copy, members[WEIGHTS])
             network.load_weights(copy)
-        except (OSError, KeyError) as error:
-            raise _not_ours(path, error) from error
-        except ValueError as error:
-            raise _does_not_fit(path, error) from error
+    except MachineError:
+        raise
+    except _UNREADABLE as error:
+        raise IntegrityError(
+            f"{path}: expected an archive that this project wrote for the architecture in "
+            f"params.yaml: {error}. Run `convdepth verify` for the remedy, or `dvc repro --force` "
+            f"to train again."
+        ) from error
 
 
 def _read_members(path: Path, parameters: int) -> dict[str, bytes]:
@@ -119,23 +104,14 @@ def _read_members(path: Path, parameters: int) -> dict[str, bytes]:
     return members
 
 
-def _described_layers(config: bytes) -> list[tuple[str, str]]:
+def _require_layers(config: bytes, network: keras.Model) -> None:
     try:
         layers = json.loads(config)["config"]["layers"]
-        return [(str(layer["class_name"]), str(layer["config"]["name"])) for layer in layers]
+        found = [(str(layer["class_name"]), str(layer["config"]["name"])) for layer in layers]
     except _UNREADABLE as error:
         raise ValueError(f"config.json: {error}") from error
-
-
-def _does_not_fit(path: Path, reason: object) -> IntegrityError:
-    return IntegrityError(
-        f"{path}: its weights do not fit the architecture in params.yaml: {reason}. "
-        f"Run `dvc repro`."
-    )
-
-
-def _not_ours(path: Path, reason: object) -> IntegrityError:
-    return IntegrityError(
-        f"{path}: expected a .keras archive that this project wrote: {reason}. "
-        f"Run `convdepth verify` for the remedy, or `dvc repro --force` to train again."
-    )
+    expected = [("InputLayer", network.inputs[0].name)]
+    expected += [(type(layer).__name__, layer.name) for layer in network.layers]
+    if found != expected:
+        strange = [f"{kind} {name}" for kind, name in found if (kind, name) not in expected]
+        raise ValueError(f"it describes {', '.join(strange) or 'fewer layers'}")

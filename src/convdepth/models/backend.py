@@ -1,8 +1,4 @@
-"""TensorFlow and Keras, set up so that a result depends on the parameters and not on the user.
-
-Other modules import `keras` and `tf` from here only, so TensorFlow never starts before the settings
-that it reads while it is imported.
-"""
+"""The only import of TensorFlow and Keras, after the settings that they read meanwhile."""
 
 import contextlib
 import logging
@@ -12,10 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
-
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
-os.environ[ONEDNN_VARIABLE] = "1"  # changes bits; the default depends on the build
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # changes bits; the default depends on the build
 for _variable in (
     "ONEDNN_MAX_CPU_ISA",
     "DNNL_MAX_CPU_ISA",
@@ -54,15 +48,7 @@ with _held_stderr():
 # It warns of functions that are traced again, as several trainings in one process must be.
 tf.get_logger().setLevel(logging.ERROR)
 
-__all__ = [
-    "EVALUATION_BATCH_SIZE",
-    "ONEDNN_VARIABLE",
-    "configure",
-    "gpu_details",
-    "gpus",
-    "keras",
-    "tf",
-]
+__all__ = ["keras", "tf"]  # for other modules
 
 EVALUATION_BATCH_SIZE = 1000
 """Images at once where nothing is learned: large is fast, and 1,000 take about 100 MB."""
@@ -80,13 +66,9 @@ def gpus() -> list[str]:
 
 
 def configure(threads: int) -> None:
-    """Fix the number of threads and the order of sums, on which bits depend; call it once, first.
+    """Fix the threads within one operation and the order of sums, on which bits depend.
 
-    Args:
-        threads: Threads within one operation. Operations themselves run one after the other.
-
-    Raises:
-        RuntimeError: TensorFlow has already started with other settings.
+    Call it once, before TensorFlow does anything. Operations run one after the other.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)

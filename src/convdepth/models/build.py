@@ -18,20 +18,11 @@ def build_network(
     dropout: type[keras.layers.Dropout] = keras.layers.Dropout,
     pooling: type[keras.layers.MaxPooling2D] = keras.layers.MaxPooling2D,
 ) -> keras.Sequential:
-    """Build a network with fresh weights.
+    """Build a network with weights that Keras draws anew by Glorot's uniform rule.
 
+    It maps images ``(n, 28, 28, 1)``, 0.0 to 1.0, to probabilities ``(n, 10)``, both float32. The
+    precision ``mixed_bfloat16`` computes in bfloat16 and keeps weights and softmax in float32.
     Layers are named as in ``params.yaml``: ``block2`` and ``conv1`` give ``block2_conv1``.
-
-    Args:
-        architecture: The network's entry in ``params.yaml``.
-        precision: ``float32``; or ``mixed_bfloat16``, which computes in bfloat16 and keeps the
-            weights and the softmax in float32.
-        seed: Determines the weights, which Keras draws by Glorot's uniform rule.
-        dropout: The class of the dropout layers.
-        pooling: The class of the pooling layers.
-
-    Returns:
-        Images ``(n, 28, 28, 1)``, 0.0 to 1.0, to probabilities ``(n, 10)``, both float32.
     """
     keras.utils.set_random_seed(seed)
     scale = architecture.dropout_scale

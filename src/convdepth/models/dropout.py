@@ -7,11 +7,9 @@ LEVELS = 2**16
 
 
 class SixteenBitDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras has no types
-    """Dropout whose masks take 16 random bits for each value.
+    """Dropout whose masks take 16 random bits for each value, so the rate is rounded to 1/65,536.
 
-    Keras draws 32 bits, converts them to a number and compares it with the rate. This layer
-    compares the bits, so the rate is rounded to 1/65,536. It serves in training only; a saved
-    network has Keras's layer, which does the same outside of training: nothing.
+    It serves in training only. A saved network has Keras's layer.
     """
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -5,43 +5,32 @@ and training amplifies the difference.
 """
 
 import hashlib
-import os
 import platform
 import re
 from pathlib import Path
 from typing import Any
 
 from convdepth.core.files import write_json
-from convdepth.models.backend import ONEDNN_VARIABLE, gpus, keras, tf
+from convdepth.models.backend import gpus, keras, tf
 
 SUFFIX = ".numeric_class.json"
 
 CPU_INFO = Path("/proc/cpuinfo")
-"""Linux describes the CPU here."""
 
 # oneDNN and Eigen choose their kernels by them.
 _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile")
 
 
 def describe_numeric_class(threads: int, precision: str) -> dict[str, Any]:
-    """Return the numeric class of this process.
-
-    Args:
-        threads: Threads within one operation, see `backend.configure`.
-        precision: ``float32`` or ``mixed_bfloat16``.
-
-    Returns:
-        tensorflow and keras (versions), device (model of the GPU or CPU), threads, precision,
-        onednn and deterministic (whether they are on).
-    """
+    """Return the numeric class of this process, whose device is the model of the GPU or CPU."""
     return {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "device": ", ".join(gpus()) or describe_cpu(),
         "threads": threads,
         "precision": precision,
-        "onednn": os.environ.get(ONEDNN_VARIABLE) == "1",
-        "deterministic": True,  # `configure` turns it on; TensorFlow has no way to ask
+        "onednn": True,  # `backend` turns both on
+        "deterministic": True,
     }
 
 
@@ -49,13 +38,9 @@ def write_record(model: Path, numeric_class: dict[str, Any]) -> None:
     """Write the numeric class of a model into a file beside it.
 
     DVC ignores the file (`.dvcignore`): it names the machine, and equal results must not differ.
-
-    Raises:
-        MachineError: The file cannot be written.
     """
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    record = model.with_name(model.stem + SUFFIX)
-    write_json(record, {"model_sha256": digest, **numeric_class})
+    write_json(model.with_suffix(SUFFIX), {"model_sha256": digest, **numeric_class})
 
 
 def describe_cpu() -> str:

@@ -11,17 +11,13 @@ BFLOAT16_GAIN = 0.61
 
 _INSTRUCTION_SETS = ("avx512_bf16", "amx_bf16")
 
-_AMPERE = (8, 0)
-"""Compute capability of the first NVIDIA GPUs that compute in bfloat16."""
+_AMPERE = (8, 0)  # compute capability of the first NVIDIA GPUs that compute in bfloat16
 
 
 def advise_precision(precision: str) -> str | None:
     """Return a sentence if this machine would train faster in the other precision, else None.
 
     The precision itself stays as in the parameters, so that results do not depend on the machine.
-
-    Args:
-        precision: ``float32`` or ``mixed_bfloat16``.
     """
     device = ", ".join(gpus()) or "this CPU"
     if precision == "mixed_bfloat16" and not _has_bfloat16():

@@ -1,8 +1,6 @@
-"""XLA compiles the steps of a training on a GPU, which else waits for the launches of kernels.
+"""XLA compiles the steps of a training on a GPU, where launching small kernels takes longest.
 
-A step of a small network is about 200 kernels of a few microseconds each, and launching them one by
-one takes longer than they do. XLA fuses them into a few. On a CPU XLA is off: its convolutions take
-ten times as long as those of oneDNN.
+On a CPU XLA is off: its convolutions take ten times as long as those of oneDNN.
 """
 
 import functools
@@ -33,14 +31,11 @@ class CompiledSequential(keras.Sequential):  # type: ignore[misc]  # Keras has n
 class SlicedMaxPooling2D(keras.layers.MaxPooling2D):  # type: ignore[misc]  # Keras has no types
     """Keras's pooling of squares that do not overlap, as a maximum of strided slices.
 
-    The values are equal. The gradient goes to the first of equal values in a square.
+    The gradient goes to the first of equal values in a square. Incomplete squares are dropped.
     """
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """Take the maximum of each square of ``(n, height, width, channels)``.
-
-        As with ``padding="valid"``, incomplete squares at the lower and the right edge are dropped.
-        """
+        """Take the maximum of each square of ``(n, height, width, channels)``."""
         size = self.pool_size[0]
         height, width = (side // size * size for side in images.shape[1:3])
         slices = [

@@ -4,9 +4,8 @@
     <folder>/<digest of the fingerprint>/epoch-0003.json  manifest: history, fingerprint, SHA-256
 
 The fingerprint holds all that a training's result depends on, so a checkpoint never serves another
-training, and a return to earlier parameters finds their checkpoints. The manifest is written last;
-an archive without a matching manifest does not count. Equal trainings write equal files, so clones
-may share a folder.
+training. The manifest is written last; an archive without one does not count. Clones may share a
+folder, since equal trainings write equal files.
 """
 
 import contextlib
@@ -15,16 +14,16 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convdepth.config.architecture import Architecture
+from convdepth.config.recipe import Train
 from convdepth.core.errors import MachineError
 from convdepth.core.files import write_bytes, write_json
-from convdepth.training.fingerprint import differences
 
 if TYPE_CHECKING:  # `convdepth doctor` lists checkpoints without TensorFlow
     from convdepth.models.backend import keras
@@ -39,10 +38,7 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
 class Checkpoints:
-    """The checkpoints of one training, whose fingerprint `describe_training` returned.
-
-    They are in one ``folder`` of ``root``, which holds all checkpoints of a network.
-    """
+    """The checkpoints of one training; ``root`` holds all checkpoints of a network."""
 
     def __init__(self, root: Path, fingerprint: Mapping[str, Any]) -> None:
         text = json.dumps(fingerprint, sort_keys=True)
@@ -52,9 +48,7 @@ class Checkpoints:
     def resume(self, trainer: "keras.Model") -> tuple[History, list[str]]:
         """Set a compiled model, whose optimizer is built, to the newest undamaged checkpoint.
 
-        Returns:
-            The history up to the checkpoint, empty if there is none; and the reasons why other
-            checkpoints are not used, one line each.
+        Return the history up to it, empty if there is none, and why others are not used.
         """
         variables, unused = _variables(trainer), []
         for epoch in reversed(_epochs(self.folder)):
@@ -66,14 +60,15 @@ class Checkpoints:
                 for name, variable in variables.items():
                     variable.assign(arrays[name])
                 return history, unused
-        return [], unused or list(self._explain_others())
+        others = [
+            f"the checkpoint of epoch {other.epoch} in {other.path.parent} is not used: it is of "
+            f"a training with other {', '.join(differences(other.fingerprint, self.fingerprint))}"
+            for other in unfinished(self.root)
+        ]
+        return [], unused or others
 
     def save(self, trainer: "keras.Model", history: History) -> None:
-        """Write a checkpoint after the last epoch of a history; keep two `GENERATIONS`.
-
-        Raises:
-            MachineError: A file cannot be written; the older checkpoints are unchanged.
-        """
+        """Write a checkpoint after the last epoch of a history; keep two `GENERATIONS`."""
         try:
             self._write(trainer, history)
         except MachineError as error:
@@ -121,42 +116,65 @@ class Checkpoints:
             raise ValueError(f"{archive}: holds the arrays {found}, expected {expected}")
         return arrays, entries["history"]
 
-    def _explain_others(self) -> Iterator[str]:
-        for other in unfinished(self.root):
-            differing = ", ".join(differences(other.fingerprint, self.fingerprint))
-            yield (
-                f"the checkpoint of epoch {other.epoch} in {other.path.parent} is not used: it "
-                f"belongs to a training with other {differing}"
-            )
 
-
-@dataclass(frozen=True)
-class Unfinished:
+class Unfinished(NamedTuple):
     """An interrupted training, by the manifest of its newest checkpoint."""
 
     path: Path
     epoch: int
-    bytes: int
-    """Size of all its checkpoints."""
-    modified: float
-    """Time of the newest one, in seconds since 1970."""
     fingerprint: Mapping[str, Any]
 
 
 def unfinished(root: Path) -> list[Unfinished]:
-    """List a network's interrupted trainings whose newest manifest is readable, by folder.
-
-    ``root`` holds the network's checkpoints and need not exist.
-    """
+    """List the interrupted trainings in a network's ``root`` whose newest manifest is readable."""
     found = []
     for folder in sorted(root.glob("*/")):
         with contextlib.suppress(*_DAMAGED, IndexError):
             _, manifest = _paths(folder, _epochs(folder)[-1])
             entries = json.loads(manifest.read_bytes())
-            size = sum(path.stat().st_size for path in folder.iterdir())
-            epoch, fingerprint = int(entries["epoch"]), dict(entries["fingerprint"])
-            found.append(Unfinished(manifest, epoch, size, manifest.stat().st_mtime, fingerprint))
+            found.append(Unfinished(manifest, int(entries["epoch"]), dict(entries["fingerprint"])))
     return found
+
+
+def describe_training(
+    architecture: Architecture,
+    recipe: Train,
+    data: Sequence[Path],
+    code: str,
+    numeric_class: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the fingerprint of a training, as JSON has it.
+
+    ``data`` are the files of the normalized arrays, ``code`` is a `code_digests.Code.digest`, and
+    ``numeric_class`` is from `numeric_class.describe_numeric_class`.
+    """
+    digest = hashlib.sha256()
+    for path in data:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name} {content}\n".encode())
+    return {
+        "parameters": {
+            "architecture": architecture.model_dump(mode="json"),
+            "train": recipe.model_dump(mode="json"),
+        },
+        "data": digest.hexdigest(),
+        "code": code,
+        "numeric class": dict(numeric_class),
+    }
+
+
+def differences(
+    there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
+    """Yield what differs, such as ``data`` or ``parameters.train.seed: 2 there, 1 here``."""
+    for key in sorted({*there, *here}):
+        one, other = there.get(key), here.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from differences(one, other, f"{prefix}{key}.")
+        elif one != other:
+            values = f": {json.dumps(one)} there, {json.dumps(other)} here" if prefix else ""
+            yield f"{prefix}{key}{values}"
 
 
 def _paths(folder: Path, epoch: int) -> tuple[Path, Path]:

@@ -21,13 +21,7 @@ _BLACK: dict[str, Any] = {"fill_mode": "constant", "fill_value": 0.0, "dtype": "
 
 @dataclass(frozen=True)
 class Subset:
-    """Some images of a split.
-
-    Attributes:
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0, all of the split, memory-mapped.
-        labels: ``(n,)``, uint8, 0 to 9, all of the split.
-        rows: ``(m,)``, int64, the rows that belong to the subset.
-    """
+    """The rows ``(m,)``, int64, of a split whose arrays are memory-mapped as a whole."""
 
     images: Images
     labels: Labels
@@ -46,9 +40,6 @@ def read_training_data(normalized: Path, recipe: Train) -> TrainingData:
 
     The validation images are the test set, as in the notebook, or ``validation_images`` held-out
     training images. Nothing is selected by the test set.
-
-    Raises:
-        DataError: The arrays are missing or damaged.
     """
     images, labels = read_split(normalized, "train")
     rows = np.arange(len(labels))
@@ -78,8 +69,7 @@ def held_out(share: float, images: int) -> int:
 class TakeRows(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """The first layer of a training: from row numbers to images.
 
-    Batches are row numbers, so no image passes through Python. On a GPU the layer holds one copy of
-    the images; on a CPU it holds the memory map itself, which parallel trainings share.
+    A GPU holds one copy of the images; on a CPU parallel trainings share the memory map itself.
     """
 
     def __init__(self, data: TrainingData) -> None:
@@ -90,20 +80,14 @@ class TakeRows(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self.validation_images = self.training_images if is_shared else _as_tensor(validation)
 
     def call(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return the images ``(n, 28, 28, 1)`` of rows ``(n,)``.
-
-        Args:
-            rows: int64.
-            training: Whether they are rows of the training images or of the validation images.
-        """
+        """Return the images ``(n, 28, 28, 1)`` of rows ``(n,)``; in training, training images."""
         return tf.gather(self.training_images if training else self.validation_images, rows)
 
 
 def augmentation_layers(augmentation: Augmentation) -> Iterator[keras.Layer]:
     """Build the layers that move images at random in training; none in the notebook.
 
-    Returns:
-        Layers from images to images; each keeps its random state in ``generator``.
+    Each keeps its random state in ``generator``.
     """
     if augmentation.rotation:
         yield keras.layers.RandomRotation(augmentation.rotation, name="rotation", **_BLACK)

@@ -1,8 +1,7 @@
 """One epoch of a training: its order, its random seeds, one call of Keras's `fit`, its errors.
 
 The order of the images follows from (seed, epoch), dropout masks and augmentations from (seed,
-epoch, layer). So an epoch depends only on the parameters, and on the weights and the optimizer
-state that the epoch before it left.
+epoch, layer), so an epoch depends on the one before by weights and optimizer state only.
 """
 
 import contextlib
@@ -30,17 +29,13 @@ HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy")
 """Means over the images of an epoch, as Keras names them."""
 
 VALIDATION = "the validation after it"
-"""Part of an epoch, in errors."""
 
 Epoch = dict[str, float]
 """A row of the history: epoch, and the entries of `HISTORY`."""
 
 
 class Progress:
-    """The report on one training. This one shows nothing; `TrainingProgress` shows all.
-
-    Each epoch has ``images`` training images; ``done`` epochs were finished before this run.
-    """
+    """A report that shows nothing; ``done`` epochs were finished before this run."""
 
     def __init__(self, name: str, epochs: int, images: int, done: int = 0) -> None:
         self.name, self.epochs, self.images, self.done = name, epochs, images, done
@@ -66,9 +61,8 @@ def build_trainer(
 ) -> keras.Sequential:
     """Build a network with fresh weights, and compile it with its images, optimizer and loss.
 
-    Returns:
-        A model from rows ``(n,)``, int64, of the images to probabilities ``(n, 10)``. Its last
-        layer is the network; no other layer has weights.
+    The model maps rows ``(n,)``, int64, of the images to probabilities ``(n, 10)``. Its last layer
+    is the network; no other layer has weights.
     """
     classes = choose_classes(recipe)
     network = build_network(
@@ -93,15 +87,7 @@ def build_trainer(
 def train_epoch(
     trainer: keras.Sequential, recipe: Train, epoch: int, data: TrainingData, progress: Progress
 ) -> Epoch:
-    """Train for one epoch, counted from 1.
-
-    Returns:
-        epoch, loss (nats), accuracy (0 to 1), val_loss, val_accuracy.
-
-    Raises:
-        TrainingError: The loss is NaN or infinite.
-        MachineError: The memory is exhausted.
-    """
+    """Train for one epoch, counted from 1; losses are in nats, accuracies from 0 to 1."""
     seed_random_layers(trainer, recipe.seed, epoch)
     order = np.random.default_rng([recipe.seed, epoch]).permutation(data.training.rows)
     watch = Watch(recipe, epoch, progress)

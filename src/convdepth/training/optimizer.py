@@ -6,8 +6,7 @@ from typing import Any
 from convdepth.config.recipe import Optimizer, Train
 from convdepth.models.backend import keras
 
-Rate = Any
-"""A number, or a schedule of Keras, which has no types."""
+Rate = Any  # a number, or a schedule of Keras, which has no types
 
 _KERAS = keras.optimizers
 

@@ -38,7 +38,7 @@ class TrainingProgress(Progress):
         self.bar.stop()
 
     def batch_done(self, images: int, logs: Mapping[str, float]) -> None:
-        """Move the bar; a log shows nothing."""
+        """Move the bar."""
         note = f"{_format(logs)}  {self._pace(images)}"
         self.bar.update(self.task, completed=images, description=self._title(), note=note)
 

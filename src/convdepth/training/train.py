@@ -4,7 +4,7 @@ Weights and optimizer state are kept after each epoch: an interrupted training r
 ends with the same bytes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from convdepth.config.architecture import Architecture
@@ -15,9 +15,8 @@ from convdepth.models.archive import save_network
 from convdepth.models.backend import configure, keras
 from convdepth.models.build import build_network
 from convdepth.models.numeric_class import describe_numeric_class, write_record
-from convdepth.training.checkpoints import Checkpoints
+from convdepth.training.checkpoints import Checkpoints, describe_training
 from convdepth.training.data import TrainingData, read_training_data
-from convdepth.training.fingerprint import describe_training
 from convdepth.training.loop import (
     HISTORY,
     Epoch,
@@ -45,12 +44,6 @@ def main(
     beside it. The history has the columns epoch, loss, accuracy, val_loss and val_accuracy.
     ``code`` is the digest of the code that trains; checkpoints of other code are not used. ``seed``
     replaces ``train.seed``.
-
-    Raises:
-        ParameterError: A parameter is wrong, or there is no such architecture.
-        DataError: The arrays are missing or damaged.
-        TrainingError: The loss is NaN or infinite; nothing is written.
-        MachineError: A file cannot be written, or the memory is exhausted.
     """
     architecture, recipe = read_training(name, params)
     title = name
@@ -70,16 +63,16 @@ def train(
     code: str,
     progress: ProgressMaker,
 ) -> None:
-    """Train a network; write its model and its history, and delete its checkpoints.
-
-    The arguments and errors are those of `main`; ``title`` is the label in the progress report.
-    """
+    """Do the same as `main` for given parameters; ``title`` is the label in the progress report."""
     data = read_training_data(normalized, recipe)
     configure(recipe.threads)
     kept = checkpoints_of(architecture, recipe, normalized, checkpoints, code)
     network, epochs = fit(title, architecture, recipe, data, kept, progress)
     save_network(network, model)
-    _write_history(history, epochs)
+    lines = [
+        f"{each['epoch']}," + ",".join(f"{each[key]:.6f}" for key in HISTORY) for each in epochs
+    ]
+    write_text(history, "\n".join([",".join(["epoch", *HISTORY]), *lines, ""]))
     write_record(model, kept.fingerprint["numeric class"])
     kept.clear()
 
@@ -105,14 +98,9 @@ def fit(
     """Train a network, or resume its interrupted training; its checkpoints stay.
 
     ``is_enough`` is called after each epoch and returns True to stop early. If it reads the
-    ``val_`` values, they must not be of the test set.
-
-    Returns:
-        The network, in float32 and without an optimizer; and its history, one entry per epoch.
-
-    Raises:
-        TrainingError: The loss is NaN or infinite.
-        MachineError: A checkpoint cannot be written, or the memory is exhausted.
+    ``val_`` values, they must not be of the test set. The returned network is in float32 and has no
+    optimizer; the history has one entry per epoch. A loss that is NaN or infinite is a
+    `TrainingError`.
     """
     trainer = build_trainer(architecture, recipe, data)
     history, unused = kept.resume(trainer)
@@ -127,10 +115,3 @@ def fit(
     network = build_network(architecture)  # never compiled: its archive holds no optimizer
     network.set_weights(trainer.get_weights())
     return network, history
-
-
-def _write_history(path: Path, epochs: Sequence[Epoch]) -> None:
-    rows = [
-        f"{epoch['epoch']}," + ",".join(f"{epoch[key]:.6f}" for key in HISTORY) for epoch in epochs
-    ]
-    write_text(path, "\n".join([",".join(["epoch", *HISTORY]), *rows, ""]))
