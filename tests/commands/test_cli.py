@@ -88,7 +88,7 @@ def test_a_wrong_parameter_is_refused_before_a_heavy_library_is_loaded(
 ) -> None:
     (tmp_path / "params.yaml").write_text(params_text.replace("epochs: 12", "epochs: 0"))
     options = {
-        "validate": ["raw", "normalized", "summary", "docs"],
+        "validate": ["raw", "normalized", "summary", "docs", "checked"],
         "train": ["normalized", "model", "history", "checkpoints"],
         "evaluate": ["normalized", "model", "history", "notebook", "metrics", "predictions"],
         "plot": [

@@ -52,6 +52,14 @@ def test_a_stage_depends_on_its_code_and_on_checked_parameters(stage: str) -> No
     assert "metrics/parameters.txt" in deps
 
 
+def test_a_new_data_rule_makes_no_training_stale() -> None:
+    """Its outcome is in validation.json; data.txt is the same whatever the rules are."""
+    deps = {stage: entry.get("deps", []) for stage, entry in stages().items()}
+    assert [stage for stage in deps if "metrics/validation.json" in deps[stage]] == ["report"]
+    gated = {stage for stage in deps if "metrics/data.txt" in deps[stage]}
+    assert gated == {"train", "train_seed", "train_tuned", "collapse"}
+
+
 def test_check_is_the_first_stage_with_code_and_sees_both_files() -> None:
     deps = stages()["check"]["deps"]
     assert deps == ["code/check.txt", "params.yaml", "studies/params.yaml"]

@@ -55,6 +55,7 @@ OPTIONS = {
     "summary": ("FILE", "Results, to write (.json)."),
     "tables": ("FOLDER", "Tables that `dvc plots` draws, to write (.csv)."),
     "tuned": ("FOLDER", "Results of the tuned networks."),
+    "validate.checked": ("FILE", "Written if the data break no rule (.txt)."),
     "validation": ("FILE", "Results of the data rules (.json)."),
 }
 """Options whose value is a path: kind and help. One command alone can give an option another."""
@@ -123,8 +124,8 @@ STAGES = {
     ),
     "validate": Stage(
         PIPELINE,
-        "raw normalized summary docs params",
-        "summary docs",
+        "raw normalized summary docs checked params",
+        "summary docs checked",
         """Check the data against rules; a broken rule stops the pipeline.
 
         Counts, labels, class balance, ink, duplicates, and images in both splits. The pages show

@@ -220,11 +220,13 @@ def test_clean_data_give_the_same_summary_and_page_again(
     raw: Path, raw_splits: Splits, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     normalized, page = tmp_path / "normalized", tmp_path / "docs" / "index.html"
+    checked = tmp_path / "data.txt"
     for split, (pixels, labels) in raw_splits.items():
         arrays.write_split(normalized, split, arrays.normalize(pixels), labels)
     written = []
     for _ in range(2):
-        validate.main(raw, normalized, tmp_path / "new" / "a.json", page.parent, params=PARAMS)
+        validate.main(raw, normalized, tmp_path / "new" / "a.json", page.parent, checked, PARAMS)
+        assert checked.read_text() == "valid\n"
         written.append((tmp_path / "new" / "a.json").read_bytes() + page.read_bytes())
     assert written[0] == written[1]
     report = json.loads((tmp_path / "new" / "a.json").read_bytes())
@@ -244,8 +246,9 @@ def fail(raw: Path, normalized: Path, params: Path, tmp_path: Path) -> str:
     summary, docs = tmp_path / "validation.json", tmp_path / "docs"
     summary.write_text("former")
     with pytest.raises(DataError) as caught:
-        validate.main(raw, normalized, summary, docs, params=params)
+        validate.main(raw, normalized, summary, docs, tmp_path / "data.txt", params)
     assert summary.read_text() == "former"
+    assert not (tmp_path / "data.txt").exists()
     assert caught.value.exit_code == 3
     return str(caught.value)
 
@@ -293,4 +296,4 @@ def test_pages_that_cannot_be_written_are_the_machines_fault(
 ) -> None:
     (tmp_path / "docs").write_text("a file in the way")
     with pytest.raises(MachineError, match="docs"):
-        validate.main(raw, normalized, tmp_path / "validation.json", tmp_path / "docs", params)
+        fail(raw, normalized, params, tmp_path)

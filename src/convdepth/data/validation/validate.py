@@ -9,7 +9,7 @@ import pandas as pd
 from convdepth.config.dataset import SPLITS
 from convdepth.config.params import Validate, read_params
 from convdepth.core.errors import DataError
-from convdepth.core.files import write_json
+from convdepth.core.files import write_json, write_text
 from convdepth.data import arrays, idx
 from convdepth.data.validation.frame import count_classes, tabulate
 from convdepth.data.validation.page import write_page
@@ -18,16 +18,22 @@ from convdepth.data.validation.run import Outcome, inspect
 
 
 def main(
-    raw: Path, normalized: Path, summary: Path, docs: Path, params: Path = Path("params.yaml")
+    raw: Path,
+    normalized: Path,
+    summary: Path,
+    docs: Path,
+    checked: Path,
+    params: Path = Path("params.yaml"),
 ) -> None:
     """Check the raw and the normalized data by the rules.
 
     Args:
         raw: Folder with the four IDX files.
         normalized: Folder with the ``.npy`` files made from them.
-        summary: JSON file with each outcome, written only if every rule holds. Its bytes depend on
-            the data alone.
+        summary: JSON file with each outcome, written only if every rule holds.
         docs: Folder for the page with each outcome, written in either case.
+        checked: Written only if every rule holds, always with the same bytes: trainings depend on
+            it, so a new rule makes none of them stale.
         params: The tolerances and ``normalize.max_images``.
 
     Raises:
@@ -47,6 +53,7 @@ def main(
         raise DataError(_explain(outcomes, page))
     counts = {name: len(table) for name, table in rows.items()}
     write_json(summary, _summarize(outcomes, counts))
+    write_text(checked, "valid\n")
     sizes = " and ".join(f"{count:,} {name}" for name, count in counts.items())
     print(f"validate: {len(outcomes)} rules hold for {sizes} images; page: {page}", flush=True)
 
