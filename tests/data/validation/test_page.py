@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from convdepth.data.validation.page import write_page
 from convdepth.data.validation.run import Outcome
+from convdepth.data.validation.validate import write_page
 
 
 def test_the_page_shows_broken_rules_first_and_loads_nothing(tmp_path: Path) -> None:
