@@ -1,33 +1,77 @@
-"""The parameters of the studies: those of the project are valid, and mistakes are named."""
+"""Both files of parameters: the stage `check`, and mistakes in that of the studies."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from study_inputs import edit
 
 from conftest import PROJECT
-from convdepth.config.params import read_params
-from convdepth.config.studies import read_study_params, require_consistent
+from convdepth.config.check import main
+from convdepth.config.studies import read_study_params
 from convdepth.core.errors import ParameterError
 
-PATH = PROJECT / "studies" / "params.yaml"
-TEXT = PATH.read_text(encoding="utf-8")
+TEXT = (PROJECT / "studies" / "params.yaml").read_text(encoding="utf-8")
+NAMES = ("params.yaml", "studies.yaml")
 
 
-def test_the_projects_own_are_valid() -> None:
-    studies, params = read_study_params(PATH), read_params(PROJECT / "params.yaml")
-    require_consistent(PATH, studies, params)
-    assert len(studies.replicates.seeds) >= 4
-    assert 1 in studies.collapse.scales
-    assert set(studies.tuned.settings) == set(params.architectures)
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with both files of the project's parameters."""
+    shutil.copy(PROJECT / "params.yaml", tmp_path / NAMES[0])
+    (tmp_path / NAMES[1]).write_text(TEXT, encoding="utf-8")
+    return tmp_path
+
+
+def check(folder: Path) -> bytes:
+    checked = folder / "metrics" / "parameters.txt"
+    main(folder / NAMES[0], folder / NAMES[1], checked)
+    return checked.read_bytes()
+
+
+def test_all_valid_parameters_give_the_same_bytes(folder: Path) -> None:
+    expected = check(folder)
+    edit(folder / NAMES[0], {"train.seed": 6, "train.epochs": 3})
+    edit(folder / NAMES[1], {"tuned.seeds": [2, 3, 4, 5, 6], "collapse.masks": 9})
+    assert check(folder) == expected
+    edit(folder / NAMES[1], {"tuned.seeds": [8], "tuned.settings": {}})  # tunes nothing
+    assert check(folder) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "said"),
+    [
+        (0, "train.epochs", 0, None),
+        (0, "train.seed", 5, "replicates.seeds"),
+        (0, "train.seed", 6, "tuned.seeds"),
+        (1, "collapse.masks", 0, None),
+        (1, "replicates.seeds", [2, 3, 4, 4], None),
+        (1, "replicates.seeds", [1, 2, 3, 4], None),
+        (1, "replicates.seeds", [2, 3, 4], "tuned.seeds"),
+        (1, "tuned.seeds", [1, 2, 3, 4, 5, 6], None),
+        (1, "tuned.settings.cnn3.zoom", 1, None),
+        (1, "tuned.settings.cnn3.dropout_scale", 2, None),
+    ],
+)
+def test_a_wrong_parameter_is_named_and_nothing_is_written(
+    folder: Path, file: int, key: str, value: Any, said: str | None
+) -> None:
+    edit(folder / NAMES[file], {key: value})
+    blamed = folder / NAMES[1 if said else file]
+    with pytest.raises(ParameterError) as caught:
+        check(folder)
+    assert str(caught.value).startswith(f"{blamed}: {said or key}: ")
+    assert not (folder / "metrics").exists()
 
 
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
+        ("    cnn7: {", "    cnn9: {", "tuned.settings.cnn9"),
         ("seeds: [2, 3, 4, 5]", "seeds: 5", "replicates.seeds"),
         ("seeds: [2, 3, 4, 5]", "seeds: [-1]", "replicates.seeds.0"),
         ("seeds: [2, 3, 4, 5]", "seeds: []", "replicates.seeds"),
-        ("seeds: [2, 3, 4, 5]", "seeds: [2, 2]", "replicates.seeds"),
         ("seeds: [2, 3, 4, 5]", "seds: [2]", "replicates.seeds"),
         ("learned: 0.9", "learned: 1.5", "collapse.learned"),
         ("scales: [0, ", "scales: [-1, ", "collapse.scales.0"),
@@ -38,23 +82,19 @@ def test_the_projects_own_are_valid() -> None:
         ("low: 0.0005, high: 0.01", "low: 0, high: 0.01", "tuning.space.learning_rate"),
         ("{low: 0, high: 0.15}", "{low: 0.2, high: 0.1}", "tuning.space.label_smoothing"),
         ("weight_decay: 0.04149, ", "", "tuned.settings.cnn1.weight_decay"),
-        ("batch_normalization: false}\n    cnn3", "}\n    cnn3", "tuned.settings.cnn1"),
     ],
 )
-def test_a_mistake_is_named_by_its_key(tmp_path: Path, old: str, new: str, key: str) -> None:
-    path = tmp_path / "params.yaml"
+def test_a_mistake_in_the_studies_is_named_by_its_key(
+    folder: Path, old: str, new: str, key: str
+) -> None:
     assert old in TEXT
-    path.write_text(TEXT.replace(old, new, 1), encoding="utf-8")
+    (folder / NAMES[1]).write_text(TEXT.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ParameterError) as caught:
-        read_study_params(path)
-    assert f"{path}: {key}" in str(caught.value)
+        check(folder)
+    assert f"{folder / NAMES[1]}: {key}" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", [None, "replicates\ncollapse: 1\n"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None) -> None:
-    path = tmp_path / "params.yaml"
-    if text is not None:
-        path.write_text(text)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ParameterError) as caught:
-        read_study_params(path)
-    assert str(caught.value).startswith(f"{path}: ")
+        read_study_params(tmp_path / "missing.yaml")
+    assert str(caught.value).startswith(f"{tmp_path / 'missing.yaml'}: ")

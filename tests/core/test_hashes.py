@@ -1,4 +1,4 @@
-"""MD5 of files and folders; `test_verification` compares it with DVC's own."""
+"""MD5 of files and folders; `test_verify` compares it with DVC's own."""
 
 import hashlib
 import os
@@ -7,24 +7,21 @@ from pathlib import Path
 from convdepth.core.hashes import Content, folder_md5, hash_files
 
 
-def test_files(tmp_path: Path) -> None:
-    content = {tmp_path / name: os.urandom(size) for name, size in (("a", 0), ("b", 3_000_000))}
-    for path, written in content.items():
-        path.write_bytes(written)
-    found = hash_files([*content, *content])
-    assert found == {
-        path: Content(hashlib.md5(written).hexdigest(), len(written))
-        for path, written in content.items()
+def test_files_and_what_is_no_file(tmp_path: Path) -> None:
+    written = {tmp_path / name: os.urandom(size) for name, size in (("a", 0), ("b", 3_000_000))}
+    for path, content in written.items():
+        path.write_bytes(content)
+    expected = {
+        path: Content(hashlib.md5(content).hexdigest(), len(content))
+        for path, content in written.items()
     }
-
-
-def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
-    names = ("nothing", "pipe", ".", "loop")
-    found = [hash_files([tmp_path / name])[tmp_path / name] for name in names]
-    assert found == [Content(), *[Content(problem="is no file")] * 3]
-    assert [each.is_missing for each in found] == [True, False, False, False]
+    expected |= {tmp_path / name: Content(problem="is no file") for name in ("pipe", "", "loop")}
+    expected[tmp_path / "nothing"] = Content()
+    found = hash_files([*expected, *expected])
+    assert found == expected
+    assert [path.name for path, each in found.items() if each.is_missing] == ["nothing"]
 
 
 def test_a_folder_does_not_depend_on_the_order_of_its_files() -> None:

@@ -47,24 +47,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_normalize_scales_to_one_and_adds_the_channel() -> None:
     pixels = np.arange(256, dtype=np.uint8).repeat(28 * 28).reshape(256, 28, 28)
-    pixels[0, 3, 17] = 51
-    scaled = normalize(pixels)
     # The notebook: astype("float32"), then /= 255.
     expected = pixels.astype(np.float32)[..., np.newaxis] / 255
-    np.testing.assert_array_equal(scaled, expected, strict=True)
-    assert (scaled.min(), scaled[0, 3, 17, 0], scaled.max()) == (0.0, np.float32(0.2), 1.0)
+    np.testing.assert_array_equal(normalize(pixels), expected, strict=True)
 
 
-@pytest.mark.parametrize(
-    "pixels",
-    [
-        np.zeros((2, 28, 28), np.float32),
-        np.zeros((28, 28), np.uint8),
-        np.zeros((2, 28, 28, 1), np.uint8),
-        np.zeros((2, 32, 32), np.uint8),
-    ],
-    ids=lambda pixels: f"{pixels.dtype}{pixels.shape}",
-)
+@pytest.mark.parametrize("pixels", [PIXELS.astype(np.float32), PIXELS[0], PIXELS[..., :27]])
 def test_normalize_refuses_other_arrays(pixels: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"\(n, 28, 28\)") as caught:
         normalize(pixels)
@@ -76,9 +64,7 @@ def test_split_is_read_back_as_a_read_only_map(folder: Path) -> None:
     np.testing.assert_array_equal(images, normalize(PIXELS))
     np.testing.assert_array_equal(labels, LABELS)
     assert isinstance(images, np.memmap)
-    for array in (images, labels):
-        with pytest.raises(ValueError, match="read-only"):
-            array[0] = 0
+    assert (images.flags.writeable, labels.flags.writeable) == (False, False)
 
 
 def test_files_are_as_numpy_writes_them(folder: Path) -> None:
@@ -99,13 +85,6 @@ def test_a_disk_full_at_any_byte_leaves_the_former_files(folder: Path, limit: in
     labels = folder / "train_labels.npy"
     assert labels.read_bytes() == former[labels]
     assert set(folder.iterdir()) == set(former)
-
-
-def test_missing_file_is_named_with_the_stage_that_makes_it(folder: Path) -> None:
-    path = folder / "train_labels.npy"
-    path.unlink()
-    with pytest.raises(DataError, match=f"^{path}: .*No such file.*dvc repro normalize"):
-        read_split(folder, "train")
 
 
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")
@@ -132,18 +111,18 @@ def test_damaged_file_is_refused_or_means_the_same(folder: Path) -> None:
     assert num_refused > 500
 
 
-def test_pickle_and_archive_are_refused_and_nothing_in_them_runs(folder: Path) -> None:
+def test_missing_file_pickle_and_archive_are_refused_and_nothing_in_them_runs(folder: Path) -> None:
     trap, path = folder / "trap", folder / "train_images.npy"
     np.savez(folder / "archive.npz", images=normalize(PIXELS))
     np.save(path, np.array([Trap(trap)], object), allow_pickle=True)
-    for content in (
-        path.read_bytes(),
-        pickle.dumps(Trap(trap)),
-        (folder / "archive.npz").read_bytes(),
-    ):
+    archive = (folder / "archive.npz").read_bytes()
+    for content in (path.read_bytes(), pickle.dumps(Trap(trap)), archive):
         path.write_bytes(content)
         with pytest.raises(DataError, match=f"^{path}: cannot be read: "):
             read_split(folder, "train")
+    path.unlink()
+    with pytest.raises(DataError, match=f"^{path}: .*No such file.*dvc repro normalize"):
+        read_split(folder, "train")
     assert not trap.exists()
 
 

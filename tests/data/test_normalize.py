@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from drawn import draw_split
 
-from convdepth.core.errors import DataError
 from convdepth.data.arrays import read_split
 from convdepth.data.normalize import main
 
@@ -24,10 +23,3 @@ def test_the_first_images_of_each_split_are_kept(
         pixels, raw_labels = draw_split(split)
         np.testing.assert_array_equal(labels, raw_labels[:max_images])
         np.testing.assert_array_equal((images[..., 0] * 255).round(), pixels[:max_images])
-
-
-def test_missing_raw_data_are_named(tmp_path: Path, params_text: str) -> None:
-    (tmp_path / "params.yaml").write_text(params_text)
-    with pytest.raises(DataError, match="train-images-idx3-ubyte"):
-        main(raw=tmp_path, normalized=tmp_path / "new", params=tmp_path / "params.yaml")
-    assert not (tmp_path / "new").exists()

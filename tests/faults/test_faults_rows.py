@@ -38,9 +38,8 @@ ROWS = {
     ],
     # Bad data past the download
     "label 12, -1, 1.7, missing; a class missing; classes skewed; labels shuffled": [
-        "validate::bad_labels_stop_the_stage_with_rule_and_rows",
+        "validate::bad_labels_and_a_missing_class_stop_the_stage_with_rule_and_rows",
         "validate::one_bad_value_is_caught",
-        "validate::a_missing_class_is_named",
         "validate::damage_to_raw_data_is_caught",
         "metrics::the_status_tells_what_was_learned",
     ],

@@ -11,12 +11,7 @@ from convdepth.core.files import write_text
 
 
 def main(params: Path, studies: Path, checked: Path) -> None:
-    """Check both parameter files; write ``checked``, which is the same for all valid values.
-
-    Raises:
-        ParameterError: A parameter is wrong.
-        MachineError: The file cannot be written.
-    """
+    """Check both parameter files; write ``checked``, which is the same for all valid values."""
     require_consistent(studies, read_study_params(studies), read_params(params))
     write_text(checked, "valid\n")
     print(f"check: {params} and {studies} are valid", flush=True)

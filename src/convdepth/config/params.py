@@ -1,8 +1,4 @@
-"""The schema of ``params.yaml``.
-
-Every command reads the whole file before it imports TensorFlow, so the first command to run finds
-a mistake anywhere, in under two seconds.
-"""
+"""The schema of ``params.yaml``; every command reads the whole file before it does anything."""
 
 import re
 from pathlib import Path
@@ -10,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from convdepth.config.architecture import Architecture, Strict, walk
+from convdepth.config.architecture import Architecture, Strict, error_below
 from convdepth.config.dataset import NUM_CLASSES, SPLIT_SIZES
 from convdepth.config.recipe import Positive, Recipe, Train, effective_architecture
 from convdepth.config.yaml_file import read_file, show
@@ -96,11 +92,6 @@ class Tolerance(Strict):
 Metric = Annotated[
     str, _matching(r"[a-z][a-z0-9_.]*", "a metric as `dvc metrics show` names it, such as accuracy")
 ]
-
-Word = Annotated[
-    str, _matching(r"[a-z][a-z0-9_]{,39}", "at most 40 lower-case letters, digits and _")
-]
-
 Name = Annotated[
     str,
     _matching(
@@ -109,12 +100,7 @@ Name = Annotated[
         "validation",
     ),
 ]
-"""A network's name: part of file names, next to validation.json, and of stage names."""
-
-
-def _fits_images(architecture: Architecture) -> Architecture:
-    walk(architecture)
-    return architecture
+"""Of a network or preset: part of file names, next to validation.json, and of stage names."""
 
 
 class Params(Strict):
@@ -124,49 +110,38 @@ class Params(Strict):
     normalize: Normalize
     validation: Validate = Field(alias="validate")
     train: Train
-    presets: dict[Word, Recipe]
+    presets: dict[Name, Recipe]
     tolerances: dict[Metric, Tolerance]
-    architectures: dict[Name, Annotated[Architecture, AfterValidator(_fits_images)]] = Field(
-        min_length=1
-    )
+    architectures: dict[Name, Architecture] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _require_images(self) -> Self:
+        available = min(self.normalize.max_images or SPLIT_SIZES["train"], SPLIT_SIZES["train"])
+        held_out = self.train.validation_images
+        if 0 < held_out < NUM_CLASSES or held_out > available - NUM_CLASSES:
+            raise error_below(
+                "train.validation_images",
+                f"expected 0, or at least {NUM_CLASSES} that leave at least {NUM_CLASSES} of the "
+                f"{available} training images to train on, got {held_out}",
+            )
+        return self
 
 
 def read_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check every parameter.
-
-    Raises:
-        ParameterError: As `read_file`, or too few images remain for training.
-    """
-    params = read_file(path, Params)
-    available = min(params.normalize.max_images or SPLIT_SIZES["train"], SPLIT_SIZES["train"])
-    held_out = params.train.validation_images
-    if 0 < held_out < NUM_CLASSES or held_out > available - NUM_CLASSES:
-        raise ParameterError(
-            f"{path}: train.validation_images: expected 0, or at least {NUM_CLASSES} that leave at "
-            f"least {NUM_CLASSES} of the {available} training images to train on, got {held_out}"
-        )
-    return params
+    """Read and check every parameter, see `read_file`."""
+    return read_file(path, Params)
 
 
 def read_architecture(name: str, path: Path = Path("params.yaml")) -> Architecture:
-    """Read and check every parameter; return one architecture.
-
-    Raises:
-        ParameterError: As `read_params`, or there is no architecture of this name.
-    """
+    """Read and check every parameter; return one architecture, see `find_architecture`."""
     return find_architecture(name, read_params(path), path)
 
 
 def find_architecture(name: str, params: Params, path: Path) -> Architecture:
     """Return one architecture, its ``dropout_scale`` multiplied with the recipe's.
 
-    Args:
-        name: A key of ``architectures``.
-        params: From `read_params`.
-        path: Their file, for the error.
-
     Raises:
-        ParameterError: There is no architecture of this name.
+        ParameterError: ``params``, read from ``path``, have no architecture of this name.
     """
     architectures = params.architectures
     if name not in architectures:

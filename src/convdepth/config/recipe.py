@@ -22,7 +22,6 @@ Schedule = Literal["constant", "cosine", "one_cycle"]
 Optimizer = Literal["adam", "sgd", "adamw", "muon", "schedule_free_adamw"]
 
 Section = TypeVar("Section", bound=Strict)
-"""A section of a parameter file."""
 
 
 class Augmentation(Strict):
@@ -69,11 +68,7 @@ class Train(Recipe):
 
 
 def read_training(name: str, path: Path) -> tuple[Architecture, Train]:
-    """Read one architecture, scaled by the recipe's ``dropout_scale``, and the recipe.
-
-    Raises:
-        ParameterError: As `read_section`.
-    """
+    """Read one architecture, scaled by the recipe's ``dropout_scale``, and the recipe."""
     recipe = read_section(path, ("train",), Train)
     architecture = read_section(path, ("architectures", name), Architecture)
     return effective_architecture(architecture, recipe), recipe
@@ -86,21 +81,16 @@ def effective_architecture(architecture: Architecture, recipe: Recipe) -> Archit
 
 
 def read_section(path: Path, keys: tuple[str, ...], kind: type[Section]) -> Section:
-    """Read and check one section of a YAML file.
-
-    Args:
-        path: The file.
-        keys: The keys that lead to the section.
-        kind: Its schema.
+    """Read and check the section of a YAML file to which the keys lead.
 
     Raises:
         ParameterError: The file or the section is missing or wrong.
     """
-    key = ".".join(keys)
     try:
         entry: Any = YAML(typ="safe").load(path)
         for each in keys:
             entry = entry[each]
         return kind.model_validate(entry)
     except (OSError, YAMLError, KeyError, TypeError, ValueError) as error:
+        key = ".".join(keys)
         raise ParameterError(f"{path}: {key}: {error}. Run `dvc repro check`.") from error

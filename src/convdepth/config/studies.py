@@ -75,17 +75,13 @@ class Tuning(Strict):
     space: Space
 
     @model_validator(mode="after")
-    def _require_trials_for_first(self) -> Self:
+    def _require_first(self) -> Self:
         least = 1 + len(self.first)
         if self.trials < least:
             raise ValueError(
                 f"expected at least {least} trials, for the notebook's settings and `first`, got "
                 f"{self.trials}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _require_first_in_space(self) -> Self:
         for number, settings in enumerate(self.first):
             for key, choices in self.space:
                 value = getattr(settings, key)
@@ -106,21 +102,12 @@ class StudyParams(Strict):
 
 
 def read_study_params(path: Path) -> StudyParams:
-    """Read and check the parameters of the studies.
-
-    Raises:
-        ParameterError: As `yaml_file.read_file`.
-    """
+    """Read and check the parameters of the studies, see `yaml_file.read_file`."""
     return read_file(path, StudyParams)
 
 
 def require_consistent(path: Path, studies: StudyParams, params: Params) -> None:
-    """Check the studies' parameters against the pipeline's.
-
-    Args:
-        path: The studies' file, for the error.
-        studies: Its content.
-        params: The pipeline's parameters.
+    """Check the studies' parameters, read from ``path``, against the pipeline's.
 
     Raises:
         ParameterError: A tuned network does not exist, a dropout rate reaches 1, or the seeds of
@@ -135,14 +122,14 @@ def require_consistent(path: Path, studies: StudyParams, params: Params) -> None
             )
         key = f"{path}: tuned.settings.{name}.dropout_scale"
         require_scale(key, name, params.architectures[name], settings.dropout_scale)
-    seeds = [params.train.seed, *studies.replicates.seeds]
-    if len(set(seeds)) < len(seeds):
+    seeds = sorted([params.train.seed, *studies.replicates.seeds])
+    if params.train.seed in studies.replicates.seeds:
         raise ParameterError(
             f"{path}: replicates.seeds: expected other seeds than train.seed, got "
             f"{params.train.seed}. Remove it."
         )
-    if studies.tuned.settings and sorted(studies.tuned.seeds) != sorted(seeds):
+    if studies.tuned.settings and sorted(studies.tuned.seeds) != seeds:
         raise ParameterError(
-            f"{path}: tuned.seeds: expected train.seed and replicates.seeds, {sorted(seeds)}, got "
+            f"{path}: tuned.seeds: expected train.seed and replicates.seeds, {seeds}, got "
             f"{studies.tuned.seeds}. Make them equal; both are compared."
         )

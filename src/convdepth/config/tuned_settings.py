@@ -58,15 +58,7 @@ class Tuned(Strict):
 
 
 def read_tuned(name: str, params: Path, studies: Path) -> tuple[Settings, Architecture, Train]:
-    """Read a tuned network.
-
-    Args:
-        name: A key of ``tuned.settings`` and of ``architectures``.
-        params: ``params.yaml``.
-        studies: ``studies/params.yaml``.
-
-    Returns:
-        The settings, then architecture and recipe with these settings.
+    """Return the settings of a tuned network, then architecture and recipe with these settings.
 
     Raises:
         ParameterError: A file or a section is missing or wrong, or a dropout rate would reach 1.

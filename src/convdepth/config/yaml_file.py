@@ -2,7 +2,7 @@
 
 import re
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from convdepth.config.architecture import GATHERED, Strict
+from convdepth.config.architecture import Strict
 from convdepth.core.errors import ParameterError
 from convdepth.core.text import suggest
 
@@ -70,24 +70,23 @@ def _read_yaml(path: Path) -> Any:
     try:
         return YAML(typ="safe").load(path)
     except OSError as error:
-        raise ParameterError(
-            f"{path}: cannot be read: {error.strerror}. Run in the project's folder."
-        ) from error
+        reason = f"cannot be read: {error.strerror}. Run in the project's folder."
     except MarkedYAMLError as error:
         # Its own text runs over several lines, and may advise to turn the check off.
-        line = error.problem_mark.line + 1
-        reason = ", ".join(filter(None, (error.context, error.problem)))
-        raise ParameterError(f"{path}: is not valid YAML: line {line}: {reason}") from error
+        found = ", ".join(filter(None, (error.context, error.problem)))
+        reason = f"is not valid YAML: line {error.problem_mark.line + 1}: {found}"
     except RecursionError:
-        raise ParameterError(f"{path}: expected at most six nested levels, got more") from None
+        reason = "expected at most six nested levels, got more"
     except (YAMLError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise ParameterError(f"{path}: is not valid YAML: {reason}") from error
+        reason = f"is not valid YAML: {' '.join(str(error).split())}"
+    raise ParameterError(f"{path}: {reason}")
 
 
 def _explain(detail: ErrorDetails, file: type[Strict]) -> str:
     """Describe one mistake in one line: dotted key, expected value, found value."""
-    key = _dotted_key(detail["loc"])
+    *above, last = map(str, detail["loc"] or ("",))
+    parts = [*(part for part in above if not part.endswith("#")), last]
+    key = ".".join(parts).removesuffix(".[key]")
     found = show(detail["input"])
     match detail["type"]:
         case "extra_forbidden":
@@ -95,7 +94,7 @@ def _explain(detail: ErrorDetails, file: type[Strict]) -> str:
         case "missing":
             return f"{key}: expected a value, got none; add this key"
         case "key_below":
-            return f"{key}.{detail['msg']}"
+            return f"{key}.{detail['msg']}".removeprefix(".")
         case "value_error":
             return f"{key}: {detail['ctx']['error']}"
     expected = EXPECTED.get(detail["type"], "a valid value").format(**detail.get("ctx", {}))
@@ -103,33 +102,15 @@ def _explain(detail: ErrorDetails, file: type[Strict]) -> str:
     return f"{key}: expected {expected}, got {found}".removeprefix(": ")
 
 
-def _dotted_key(location: tuple[int | str, ...]) -> str:
-    parts = [
-        str(part)
-        for depth, part in enumerate(location, start=1)
-        # A network's name, or an unknown key at the end, may be one of these words.
-        if part not in GATHERED or depth in (2, len(location))
-    ]
-    return ".".join(parts).removesuffix(".[key]")
-
-
-def _known_keys(location: tuple[int | str, ...], file: type[Strict]) -> str:
+def _known_keys(location: tuple[int | str, ...], section: type[Strict]) -> str:
     """List the known keys of a section and the one nearest to the unknown key."""
     *above, wrong = location
-    number = "".join(re.findall(r"\d+$", str(wrong))) or "1"  # blok2 was meant to be block2
-    known = [
-        f"{GATHERED[name]}{number}" if name in GATHERED else name
-        for name in _fields(_section(above, file))
-    ]
-    return f"known here: {', '.join(known)}{suggest(str(wrong), known)}"
-
-
-def _section(location: Sequence[int | str], file: type[Strict]) -> type[Strict]:
-    section = file
-    for part in location:
+    for part in above:
         if field := _fields(section).get(str(part)):
             section = next(_models(field.annotation))
-    return section
+    number = "".join(re.findall(r"\d+$", str(wrong))) or "1"  # blok2 was meant to be block2
+    known = [name.replace("#", number) for name in _fields(section)]
+    return f"known here: {', '.join(known)}{suggest(str(wrong), known)}"
 
 
 def _fields(section: type[Strict]) -> dict[str, FieldInfo]:

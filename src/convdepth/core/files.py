@@ -1,4 +1,4 @@
-"""Atomic writes, and canonical JSON and CSV."""
+"""Atomic writes, and canonical JSON and CSV. A file that cannot be written is a MachineError."""
 
 import contextlib
 import json
@@ -20,8 +20,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The temporary file is empty, in the same folder, and named ``.<stem>.<random>.tmp<suffix>``. If
     the block raises, it is removed and the former file stays. A symbolic link at ``path`` is
-    replaced and its target kept: DVC may have linked it into its cache. Missing parent folders are
-    created.
+    replaced and its target kept: DVC may have linked it into its cache.
 
     Raises:
         MachineError: The block raised an OSError, for example because the disk is full.
@@ -32,16 +31,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.touch(exist_ok=False)
         try:
             yield temporary
-            _publish(temporary, path)
+            # Without the first fsync a crash can leave an empty file under the new name; without
+            # the second, the rename can be lost.
+            _fsync(temporary)
+            temporary.replace(path)
+            _fsync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except MachineError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
         raise MachineError(
-            f"{path}: cannot be written: {reason}. Free space or fix the permissions of "
-            f"{path.parent}, then run again; nothing was changed."
+            f"{path}: cannot be written: {error.strerror or error}. Free space or fix the "
+            f"permissions of {path.parent}, then run again; nothing was changed."
         ) from error
 
 
@@ -57,14 +59,6 @@ def explained_temporary_folder() -> Iterator[None]:
         ) from error
 
 
-def _publish(temporary: Path, path: Path) -> None:
-    # Without the first fsync a crash can leave an empty file under the new name; without the
-    # second, the rename can be lost.
-    _fsync(temporary)
-    temporary.replace(path)
-    _fsync(path.parent)
-
-
 def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -74,38 +68,21 @@ def _fsync(path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes atomically.
-
-    Raises:
-        MachineError: The file cannot be written.
-    """
+    """Write bytes atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 atomically, with unchanged line ends.
-
-    Raises:
-        MachineError: The file cannot be written.
-    """
+    """Write UTF-8 atomically, with unchanged line ends."""
     write_bytes(path, content.encode())
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON atomically: sorted keys, indent 2, a final newline.
-
-    Raises:
-        MachineError: The file cannot be written.
-        ValueError: A number is not finite.
-    """
+    """Write JSON atomically: sorted keys, indent 2, a final newline; ValueError for NaN."""
     write_text(path, json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
-    """Write CSV atomically: header, no index, six decimals.
-
-    Raises:
-        MachineError: The file cannot be written.
-    """
+    """Write CSV atomically: header, no index, six decimals."""
     write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))

@@ -12,21 +12,13 @@ from pathlib import Path
 FOLDER_SUFFIX = ".dir"
 """Suffix of a folder's digest."""
 
-_THREADS = min(4, os.cpu_count() or 1)
-
 # Not for security: DVC names contents by it.
 _md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
 @dataclass(frozen=True)
 class Content:
-    """The content of a path.
-
-    Attributes:
-        md5: Empty if there is no readable file.
-        size: In bytes.
-        problem: Why it cannot be read; empty if it can, or if it is missing.
-    """
+    """MD5 and size in bytes of a file, or the problem with it; all empty if it is missing."""
 
     md5: str = ""
     size: int = 0
@@ -42,7 +34,7 @@ def hash_files(paths: Iterable[Path]) -> dict[Path, Content]:
     """Hash files in parallel; they need not exist."""
     unique = list(dict.fromkeys(paths))
     # hashlib releases the GIL.
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         return dict(zip(unique, pool.map(_hash_file, unique), strict=True))
 
 
@@ -52,11 +44,7 @@ def md5_of(content: bytes) -> str:
 
 
 def folder_md5(files: Mapping[str, str]) -> str:
-    """Return DVC's digest of a folder, ending in ``.dir``.
-
-    Args:
-        files: Relative path (with slashes) to MD5.
-    """
+    """Return DVC's digest of a folder, ending in ``.dir``, from MD5 by relative path."""
     # As `Tree.as_bytes` in dvc_data/hashfile/tree.py; a test compares both.
     listed = [{"md5": files[name], "relpath": name} for name in sorted(files)]
     return md5_of(json.dumps(listed, sort_keys=True).encode()) + FOLDER_SUFFIX

@@ -15,37 +15,19 @@ Labels = NDArray[np.uint8]
 
 
 def normalize(pixels: Pixels) -> Images:
-    """Scale pixels to the networks' input.
-
-    Args:
-        pixels: ``(n, 28, 28)``, uint8, 0 (background) to 255 (ink).
-
-    Returns:
-        ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
-
-    Raises:
-        DataError: The array has another shape or dtype.
-    """
-    height, width, channels = IMAGE_SHAPE
-    if pixels.shape[1:] != (height, width) or pixels.dtype != np.uint8:
+    """Scale uint8 pixels ``(n, 28, 28)`` to float32 images ``(n, 28, 28, 1)`` from 0.0 to 1.0."""
+    if pixels.shape[1:] != IMAGE_SHAPE[:2] or pixels.dtype != np.uint8:
         raise DataError(
-            f"expected uint8 pixels of shape (n, {height}, {width}), "
-            f"got {pixels.dtype} of shape {pixels.shape}"
+            f"expected uint8 pixels of shape (n, 28, 28), got {pixels.dtype} of shape "
+            f"{pixels.shape}"
         )
-    return pixels.reshape(-1, height, width, channels).astype(np.float32) / np.float32(255)
+    return pixels.reshape(-1, *IMAGE_SHAPE).astype(np.float32) / np.float32(255)
 
 
 def write_split(folder: Path, split: str, images: Images, labels: Labels) -> None:
-    """Write one split as two ``.npy`` files.
-
-    Args:
-        folder: Target folder.
-        split: ``train`` or ``test``.
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
-        labels: ``(n,)``, uint8, 0 to 9.
-    """
-    for kind, array in (("images", images), ("labels", labels)):
-        with atomic_path(_array_path(folder, split, kind)) as temporary:
+    """Write images ``(n, 28, 28, 1)`` and labels ``(n,)`` of a split as two ``.npy`` files."""
+    for path, array in zip(_split_paths(folder, split), (images, labels), strict=True):
+        with atomic_path(path) as temporary:
             _write_array(temporary, np.ascontiguousarray(array))
 
 
@@ -58,8 +40,9 @@ def read_split(folder: Path, split: str) -> tuple[Images, Labels]:
     Raises:
         DataError: A file is missing, damaged, or has another dtype or shape.
     """
-    images = _open_array(_array_path(folder, split, "images"), np.dtype(np.float32), IMAGE_SHAPE)
-    labels = _open_array(_array_path(folder, split, "labels"), np.dtype(np.uint8), ())
+    image_path, label_path = _split_paths(folder, split)
+    images = _open_array(image_path, np.dtype(np.float32), IMAGE_SHAPE)
+    labels = _open_array(label_path, np.dtype(np.uint8), ())
     if len(images) != len(labels):
         raise DataError(
             f"{folder}: {split}: expected one label for each image, "
@@ -70,11 +53,11 @@ def read_split(folder: Path, split: str) -> tuple[Images, Labels]:
 
 def array_paths(folder: Path) -> list[Path]:
     """List the files that `write_split` writes for both splits."""
-    return [_array_path(folder, split, kind) for split in SPLITS for kind in ("images", "labels")]
+    return [path for split in SPLITS for path in _split_paths(folder, split)]
 
 
-def _array_path(folder: Path, split: str, kind: str) -> Path:
-    return folder / f"{split}_{kind}.npy"
+def _split_paths(folder: Path, split: str) -> list[Path]:
+    return [folder / f"{split}_{kind}.npy" for kind in ("images", "labels")]
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
@@ -90,7 +73,7 @@ def _open_array(path: Path, dtype: np.dtype, item_shape: tuple[int, ...]) -> np.
     except Exception as error:  # numpy raises errors of many types for a damaged header
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{path}: cannot be read: {reason}. Run `dvc repro normalize`.") from error
-    if array.dtype != dtype or array.shape[1:] != item_shape or array.ndim != 1 + len(item_shape):
+    if array.dtype != dtype or array.shape[1:] != item_shape or array.ndim == 0:
         expected = ", ".join(["n", *map(str, item_shape)])
         raise DataError(
             f"{path}: expected {dtype} of shape ({expected}), got {array.dtype} of shape "

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from convdepth.config.params import Download, Source, read_params
+from convdepth.config.params import Download, read_params
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_bytes
 from convdepth.data import sources
@@ -15,13 +15,9 @@ VARIABLE = "CONVDEPTH_MNIST"
 
 
 def main(raw: Path, params: Path = Path("params.yaml")) -> None:
-    """Get MNIST; open no connection if the folder has it already.
+    """Write MNIST to the folder ``raw``; open no connection if it is there already.
 
     Read the copy that ``CONVDEPTH_MNIST`` names, or else try ``download.sources`` in order.
-
-    Args:
-        raw: Folder for the four IDX files.
-        params: The parameters.
 
     Raises:
         DataError: No source has MNIST; the message has one line for each, with the reason.
@@ -38,28 +34,24 @@ def main(raw: Path, params: Path = Path("params.yaml")) -> None:
 
 def _read_local(path: str) -> Files:
     try:
-        files = _require_mnist(sources.read_local(Path(path).expanduser()))
+        return _require_mnist(sources.read_local(Path(path).expanduser()), f"{VARIABLE}={path}")
     except DataError as error:
         raise DataError(
             f"{VARIABLE}={path}: {error}. Correct the variable, or unset it to fetch MNIST."
         ) from error
-    print(f"download: {VARIABLE}={path}: SHA-256 as expected", flush=True)
-    return files
 
 
 def _fetch_first(settings: Download) -> Files:
     reasons = []
     for source in settings.sources:
-        name = _describe(source)
+        ((kind, address),) = source.model_dump(exclude_none=True).items()
+        name = f"{kind} {address}"
         print(f"download: {name}: fetching", flush=True)
         try:
-            files = _require_mnist(sources.fetch(source, settings))
+            return _require_mnist(sources.fetch(source, settings), name)
         except DataError as error:
             reasons.append(f"{name}: {error}")
             print(f"download: {reasons[-1]}", flush=True)
-        else:
-            print(f"download: {name}: SHA-256 as expected", flush=True)
-            return files
     by_hand = (
         f"Get MNIST on another machine, then set {VARIABLE} to a folder with "
         f"{', '.join(FILE_NAMES.values())} (each plain or .gz), to Keras's mnist.npz, or to the "
@@ -68,12 +60,8 @@ def _fetch_first(settings: Download) -> Files:
     raise DataError("\n".join(["no source has MNIST:", *reasons, by_hand]))
 
 
-def _require_mnist(files: Files) -> Files:
+def _require_mnist(files: Files, source: str) -> Files:
     for name in FILE_NAMES.values():
         require_sha256(files[name], name)
+    print(f"download: {source}: SHA-256 as expected", flush=True)
     return files
-
-
-def _describe(source: Source) -> str:
-    ((kind, address),) = source.model_dump(exclude_none=True).items()
-    return f"{kind} {address}"

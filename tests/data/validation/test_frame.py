@@ -24,10 +24,6 @@ def splits() -> Splits:
     }
 
 
-def normalized(splits: Splits) -> dict[str, tuple[np.ndarray, Labels]]:
-    return {split: (normalize(pixels), labels) for split, (pixels, labels) in splits.items()}
-
-
 def test_each_image_has_a_row_with_its_numbers(splits: Splits) -> None:
     table = tabulate(splits)
     assert table["split"].tolist() == ["train"] * 7 + ["test"] * 3
@@ -44,17 +40,15 @@ def test_each_image_has_a_row_with_its_numbers(splits: Splits) -> None:
     assert table.iloc[8][list(expected)].to_dict() == pytest.approx(expected)
 
 
-def test_chunks_change_nothing(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
-    raw, made = tabulate(splits), tabulate(normalized(splits), splits)
-    monkeypatch.setattr(frame, "_CHUNK", 2)
-    pd.testing.assert_frame_equal(tabulate(splits), raw)
-    pd.testing.assert_frame_equal(tabulate(normalized(splits), splits), made)
-
-
-def test_a_normalized_image_without_a_raw_one_has_missing_values(splits: Splits) -> None:
+def test_chunks_change_nothing_and_a_missing_raw_image_gives_null(
+    splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    normalized = {split: (normalize(pixels), labels) for split, (pixels, labels) in splits.items()}
     raw = {split: (pixels[:2], labels[:2]) for split, (pixels, labels) in splits.items()}
-    table = tabulate(normalized(splits), raw)
+    table = tabulate(normalized, raw)
     assert table[["raw_digest", "raw_label"]].isna().sum().tolist() == [6, 6]
+    monkeypatch.setattr(frame, "_CHUNK", 2)
+    pd.testing.assert_frame_equal(tabulate(normalized, raw), table)
 
 
 def test_each_class_is_counted_also_in_an_empty_split(splits: Splits) -> None:

@@ -4,17 +4,10 @@ import numpy as np
 import pytest
 from drawn import CLASS_COUNTS
 
+from conftest import PROJECT
 from convdepth.config.dataset import SPLIT_SIZES, SPLITS
-from convdepth.config.params import Validate
+from convdepth.config.params import read_params
 from convdepth.data.validation import rules
-
-TOLERANCES = Validate(
-    pixel_mean_tolerance=0.002,
-    sample_mean_tolerance=0.01,
-    pixel_deviation_tolerance=0.03,
-    class_balance_divergence=0.002,
-    standard_errors=5,
-)
 
 
 def test_the_class_counts_are_those_of_the_whole_mnist() -> None:
@@ -24,15 +17,10 @@ def test_the_class_counts_are_those_of_the_whole_mnist() -> None:
 
 @pytest.mark.parametrize("stage", [rules.Stage("raw", 255), rules.Stage("normalized", 1, 500)])
 def test_each_column_of_a_rule_must_have_values(stage: rules.Stage) -> None:
-    expectations = rules.image_rules(stage, TOLERANCES)
+    expectations = rules.image_rules(stage, read_params(PROJECT / "params.yaml").validation)
     attributes = ("column", "column_A", "column_B")
     columns = {getattr(rule, name, None) for rule in expectations for name in attributes} - {None}
-    not_null = {
-        rule.column
-        for rule in expectations
-        if type(rule).__name__ == "ExpectColumnValuesToNotBeNull"
-    }
-    assert columns == not_null
+    assert columns == {each.column for each in expectations if isinstance(each, rules.NotNull)}
     assert len({rule.description for rule in expectations}) == len(expectations) > 20
 
 

@@ -64,18 +64,14 @@ def test_a_broken_rule_is_explained_by_its_first_rows(
 
 
 def test_a_rule_that_cannot_be_computed_does_not_hold() -> None:
-    typo = gx.expectations.ExpectColumnValuesToBeBetween(
-        column="sise", min_value=0, description="typo"
-    )
+    typo = SMALL.copy(update={"column": "sise", "description": "typo"})
     good, bad = outcomes_of([1, 2], SMALL, typo)
-    assert good.holds
-    assert not bad.holds
+    assert (good.holds, bad.holds) == (True, False)
     assert "sise" in bad.reason
 
 
 def test_no_row_and_no_rule_are_no_success() -> None:
-    for outcomes in (outcomes_of([], SMALL), outcomes_of([1, 2])):
-        (outcome,) = outcomes
+    for (outcome,) in (outcomes_of([], SMALL), outcomes_of([1, 2])):
         assert not outcome.holds
 
 

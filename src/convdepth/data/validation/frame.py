@@ -55,11 +55,7 @@ def tabulate(
 
 
 def count_classes(images: pd.DataFrame) -> pd.DataFrame:
-    """Count the images of each class in a table of images, also if there are none.
-
-    Returns:
-        The columns ``split``, ``label`` (0 to 9) and ``images`` (their number).
-    """
+    """Count the ``images`` of each ``split`` and ``label`` (0 to 9), also if there are none."""
     classes = pd.MultiIndex.from_product([SPLITS, range(NUM_CLASSES)], names=["split", "label"])
     counts = images.groupby(["split", "label"]).size().reindex(classes, fill_value=0)
     return counts.rename("images").reset_index()
@@ -68,17 +64,15 @@ def count_classes(images: pd.DataFrame) -> pd.DataFrame:
 def _describe(images: Pixels | Images) -> pd.DataFrame:
     pixels = images.reshape(len(images), math.prod(images.shape[1:])).astype(np.float64)
     with np.errstate(invalid="ignore"):  # the rules report infinite pixels
-        return pd.DataFrame(
-            {
-                "smallest": pixels.min(axis=1),
-                "largest": pixels.max(axis=1),
-                "mean": pixels.mean(axis=1),
-                "mean_square": np.square(pixels).mean(axis=1),
-                "ink": (pixels > 0).mean(axis=1),
-                "finite": np.isfinite(pixels).all(axis=1),
-                "digest": _digests(images),
-            }
-        )
+        columns = {
+            "smallest": pixels.min(axis=1),
+            "largest": pixels.max(axis=1),
+            "mean": pixels.mean(axis=1),
+            "mean_square": np.square(pixels).mean(axis=1),
+            "ink": (pixels > 0).mean(axis=1),
+            "finite": np.isfinite(pixels).all(axis=1),
+        }
+    return pd.DataFrame(columns | {"digest": _digests(images)})
 
 
 def _chunks(images: Pixels | Images) -> Iterator[Any]:

@@ -1,15 +1,13 @@
 """The data rules, as expectations of Great Expectations.
 
 To add a rule, add one line to `image_rules` or `class_rules`; the summary, the pages and the errors
-show its description. Great Expectations skips missing values, so each column also needs
-`_not_null`, and each table its number of rows.
+show its description. Great Expectations skips missing values, so each column also needs `NotNull`,
+and each table its `RowCount`.
 """
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from convdepth.config.dataset import NUM_CLASSES, SPLIT_SIZES, SPLITS
 from convdepth.config.params import Validate
@@ -19,6 +17,14 @@ with warnings.catch_warnings():
     import great_expectations.expectations as gxe
     from great_expectations.expectations.expectation import Expectation
     from great_expectations.expectations.row_conditions import Column
+
+RowCount = gxe.ExpectTableRowCountToEqual
+NotNull = gxe.ExpectColumnValuesToNotBeNull
+OneOf = gxe.ExpectColumnValuesToBeInSet
+Equal = gxe.ExpectColumnPairValuesToBeEqual
+AtLeast = gxe.ExpectColumnPairValuesAToBeGreaterThanB
+
+DIGITS = list(range(NUM_CLASSES))
 
 CLASS_COUNTS = {
     "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
@@ -39,17 +45,13 @@ INK_RANGE = (0.03, 0.50)  # 0.0434 to 0.4477
 
 @dataclass(frozen=True)
 class Stage:
-    """Output of a stage.
-
-    Attributes:
-        name: ``raw`` or ``normalized``.
-        full_ink: The largest pixel value, 255 or 1.
-        max_images: Images of each split at most; None for all.
-    """
+    """Output of a stage: ``raw`` or ``normalized``."""
 
     name: str
     full_ink: int
+    """The largest pixel value, 255 or 1."""
     max_images: int | None = None
+    """Images of each split at most; None for all."""
 
     def size(self, split: str) -> int:
         """Return the number of images of a split."""
@@ -57,57 +59,62 @@ class Stage:
 
 
 def image_rules(stage: Stage, tolerances: Validate) -> list[Expectation]:
-    """List the rules for a table of `frame` with one row per image.
-
-    Args:
-        stage: ``raw`` or ``normalized``.
-        tolerances: Allowed distance from MNIST.
-    """
+    """List the rules for a table of `frame` with one row per image."""
     full, total = stage.full_ink, sum(map(stage.size, SPLITS))
     rules = [
-        gxe.ExpectTableRowCountToEqual(value=total, description=f"there are {total:,} images"),
-        _not_null("split", "each image is in a split"),
+        RowCount(value=total, description=f"there are {total:,} images"),
+        NotNull(column="split", description="each image is in a split"),
         gxe.ExpectColumnDistinctValuesToEqualSet(
             column="split", value_set=list(SPLITS), description="the splits are train and test"
         ),
-        _not_null("label", "each image has a label"),
-        _one_of("label", range(NUM_CLASSES), "each label is a digit from 0 to 9"),
-        _not_null("mean_square", "each image has a mean squared pixel"),
+        NotNull(column="label", description="each image has a label"),
+        OneOf(column="label", value_set=DIGITS, description="each label is a digit from 0 to 9"),
+        NotNull(column="mean_square", description="each image has a mean squared pixel"),
         *_in_range("smallest", "smallest pixel", (0, 0)),
         *_in_range("largest", "largest pixel", LARGEST_PIXEL_RANGE, full),
         *_in_range("mean", "mean pixel", MEAN_RANGE, full),
         *_in_range("ink", "share of ink", INK_RANGE),
-        _not_null("finite", "each image is known to be finite or not"),
-        _one_of("finite", [True], "each pixel is a finite number"),
-        _not_null("digest", "each image has a digest"),
+        NotNull(column="finite", description="each image is known to be finite or not"),
+        OneOf(column="finite", value_set=[True], description="each pixel is a finite number"),
+        NotNull(column="digest", description="each image has a digest"),
         gxe.ExpectCompoundColumnsToBeUnique(
             column_list=["split", "digest"], description="no image is twice in a split"
         ),
-        _not_null("in_both", "each image is looked for in the other split"),
-        _one_of("in_both", [False], "no image is in both splits"),
+        NotNull(column="in_both", description="each image is looked for in the other split"),
+        OneOf(column="in_both", value_set=[False], description="no image is in both splits"),
         *(rule for split in SPLITS for rule in _split_rules(stage, split, tolerances)),
     ]
     if stage.name == "raw":
         return rules
+    divided = "each image is the raw one divided by 255"
     return [
         *rules,
-        _not_null("raw_label", "each image has a raw label"),
-        _equal("label", "raw_label", "each label is the raw one"),
-        _not_null("raw_digest", "each image has a raw image"),
-        _equal("digest", "raw_digest", "each image is the raw one divided by 255"),
+        NotNull(column="raw_label", description="each image has a raw label"),
+        Equal(column_A="label", column_B="raw_label", description="each label is the raw one"),
+        NotNull(column="raw_digest", description="each image has a raw image"),
+        Equal(column_A="digest", column_B="raw_digest", description=divided),
     ]
 
 
 def class_rules() -> list[Expectation]:
     """List the rules for a table of one row per class: columns ``images``, ``fewest``, ``most``."""
     have = "images than MNIST has, or a sample of it can have"
+    rows = len(SPLITS) * NUM_CLASSES
     return [
-        gxe.ExpectTableRowCountToEqual(
-            value=len(SPLITS) * NUM_CLASSES, description="each split has a row for each class"
+        RowCount(value=rows, description="each split has a row for each class"),
+        NotNull(column="images", description="each class is counted"),
+        AtLeast(
+            column_A="images",
+            column_B="fewest",
+            or_equal=True,
+            description=f"no class has fewer {have}",
         ),
-        _not_null("images", "each class is counted"),
-        _at_least("images", "fewest", f"no class has fewer {have}"),
-        _at_least("most", "images", f"no class has more {have}"),
+        AtLeast(
+            column_A="most",
+            column_B="images",
+            or_equal=True,
+            description=f"no class has more {have}",
+        ),
     ]
 
 
@@ -116,12 +123,6 @@ def class_range(split: str, digit: int, num_images: int, standard_errors: float)
 
     The number is hypergeometric, with mean ``n K / N`` and variance
     ``n K/N (1 - K/N) (N - n)/(N - 1)``. For the whole split the variance is 0.
-
-    Args:
-        split: ``train`` or ``test``.
-        digit: 0 to 9.
-        num_images: Images of the split, at most all.
-        standard_errors: Allowed distance from the mean.
     """
     share = CLASS_COUNTS[split][digit] / SPLIT_SIZES[split]
     variance = num_images * share * (1 - share) * _unseen(split, num_images)
@@ -136,16 +137,6 @@ def _unseen(split: str, num_images: int) -> float:
     return (SPLIT_SIZES[split] - num_images) / (SPLIT_SIZES[split] - 1)
 
 
-def _not_null(column: str, description: str) -> Expectation:
-    return gxe.ExpectColumnValuesToNotBeNull(column=column, description=description)
-
-
-def _one_of(column: str, values: Sequence[Any], description: str) -> Expectation:
-    return gxe.ExpectColumnValuesToBeInSet(
-        column=column, value_set=list(values), description=description
-    )
-
-
 def _in_range(
     column: str, words: str, bounds: tuple[float, float], scale: int = 1
 ) -> list[Expectation]:
@@ -153,23 +144,11 @@ def _in_range(
     span = f"{least:g}" if least == most else f"from {least:g} to {most:g}"
     description = f"each image's {words} is {span}"
     return [
-        _not_null(column, f"each image has a {words}"),
+        NotNull(column=column, description=f"each image has a {words}"),
         gxe.ExpectColumnValuesToBeBetween(
             column=column, min_value=least, max_value=most, description=description
         ),
     ]
-
-
-def _equal(first: str, second: str, description: str) -> Expectation:
-    return gxe.ExpectColumnPairValuesToBeEqual(
-        column_A=first, column_B=second, description=description
-    )
-
-
-def _at_least(larger: str, smaller: str, description: str) -> Expectation:
-    return gxe.ExpectColumnPairValuesAToBeGreaterThanB(
-        column_A=larger, column_B=smaller, or_equal=True, description=description
-    )
 
 
 def _split_rules(stage: Stage, split: str, tolerances: Validate) -> list[Expectation]:
@@ -178,7 +157,6 @@ def _split_rules(stage: Stage, split: str, tolerances: Validate) -> list[Expecta
     margin = tolerances.pixel_mean_tolerance
     if size < SPLIT_SIZES[split]:
         margin = tolerances.sample_mean_tolerance + IMAGE_MEAN_DEVIATION * errors
-    mean = [PIXEL_MEAN - margin, PIXEL_MEAN + margin]
     # Mean of the squares: square of the mean plus square of the standard deviation. Unlike the
     # deviation, it is an average over the images.
     mean_square = [
@@ -187,27 +165,25 @@ def _split_rules(stage: Stage, split: str, tolerances: Validate) -> list[Expecta
         + sign * errors * IMAGE_MEAN_SQUARE_DEVIATION
         for sign in (-1, 1)
     ]
+    means = (
+        ("mean", "mean pixel", full, (PIXEL_MEAN - margin, PIXEL_MEAN + margin)),
+        ("mean_square", "mean squared pixel", full**2, mean_square),
+    )
     return [
-        gxe.ExpectTableRowCountToEqual(
-            value=size, row_condition=in_split, description=f"{split} has {size:,} images"
+        RowCount(value=size, row_condition=in_split, description=f"{split} has {size:,} images"),
+        *(
+            gxe.ExpectColumnMeanToBeBetween(
+                column=column,
+                min_value=scale * least,
+                max_value=scale * most,
+                row_condition=in_split,
+                description=f"{split}: the {words} is from {scale * least:.6g} to "
+                f"{scale * most:.6g}",
+            )
+            for column, words, scale, (least, most) in means
         ),
-        _mean_in_range(split, "mean", "the mean pixel", mean, full),
-        _mean_in_range(split, "mean_square", "the mean squared pixel", mean_square, full**2),
         _balance(split, size, tolerances),
     ]
-
-
-def _mean_in_range(
-    split: str, column: str, words: str, bounds: Sequence[float], scale: int
-) -> Expectation:
-    least, most = (scale * bound for bound in bounds)
-    return gxe.ExpectColumnMeanToBeBetween(
-        column=column,
-        min_value=least,
-        max_value=most,
-        row_condition=Column("split") == split,
-        description=f"{split}: {words} is from {least:.6g} to {most:.6g}",
-    )
 
 
 def _balance(split: str, size: int, tolerances: Validate) -> Expectation:
@@ -220,7 +196,7 @@ def _balance(split: str, size: int, tolerances: Validate) -> Expectation:
     weights = [count / SPLIT_SIZES[split] for count in CLASS_COUNTS[split]]
     return gxe.ExpectColumnKLDivergenceToBeLessThan(
         column="label",
-        partition_object={"values": list(range(NUM_CLASSES)), "weights": weights},
+        partition_object={"values": DIGITS, "weights": weights},
         threshold=allowed,
         row_condition=Column("split") == split,
         description=f"{split}: the classes have MNIST's shares, to a divergence of {allowed:.4g}",

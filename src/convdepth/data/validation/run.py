@@ -15,7 +15,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it imports a deprecated module
     import great_expectations as gx
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
-    from great_expectations.data_context import EphemeralDataContext
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.expectation import Expectation
 
@@ -27,36 +26,29 @@ FIRST_ROWS = 5
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one rule.
-
-    Attributes:
-        rule: Its description.
-        observed: The observed value, for a rule about a table or column.
-        num_broken: The number of rows that break it, for a rule about rows.
-        reason: Why it does not hold; empty if it holds.
-    """
+    """The result of one rule of a table."""
 
     table: str
     rule: str
     holds: bool
     observed: Any = None
+    """The observed value, for a rule about a table or column."""
     num_broken: int | None = None
+    """The number of rows that break it, for a rule about rows."""
     reason: str = ""
+    """Why it does not hold."""
 
 
 def inspect(
     table: str, rows: pd.DataFrame, keys: Sequence[str], rules: Sequence[Expectation]
 ) -> list[Outcome]:
-    """Run the rules of a table.
+    """Return one outcome per rule, in their order, or one that there is nothing to inspect.
 
     Args:
-        table: Its name.
+        table: The table's name.
         rows: The table.
         keys: The columns that name a row.
         rules: Expectations with unique descriptions.
-
-    Returns:
-        One outcome per rule, in their order; or one outcome that there is nothing to inspect.
     """
     if rows.empty or not rules:
         found = f"found {len(rows)} rows and {len(rules)} rules"
@@ -69,8 +61,11 @@ def inspect(
 def _validate(
     rows: pd.DataFrame, keys: Sequence[str], rules: Sequence[Expectation]
 ) -> dict[str, ExpectationValidationResult]:
-    batch = _open_context().data_sources.pandas_default.read_dataframe(rows)
-    validated = batch.validate(
+    with explained_temporary_folder():
+        context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(enable=False)
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    validated = context.data_sources.pandas_default.read_dataframe(rows).validate(
         gx.ExpectationSuite(name="rules", expectations=list(rules)),
         result_format={
             "result_format": "SUMMARY",
@@ -82,33 +77,21 @@ def _validate(
     return {str(config.description): result for config, result in results if config}
 
 
-def _open_context() -> EphemeralDataContext:
-    with explained_temporary_folder():
-        context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(enable=False)
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    return context
-
-
 def _outcome(
     table: str, rule: str, keys: Sequence[str], result: ExpectationValidationResult | None
 ) -> Outcome:
     if result is None:
         return Outcome(table, rule, holds=False, reason="it was not run")
-    error = _find_error(result.exception_info or {})
-    if error is not None:
-        return Outcome(table, rule, holds=False, reason=f"it cannot be computed: {error}")
+    info = result.exception_info or {}
+    # One record, or one for each metric of the rule.
+    for record in [info] if "raised_exception" in info else info.values():
+        if record["raised_exception"]:
+            reason = f"it cannot be computed: {record['exception_message']}"
+            return Outcome(table, rule, holds=False, reason=reason)
     found = result.result
     observed, num_broken = found.get("observed_value"), found.get("unexpected_count")
     reason = "" if result.success else _explain(keys, found)
     return Outcome(table, rule, bool(result.success), observed, num_broken, reason)
-
-
-def _find_error(info: Mapping[str, Any]) -> str | None:
-    # One record, or one for each metric of the rule.
-    records = [info] if "raised_exception" in info else list(info.values())
-    messages = [record["exception_message"] for record in records if record["raised_exception"]]
-    return str(messages[0]) if messages else None
 
 
 def _explain(keys: Sequence[str], found: Mapping[str, Any]) -> str:

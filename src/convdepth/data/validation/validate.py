@@ -12,9 +12,17 @@ from convdepth.core.errors import DataError
 from convdepth.core.files import write_json, write_text
 from convdepth.data import arrays, idx
 from convdepth.data.validation.frame import count_classes, tabulate
-from convdepth.data.validation.page import write_page
 from convdepth.data.validation.rules import Stage, class_range, class_rules, image_rules
 from convdepth.data.validation.run import Outcome, inspect
+
+_HEAD = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="UTF-8"><title>Data rules</title>
+<style>
+body { font: 15px/1.5 sans-serif; margin: 0 auto; max-width: 76rem; padding: 1rem; }
+table { border-collapse: collapse; width: 100%; }
+td, th { border: 1px solid #bbb !important; padding: 0.3rem 0.6rem; text-align: left; }
+</style></head><body>
+"""
 
 
 def main(
@@ -25,7 +33,7 @@ def main(
     checked: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Check the raw and the normalized data by the rules.
+    """Check the raw IDX files and the normalized arrays by the rules.
 
     Args:
         raw: Folder with the four IDX files.
@@ -72,15 +80,24 @@ def inspect_stage(stage: Stage, rows: pd.DataFrame, tolerances: Validate) -> lis
     ]
 
 
+def write_page(outcomes: Sequence[Outcome], docs: Path) -> Path:
+    """Write the outcomes, broken rules first, to ``index.html`` in a folder; it loads nothing."""
+    num_broken = sum(not outcome.holds for outcome in outcomes)
+    verdict = f"{num_broken} of {len(outcomes)} are broken" if num_broken else "all hold"
+    table = pd.DataFrame(list(outcomes), dtype=object).sort_values("holds", kind="stable")
+    with pd.option_context("display.max_colwidth", None):
+        body = table.fillna("").to_html(index=False)
+    page = docs / "index.html"
+    write_text(page, f"{_HEAD}<h1>Data rules: {verdict}</h1>\n{body}\n</body></html>\n")
+    return page
+
+
 def _explain(outcomes: Sequence[Outcome], page: Path) -> str:
     broken = [outcome for outcome in outcomes if not outcome.holds]
-    return "\n".join(
-        [
-            f"the data break {len(broken)} of {len(outcomes)} rules:",
-            *(f"{outcome.table}: {outcome.rule}: {outcome.reason}" for outcome in broken),
-            f"See {page}. Run `dvc repro --force download normalize` to restore damaged data.",
-        ]
-    )
+    lines = [f"{each.table}: {each.rule}: {each.reason}" for each in broken]
+    first = f"the data break {len(broken)} of {len(outcomes)} rules:"
+    last = f"See {page}. Run `dvc repro --force download normalize` to restore damaged data."
+    return "\n".join([first, *lines, last])
 
 
 def _summarize(outcomes: Sequence[Outcome], counts: dict[str, int]) -> dict[str, Any]:
