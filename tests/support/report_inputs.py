@@ -14,18 +14,9 @@ from convdepth.config.architecture import Architecture
 from convdepth.config.params import read_params
 from convdepth.core.files import write_csv, write_json, write_text
 from convdepth.data.arrays import read_split
-from convdepth.evaluation.collapse_trials import Collapse
+from convdepth.evaluation import results as schemas
 from convdepth.evaluation.metrics import Score
 from convdepth.evaluation.notebook_record import Record
-from convdepth.evaluation.results import (
-    AllContrasts,
-    Cost,
-    NetworkReading,
-    Reading,
-    Replicates,
-    TunedNetwork,
-    Validation,
-)
 from convdepth.evaluation.significance import NO_EVIDENCE
 from convdepth.report.load import HEAD, Network, Results
 
@@ -58,23 +49,17 @@ def make_network(
     tuned: float | None = None,
     record: tuple[float, float] | None = None,
 ) -> Network:
-    """Make a network.
+    """Make a network of so many blocks, or of an architecture, with one accuracy per seed.
 
-    Args:
-        name: Its name.
-        index: Its position in the parameters.
-        architecture: The network, or its number of blocks.
-        accuracies: One for each seed.
-        collapsed: Whether all seeds collapsed.
-        tuned: Its mean accuracy when tuned.
-        record: The notebook's recorded and claimed accuracy.
+    `tuned` is its mean accuracy when tuned, `record` the notebook's recorded and claimed accuracy.
     """
     if isinstance(architecture, int):
         architecture = make_architecture(architecture)
     status, first = "collapsed" if collapsed else "ok", accuracies[0]
     size = {"parameters": architecture.num_parameters, "flop": architecture.flop}
     replicates = make_replicates(accuracies, status)
-    extra = {"settings": SETTINGS, "precision": "float32", "cost": size | {"images": 24_000}}
+    again = make_replicates([tuned or 0] * len(accuracies), "ok")
+    again |= {"settings": SETTINGS, "precision": "float32", "cost": size | {"images": 24_000}}
     dense = {"layer": HEAD, "channels": 128, "active": 0 if collapsed else 128}
     reading = {
         **size,
@@ -89,17 +74,15 @@ def make_network(
         index=index,
         architecture=architecture,
         score=Score(2_000, first, first - 0.002, first + 0.002, 0.999, 0.1, status, 1, 0.998),
-        replicates=Replicates.model_validate(replicates),
-        tuned=TunedNetwork.model_validate(make_replicates([tuned] * len(accuracies), "ok") | extra)
-        if tuned
-        else None,
+        replicates=schemas.Replicates.model_validate(replicates),
+        tuned=schemas.TunedNetwork.model_validate(again) if tuned else None,
         is_first_seed=True,
         confusion=np.diag([10] * 10),
         collapse=make_collapse(architecture, {0: 2, 0.5: 2, 1: 0 if collapsed else 2}),
-        reading=NetworkReading.model_validate(reading),
+        reading=schemas.NetworkReading.model_validate(reading),
         record=Record.model_validate(make_record(*record)) if record else None,
         model_md5=f"{index}" * 32,
-        cost=Cost(**size, images=720_000),
+        cost=schemas.Cost(**size, images=720_000),
     )
 
 
@@ -136,7 +119,7 @@ def make_collapse(
     learned: Mapping[float, int],
     signal: float = 0.3,
     agreement: float = 0.125,
-) -> Collapse:
+) -> schemas.Collapse:
     """Make a study; a training that fails ends at the class prior, with a tenth of the signal."""
     blocks = architecture.blocks
     points = []
@@ -157,7 +140,7 @@ def make_collapse(
         ]
         point = {"scale": scale, "keep_share": 0.5, "learned": count, "runs": runs}
         points.append(point | {"signal": runs[0]["signal"]})
-    return Collapse.model_validate({"points": points, "learned": 0.9, "epochs": 2})
+    return schemas.Collapse.model_validate({"points": points, "learned": 0.9, "epochs": 2})
 
 
 def make_difference(winner: str | None) -> dict[str, Any]:
@@ -188,14 +171,10 @@ def make_results(
     gains: Mapping[str, str | None] | None = None,
     first_seed: Mapping[str, tuple[int, int, float]] | None = None,
 ) -> Results:
-    """Make results.
+    """Make results; winners are by pair such as ``a / b``, and no others differ.
 
-    Args:
-        networks: The networks.
-        winners: Better network, by pair such as ``a / b``; no evidence in all other pairs.
-        tuned_winners: The same of the tuned networks.
-        gains: By network, the better of ``tuned`` and ``the recipe``; ``tuned`` by default.
-        first_seed: By pair, images only the first and only the second has right, and p.
+    `gains` is by network ``tuned``, which is the default, ``the recipe`` or None; `first_seed` by
+    pair the images that only the first and only the second has right, and p.
     """
     names = [each.name for each in networks]
     tuned = [each.name for each in networks if each.tuned]
@@ -218,9 +197,9 @@ def make_results(
     }
     return Results(
         networks=list(networks),
-        contrasts=AllContrasts.model_validate(contrasts),
-        reading=Reading.model_validate(reading),
-        validation=Validation.model_validate(VALIDATION),
+        contrasts=schemas.AllContrasts.model_validate(contrasts),
+        reading=schemas.Reading.model_validate(reading),
+        validation=schemas.Validation.model_validate(VALIDATION),
         recipe=read_params(PROJECT / "params.yaml").train,
         hardest=np.zeros((2, 28, 28), np.float32),
         pictures=dict.fromkeys(("confusion", "kernels", "grad_cam"), b""),
@@ -232,11 +211,7 @@ def write_inputs(
 ) -> dict[str, Path]:
     """Write made-up results of the networks in the parameters; return `report.main`'s arguments.
 
-    Args:
-        folder: Where to write.
-        normalized: The arrays.
-        params: The parameters.
-        networks: Arguments of `make_network` by name.
+    `networks` are arguments of `make_network` by name.
     """
     folders = ("histories", "models", "predictions", "figures", "replicates", "tuned", "collapse")
     paths = {name: folder / name for name in (*folders, "pictures")}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from convdepth.config.architecture import Architecture
 from convdepth.config.params import read_params
+from convdepth.core.errors import DataError
 from convdepth.data.arrays import Images, read_split
 from convdepth.evaluation.metrics import Score, score
 from convdepth.evaluation.notebook_record import Record, read_notebook
@@ -110,6 +111,8 @@ def read_inputs(paths: SimpleNamespace) -> Inputs:
 
 
 def _read_kernels(architecture: Architecture, path: Path) -> dict[str, Kernel]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Run `dvc repro train@{path.stem}`.")
     network = build_network(architecture)
     load_weights(network, path)
     # A normalization has weights, too, but no kernel.

@@ -49,7 +49,7 @@ def main(
 
     Raises:
         DataError: A file is missing or damaged, or does not belong to the test images.
-        IntegrityError: A model is missing, damaged, or of another architecture.
+        IntegrityError: A model is damaged, or of another architecture.
     """
     inputs = read_inputs(SimpleNamespace(**locals()))
     write_csv(tables / "curves.csv", _stack(inputs.networks, lambda network: network.history))

@@ -125,17 +125,19 @@ def read_results(paths: SimpleNamespace) -> Results:
     contrasts = read_result(paths.contrasts, schemas.AllContrasts, STUDIES)
     networks = _read_networks(paths, parameters, labels, reading)
     _require_match(paths, networks, contrasts, reading)
-    try:
-        hardest = images[[hard.index for hard in reading.hardest], :, :, 0]
-    except IndexError as error:
-        raise DataError(f"{paths.reading}: hardest: {error}. Run `{STUDIES}`.") from error
+    hardest = [hard.index for hard in reading.hardest]
+    if not all(0 <= index < len(images) for index in hardest):
+        raise DataError(
+            f"{paths.reading}: hardest: expected indices from 0 to {len(images) - 1}, "
+            f"found {max(hardest, key=abs)}. Run `{STUDIES}`."
+        )
     return Results(
         networks=networks,
         contrasts=contrasts,
         reading=reading,
         validation=read_result(paths.validation, schemas.Validation, "dvc repro validate"),
         recipe=parameters.train,
-        hardest=np.asarray(hardest, np.float32),
+        hardest=np.asarray(images[hardest, :, :, 0], np.float32),
         pictures={
             "confusion": _read_bytes(paths.figures / "confusion.png", "dvc repro plot"),
             "kernels": _read_bytes(paths.pictures / "kernels.png", STUDIES),
