@@ -105,7 +105,7 @@ ROWS = {
     "NaN or infinite loss": ["train::a_loss_that_is_no_number_ends_the_training"],
     "a network that collapses to one class": [
         "evaluate::a_collapsed_network_is_reported_with_its_evidence",
-        "figures::every_picture_names_the_networks_and_marks_the_collapsed_one",
+        "figures::each_network_is_named_and_no_word_lies_on_another_or_leaves_the_picture",
     ],
     "GPU required but absent": [
         "gpu::a_gpu_that_is_required_and_absent_says_what_was_found",

@@ -30,15 +30,29 @@ CONTRAST = """(element) => {
   };
   let ground = element;
   while (channels(getComputedStyle(ground).backgroundColor)[3] < 255) ground = ground.parentElement;
-  const [low, high] = [
-    luminance(getComputedStyle(element).color),
-    luminance(getComputedStyle(ground).backgroundColor),
-  ].sort((a, b) => a - b);
-  return (high + 0.05) / (low + 0.05);
+  const text = luminance(getComputedStyle(element).color) + 0.05;
+  const below = luminance(getComputedStyle(ground).backgroundColor) + 0.05;
+  return Math.max(text / below, below / text);
 }"""
 """WCAG's contrast of an element's text against its background."""
 
+TEXTS = [
+    *("dd, .conclusion", ".note, .basis, caption, footer p, .project, td .muted, .glance .muted"),
+    *(".glance .warning", "dt", "thead th, thead button, tbody th", "td", "nav a, summary"),
+    *("#theme, .legend button", "pre code"),
+]
 AXIS_COLOR = "getComputedStyle(document.querySelector('.chart .xtick text')).fill"
+
+MARK_STOPS = """() => {
+  const all = document.querySelectorAll("a[href], button, summary, [tabindex='0']");
+  const shown = Array.from(all).filter((each) => each.checkVisibility());
+  shown.forEach((each, number) => { each.dataset.stop = number; });
+  return shown.length;
+}"""
+FOCUSED = """() => {
+  const focused = document.activeElement;
+  return [focused.dataset.stop, getComputedStyle(focused).outlineStyle];
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -82,37 +96,24 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     assert {each for each in troubles if each.startswith("file:")} == {address}
 
 
-def column(page: Page, number: int) -> list[str]:
-    cells = page.locator(f"#table-results tbody tr > *:nth-child({number})")
-    return [text.strip() for text in cells.all_inner_texts()]
-
-
-def test_all_charts_are_drawn(page: Page) -> None:
-    charts = page.locator(".chart").all()
-    assert len(charts) == 13
-    for chart in charts:
-        box = chart.locator("svg.main-svg").first.bounding_box()
-        assert box
-        assert min(box["width"], box["height"]) > 200
-
-
 def test_headers_sort_both_ways_with_missing_values_last(page: Page) -> None:
+    def column(number: int) -> list[str]:
+        cells = page.locator(f"#table-results tbody tr > *:nth-child({number})")
+        return [text.strip() for text in cells.all_inner_texts()]
+
     headers = page.locator("#table-results thead th")
     accuracy, name = headers.nth(4), headers.nth(0)
-    assert accuracy.get_attribute("aria-sort") == "none"
-    accuracy.get_by_role("button").click()
-    assert accuracy.get_attribute("aria-sort") == "ascending"
-    assert column(page, 1) == ["cnn9", "flat", "tiny"]
-    accuracy.get_by_role("button").press("Enter")
-    assert accuracy.get_attribute("aria-sort") == "descending"
-    assert column(page, 1) == ["tiny", "flat", "cnn9"]
+    orders = {"ascending": ["cnn9", "flat", "tiny"], "descending": ["tiny", "flat", "cnn9"]}
+    for order, names in orders.items():
+        accuracy.get_by_role("button").press("Enter")
+        assert (accuracy.get_attribute("aria-sort"), column(1)) == (order, names)
     name.get_by_role("button").click()
     assert [each.get_attribute("aria-sort") for each in (name, accuracy)] == ["ascending", "none"]
     for _ in range(2):  # only `tiny` is in the notebook
         headers.nth(9).get_by_role("button").click()
-        assert column(page, 1)[0] == "tiny"
+        assert column(1)[0] == "tiny"
     headers.nth(2).get_by_role("button").click()
-    numbers = [int(text.replace(",", "")) for text in column(page, 3)]
+    numbers = [int(text.replace(",", "")) for text in column(3)]
     assert numbers == sorted(numbers)
 
 
@@ -121,17 +122,7 @@ def test_text_stands_out_in_both_themes(theme: Any, page: Page) -> None:
     page.emulate_media(color_scheme=theme)
     for summary in page.locator("summary").all():
         summary.click()
-    for selector in (
-        "dd, .conclusion",
-        ".note, .basis, caption, footer p, .project, td .muted, .glance .muted",
-        ".glance .warning",
-        "dt",
-        "thead th, thead button, tbody th",
-        "td",
-        "nav a, summary",
-        "#theme, .legend button",
-        "pre code",
-    ):
+    for selector in TEXTS:
         found = [element.evaluate(CONTRAST) for element in page.locator(selector).all()[:30]]
         assert found, selector
         assert min(found) >= 4.5, selector
@@ -153,7 +144,11 @@ def test_the_theme_follows_the_system_and_the_button(page: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [400, 1600])
-def test_nothing_is_wider_than_the_window(width: int, page: Page) -> None:
+def test_all_charts_are_drawn_and_nothing_is_wider_than_the_window(width: int, page: Page) -> None:
+    charts = page.locator(".chart svg.main-svg:first-child")
+    boxes = [chart.bounding_box() for chart in charts.all()]
+    assert [box for box in boxes if not box or min(box["width"], box["height"]) < 200] == []
+    assert len(boxes) == 13
     page.set_viewport_size({"width": width, "height": 900})
     for summary in page.locator("summary").all():
         summary.click()
@@ -190,23 +185,11 @@ def test_a_legend_button_hides_a_network_and_shows_it_again(page: Page) -> None:
 
 
 def test_everything_is_reached_by_tab_and_seen_there(page: Page) -> None:
-    expected = page.evaluate(
-        """() => {
-          const all = document.querySelectorAll("a[href], button, summary, [tabindex='0']");
-          const shown = Array.from(all).filter((each) => each.checkVisibility());
-          shown.forEach((each, number) => { each.dataset.stop = number; });
-          return shown.length;
-        }"""
-    )
+    expected = page.evaluate(MARK_STOPS)
     reached = []
     for _ in range(expected):
         page.keyboard.press("Tab")
-        stop, outline = page.evaluate(
-            """() => [
-              document.activeElement.dataset.stop,
-              getComputedStyle(document.activeElement).outlineStyle,
-            ]"""
-        )
+        stop, outline = page.evaluate(FOCUSED)
         assert outline != "none", stop
         reached.append(int(stop))
     assert reached == list(range(expected))  # the first is the link that skips to the content

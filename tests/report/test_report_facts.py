@@ -1,7 +1,7 @@
 """Facts of the report on made-up results, and on results that turn them."""
 
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,107 +11,89 @@ from convdepth.evaluation.results import Cost
 from convdepth.report import facts, formats
 from convdepth.report.facts import gather_facts
 from convdepth.report.load import Network
-from convdepth.report.verdicts import Effect, compare, count_depth, find_best, find_dominated
+from convdepth.report.verdicts import compare, count_depth, find_dominated
+
+ONE = make_network("one", 0, 1, [0.99, 0.992, 0.991])
+THREE = make_network("three", 1, 3, [0.985, 0.987, 0.986])
+FIVE = make_network("five", 2, 5)
+DEAD = make_network("seven", 2, 7, [0.1135] * 3, collapsed=True)
 
 
-@pytest.fixture
-def one() -> Network:
-    return make_network("one", 0, 1, [0.99, 0.992, 0.991])
-
-
-@pytest.fixture
-def three() -> Network:
-    return make_network("three", 1, 3, [0.985, 0.987, 0.986])
-
-
-@pytest.fixture
-def dead() -> Network:
-    return make_network("seven", 2, 7, [0.1135] * 3, collapsed=True)
-
-
-def study(network: Network, learned: Mapping[float, int], **values: float) -> Network:
+def study(network: Network, learned: dict[float, int], **values: float) -> Network:
     return replace(network, collapse=make_collapse(network.architecture, learned, **values))
 
 
-def test_numbers_and_names_are_written_alike() -> None:
-    assert formats.percent(0.99164) == "99.16%"
-    assert formats.points(-0.00421) == "0.42"
-    assert [formats.signed(value) for value in (0.0042, -0.0042, -1e-9)] == [
-        "+0.42", "\N{MINUS SIGN}0.42", "+0.00"
-    ]  # fmt: skip
-    assert [formats.short(value) for value in (0, 0.004321, 7.1e-9)] == ["0", "0.00432", "7.1e-09"]
-    assert [formats.count(number, "image") for number in (1, 10_000)] == [
-        "1 image",
-        "10,000 images",
-    ]
-    assert [formats.join_names(list(names)) for names in ("", "a", "ab", "abc")] == [
-        "none", "a", "a and b", "a, b and c"
-    ]  # fmt: skip
+def find(*networks: Network, **changes: Any) -> dict[str, Any]:
+    return gather_facts(make_results(networks, **changes))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (formats.percent(0.99164), "99.16%"),
+        (formats.points(-0.00421), "0.42"),
+        (formats.signed(0.0042), "+0.42"),
+        (formats.signed(-0.0042), "\N{MINUS SIGN}0.42"),
+        (formats.signed(-1e-9), "+0.00"),
+        (formats.short(0), "0"),
+        (formats.short(0.004321), "0.00432"),
+        (formats.short(7.1e-9), "7.1e-09"),
+        (formats.count(1, "image"), "1 image"),
+        (formats.count(10_000, "image"), "10,000 images"),
+        (formats.join_names([]), "none"),
+        (formats.join_names(["a"]), "a"),
+        (formats.join_names(["a", "b", "c"]), "a, b and c"),
+    ],
+)
+def test_numbers_and_names_are_written_alike(written: str, expected: str) -> None:
+    assert written == expected
+
+
+ALL = {"one / three": "three", "one / five": "five", "three / five": "five"}
 
 
 @pytest.mark.parametrize(
     ("winners", "effect", "counts"),
     [
-        ({}, Effect.UNSEEN, (0, 0, 3)),
-        ({"one / five": "five"}, Effect.HELPS_SOME, (1, 0, 3)),
-        ({"one / five": "one"}, Effect.HURTS, (0, 1, 3)),
-        ({"one / five": "one", "one / three": "three"}, Effect.MIXED, (1, 1, 3)),
+        ({}, "unseen", (0, 0, 3)),
+        ({"one / five": "five"}, "helps some", (1, 0, 3)),
+        ({"one / five": "one"}, "hurts", (0, 1, 3)),
+        ({"one / five": "one", "one / three": "three"}, "mixed", (1, 1, 3)),
         (
             {"one / five": "five", "one / three": "three", "three / five": "five"},
-            Effect.HELPS,
+            "helps",
             (3, 0, 3),
         ),
     ],
 )
 def test_the_effect_of_depth_follows_the_verdicts(
-    winners: dict[str, str],
-    effect: Effect,
-    counts: tuple[int, int, int],
-    one: Network,
-    three: Network,
+    winners: dict[str, str], effect: str, counts: tuple[int, int, int]
 ) -> None:
-    five = make_network("five", 2, 5)
-    depth = gather_facts(make_results([one, three, five], winners))["depth"]
-    assert (depth.effect, (depth.deeper, depth.shallower, depth.pairs)) == (effect, counts)
+    depth = find(ONE, THREE, FIVE, winners=winners)["depth"]
+    assert (depth.effect, depth) == (effect, counts)
 
 
-def test_the_deeper_network_is_known_by_its_blocks_not_by_its_position(
-    one: Network, three: Network
-) -> None:
-    results = make_results([three, one], {"three / one": "three"})
-    assert gather_facts(results)["depth"].effect == Effect.HELPS
-    twin = make_network("two", 1, 1)
-    assert count_depth(compare([one, twin], make_results([one, twin]).contrasts)).pairs == 0
+def test_the_deeper_network_is_known_by_its_blocks_not_by_its_position() -> None:
+    assert find(THREE, ONE, winners={"three / one": "three"})["depth"].effect == "helps"
+    twins = [ONE, make_network("two", 1, 1)]
+    assert count_depth(compare(twins, make_results(twins).contrasts)).effect == "untested"
 
 
-def test_the_best_network_beats_others_only_by_verdict(
-    one: Network, three: Network, dead: Network
-) -> None:
-    results = make_results([three, one, dead], {"one / seven": "one"})
-    best = find_best(results.networks, compare(results.networks, results.contrasts))
-    assert (best.network.name, best.beaten, best.not_different) == ("one", ["seven"], ["three"])
-
-
-def test_a_misleading_first_seed_is_named(one: Network, three: Network, dead: Network) -> None:
+def test_the_best_network_beats_others_only_by_verdict_and_a_misleading_seed_is_named() -> None:
     first_seed = {"one / three": (30, 5, 0.001), "one / seven": (5, 900, 0.0)}
-    found = gather_facts(
-        make_results([one, three, dead], {"one / seven": "one"}, first_seed=first_seed)
-    )
+    found = find(ONE, THREE, DEAD, winners={"one / seven": "one"}, first_seed=first_seed)
+    assert found["best"] == (ONE, ["seven"], ["three"])
     misled = [name.replace("\N{NO-BREAK SPACE}", " ") for name in found["misled"]]
     assert misled == ["one / three", "one / seven"]
 
 
-def test_a_cheaper_network_counts_only_if_the_verdict_is_for_it(
-    one: Network, three: Network
-) -> None:
-    five = make_network("five", 2, 5)
+def test_a_cheaper_network_counts_only_if_the_verdict_is_for_it() -> None:
     winners = {"one / five": "one", "three / five": "five"}
-    results = make_results([one, three, five], winners)
-    verdicts = compare(results.networks, results.contrasts)
-    sizes = {"one": (1, 3), "three": (3, 1), "five": (2, 3)}
+    networks = [ONE, THREE, FIVE]
+    verdicts = compare(networks, make_results(networks, winners).contrasts)
     costs = {
         name: Cost(flop=flop, parameters=parameters, images=1)
-        for name, (flop, parameters) in sizes.items()
+        for name, flop, parameters in [("one", 1, 3), ("three", 3, 1), ("five", 2, 3)]
     }
     assert find_dominated(verdicts, costs) == {
         "flop": {"three": ["five"], "five": ["one"]},
@@ -119,92 +101,71 @@ def test_a_cheaper_network_counts_only_if_the_verdict_is_for_it(
     }
 
 
-def test_depth_alone_differs_only_if_blocks_continue(one: Network, three: Network) -> None:
-    assert facts.differ_in_depth_alone([three, one])
+def test_depth_alone_differs_only_if_blocks_continue() -> None:
+    assert facts.differ_in_depth_alone([THREE, ONE])
     other = make_network("five", 2, make_architecture(5, kernel_size=2))
-    assert not facts.differ_in_depth_alone([one, other])
+    assert not facts.differ_in_depth_alone([ONE, other])
 
 
 def test_the_notebook_is_compared_with_itself_and_with_the_run() -> None:
     a = make_network("a", 0, 1, record=(0.9919, 0.9919))
     b = make_network("b", 1, 2, record=(0.1135, 0.5656))
-    assert facts.contradictions([a, b]) == {"b": pytest.approx(0.4521)}
-    found = gather_facts(make_results([a, b, make_network("c", 2, 3)]))
-    assert found["inside"] == ["a"]
-    assert [each.name for each in found["recorded"]] == ["a", "b"]
+    found = find(a, b, THREE)
+    assert found["contradictions"] == {"b": pytest.approx(0.4521)}
+    assert (found["inside"], found["recorded"]) == (["a"], [a, b])
 
 
-def test_networks_that_did_not_learn_are_left_out_of_spans_and_curves(
-    one: Network, dead: Network
-) -> None:
-    found = gather_facts(make_results([one, dead]))
-    assert found["learners"] == ["one"]
-    assert [each.name for each in found["failed"]] == ["seven"]
+def test_networks_that_did_not_learn_are_left_out_of_spans_and_curves() -> None:
+    found = find(ONE, DEAD)
+    assert (found["learners"], found["failed"]) == (["one"], [DEAD])
     assert found["seed_spans"].high == pytest.approx(0.002)
     assert found["early"] == {"one": 2}  # of three epochs
-    stuck = replace(one, replicates=one.replicates.model_copy(update={"near_chance": 2}))
-    assert gather_facts(make_results([stuck]))["learners"] == []
+    stuck = replace(ONE, replicates=ONE.replicates.model_copy(update={"near_chance": 2}))
+    assert find(stuck)["learners"] == []
 
 
 @pytest.mark.parametrize(
-    ("learned", "bands", "up_to"),
+    ("learned", "bands", "is_whole"),
     [
-        ({0: 2, 0.5: 2, 1: 2}, [(0, 1, 2, 2)], 1),
-        ({0: 2, 0.5: 1, 1: 0}, [(0, 0, 2, 2), (0.5, 0.5, 1, 2), (1, 1, 0, 2)], 0),
-        ({0: 0, 1: 0}, [(0, 1, 0, 2)], None),
-        ({0: 1, 1: 2}, [(0, 0, 1, 2), (1, 1, 2, 2)], None),
+        ({0: 2, 0.5: 2, 1: 2}, [(0, 1, 2, 2)], True),
+        ({0: 2, 0.5: 1, 1: 0}, [(0, 0, 2, 2), (0.5, 0.5, 1, 2), (1, 1, 0, 2)], True),
+        ({0: 0, 1: 0}, [(0, 1, 0, 2)], False),
+        ({0: 1, 1: 2}, [(0, 0, 1, 2), (1, 1, 2, 2)], False),
     ],
 )
 def test_scales_are_grouped_by_how_many_trainings_learned(
-    learned: dict[float, int], bands: list[tuple[float, ...]], up_to: float | None, one: Network
+    learned: dict[float, int], bands: list[tuple[float, ...]], is_whole: bool
 ) -> None:
-    network = study(one, learned)
-    assert facts.learned_bands(network) == bands
-    point = facts.learns_up_to(network)
-    assert (point and point.scale) == up_to
+    found = find(study(ONE, learned))
+    assert found["bands"] == {"one": bands}
+    assert found["bands"]["one"][0].is_whole == is_whole
+    assert found["robust"] == (["one"] if is_whole and len(bands) == 1 else [])
 
 
-def test_signals_and_losses_are_split_by_who_learned(one: Network, three: Network) -> None:
-    networks = [study(one, {0: 2, 1: 0}), study(three, {0: 2}, signal=0.02)]
-    found = gather_facts(make_results(networks))
-    assert (found["learned_signals"], found["failed_signals"]) == (
-        [0.3, 0.3, 0.02, 0.02],
-        [0.03] * 2,
-    )
+def test_signals_and_losses_are_split_by_who_learned() -> None:
+    found = find(study(ONE, {0: 2, 1: 0}), study(THREE, {0: 2}, signal=0.02))
+    assert found["learned_signals"] == [0.3, 0.3, 0.02, 0.02]
+    assert found["failed_signals"] == [0.03] * 2
     assert (found["failed_losses"], found["at_prior"]) == ([1.0, 1.0], True)
-    assert found["robust"] == ["three"]
 
 
 @pytest.mark.parametrize(
-    ("learned", "agreement", "separates"),
-    [({1: 0}, 0.001, True), ({1: 0}, 0.5, False), ({1: 2}, 0.001, None)],
+    ("learned", "agreement", "separates"), [(0, 0.001, True), (0, 0.5, False), (2, 0.001, None)]
 )
 def test_gradients_are_held_against_who_learned(
-    learned: dict[float, int],
-    agreement: float,
-    separates: bool | None,
-    one: Network,
-    three: Network,
+    learned: int, agreement: float, separates: bool | None
 ) -> None:
-    results = make_results([one, study(three, learned, agreement=agreement)])
-    found = facts.compare_blocks(results, "agreement")
-    assert found is not None
+    found = find(ONE, study(THREE, {1: learned}, agreement=agreement))["label_agreement"]
     assert {found.low, found.high} == {0.125, agreement}
     assert found.separates == separates
 
 
-def test_dead_layers_are_named(one: Network, dead: Network) -> None:
-    found = gather_facts(make_results([one, dead]))
-    assert (found["dead"], found["alive"]) == ({"seven": ["head_dense"]}, ["one"])
-    assert found["least_active"] == 0.75
-
-
-def test_calibration_and_mistakes_leave_out_who_collapsed(
-    one: Network, three: Network, dead: Network
-) -> None:
+def test_dead_layers_calibration_and_mistakes_are_told_apart_by_who_learned() -> None:
     counts = np.diag([100] * 10)
     counts[4, 9], counts[9, 4] = 7, 3
-    found = gather_facts(make_results([replace(one, confusion=counts), three, dead]))
+    found = find(replace(ONE, confusion=counts), THREE, DEAD)
+    assert (found["dead"], found["alive"]) == ({"seven": ["head_dense"]}, ["one", "three"])
+    assert found["least_active"] == 0.75
     assert (found["calibration"].lowest, found["calibration"].highest) == ("one", "three")
     assert found["mistakes"] == [("one", 4, 9, 7)]
     assert found["unable"] == ["seven"]
@@ -212,8 +173,8 @@ def test_calibration_and_mistakes_leave_out_who_collapsed(
 
 def test_tuning_is_judged_by_its_verdicts() -> None:
     networks = [make_network(name, i, i + 1, tuned=0.99 + i / 1000) for i, name in enumerate("abc")]
-    gains: dict[str, str | None] = {"b": None, "c": "the recipe"}
-    found = gather_facts(make_results(networks, tuned_winners={"a / c": "a"}, gains=gains))
+    gains = {"b": None, "c": "the recipe"}
+    found = find(*networks, tuned_winners={"a / c": "a"}, gains=gains)
     assert (found["better"], found["unchanged"], found["worse"]) == (["a"], ["b"], ["c"])
     assert found["tuned_best"][0].name == "c"
-    assert (found["depth_tuned"].effect, found["depth_tuned"].pairs) == (Effect.HURTS, 3)
+    assert (found["depth_tuned"].effect, found["depth_tuned"].pairs) == ("hurts", 3)

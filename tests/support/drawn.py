@@ -6,6 +6,7 @@ show is easier: ten glyphs, moved, scaled and covered with noise.
 """
 
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,16 @@ def draw_split(split: str) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(["train", "test"].index(split))
     labels = np.repeat(np.arange(10, dtype=np.uint8), CLASS_COUNTS[split])
     labels = random.permutation(labels)
-    glyphs = _glyphs()
-    ink = glyphs[labels, random.integers(glyphs.shape[1], size=len(labels))]
+    variants = list(product((18, 21, 24), (11, 14, 17), (12, 14, 16)))
+    drawn = [[_draw(digit, *variant) for variant in variants] for digit in range(10)]
+    ink = np.array(drawn, np.float32)[labels, random.integers(len(variants), size=len(labels))]
     strength = random.uniform(0.7, 1.0, size=(len(labels), 1, 1))
     specks = random.random(ink.shape, dtype=np.float32) * 20
     pixels = np.where(ink > 0, ink * strength + specks, 0)
-    return np.clip(_adjust_mean(pixels), 0, 255).astype(np.uint8), labels
+    factor = 1.0
+    for _ in range(20):  # clipping takes some ink away, so the factor is found in a few steps
+        factor *= MEAN_INK / np.clip(pixels[:5000] * factor, 0, 255).mean()
+    return np.clip(pixels * factor, 0, 255).astype(np.uint8), labels
 
 
 def write(folder: Path) -> None:
@@ -47,25 +52,8 @@ def write_split(folder: Path, split: str, pixels: np.ndarray, labels: np.ndarray
     (folder / idx.FILE_NAMES[split, "labels"]).write_bytes(idx.encode(labels))
 
 
-def _glyphs() -> np.ndarray:
-    """Draw each digit in several sizes and places: ``(10, variants, 28, 28)`` float32."""
-    variants = [(size, x, y) for size in (18, 21, 24) for x in (11, 14, 17) for y in (12, 14, 16)]
-    return np.array(
-        [[_draw(digit, *variant) for variant in variants] for digit in range(10)], np.float32
-    )
-
-
 def _draw(digit: int, size: int, x: int, y: int) -> np.ndarray:
     image = Image.new("L", (28, 28))
     font = ImageFont.load_default(size)
     ImageDraw.Draw(image).text((x, y), str(digit), fill=255, font=font, anchor="mm", stroke_width=1)
     return np.asarray(image, np.float32)
-
-
-def _adjust_mean(pixels: np.ndarray) -> np.ndarray:
-    # Clipping takes some ink away, so the factor is found in a few steps.
-    factor = 1.0
-    sample = pixels[:5000]
-    for _ in range(20):
-        factor *= MEAN_INK / np.clip(sample * factor, 0, 255).mean()
-    return pixels * factor

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +9,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from conftest import PROJECT
 from convdepth.config.architecture import Architecture
 from convdepth.config.params import read_params
-from convdepth.core.files import write_json
+from convdepth.core.files import write_csv, write_json, write_text
 from convdepth.data.arrays import read_split
+from convdepth.evaluation import results as schemas
 from convdepth.evaluation.metrics import Score
 from convdepth.evaluation.notebook_record import Record
-from convdepth.evaluation.results import (
-    AllContrasts,
-    Collapse,
-    NetworkReading,
-    Reading,
-    Replicates,
-    TunedNetwork,
-    Validation,
-)
 from convdepth.evaluation.significance import NO_EVIDENCE
-from convdepth.report.load import Network, Results
+from convdepth.report.load import HEAD, Network, Results
 
-PROJECT = Path(__file__).parents[2]
 CURVES = {"loss": [0.5, 0.3, 0.25], "accuracy": [0.8, 0.9, 0.95], "val_loss": [0.3, 0.2, 0.21]}
 SETTINGS = {"optimizer": "muon", "learning_rate": 0.004, "batch_normalization": True, "shift": None}
 VALIDATION = {
@@ -58,64 +49,40 @@ def make_network(
     tuned: float | None = None,
     record: tuple[float, float] | None = None,
 ) -> Network:
-    """Make a network.
+    """Make a network of so many blocks, or of an architecture, with one accuracy per seed.
 
-    Args:
-        name: Its name.
-        index: Its position in the parameters.
-        architecture: The network, or its number of blocks.
-        accuracies: One for each seed.
-        collapsed: Whether all seeds collapsed.
-        tuned: Its mean accuracy when tuned.
-        record: The notebook's recorded and claimed accuracy.
+    `tuned` is its mean accuracy when tuned, `record` the notebook's recorded and claimed accuracy.
     """
     if isinstance(architecture, int):
         architecture = make_architecture(architecture)
-    status = "collapsed" if collapsed else "ok"
-    cost = {"parameters": architecture.num_parameters, "flop": architecture.flop, "images": 24_000}
-    extra = {"settings": SETTINGS, "precision": "float32", "cost": cost}
-    learned = {0: 2, 0.5: 2, 1: 0 if collapsed else 2}
-    first = accuracies[0]
-    active = 0 if collapsed else 128
-    layers = [
-        {"layer": "block1_conv1", "channels": 32, "active": 24},
-        {"layer": "head_dense", "channels": 128, "active": active},
-    ]
+    status, first = "collapsed" if collapsed else "ok", accuracies[0]
+    size = {"parameters": architecture.num_parameters, "flop": architecture.flop}
+    replicates = make_replicates(accuracies, status)
+    again = make_replicates([tuned or 0] * len(accuracies), "ok")
+    again |= {"settings": SETTINGS, "precision": "float32", "cost": size | {"images": 24_000}}
+    dense = {"layer": HEAD, "channels": 128, "active": 0 if collapsed else 128}
+    reading = {
+        **size,
+        "accuracy": first,
+        "status": status,
+        "calibration_error": 0.01 + 0.01 * index,
+        "reliability": replicates["runs"][0]["reliability"],
+        "layers": [{"layer": "block1_conv1", "channels": 32, "active": 24}, dense],
+    }
     return Network(
         name=name,
         index=index,
         architecture=architecture,
-        score=Score(
-            images=2_000,
-            accuracy=first,
-            accuracy_low=first - 0.002,
-            accuracy_high=first + 0.002,
-            top2_accuracy=0.999,
-            loss=0.1,
-            status=status,
-            answer=1,
-            answer_share=0.998,
-        ),
-        replicates=Replicates.model_validate(make_replicates(accuracies, status)),
-        tuned=TunedNetwork.model_validate(make_replicates([tuned] * len(accuracies), "ok") | extra)
-        if tuned
-        else None,
+        score=Score(2_000, first, first - 0.002, first + 0.002, 0.999, 0.1, status, 1, 0.998),
+        replicates=schemas.Replicates.model_validate(replicates),
+        tuned=schemas.TunedNetwork.model_validate(again) if tuned else None,
         is_first_seed=True,
         confusion=np.diag([10] * 10),
-        collapse=make_collapse(architecture, learned),
-        reading=NetworkReading.model_validate(
-            {
-                "accuracy": first,
-                "status": status,
-                "parameters": cost["parameters"],
-                "flop": cost["flop"],
-                "calibration_error": 0.01 + 0.01 * index,
-                "reliability": make_reliability(first),
-                "layers": layers,
-            }
-        ),
+        collapse=make_collapse(architecture, {0: 2, 0.5: 2, 1: 0 if collapsed else 2}),
+        reading=schemas.NetworkReading.model_validate(reading),
         record=Record.model_validate(make_record(*record)) if record else None,
         model_md5=f"{index}" * 32,
+        cost=schemas.Cost(**size, images=720_000),
     )
 
 
@@ -124,7 +91,8 @@ def make_replicates(accuracies: Sequence[float], status: str) -> dict[str, Any]:
     deviation = 0.001 if len(accuracies) > 1 else None
     runs = [
         {"seed": seed, "accuracy": accuracy, "loss": 0.1, "status": status}
-        | {"calibration_error": 0.01, "reliability": make_reliability(accuracy)}
+        | {"reliability": [{"images": 2_000, "probability": 0.98, "accuracy": accuracy}]}
+        | {"calibration_error": 0.01}
         | {"curves": CURVES | {"val_accuracy": [accuracy / 2, accuracy, accuracy]}}
         for seed, accuracy in enumerate(accuracies, 1)
     ]
@@ -139,20 +107,11 @@ def make_replicates(accuracies: Sequence[float], status: str) -> dict[str, Any]:
     }
 
 
-def make_reliability(accuracy: float) -> list[dict[str, float]]:
-    return [{"images": 2_000, "probability": 0.98, "accuracy": accuracy}]
-
-
 def make_record(recorded: float, claimed: float) -> dict[str, Any]:
+    """Return a record of one epoch with these accuracies."""
     epoch = {"epoch": 1, "loss": 0.4, "accuracy": 0.9, "val_loss": 0.2, "val_accuracy": 0.95}
-    return {
-        "parameters": 1,
-        "test_accuracy": recorded,
-        "test_loss": 0.03,
-        "claimed_accuracy": claimed,
-        "claimed_loss": 0.02,
-        "epochs": [epoch],
-    }
+    record = {"parameters": 1, "test_accuracy": recorded, "test_loss": 0.03, "epochs": [epoch]}
+    return record | {"claimed_accuracy": claimed, "claimed_loss": 0.02}
 
 
 def make_collapse(
@@ -160,8 +119,9 @@ def make_collapse(
     learned: Mapping[float, int],
     signal: float = 0.3,
     agreement: float = 0.125,
-) -> Collapse:
+) -> schemas.Collapse:
     """Make a study; a training that fails ends at the class prior, with a tenth of the signal."""
+    blocks = architecture.blocks
     points = []
     for scale, count in learned.items():
         runs = [
@@ -171,30 +131,23 @@ def make_collapse(
                 "loss": [1.0] if seed <= count else [2.4, 2.3],
                 "accuracy": [0.7] if seed <= count else [0.1, 0.1],
                 "epochs_to_learn": 1 if seed <= count else None,
-                "signal": dict.fromkeys(architecture.blocks, 0.5)
-                | {"head_dense": signal if seed <= count else signal / 10},
-                "gradient_norm": {
-                    block: 0.3 / number for number, block in enumerate(architecture.blocks, 1)
-                },
-                "agreement": dict.fromkeys(architecture.blocks, agreement),
+                "signal": dict.fromkeys(blocks, 0.5)
+                | {HEAD: signal if seed <= count else signal / 10},
+                "gradient_norm": {block: 0.3 / number for number, block in enumerate(blocks, 1)},
+                "agreement": dict.fromkeys(blocks, agreement),
             }
             for seed in (1, 2)
         ]
         point = {"scale": scale, "keep_share": 0.5, "learned": count, "runs": runs}
         points.append(point | {"signal": runs[0]["signal"]})
-    return Collapse.model_validate({"points": points, "learned": 0.9, "epochs": 2})
+    return schemas.Collapse.model_validate({"points": points, "learned": 0.9, "epochs": 2})
 
 
 def make_difference(winner: str | None) -> dict[str, Any]:
-    return {
-        "difference": 0.004,
-        "low": -0.1,
-        "high": 0.1,
-        "standard_deviation": 0.001,
-        "p": 0.01 if winner else 0.5,
-        "corrected_p": 0.03 if winner else 1.0,
-        "verdict": f"{winner} is better" if winner else NO_EVIDENCE,
-    }
+    p, corrected = (0.01, 0.03) if winner else (0.5, 1.0)
+    verdict = f"{winner} is better" if winner else NO_EVIDENCE
+    found = {"difference": 0.004, "low": -0.1, "high": 0.1, "standard_deviation": 0.001}
+    return found | {"p": p, "corrected_p": corrected, "verdict": verdict}
 
 
 def make_pairs(
@@ -203,7 +156,7 @@ def make_pairs(
     first_seed: Mapping[str, tuple[int, int, float]],
 ) -> dict[str, Any]:
     pairs = {}
-    for pair in (f"{first} / {second}" for first, second in itertools.combinations(names, 2)):
+    for pair in map(" / ".join, itertools.combinations(names, 2)):
         only_first, only_second, p = first_seed.get(pair, (5, 5, 1.0))
         counts = {"difference": 0.004, "only_first": only_first, "only_second": only_second}
         test = {"first_seed": counts | {"p": p, "corrected_p": p}}
@@ -218,84 +171,53 @@ def make_results(
     gains: Mapping[str, str | None] | None = None,
     first_seed: Mapping[str, tuple[int, int, float]] | None = None,
 ) -> Results:
-    """Make results.
+    """Make results; winners are by pair such as ``a / b``, and no others differ.
 
-    Args:
-        networks: The networks.
-        winners: Better network, by pair such as ``a / b``; no evidence in all other pairs.
-        tuned_winners: The same of the tuned networks.
-        gains: By network, the better of ``tuned`` and ``the recipe``; ``tuned`` by default.
-        first_seed: By pair, images only the first and only the second has right, and p.
+    `gains` is by network ``tuned``, which is the default, ``the recipe`` or None; `first_seed` by
+    pair the images that only the first and only the second has right, and p.
     """
     names = [each.name for each in networks]
     tuned = [each.name for each in networks if each.tuned]
     able = [each.name for each in networks if each.score.status == "ok"]
     seeds = networks[0].replicates.count
     pairs = make_pairs(names, winners or {}, first_seed or {})
+    differences = {name: make_difference((gains or {}).get(name, "tuned")) for name in tuned}
     contrasts = {
         "seeds": seeds,
         "pairs": pairs,
         "tuned": {"seeds": seeds, "pairs": make_pairs(tuned, tuned_winners or {}, {})},
-        "gains": {
-            "networks": {name: make_difference((gains or {}).get(name, "tuned")) for name in tuned}
-        },
+        "gains": {"networks": differences},
     }
+    hard = {"label": 7, "answers": dict.fromkeys(able, 1), "failing": len(able), "loss": 2.5}
     reading = {
         "networks": {each.name: each.reading for each in networks},
         "agreement": {pair: 0.9 - 0.1 * number for number, pair in enumerate(pairs)},
-        "hardest": [
-            {"index": index, "label": 7, "answers": dict.fromkeys(able, 1), "failing": len(able)}
-            | {"loss": 2.5}
-            for index in (3, 1)
-        ],
+        "hardest": [hard | {"index": index} for index in (3, 1)],
         "all_fail": {"images": 12, "networks": able},
     }
     return Results(
         networks=list(networks),
-        contrasts=AllContrasts.model_validate(contrasts),
-        reading=Reading.model_validate(reading),
-        validation=Validation.model_validate(VALIDATION),
-        train_images=60_000,
+        contrasts=schemas.AllContrasts.model_validate(contrasts),
+        reading=schemas.Reading.model_validate(reading),
+        validation=schemas.Validation.model_validate(VALIDATION),
         recipe=read_params(PROJECT / "params.yaml").train,
         hardest=np.zeros((2, 28, 28), np.float32),
         pictures=dict.fromkeys(("confusion", "kernels", "grad_cam"), b""),
     )
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Paths of all files below one folder."""
-
-    folder: Path
-    normalized: Path
-    params: Path
-
-    def arguments(self) -> dict[str, Path]:
-        """Return the arguments of `report.main`."""
-        names = ("histories", "models", "predictions", "figures", "replicates", "tuned")
-        folders = {name: self.folder / name for name in (*names, "collapse", "pictures")}
-        files = ("validation", "notebook", "contrasts", "reading")
-        return (
-            folders
-            | {name: self.folder / f"{name}.json" for name in files}
-            | {"normalized": self.normalized, "params": self.params}
-            | {"page": self.folder / "report" / "index.html"}
-        )
-
-
 def write_inputs(
     folder: Path, normalized: Path, params: Path, **networks: Mapping[str, Any]
-) -> Inputs:
-    """Write made-up results of the networks in the parameters; see `make_network`.
+) -> dict[str, Path]:
+    """Write made-up results of the networks in the parameters; return `report.main`'s arguments.
 
-    Args:
-        folder: Where to write.
-        normalized: The arrays.
-        params: The parameters.
-        networks: Arguments of `make_network` by name.
+    `networks` are arguments of `make_network` by name.
     """
-    inputs = Inputs(folder, normalized, params)
-    paths = inputs.arguments()
+    folders = ("histories", "models", "predictions", "figures", "replicates", "tuned", "collapse")
+    paths = {name: folder / name for name in (*folders, "pictures")}
+    files = ("validation", "notebook", "contrasts", "reading")
+    paths |= {name: folder / f"{name}.json" for name in files}
+    paths |= {"normalized": normalized, "params": params, "page": folder / "report" / "index.html"}
     results = make_results(
         [
             make_network(name, index, architecture, **networks.get(name, {}))
@@ -304,34 +226,30 @@ def write_inputs(
     )
     labels = read_split(normalized, "test")[1]
     for each in results.networks:
-        write_network(paths, each, labels)
+        _write_network(paths, each, labels)
     tuned = {each.name: each.tuned.model_dump() for each in results.networks if each.tuned}
     records = {each.name: each.record.model_dump() for each in results.networks if each.record}
     write_json(paths["tuned"] / "summary.json", {"networks": tuned})
     write_json(paths["notebook"], records)
     for name in ("contrasts", "reading", "validation"):
         write_json(paths[name], getattr(results, name).model_dump())
-    for path in ("figures/confusion", "pictures/kernels", "pictures/grad_cam"):
-        picture = folder / f"{path}.png"
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (600, 200), "lightgray").save(picture, "PNG")
-    return inputs
+    for picture in ("figures/confusion", "pictures/kernels", "pictures/grad_cam"):
+        (folder / picture).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (600, 200), "lightgray").save(folder / f"{picture}.png", "PNG")
+    return paths
 
 
-def write_network(paths: Mapping[str, Path], network: Network, labels: Any) -> None:
-    name, accuracy = network.name, network.score.accuracy
-    is_right = np.arange(len(labels)) < accuracy * len(labels)
+def _write_network(paths: Mapping[str, Path], network: Network, labels: np.ndarray) -> None:
+    name, index = network.name, np.arange(len(labels))
+    is_right = index < network.score.accuracy * len(labels)
     predicted = np.where(is_right, labels, (labels + 1) % 10)
     if network.score.status == "collapsed":
         predicted = np.ones_like(labels)
-    columns = {"index": np.arange(len(labels)), "label": labels, "predicted": predicted}
+    columns = {"index": index, "label": labels, "predicted": predicted}
     columns |= {"second": (predicted + 1) % 10, "probability": 0.98, "loss": 0.1}
     curves = network.replicates.runs[0].curves.model_dump()
-    history = pd.DataFrame({"epoch": [1, 2, 3]} | curves)
-    for kind, table in (("predictions", pd.DataFrame(columns)), ("histories", history)):
-        paths[kind].mkdir(parents=True, exist_ok=True)
-        table.to_csv(paths[kind] / f"{name}.csv", index=False)
-    paths["models"].mkdir(parents=True, exist_ok=True)
-    (paths["models"] / f"{name}.keras").write_text(name)
+    write_csv(paths["predictions"] / f"{name}.csv", pd.DataFrame(columns))
+    write_csv(paths["histories"] / f"{name}.csv", pd.DataFrame({"epoch": [1, 2, 3]} | curves))
+    write_text(paths["models"] / f"{name}.keras", name)
     write_json(paths["replicates"] / f"{name}.json", network.replicates.model_dump())
     write_json(paths["collapse"] / f"{name}.json", network.collapse.model_dump())

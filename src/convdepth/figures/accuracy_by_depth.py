@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,8 +11,8 @@ from matplotlib.lines import Line2D
 from convdepth.figures.inputs import Inputs, NetworkResult
 from convdepth.figures.style import MUTED, NEUTRAL, WARNING, add_heading, style
 
-_ZOOM = 0.05
-"""Range of the zoom below the best network, in accuracy."""
+_ZOOM = 5
+"""Range of the zoom below the best network, in percentage points."""
 
 _MEASURED = -0.2
 _NOTEBOOK = {"recorded": (0.05, "D"), "claimed": (0.25, "x")}
@@ -35,13 +36,16 @@ def draw_accuracy_by_depth(inputs: Inputs) -> Figure:
     ).ravel()
     for axes in panels:
         _draw_accuracies(axes, networks)
+    title = "Test accuracy by depth: no network learned"
     if learned:
-        _zoom(panels[0], networks, max(each.score.accuracy for each in learned) - _ZOOM)
+        best = max(learned, key=lambda network: network.score.accuracy)
+        _zoom(panels[0], networks, 100 * best.score.accuracy - _ZOOM)
+        title = f"Test accuracy by depth: highest for {best.name}, {_percent(best)}"
     _draw_whole_scale(panels[-1], networks)
     panels[-1].set_xlabel("network, by number of blocks")
     note = "The notebook's cells printed the recorded values; its closing text claims other values."
     has_record = any(network.record for network in networks)
-    add_heading(figure, _title(learned), note if has_record else "", _handles())
+    add_heading(figure, title, note if has_record else "", _handles())
     return figure
 
 
@@ -51,8 +55,9 @@ def _draw_accuracies(axes: Axes, networks: Sequence[NetworkResult]) -> None:
         errors = [[max(value - low, 0)], [max(high - value, 0)]]
         x = place + _MEASURED
         axes.errorbar(x, value, errors, fmt="o", color=network.color, capsize=4, linewidth=2)
-        for kind, accuracy in _notebook_values(network).items():
-            offset, marker = _NOTEBOOK[kind]
+        for accuracy, (offset, marker) in zip(
+            _notebook_values(network), _NOTEBOOK.values(), strict=False
+        ):
             axes.plot(place + offset, accuracy, marker, color=MUTED, fillstyle="none")
     labels = [
         f"{each.name}\n{each.num_blocks} block{'s' if each.num_blocks > 1 else ''}"
@@ -69,34 +74,31 @@ def _percentages(network: NetworkResult) -> tuple[float, float, float]:
     return 100 * score.accuracy_low, 100 * score.accuracy, 100 * score.accuracy_high
 
 
-def _notebook_values(network: NetworkResult) -> dict[str, float]:
-    if network.record is None:
-        return {}
+def _notebook_values(network: NetworkResult) -> list[float]:
+    """Return the values of `_NOTEBOOK` in percent; none without a record."""
     record = network.record
-    return {"recorded": 100 * record.test_accuracy, "claimed": 100 * record.claimed_accuracy}
+    return [100 * record.test_accuracy, 100 * record.claimed_accuracy] if record else []
 
 
 def _zoom(axes: Axes, networks: Sequence[NetworkResult], floor: float) -> None:
-    near = [network for network in networks if network.score.accuracy >= floor]
+    near = [network for network in networks if 100 * network.score.accuracy >= floor]
     visible = [value for network in near for value in _percentages(network)]
-    noted = [value for network in networks for value in _notebook_values(network).values()]
-    visible += [value for value in noted if value >= 100 * floor]
+    noted = [value for network in networks for value in _notebook_values(network)]
+    visible += [value for value in noted if value >= floor]
     margin = 0.08 * (max(visible) - min(visible))
     axes.set_ylim(min(visible) - margin, max(visible) + margin)
-    axes.set_title(f"within {100 * _ZOOM:g} points of the best", loc="left", fontsize=10)
+    axes.set_title(f"within {_ZOOM} points of the best", loc="left", fontsize=10)
     for place, network in enumerate(networks):
-        color = WARNING if network.trouble else network.color
+        color, text = WARNING if network.trouble else network.color, _percent(network)
         if network in near:
-            position = (place + _MEASURED - 0.06, 100 * network.score.accuracy)
+            x, y = place + _MEASURED - 0.06, 100 * network.score.accuracy
+            axes.text(x, y, text, color=color, fontsize=9, ha="right", va="center")
+        else:
+            text = "\n".join(filter(None, [text, _break(network.trouble), "↓"]))
+            at = axes.get_xaxis_transform()
             axes.text(
-                *position, _percent(network), color=color, fontsize=9, ha="right", va="center"
+                place, 0.02, text, transform=at, color=color, fontsize=9, ha="center", va="bottom"
             )
-            continue
-        text = "\n".join(filter(None, [_percent(network), _break(network.trouble), "↓"]))
-        anchor = axes.get_xaxis_transform()
-        axes.text(
-            place, 0.02, text, transform=anchor, color=color, fontsize=9, ha="center", va="bottom"
-        )
 
 
 def _draw_whole_scale(axes: Axes, networks: Sequence[NetworkResult]) -> None:
@@ -107,19 +109,18 @@ def _draw_whole_scale(axes: Axes, networks: Sequence[NetworkResult]) -> None:
     axes.set_title("the whole scale", loc="left", fontsize=10)
     for place, network in enumerate(networks):
         if network.trouble:
-            position = (place + _MEASURED, 100 * network.score.accuracy_high + 7)
-            axes.text(*position, _break(network.trouble), color=WARNING, fontsize=9, ha="center")
+            x, y = place + _MEASURED, 100 * network.score.accuracy_high + 7
+            axes.text(x, y, _break(network.trouble), color=WARNING, fontsize=9, ha="center")
 
 
 def _handles() -> list[Line2D]:
+    notebook: dict[str, Any] = {"color": MUTED, "ls": "", "fillstyle": "none"}
     return [
         Line2D([], [], label="measured, with Wilson 95% interval", color=NEUTRAL, marker="o"),
         Line2D([], [], label="most frequent digit only", color=MUTED, linestyle=":", linewidth=1),
         *(
-            Line2D(
-                [], [], label=f"notebook, {kind}", color=MUTED, ls="", marker=mark, fillstyle="none"
-            )
-            for kind, (_, mark) in _NOTEBOOK.items()
+            Line2D([], [], label=f"notebook, {kind}", marker=marker, **notebook)
+            for kind, (_, marker) in _NOTEBOOK.items()
         ),
     ]
 
@@ -130,10 +131,3 @@ def _break(trouble: str) -> str:
 
 def _percent(network: NetworkResult) -> str:
     return f"{100 * network.score.accuracy:.2f}%"
-
-
-def _title(learned: Sequence[NetworkResult]) -> str:
-    if not learned:
-        return "Test accuracy by depth: no network learned"
-    best = max(learned, key=lambda network: network.score.accuracy)
-    return f"Test accuracy by depth: highest for {best.name}, {_percent(best)}"

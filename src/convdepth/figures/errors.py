@@ -18,6 +18,9 @@ _NUM_COLUMNS, _MAX_ROWS = 10, 4
 _PITCH_X, _PITCH_Y = 1.1, 1.4
 """Distance between images, in widths of an image; the caption is below the image."""
 
+_CAPTION = 1.04
+"""Distance of a caption from the image's upper edge."""
+
 
 @style()
 def draw_errors(inputs: Inputs) -> Figure:
@@ -56,7 +59,11 @@ def draw_shared_errors(inputs: Inputs) -> Figure:
         _draw_image(axes, inputs.images[index], row, column)
         words = [(f"{learned[0].predictions['label'][index]} →", "black")]
         words += [(str(each.predictions["predicted"][index]), each.color) for each in learned]
-        _write_answers(axes, row, column, words)
+        start = column * _PITCH_X + 0.5 - 0.055 * (len(words) + 1)
+        for number, (word, color) in enumerate(words):
+            x = start + (0.11 * (number + 1.6) if number else 0)
+            y = row * _PITCH_Y + _CAPTION
+            axes.text(x, y, word, va="top", fontsize=8, color=color, weight="bold")
     note = "Below each image: the true digit → the answers, in the networks' colors."
     if len(shown) < len(shared):
         note += f" Shown: the {len(shown)} with the most confident wrong answers."
@@ -95,9 +102,7 @@ def _gallery(num_rows: int, margin: float, words: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height + words), layout="constrained")
     axes = figure.subplots()
     axes.set_axis_off()
-    axes.set_aspect("equal")
-    axes.set_xlim(-margin, width - margin)
-    axes.set_ylim(height, 0)
+    axes.set(aspect="equal", xlim=(-margin, width - margin), ylim=(height, 0))
     return figure, axes
 
 
@@ -107,13 +112,5 @@ def _draw_image(axes: Axes, image: Images, row: int, column: int) -> None:
 
 
 def _write_below(axes: Axes, row: int, column: int, text: str) -> None:
-    x, y = column * _PITCH_X + 0.5, row * _PITCH_Y + 1.04
+    x, y = column * _PITCH_X + 0.5, row * _PITCH_Y + _CAPTION
     axes.text(x, y, text, ha="center", va="top", fontsize=8)
-
-
-def _write_answers(axes: Axes, row: int, column: int, words: list[tuple[str, str]]) -> None:
-    y = row * _PITCH_Y + 1.04
-    start = column * _PITCH_X + 0.5 - 0.055 * (len(words) + 1)
-    for place, (word, color) in enumerate(words):
-        x = start if place == 0 else start + 0.11 * (place + 1.6)
-        axes.text(x, y, word, va="top", fontsize=8, color=color, weight="bold")

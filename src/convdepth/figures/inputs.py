@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from convdepth.config.architecture import Architecture
-from convdepth.config.params import Params
+from convdepth.config.params import read_params
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import Images, read_split
 from convdepth.evaluation.metrics import Score, score
 from convdepth.evaluation.notebook_record import Record, read_notebook
 from convdepth.evaluation.results import read_history, read_predictions
-from convdepth.figures.style import COLORS
+from convdepth.figures.palette import COLORS
 from convdepth.models.archive import load_weights
 from convdepth.models.backend import configure
 from convdepth.models.build import build_network
@@ -29,9 +30,6 @@ class NetworkResult:
     """The results of one network.
 
     Attributes:
-        name: As in ``params.yaml``.
-        num_blocks: The depth.
-        color: The same in all figures.
         history: `results.HISTORY_COLUMNS`, one row per epoch.
         predictions: `results.PREDICTION_COLUMNS`, one row per test image.
         kernels: By layer name, from the input to the softmax; without biases.
@@ -91,45 +89,30 @@ class Inputs:
         return ", ".join(f"{each.name} ({each.trouble})" for each in failed)
 
 
-def read_inputs(
-    parameters: Params,
-    normalized: Path,
-    models: Path,
-    histories: Path,
-    predictions: Path,
-    notebook: Path,
-) -> Inputs:
-    """Read the results of the networks in the parameters.
-
-    Raises:
-        DataError: A file is missing or damaged, or does not belong to the test images.
-        IntegrityError: A model is damaged, or of another architecture.
-    """
-    architectures = parameters.architectures
-    images, labels = read_split(normalized, "test")
-    tables = {name: read_predictions(predictions, name, labels) for name in architectures}
-    curves = {name: read_history(histories, name) for name in architectures}
-    records = read_notebook(notebook)
-    for name in architectures:
-        if not (path := models / f"{name}.keras").is_file():
-            raise DataError(f"{path}: no such file. Run `dvc repro train@{name}`.")
+def read_inputs(paths: SimpleNamespace) -> Inputs:
+    """Read the results of the networks in the parameters; `paths` are arguments of `plot.main`."""
+    parameters = read_params(paths.params)
+    images, labels = read_split(paths.normalized, "test")
+    records = read_notebook(paths.notebook)
     configure(threads=1)  # nothing is computed
     networks = [
         NetworkResult(
             name=name,
             num_blocks=len(architecture.blocks),
             color=COLORS[place % len(COLORS)],
-            history=curves[name],
-            predictions=tables[name],
-            kernels=_read_kernels(architecture, models / f"{name}.keras"),
+            history=read_history(paths.histories, name),
+            predictions=read_predictions(paths.predictions, name, labels),
+            kernels=_read_kernels(architecture, paths.models / f"{name}.keras"),
             record=records.get(name),
         )
-        for place, (name, architecture) in enumerate(architectures.items())
+        for place, (name, architecture) in enumerate(parameters.architectures.items())
     ]
     return Inputs(networks, images, "validation" if parameters.train.validation_images else "test")
 
 
 def _read_kernels(architecture: Architecture, path: Path) -> dict[str, Kernel]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Run `dvc repro train@{path.stem}`.")
     network = build_network(architecture)
     load_weights(network, path)
     # A normalization has weights, too, but no kernel.

@@ -4,17 +4,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import (
-    FixedLocator,
-    LogLocator,
-    MaxNLocator,
-    NullLocator,
-    ScalarFormatter,
-    StrMethodFormatter,
-)
 from numpy.typing import NDArray
 
 from convdepth.core.text import counted
@@ -70,19 +63,17 @@ def draw_learning_curves(inputs: Inputs) -> Figure:
 def _draw_history(loss: Axes, accuracy: Axes, history: pd.DataFrame, look: Look) -> None:
     for axes, column, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
         for prefix, line in (("", _TRAINING), ("val_", _VALIDATION)):
-            values = history[prefix + column] * factor
-            axes.plot(history["epoch"], values, **line | look)
+            axes.plot(history["epoch"], history[prefix + column] * factor, **line | look)
 
 
 def _label(loss: Axes, accuracy: Axes, last_epoch: int) -> None:
     loss.set_ylabel("loss (nats)")
-    accuracy.set_ylabel("accuracy (%)")
-    accuracy.set_xlabel("epoch")
+    accuracy.set(ylabel="accuracy (%)", xlabel="epoch")
     for axes in (loss, accuracy):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=6))
         axes.set_xlim(0.5, last_epoch + 0.5)
         axes.margins(y=0.1)
-        axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+        axes.yaxis.set_major_formatter(ticker.ScalarFormatter(useOffset=False))
 
 
 def _share_scale(loss: Axes, accuracy: Axes, shared_loss: Axes, shared_accuracy: Axes) -> None:
@@ -90,12 +81,12 @@ def _share_scale(loss: Axes, accuracy: Axes, shared_loss: Axes, shared_accuracy:
         loss.sharey(shared_loss)
         accuracy.sharey(shared_accuracy)
     loss.set_yscale("log")
-    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    loss.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    loss.yaxis.set_minor_locator(NullLocator())
+    loss.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_minor_locator(ticker.NullLocator())
     accuracy.set_yscale("function", functions=(_compress, _expand))
-    accuracy.yaxis.set_major_locator(FixedLocator(_ACCURACY_TICKS))
-    accuracy.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    accuracy.yaxis.set_major_locator(ticker.FixedLocator(_ACCURACY_TICKS))
+    for axes in (loss, accuracy):
+        axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
 
 
 def _compress(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -121,9 +112,8 @@ def _handles(validation_name: str) -> list[Line2D]:
 def _title(inputs: Inputs) -> str:
     epochs = counted(max(len(network.history) for network in inputs.networks), "epoch")
     failed = [network.name for network in inputs.networks if network.trouble]
-    title = (
-        f"{len(inputs.learned)} of {counted(len(inputs.networks), 'network')} learned in {epochs}"
-    )
+    networks = counted(len(inputs.networks), "network")
+    title = f"{len(inputs.learned)} of {networks} learned in {epochs}"
     return f"{title}; {', '.join(failed)} did not" if failed else title
 
 

@@ -7,12 +7,12 @@ To add a figure, write a module with a function from `Inputs` to a `Figure`, dec
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from convdepth.config.dataset import NUM_CLASSES
-from convdepth.config.params import read_params
 from convdepth.core.files import write_csv
 from convdepth.evaluation.metrics import confusion_matrix
 from convdepth.figures.accuracy_by_depth import draw_accuracy_by_depth
@@ -48,13 +48,10 @@ def main(
     """Draw `FIGURES` into `figures`; write ``curves.csv`` and ``confusion.csv`` into `tables`.
 
     Raises:
-        ParameterError: A parameter is wrong.
         DataError: A file is missing or damaged, or does not belong to the test images.
         IntegrityError: A model is damaged, or of another architecture.
-        MachineError: A file cannot be written.
     """
-    parameters = read_params(params)
-    inputs = read_inputs(parameters, normalized, models, histories, predictions, notebook)
+    inputs = read_inputs(SimpleNamespace(**locals()))
     write_csv(tables / "curves.csv", _stack(inputs.networks, lambda network: network.history))
     write_csv(tables / "confusion.csv", _stack(inputs.networks, _count_pairs))
     for name, draw in FIGURES.items():

@@ -21,21 +21,10 @@ from convdepth.core.files import atomic_path
 if TYPE_CHECKING:
     from convdepth.figures.inputs import NetworkResult
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
-"""One per network, in order: the palette of Okabe and Ito, which the color-blind can tell apart
-(https://jfly.uni-koeln.de/color/), with a dark ochre in place of yellow, which fades on white."""
-
-MUTED = "#8A8A8A"
-"""The notebook's values and other background information."""
-
-WARNING = "#B00020"
-"""Text about a network that has not learned."""
-
-NEUTRAL = "#333333"
-"""Legend entries that are valid for all networks."""
-
-NOTE = "#444444"
-"""Notes below a figure."""
+MUTED = "#8A8A8A"  # the notebook's values and other background information
+WARNING = "#B00020"  # text about a network that has not learned
+NEUTRAL = "#333333"  # legend entries that are valid for all networks
+NOTE = "#444444"  # notes below a figure
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with Matplotlib, so it is the same on every machine
@@ -57,11 +46,7 @@ _CHARACTERS_PER_INCH = {_TITLE_SIZE: 7.5, _NOTE_SIZE: 12.5}
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Use the settings of the figures, not the user's, until the block ends.
-
-    Matplotlib reads some settings when a figure is made and others when it is saved: do both in
-    such a block.
-    """
+    """Use the settings of the figures, not the user's: to make a figure, and again to save it."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -69,16 +54,10 @@ def style() -> Iterator[None]:
 
 
 def write_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG, whole or not at all, in bytes that depend only on the picture.
-
-    Raises:
-        MachineError: The file cannot be written.
-    """
+    """Write a figure as PNG, whole or not at all, in bytes that depend only on the picture."""
+    unversioned: dict[str, Any] = {"Software": None}  # else Matplotlib's version
     with style(), atomic_path(path) as temporary:
-        # Matplotlib would write its version into the file.
-        figure.savefig(
-            temporary, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True}
-        )
+        figure.savefig(temporary, format="png", metadata=unversioned, pil_kwargs={"optimize": True})
 
 
 def grid_shape(num_panels: int, max_columns: int = 4) -> tuple[int, int]:

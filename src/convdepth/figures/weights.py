@@ -12,11 +12,9 @@ from seaborn import violinplot
 from convdepth.figures.inputs import Inputs, Kernel, NetworkResult
 from convdepth.figures.style import MUTED, NOTE, add_heading, add_name, grid_shape, style
 
-_NOTEBOOK_PANELS = {
-    "Hidden Layer 1": "#3B5BDB",
-    "Hidden Layer 2": "#D7263D",
-    "Output Layer": "#E8B900",
-}
+_NOTEBOOK_PANELS = [
+    ("Hidden Layer 1", "#3B5BDB"), ("Hidden Layer 2", "#D7263D"), ("Output Layer", "#E8B900")
+]  # fmt: skip
 """The notebook's names of the panels, and its blue, red and yellow."""
 
 
@@ -96,10 +94,8 @@ def _draw_violins(
 def _draw_notebook_panels(part: SubFigure, network: NetworkResult) -> None:
     add_name(part, network)
     panels = part.subplots(1, len(_NOTEBOOK_PANELS))
-    kernels = islice(network.kernels.items(), len(_NOTEBOOK_PANELS))
-    for axes, (layer, kernel), (label, color) in zip(
-        panels, kernels, _NOTEBOOK_PANELS.items(), strict=True
-    ):
+    layers = islice(network.kernels.items(), len(_NOTEBOOK_PANELS))
+    for axes, (layer, kernel), (label, color) in zip(panels, layers, _NOTEBOOK_PANELS, strict=True):
         _draw_violins(axes, {layer: kernel}, color, "x")
         axes.set_xticks([])
         axes.set_xlabel(layer, weight="bold")
@@ -112,9 +108,9 @@ def _mistake(networks: Sequence[NetworkResult]) -> str:
     thirds = {network.name: list(network.kernels)[2] for network in networks}
     wrong = [f"{layer} in {name}" for name, layer in thirds.items() if layer != "softmax"]
     note = 'The notebook draws get_weights()[0], [2] and [4] and calls the last "Output Layer".'
-    if wrong:
-        note += (
-            f" That is wrong: it is the kernel of a hidden layer ({', '.join(wrong)}). "
-            "The output layer is softmax, which this view does not show."
-        )
-    return note
+    if not wrong:
+        return note
+    return (
+        f"{note} That is wrong: it is the kernel of a hidden layer ({', '.join(wrong)}). "
+        "The output layer is softmax, which this view does not show."
+    )

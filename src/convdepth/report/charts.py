@@ -12,21 +12,16 @@ from typing import Any
 import plotly.graph_objects as go
 
 from convdepth.evaluation.results import Replicates
+from convdepth.figures.palette import COLORS
 from convdepth.report.facts import block_medians, is_whole, mean_curve
 from convdepth.report.formats import percent, short
 from convdepth.report.load import HEAD, Network, Results
 
-NETWORK_COLORS = {
-    "#0072B2": "#56A9E0",
-    "#D55E00": "#F08A4B",
-    "#009E73": "#35C79B",
-    "#CC79A7": "#E5A3C8",
-    "#E69F00": "#F2BE4A",
-    "#56B4E9": "#A5DBFA",
-    "#000000": "#F2F2F2",
-    "#8C6D1F": "#CDB069",
-}
-"""The colors of `figures`, in its order, each with its counterpart on dark ground."""
+DARK_COLORS = (
+    "#56A9E0", "#F08A4B", "#35C79B", "#E5A3C8", "#F2BE4A", "#A5DBFA", "#F2F2F2", "#CDB069"
+)  # fmt: skip
+NETWORK_COLORS = dict(zip(COLORS, DARK_COLORS, strict=True))
+"""The colors of the figures, each with its counterpart on dark ground."""
 
 INK, MUTED, GRID, GROUND = "#1F2328", "#5B6470", "#DDE1E6", "#FFFFFF"
 THEME = {INK: "#E7EAEE", MUTED: "#A3ADB9", GRID: "#353C45", GROUND: "#171B21"}
@@ -35,6 +30,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px,2px
 MARKERS = (
     "circle", "square", "diamond", "triangle-up", "triangle-down", "star", "pentagon", "hexagon"
 )  # fmt: skip
+LOOKS = list(zip(COLORS, DASHES, MARKERS, strict=True))
 
 ERRORS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Ticks of a wide axis of accuracies, as shares of errors."""
@@ -81,11 +77,7 @@ def error_share(accuracy: float, images: int) -> float:
 
 
 def accuracy_axis(errors: Iterable[float]) -> dict[str, Any]:
-    """Return an axis of accuracies in percent whose errors are logarithmic.
-
-    Args:
-        errors: Values to show, from `error_share`.
-    """
+    """Return an axis of accuracies in percent, logarithmic in the errors from `error_share`."""
     found = sorted(errors)
     low, high = found[0] / 1.2, min(found[-1] * 1.2, 1)
     ticks = [tick for tick in ERRORS if low <= tick <= high]
@@ -100,16 +92,6 @@ def accuracy_axis(errors: Iterable[float]) -> dict[str, Any]:
         "tickvals": ticks,
         "ticktext": [f"{100 * (1 - tick):.4g}" for tick in ticks],
     }
-
-
-def color(network: Network) -> str:
-    """Return the color of a network in the light theme."""
-    return list(NETWORK_COLORS)[network.index % len(NETWORK_COLORS)]
-
-
-def marker(network: Network) -> str:
-    """Return the marker of a network's points."""
-    return MARKERS[network.index % len(MARKERS)]
 
 
 def _figure(x_title: str, y_title: str) -> go.Figure:
@@ -142,28 +124,23 @@ def _figure(x_title: str, y_title: str) -> go.Figure:
     return figure
 
 
+def _look(network: Network) -> tuple[str, str, str]:
+    """Return the color in the light theme, the dash and the marker of a network."""
+    return LOOKS[network.index % len(LOOKS)]
+
+
 def _add(figure: go.Figure, network: Network, x: Any, y: Any, hover: Any, **style: Any) -> None:
-    """Add a network's trace: a line with markers in its color, unless the style says otherwise."""
-    line = {"color": color(network), "width": 2.5, "dash": DASHES[network.index % len(DASHES)]}
-    figure.add_scatter(
-        x=list(x),
-        y=list(y),
-        hovertext=list(hover),
-        hoverinfo="text",
-        name=network.name,
-        meta=network.name,
-        **{"mode": "lines+markers", "line": line}
-        | style
-        | {
-            "marker": {"color": color(network), "size": 8, "symbol": marker(network)}
-            | style.get("marker", {})
-        },
-    )
+    """Add a network's trace: a line with markers in its look, unless the style says otherwise."""
+    color, dash, symbol = _look(network)
+    own = {"mode": "lines+markers", "line": {"color": color, "width": 2.5, "dash": dash}} | style
+    own["marker"] = {"color": color, "size": 8, "symbol": symbol} | style.get("marker", {})
+    name, x, y, hover = network.name, list(x), list(y), list(hover)
+    figure.add_scatter(x=x, y=y, hovertext=hover, hoverinfo="text", name=name, meta=name, **own)
 
 
-def _log_axis(values: Iterable[float], tickformat: str = "~g") -> dict[str, Any]:
+def _log_axis(figure: go.Figure, axis: str = "y", tickformat: str = "~g") -> dict[str, Any]:
     """Return a logarithmic axis; Plotly chooses ticks well except for one to three decades."""
-    found = [value for value in values if value > 0] or [1.0]
+    found = [value for trace in figure.data for value in trace[axis] if value > 0] or [1.0]
     dtick = "D2" if 10 < max(found) / min(found) < 1000 else None  # 1, 2, 5, 10
     return {"type": "log", "tickformat": tickformat, "dtick": dtick}
 
@@ -174,22 +151,20 @@ def _floor(values: Iterable[float]) -> float:
 
 
 def _add_mean(
-    figure: go.Figure, network: Network, found: Replicates, row: float, *, is_open: bool = False
+    figure: go.Figure, network: Network, found: Replicates, row: float, ending: str = ""
 ) -> None:
+    """Add a mean with its interval in a row; `ending` of its marker, such as ``-open``."""
     spread, images = found.accuracy, network.score.images
+    color, _, symbol = _look(network)
     text = (
         f"{network.name}, {'tuned, ' if found is network.tuned else ''}mean of {found.count}: "
         f"{percent(spread.mean)}<br>95% interval {percent(spread.low)} to {percent(spread.high)}"
     )
     xs = [error_share(share, images) for share in (spread.low, spread.mean, spread.high)]
-    symbol = marker(network) + ("-open" if is_open else "")
-    style = {
-        "size": [14, 11, 14],
-        "symbol": ["line-ns-open", symbol, "line-ns-open"],
-        "line": {"width": 2, "color": color(network)},
-    }
-    line = {"color": color(network), "width": 3}
-    _add(figure, network, xs, [row] * 3, [text] * 3, marker=style, line=line)
+    symbols = ["line-ns-open", symbol + ending, "line-ns-open"]
+    marker = {"size": [14, 11, 14], "symbol": symbols, "line": {"width": 2, "color": color}}
+    line = {"color": color, "width": 3}
+    _add(figure, network, xs, [row] * 3, [text] * 3, marker=marker, line=line)
 
 
 def _name_rows(figure: go.Figure, networks: Sequence[Network]) -> go.Figure:
@@ -210,16 +185,11 @@ def _draw_seeds(results: Results) -> go.Figure:
     figure = _figure("test accuracy (%)", "")
     for row, network in enumerate(networks):
         runs = network.replicates.runs
-        _add(
-            figure,
-            network,
-            [error_share(run.accuracy, network.score.images) for run in runs],
-            # Side by side, so that equal accuracies do not hide each other.
-            [row + 0.12 + 0.3 * (number + 1) / (len(runs) + 1) for number in range(len(runs))],
-            [f"{network.name}, seed {run.seed}: {percent(run.accuracy)}" for run in runs],
-            mode="markers",
-            opacity=0.75,
-        )
+        xs = [error_share(run.accuracy, network.score.images) for run in runs]
+        # Side by side, so that equal accuracies do not hide each other.
+        ys = [row + 0.12 + 0.3 * number / (len(runs) + 1) for number in range(1, len(runs) + 1)]
+        hover = [f"{network.name}, seed {run.seed}: {percent(run.accuracy)}" for run in runs]
+        _add(figure, network, xs, ys, hover, mode="markers", opacity=0.75)
         _add_mean(figure, network, network.replicates, row - 0.12)
     return _name_rows(figure, networks)
 
@@ -228,8 +198,8 @@ def _draw_tuning(results: Results) -> go.Figure:
     """Draw the means by the recipe, of the networks that learned, and tuned."""
     figure = _figure("test accuracy (%)", "")
     for row, (network, found) in enumerate(results.tuned):
-        if network.has_learned:
-            _add_mean(figure, network, network.replicates, row - 0.15, is_open=True)
+        if network.replicates.has_learned:
+            _add_mean(figure, network, network.replicates, row - 0.15, "-open")
         _add_mean(figure, network, found, row + 0.15)
     return _name_rows(figure, [network for network, _ in results.tuned])
 
@@ -247,10 +217,10 @@ def _draw_curves(results: Results, kind: str) -> go.Figure:
         _add(figure, network, range(1, 1 + len(values)), values, hover, **style)
 
     for network in results.networks:
-        thin = {"color": color(network), "width": 1}
+        line = {"color": _look(network)[0], "width": 1}
         for run in network.replicates.runs:
             values = getattr(run.curves, kind)
-            add(network, f"seed {run.seed}", values, mode="lines", opacity=0.4, line=thin)
+            add(network, f"seed {run.seed}", values, mode="lines", opacity=0.4, line=line)
     for network in results.networks:  # the means lie above all seeds
         add(network, f"mean of {network.replicates.count}", mean_curve(network, kind))
     for network in results.networks:
@@ -258,8 +228,8 @@ def _draw_curves(results: Results, kind: str) -> go.Figure:
             values = [getattr(epoch, kind) for epoch in network.record.epochs]
             crosses = {"size": 6, "symbol": "x-thin-open"}
             add(network, "notebook", values, mode="markers", marker=crosses)
-    shown = [y for trace in figure.data for y in trace.y]
-    figure.update_yaxes(accuracy_axis(shown) if is_accuracy else _log_axis(shown))
+    shown = (y for trace in figure.data for y in trace.y)
+    figure.update_yaxes(accuracy_axis(shown) if is_accuracy else _log_axis(figure))
     epochs = max(len(trace.x) for trace in figure.data)
     step = math.ceil(epochs / 12)
     figure.update_xaxes(dtick=step, tick0=step, range=[0.6, epochs + 0.4])
@@ -269,24 +239,20 @@ def _draw_curves(results: Results, kind: str) -> go.Figure:
 def _draw_signal(results: Results) -> go.Figure:
     """Draw the signal that reaches the head at each dropout scale; filled: all learned."""
     figure = _figure("dropout scale", "share of signal")
-    points = {network.name: network.collapse.points for network in results.networks}
-    lowest = _floor(it.signal[HEAD] for each in points.values() for it in each)
-    for network in results.networks:
-        own = points[network.name]
-        symbols = [marker(network) + ("" if is_whole(point) else "-open") for point in own]
-        _add(
-            figure,
-            network,
-            [point.scale for point in own],
-            [max(lowest, point.signal[HEAD]) for point in own],
-            [
-                f"{network.name}, scale {point.scale:g}<br>{short(point.signal[HEAD])} of the "
-                f"variance is signal<br>{point.learned} of {len(point.runs)} learned"
-                for point in own
-            ],
-            marker={"symbol": symbols},
-        )
-    figure.update_yaxes(_log_axis(y for trace in figure.data for y in trace.y))
+    points = [(network, network.collapse.points) for network in results.networks]
+    lowest = _floor(point.signal[HEAD] for _, own in points for point in own)
+    for network, own in points:
+        symbol = _look(network)[2]
+        symbols = [symbol if is_whole(point) else f"{symbol}-open" for point in own]
+        ys = [max(lowest, point.signal[HEAD]) for point in own]
+        hover = [
+            f"{network.name}, scale {point.scale:g}<br>{short(point.signal[HEAD])} of the "
+            f"variance is signal<br>{point.learned} of {len(point.runs)} learned"
+            for point in own
+        ]
+        xs = [point.scale for point in own]
+        _add(figure, network, xs, ys, hover, marker={"symbol": symbols})
+    figure.update_yaxes(_log_axis(figure))
     return figure
 
 
@@ -299,7 +265,7 @@ def _draw_blocks(results: Results, kind: str, y_title: str) -> go.Figure:
         hover = [f"{network.name}, {block}: {short(value)}" for block, value in values.items()]
         ys = [max(lowest, value) for value in values.values()]
         _add(figure, network, range(1, 1 + len(ys)), ys, hover)
-    figure.update_yaxes(_log_axis(y for trace in figure.data for y in trace.y))
+    figure.update_yaxes(_log_axis(figure))
     figure.update_xaxes(dtick=1)
     return figure
 
@@ -326,18 +292,14 @@ def _draw_reliability(results: Results) -> go.Figure:
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, hoverinfo="skip")
     for network in results.networks:
         bins = [each for each in network.reading.reliability if each.images >= FEW_IMAGES]
-        _add(
-            figure,
-            network,
-            [each.probability for each in bins],
-            [each.accuracy for each in bins],
-            [
-                f"{network.name}: {each.images:,} images<br>mean probability "
-                f"{percent(each.probability)}, accuracy {percent(each.accuracy)}"
-                for each in bins
-            ],
-            marker={"size": [round(4 + 3 * math.log10(each.images), 3) for each in bins]},
-        )
+        xs, ys = [each.probability for each in bins], [each.accuracy for each in bins]
+        hover = [
+            f"{network.name}: {each.images:,} images<br>mean probability "
+            f"{percent(each.probability)}, accuracy {percent(each.accuracy)}"
+            for each in bins
+        ]
+        sizes = [round(4 + 3 * math.log10(each.images), 3) for each in bins]
+        _add(figure, network, xs, ys, hover, marker={"size": sizes})
     figure.update_xaxes(tickformat=".0%", range=[-0.02, 1.04])
     figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.04])
     return figure
@@ -347,7 +309,7 @@ def _draw_costs(results: Results, kind: str, x_title: str) -> go.Figure:
     """Draw the mean accuracy against a cost, by the recipe and tuned, of networks that learned."""
     figure = _figure(x_title, "mean test accuracy (%)")
     networks = results.learners or results.networks
-    points = [(each, each.replicates, results.costs[each.name]) for each in networks]
+    points = [(each, each.replicates, each.cost) for each in networks]
     points += [(each, found, found.cost) for each, found in results.tuned if found.has_learned]
     errors: list[float] = []
     for network, found, costs in points:
@@ -355,19 +317,14 @@ def _draw_costs(results: Results, kind: str, x_title: str) -> go.Figure:
         ends = (mean.high, mean.mean, mean.low)
         low, middle, high = (error_share(share, results.num_images) for share in ends)
         errors += [low, high]
-        is_open = bool(results.tuned) and found is not network.tuned
-        what = "tuned, " if found is network.tuned else ""
-        _add(
-            figure,
-            network,
-            [cost],
-            [middle],
-            [f"{network.name}, {what}{percent(mean.mean)}, {cost:,} {x_title}"],
-            mode="markers",
-            marker={"symbol": marker(network) + ("-open" if is_open else ""), "size": 9},
-            error_y={"array": [high - middle], "arrayminus": [middle - low]}
-            | {"color": color(network)},
-        )
+        color, _, symbol = _look(network)
+        is_tuned = found is network.tuned
+        is_open = results.tuned and not is_tuned
+        text = f"{network.name}, {'tuned, ' if is_tuned else ''}{percent(mean.mean)}"
+        text += f", {cost:,} {x_title}"
+        marker = {"symbol": f"{symbol}-open" if is_open else symbol, "size": 9}
+        bars = {"array": [high - middle], "arrayminus": [middle - low], "color": color}
+        _add(figure, network, [cost], [middle], [text], mode="markers", marker=marker, error_y=bars)
     figure.update_yaxes(accuracy_axis(errors))
-    figure.update_xaxes(_log_axis((x for trace in figure.data for x in trace.x), "~s"))
+    figure.update_xaxes(_log_axis(figure, "x", "~s"))
     return figure

@@ -5,15 +5,15 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from convdepth.evaluation.results import Point, Trial
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE
-from convdepth.report.load import HEAD, Network, Results
+from convdepth.report.load import HEAD, Network, Results, pair_names
 from convdepth.report.verdicts import compare, count_depth, find_best, find_dominated
 
 SAME = 0.00005
 """Accuracies that differ by less are equal as percentages with two decimals."""
-
-TUNED_IS_BETTER = "tuned is better"
 
 
 class Band(NamedTuple):
@@ -24,17 +24,17 @@ class Band(NamedTuple):
     learned: int
     trainings: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether each training learned."""
+        return self.learned == self.trainings
+
 
 class Extremes(NamedTuple):
     """The networks with the lowest and the highest value.
 
-    Attributes:
-        lowest: Name.
-        low: Value.
-        highest: Name.
-        high: Value.
-        separates: Whether the value is lower in each network with a failed training than in each
-            other network; None if all learned or all failed.
+    `separates` tells whether the value is lower in each network with a failed training than in
+    each other network; None if all learned or all failed.
     """
 
     lowest: str
@@ -55,9 +55,7 @@ class Mistake(NamedTuple):
 
 def differ_in_depth_alone(networks: Iterable[Network]) -> bool:
     """Return whether each network begins with all blocks of the next shallower one."""
-    ordered = [
-        each.architecture for each in sorted(networks, key=lambda network: network.num_blocks)
-    ]
+    ordered = [each.architecture for each in sorted(networks, key=lambda it: it.num_blocks)]
     return all(
         list(deep.blocks.values())[: len(shallow.blocks)] == list(shallow.blocks.values())
         and deep.head == shallow.head
@@ -65,26 +63,8 @@ def differ_in_depth_alone(networks: Iterable[Network]) -> bool:
     )
 
 
-def contains_record(network: Network) -> bool:
-    """Return whether the interval of the pipeline's run contains the notebook's accuracy."""
-    found, record = network.score, network.record
-    return record is not None and (
-        found.accuracy_low - SAME <= record.test_accuracy <= found.accuracy_high + SAME
-    )
-
-
-def contradictions(networks: Iterable[Network]) -> dict[str, float]:
-    """Return claimed less recorded accuracy, by network, where the notebook contradicts itself."""
-    gaps = {
-        each.name: each.record.claimed_accuracy - each.record.test_accuracy
-        for each in networks
-        if each.record
-    }
-    return {name: gap for name, gap in gaps.items() if abs(gap) >= SAME}
-
-
 def find_extremes(values: Mapping[str, float], failed: Iterable[str] = ()) -> Extremes | None:
-    """Find the lowest and the highest value; None without values.
+    """Find the lowest and the highest value by network; None without values.
 
     Args:
         values: By network.
@@ -105,48 +85,24 @@ def mean_curve(network: Network, curve: str) -> list[float]:
     return [statistics.fmean(values) for values in zip(*curves, strict=False)]
 
 
-def lowest_losses(networks: Iterable[Network]) -> dict[str, int]:
-    """Return the epoch of the lowest mean loss, by network, where it is not the last epoch."""
-    curves = {each.name: mean_curve(each, "val_loss") for each in networks}
-    epochs = {name: 1 + curve.index(min(curve)) for name, curve in curves.items()}
-    return {name: epoch for name, epoch in epochs.items() if epoch < len(curves[name])}
-
-
 def is_whole(point: Point) -> bool:
     """Return whether each training at this dropout scale learned."""
     return point.learned == len(point.runs)
 
 
-def learns_up_to(network: Network) -> Point | None:
-    """Return the point up to which each training at each dropout scale learned, if any."""
-    points = list(itertools.takewhile(is_whole, network.collapse.points))
-    return points[-1] if points else None
-
-
 def learned_bands(network: Network) -> list[Band]:
     """Group consecutive dropout scales by the number of trainings that learned."""
     counts = itertools.groupby(network.collapse.points, lambda point: point.learned)
-    groups = (list(points) for _, points in counts)
+    groups = [(learned, list(points)) for learned, points in counts]
     return [
-        Band(group[0].scale, group[-1].scale, group[0].learned, len(group[0].runs))
-        for group in groups
+        Band(points[0].scale, points[-1].scale, learned, len(points[0].runs))
+        for learned, points in groups
     ]
 
 
-def trials(results: Results, *, learned: bool) -> list[Trial]:
-    """Return the trainings of the collapse study that learned, or all others."""
-    return [
-        run
-        for network in results.networks
-        for point in network.collapse.points
-        for run in point.runs
-        if (run.epochs_to_learn is not None) == learned
-    ]
-
-
-def loss_ratios(runs: Iterable[Trial]) -> list[float]:
-    """Return each training's last loss divided by the loss of the class prior."""
-    return [run.loss[-1] / run.prior_loss for run in runs]
+def loss_ratio(run: Trial) -> float:
+    """Return a training's last loss divided by the loss of the class prior."""
+    return run.loss[-1] / run.prior_loss
 
 
 def block_medians(network: Network, kind: str) -> dict[str, float]:
@@ -167,28 +123,16 @@ def block_medians(network: Network, kind: str) -> dict[str, float]:
     }
 
 
-def compare_blocks(results: Results, kind: str) -> Extremes | None:
+def compare_first_blocks(results: Results, kind: str) -> Extremes | None:
     """Compare a measurement of the first block between the networks."""
-    medians = {each.name: block_medians(each, kind) for each in results.networks}
     failed = [each.name for each in results.networks if not is_whole(each.own_point)]
-    return find_extremes(
-        {name: next(iter(values.values())) for name, values in medians.items()}, failed
-    )
-
-
-def dead_layers(networks: Iterable[Network]) -> dict[str, list[str]]:
-    """Return the layers without any active channel, by network, if there is one."""
-    layers = {
-        each.name: [it.layer for it in each.reading.layers if not it.active] for each in networks
-    }
-    return {name: dead for name, dead in layers.items() if dead}
+    medians = {each.name: block_medians(each, kind) for each in results.networks}
+    return find_extremes({name: next(iter(it.values())) for name, it in medians.items()}, failed)
 
 
 def find_mistake(network: Network) -> Mistake | None:
     """Find the most frequent mistake of the pipeline's run; None without any mistake."""
-    counts = network.confusion.copy()
-    for digit in range(len(counts)):
-        counts[digit, digit] = 0
+    counts = np.where(np.eye(len(network.confusion), dtype=bool), 0, network.confusion)
     label, answer = divmod(int(counts.argmax()), len(counts))
     images = int(counts[label, answer])
     return Mistake(network.name, label, answer, images) if images else None
@@ -198,6 +142,7 @@ def gather_facts(results: Results) -> dict[str, Any]:
     """Return all facts of the page, by the names that the templates use."""
     return {
         **_accuracy_facts(results),
+        **_notebook_facts(results),
         **_collapse_facts(results),
         **_tuning_facts(results),
         **_reading_facts(results),
@@ -208,62 +153,77 @@ def _accuracy_facts(results: Results) -> dict[str, Any]:
     networks, learners = results.networks, results.learners
     verdicts = compare(networks, results.contrasts)
     seeds = {each.name: [run.accuracy for run in each.replicates.runs] for each in learners}
+    curves = {each.name: mean_curve(each, "val_loss") for each in learners}
+    lowest = {name: 1 + curve.index(min(curve)) for name, curve in curves.items()}
     return {
         "level": LEVEL,
         "verdicts": verdicts,
         "differing": [each.name for each in verdicts if each.winner],
-        "misled": [each.name for each in verdicts if each.winner != each.first_seed_winner],
+        "misled": [each.name for each in verdicts if each.misleads],
         "depth": count_depth(verdicts),
         "depth_of_learners": count_depth(compare(learners, results.contrasts)),
         "depth_alone": differ_in_depth_alone(networks),
         "best": find_best(networks, verdicts),
-        "dominated": find_dominated(verdicts, results.costs),
+        "dominated": find_dominated(verdicts, {each.name: each.cost for each in networks}),
         "learners": [each.name for each in learners],
-        "failed": [each for each in networks if not each.has_learned],
-        "recorded": [each for each in networks if each.record],
-        "inside": [each.name for each in networks if contains_record(each)],
-        "contradictions": contradictions(networks),
+        "failed": [each for each in networks if each not in learners],
         "seed_spans": find_extremes({name: max(it) - min(it) for name, it in seeds.items()}),
         "means": find_extremes({each.name: each.replicates.accuracy.mean for each in learners}),
-        "early": lowest_losses(learners),
+        "early": {name: epoch for name, epoch in lowest.items() if epoch < len(curves[name])},
+    }
+
+
+def _notebook_facts(results: Results) -> dict[str, Any]:
+    recorded = [(each, each.record) for each in results.networks if each.record]
+    gaps = {each.name: it.claimed_accuracy - it.test_accuracy for each, it in recorded}
+    return {
+        "recorded": [each for each, _ in recorded],
+        "inside": [
+            each.name
+            for each, record in recorded
+            if each.score.accuracy_low - SAME <= record.test_accuracy
+            and record.test_accuracy <= each.score.accuracy_high + SAME
+        ],
+        "contradictions": {name: gap for name, gap in gaps.items() if abs(gap) >= SAME},
     }
 
 
 def _collapse_facts(results: Results) -> dict[str, Any]:
-    learned, failed = (trials(results, learned=learned) for learned in (True, False))
-    networks, dead = results.networks, dead_layers(results.networks)
-    alive = [each for each in networks if each.name not in dead]
-    shares = [layer.share for each in alive for layer in each.reading.layers]
+    networks = results.networks
+    bands = {each.name: learned_bands(each) for each in networks}
+    runs = [run for each in networks for point in each.collapse.points for run in point.runs]
+    failed = [run for run in runs if run.epochs_to_learn is None]
+    ratios = [loss_ratio(run) for run in failed]
+    layers = {each.name: each.reading.layers for each in networks}
+    dead = {name: [it.layer for it in own if not it.active] for name, own in layers.items()}
+    dead = {name: found for name, found in dead.items() if found}
+    alive = [name for name in layers if name not in dead]
     return {
-        "robust": [each.name for each in networks if all(map(is_whole, each.collapse.points))],
-        "bands": {each.name: learned_bands(each) for each in networks},
-        "learns_up_to": {each.name: learns_up_to(each) for each in networks},
-        "learned_signals": [run.signal[HEAD] for run in learned],
+        "bands": bands,
+        "robust": [name for name, own in bands.items() if len(own) == 1 and own[0].is_whole],
+        "learned_signals": [run.signal[HEAD] for run in runs if run.epochs_to_learn],
         "failed_signals": [run.signal[HEAD] for run in failed],
-        "failed_losses": loss_ratios(failed),
-        "at_prior": all(abs(ratio - 1) < 0.01 for ratio in loss_ratios(failed)),
-        "gradient_norm": compare_blocks(results, "gradient_norm"),
-        "label_agreement": compare_blocks(results, "agreement"),
+        "failed_losses": ratios,
+        "at_prior": all(abs(ratio - 1) < 0.01 for ratio in ratios),
+        "gradient_norm": compare_first_blocks(results, "gradient_norm"),
+        "label_agreement": compare_first_blocks(results, "agreement"),
         "dead": dead,
-        "alive": [each.name for each in alive],
-        "least_active": min(shares, default=None),
+        "alive": alive,
+        "least_active": min((it.share for name in alive for it in layers[name]), default=None),
     }
 
 
 def _tuning_facts(results: Results) -> dict[str, Any]:
     verdicts = compare([network for network, _ in results.tuned], results.contrasts.tuned)
-    gains = {
-        network.name: results.contrasts.gains.networks[network.name].verdict
-        for network, _ in results.tuned
-    }
-    return {
+    gains = results.contrasts.gains.networks
+    kinds: dict[str, Any] = {"better": [], "unchanged": [], "worse": []}
+    for network, _ in results.tuned:
+        verdict = gains[network.name].verdict
+        kind = {"tuned is better": "better", NO_EVIDENCE: "unchanged"}.get(verdict, "worse")
+        kinds[kind].append(network.name)
+    return kinds | {
         "tuned_verdicts": verdicts,
         "depth_tuned": count_depth(verdicts),
-        "better": [name for name, verdict in gains.items() if verdict == TUNED_IS_BETTER],
-        "unchanged": [name for name, verdict in gains.items() if verdict == NO_EVIDENCE],
-        "worse": [
-            name for name, verdict in gains.items() if verdict not in (TUNED_IS_BETTER, NO_EVIDENCE)
-        ],
         "tuned_best": max(results.tuned, key=lambda both: both[1].accuracy.mean, default=None),
         "tuned_failed": [each.name for each, found in results.tuned if not found.has_learned],
         "tuned_dominated": find_dominated(
@@ -274,11 +234,10 @@ def _tuning_facts(results: Results) -> dict[str, Any]:
 
 
 def _reading_facts(results: Results) -> dict[str, Any]:
+    names = [each.name for each in results.networks]
     able = [each for each in results.networks if each.score.status == "ok"]
-    pairs = compare(results.networks, results.contrasts)
     shares = {
-        f"{each.first.name} and {each.second.name}": results.reading.agreement[each.key]
-        for each in pairs
+        pair.replace(" / ", " and "): results.reading.agreement[pair] for pair in pair_names(names)
     }
     return {
         "able": [each.name for each in able],

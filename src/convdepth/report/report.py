@@ -3,11 +3,11 @@
 import base64
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from numpy.typing import NDArray
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
@@ -21,7 +21,7 @@ from convdepth.report.charts import (
     serialize,
 )
 from convdepth.report.facts import gather_facts
-from convdepth.report.load import Results, Sources, read_results
+from convdepth.report.load import Results, read_results
 from convdepth.report.tables import NUMBERS, make_cell, make_columns, make_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,33 +44,13 @@ def main(
     page: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Write the report on the networks in the parameters.
-
-    Args:
-        validation: JSON file of the stage `validate`.
-        histories: Folder of the histories, ``<name>.csv``.
-        models: Folder of the trained networks, ``<name>.keras``.
-        predictions: Folder of the predictions for the test set, ``<name>.csv``.
-        normalized: Folder of the normalized arrays.
-        figures: Folder of the figures of the stage `plot`.
-        notebook: JSON file of the notebook's recorded results.
-        replicates: Folder of ``<name>.json`` of the stage `replicates`.
-        tuned: Folder of the stage `tuned`.
-        contrasts: JSON file of the stage `contrast`.
-        collapse: Folder of ``<name>.json`` of the stage `collapse`.
-        reading: JSON file of the stage `examine`.
-        pictures: Folder of the pictures of the stage `examine`.
-        page: HTML file to write.
-        params: The parameters.
+    """Write the report on the networks in the parameters to `page`; `read_results` reads the rest.
 
     Raises:
         DataError: A file is missing or damaged, or does not match the others.
     """
-    sources = Sources(
-        validation, histories, models, predictions, normalized, figures, notebook, replicates,
-        tuned, contrasts, collapse, reading, pictures, params,
-    )  # fmt: skip
-    write_text(page, render(read_results(sources)))
+    paths = SimpleNamespace(**locals())
+    write_text(page, render(read_results(paths)))
     print(f"report: {page}", flush=True)
 
 
@@ -109,27 +89,16 @@ def render(results: Results) -> str:
 
 
 def _hardest(results: Results) -> list[dict[str, Any]]:
-    """Return the hardest images, each with the answers in the order of the networks."""
-    return [
-        {
-            "image": hard,
-            "url": _url(_encode(pixels)),
-            "answers": [
-                (each, hard.answers[each.name])
-                for each in results.networks
-                if each.name in hard.answers
-            ],
-        }
-        for hard, pixels in zip(results.reading.hardest, results.hardest, strict=True)
-    ]
-
-
-def _encode(pixels: NDArray[np.float32]) -> bytes:
-    """Return a PNG of a digit, dark on white."""
-    content = io.BytesIO()
-    gray = np.rint(255 * (1 - pixels)).astype(np.uint8)
-    Image.fromarray(gray).save(content, "PNG", optimize=True)
-    return content.getvalue()
+    """Return the hardest images, dark on white, each with the answers in the networks' order."""
+    rows = []
+    for hard, pixels in zip(results.reading.hardest, results.hardest, strict=True):
+        png = io.BytesIO()
+        gray = np.rint(255 * (1 - pixels)).astype(np.uint8)
+        Image.fromarray(gray).save(png, "PNG", optimize=True)
+        able = [each for each in results.networks if each.name in hard.answers]
+        answers = [(each, hard.answers[each.name]) for each in able]
+        rows.append({"image": hard, "url": _url(png.getvalue()), "answers": answers})
+    return rows
 
 
 def _url(png: bytes) -> str:

@@ -3,14 +3,13 @@
 A template names a table's columns: heading, path of the value in a row, and format.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from convdepth.evaluation.metrics import Score
-from convdepth.evaluation.results import Difference, Point, Replicates, Rule, Spread
-from convdepth.report.facts import block_medians, loss_ratios, mean_curve
+from convdepth.evaluation.results import Point, Rule, Spread
+from convdepth.report.facts import block_medians, loss_ratio, mean_curve
 from convdepth.report.formats import count, percent, points, short, signed
 from convdepth.report.load import Network, Results
 from convdepth.report.verdicts import compare
@@ -25,7 +24,6 @@ class Cell:
     """One cell.
 
     Attributes:
-        text: Its text.
         key: Value by which its column is sorted; None without a value.
         below: A second line.
         index: Index of the network whose color it shows.
@@ -37,10 +35,6 @@ class Cell:
     below: str = ""
     index: int | None = None
     tint: float | None = None
-
-
-def _network(value: Network) -> Cell:
-    return Cell(value.name, value.name, index=value.index)
 
 
 def _score(value: Score) -> Cell:
@@ -55,21 +49,14 @@ def _mean(value: Spread) -> Cell:
     return Cell(text, value.mean, f"{points(value.low)} to {percent(value.high)}")
 
 
-def _interval(value: Difference) -> Cell:
-    return Cell(f"{signed(value.low)} to {signed(value.high)}", value.low)
-
-
-def _p(value: float) -> Cell:
-    return Cell("< 0.0001" if value < 0.0001 else f"{value:.4f}", value)
-
-
-def _collapsed(value: Replicates) -> Cell:
-    return Cell(f"{value.collapsed} of {value.count}", value.collapsed)
-
-
 def _learned(value: Point) -> Cell:
     share = value.learned / len(value.runs)
     return Cell(f"{value.learned} of {len(value.runs)}", share, tint=share)
+
+
+def _ratios(value: Point) -> Cell:
+    ratios = [loss_ratio(run) for run in value.runs]
+    return Cell(f"{min(ratios):.3f} to {max(ratios):.3f}", min(ratios))
 
 
 def _setting(value: float | bool | str) -> Cell:
@@ -85,7 +72,7 @@ def _observed(value: Rule) -> Cell:
 
 
 TEXTS: dict[str, Callable[[Any], Cell]] = {
-    "network": _network,
+    "network": lambda value: Cell(value.name, value.name, index=value.index),
     "word": lambda value: Cell(value.replace("_", " "), value),
     "name": lambda value: Cell(value, value),
     "md5": Cell,
@@ -97,17 +84,18 @@ NUMBERS: dict[str, Callable[[Any], Cell]] = {
     "count": lambda value: Cell(f"{value:,}", value),
     "share": lambda value: Cell(percent(value), value),
     "loss": lambda value: Cell(f"{value:.4f}", value),
+    "last loss": lambda value: Cell(f"{value[-1]:.4f}", value[-1]),
     "short": lambda value: Cell(short(value), value),
     "scale": lambda value: Cell(f"{value:g}", value),
     "points": lambda value: Cell(points(value), value),
     "signed": lambda value: Cell(signed(value), value),
-    "range": lambda value: Cell(f"{min(value):.3f} to {max(value):.3f}", min(value)),
-    "p": _p,
+    "p": lambda value: Cell("< 0.0001" if value < 0.0001 else f"{value:.4f}", value),
     "score": _score,
     "mean": _mean,
-    "interval": _interval,
-    "collapsed": _collapsed,
+    "interval": lambda value: Cell(f"{signed(value.low)} to {signed(value.high)}", value.low),
+    "collapsed": lambda value: Cell(f"{value.collapsed} of {value.count}", value.collapsed),
     "learned": _learned,
+    "ratios": _ratios,
     "agreement": lambda value: Cell(percent(value), value, tint=value),
 }
 
@@ -132,57 +120,53 @@ def make_columns(
 def make_rows(results: Results) -> dict[str, list[Any]]:
     """Return the rows of all tables by name."""
     networks = results.networks
-    points: list[dict[str, Any]] = [
-        {"network": each, "point": it} for each in networks for it in each.collapse.points
-    ]
-    tuned = [network for network, _ in results.tuned]
     gains = results.contrasts.gains.networks
+
+    def split(name: str, parts: Callable[[Network], Iterable[Any]]) -> list[dict[str, Any]]:
+        """Return one row for each part of each network."""
+        return [{"network": each, name: part} for each in networks for part in parts(each)]
+
+    points = split("point", lambda network: network.collapse.points)
     return {
-        "networks": [{"network": each, "cost": results.costs[each.name]} for each in networks],
-        "seeds": [{"network": each, "run": it} for each in networks for it in each.replicates.runs],
+        "networks": [{"network": each} for each in networks],
+        "seeds": split("run", lambda network: network.replicates.runs),
         "pairs": compare(networks, results.contrasts),
         "curves": _curve_rows(networks),
         "learned": _learned_rows(networks),
-        "points": [row | {"ratios": loss_ratios(row["point"].runs)} for row in points],
-        "trials": [
-            row | {"run": run, "last_loss": run.loss[-1]}
-            for row in points
-            for run in row["point"].runs
-        ],
-        "blocks": [row for each in networks for row in _block_rows(each)],
-        "layers": [
-            {"network": each, "layer": it} for each in networks for it in each.reading.layers
-        ],
-        "tuned": [{"network": each, "gain": gains[each.name]} for each in tuned],
-        "tuned_pairs": compare(tuned, results.contrasts.tuned),
-        "bins": [
-            {"network": each, "bin": it} for each in networks for it in each.reading.reliability
-        ],
-        "agreement": [_agreement_row(each, results) for each in networks],
+        "points": points,
+        "trials": [row | {"run": run} for row in points for run in row["point"].runs],
+        "blocks": split("block", _block_rows),
+        "layers": split("layer", lambda network: network.reading.layers),
+        "tuned": [{"network": each, "gain": gains[each.name]} for each, _ in results.tuned],
+        "tuned_pairs": compare([each for each, _ in results.tuned], results.contrasts.tuned),
+        "bins": split("bin", lambda network: network.reading.reliability),
+        "agreement": _agreement_rows(results),
         "rules": [{"rule": each} for each in results.validation.rules],
     }
 
 
 def _curve_rows(networks: Sequence[Network]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for kind in ("val_accuracy", "val_loss"):
-        curves = {each.name: mean_curve(each, kind) for each in networks}
-        for index, values in enumerate(itertools.zip_longest(*curves.values())):
-            if index == len(rows):
-                rows.append({"epoch": index + 1})
-            rows[index][kind] = dict(zip(curves, values, strict=True))
-    return rows
+    names = [each.name for each in networks]
+    accuracies, losses = (
+        zip(*(mean_curve(each, kind) for each in networks), strict=False)
+        for kind in ("val_accuracy", "val_loss")
+    )
+    return [
+        {
+            "epoch": epoch,
+            "val_accuracy": dict(zip(names, accuracy, strict=True)),
+            "val_loss": dict(zip(names, loss, strict=True)),
+        }
+        for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True), 1)
+    ]
 
 
 def _learned_rows(networks: Sequence[Network]) -> list[dict[str, Any]]:
     scales = sorted({point.scale for each in networks for point in each.collapse.points})
-    found = {each.name: {point.scale: point for point in each.collapse.points} for each in networks}
+    found = {each: {point.scale: point for point in each.collapse.points} for each in networks}
     return [
-        {
-            "network": each,
-            "scales": {f"{TIMES} {scale:g}": found[each.name].get(scale) for scale in scales},
-        }
-        for each in networks
+        {"network": each, "scales": {f"{TIMES} {scale:g}": own.get(scale) for scale in scales}}
+        for each, own in found.items()
     ]
 
 
@@ -190,16 +174,18 @@ def _block_rows(network: Network) -> list[dict[str, Any]]:
     kinds = ("signal", "gradient_norm", "agreement")
     medians = {kind: block_medians(network, kind) for kind in kinds}
     return [
-        {"network": network, "block": block} | {kind: medians[kind].get(block) for kind in kinds}
+        {"name": block} | {kind: medians[kind].get(block) for kind in kinds}
         for block in medians["signal"]
     ]
 
 
-def _agreement_row(network: Network, results: Results) -> dict[str, Any]:
-    shares = results.reading.agreement
+def _agreement_rows(results: Results) -> list[dict[str, Any]]:
+    shares = {frozenset(pair.split(" / ")): it for pair, it in results.reading.agreement.items()}
     names = [each.name for each in results.networks]
-    pairs = {name: (f"{network.name} / {name}", f"{name} / {network.name}") for name in names}
-    return {
-        "network": network,
-        "shares": {name: shares.get(both[0], shares.get(both[1])) for name, both in pairs.items()},
-    }
+    return [
+        {
+            "network": each,
+            "shares": {name: shares.get(frozenset((each.name, name))) for name in names},
+        }
+        for each in results.networks
+    ]

@@ -1,23 +1,15 @@
-"""Verdicts on pairs of networks: who is better, the effect of depth, who costs more for less.
-
-Two networks differ only where the stage `contrast` found evidence of it.
-"""
+"""Verdicts on pairs of networks: who is better, the effect of depth, who costs more for less."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 from convdepth.evaluation.results import Contrasts, Cost, Pair
-from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE
+from convdepth.evaluation.significance import LEVEL
 from convdepth.report.load import Network
 
-COSTS = ("flop", "parameters")
 
-
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the stage `contrast` found about two networks."""
 
     first: Network
@@ -25,50 +17,30 @@ class Verdict:
     pair: Pair
 
     @property
-    def key(self) -> str:
-        """The pair's key in result files, such as ``cnn1 / cnn3``."""
-        return f"{self.first.name} / {self.second.name}"
-
-    @property
     def name(self) -> str:
-        """The key, without line breaks."""
-        return self.key.replace(" ", "\N{NO-BREAK SPACE}")
+        """The pair's key in result files, such as ``cnn1 / cnn3``, without line breaks."""
+        return f"{self.first.name}\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}{self.second.name}"
 
     @property
-    def winner(self) -> str | None:
-        """The better network; None without evidence."""
-        verdict = self.pair.verdict
-        return None if verdict == NO_EVIDENCE else verdict.removesuffix(" is better")
+    def winner(self) -> Network | None:
+        """The better network; None without evidence of a difference."""
+        better = self.pair.verdict.removesuffix(" is better")
+        return next((each for each in (self.first, self.second) if each.name == better), None)
 
     @property
-    def loser(self) -> str | None:
-        """The worse network; None without evidence."""
-        if self.winner is None:
-            return None
-        return (self.second if self.winner == self.first.name else self.first).name
+    def misleads(self) -> bool:
+        """Whether McNemar's test of the first seed alone leads to another verdict."""
+        test, winner = self.pair.first_seed, None
+        if test.corrected_p < LEVEL:
+            winner = self.first if test.only_first > test.only_second else self.second
+        return winner is not self.winner
 
-    @property
-    def first_seed_winner(self) -> str | None:
-        """The better network according to McNemar's test of the first seed alone."""
-        test = self.pair.first_seed
-        if test.corrected_p >= LEVEL:
-            return None
-        return (self.first if test.only_first > test.only_second else self.second).name
+    def other(self, network: Network) -> Network:
+        """Return the network that this one is compared with."""
+        return self.second if network is self.first else self.first
 
 
-class Effect(StrEnum):
-    """The effect of depth, according to the verdicts."""
-
-    UNTESTED = "untested"  # no two networks differ in depth
-    UNSEEN = "unseen"
-    HELPS = "helps"
-    HELPS_SOME = "helps some"
-    HURTS = "hurts"
-    MIXED = "mixed"
-
-
-@dataclass(frozen=True)
-class Depth:
+class Depth(NamedTuple):
     """Verdicts on pairs of networks of different depth, counted by the winner."""
 
     deeper: int
@@ -81,17 +53,15 @@ class Depth:
         return self.pairs - self.deeper - self.shallower
 
     @property
-    def effect(self) -> Effect:
-        """The effect of depth."""
+    def effect(self) -> str:
+        """The key of the finding, which the template puts into words."""
         if not self.pairs:
-            return Effect.UNTESTED
-        if self.deeper and self.shallower:
-            return Effect.MIXED
+            return "untested"
         if self.shallower:
-            return Effect.HURTS
+            return "mixed" if self.deeper else "hurts"
         if self.deeper:
-            return Effect.HELPS if self.deeper == self.pairs else Effect.HELPS_SOME
-        return Effect.UNSEEN
+            return "helps some" if self.unclear else "helps"
+        return "unseen"
 
 
 class Best(NamedTuple):
@@ -112,40 +82,31 @@ def compare(networks: Sequence[Network], contrasts: Contrasts) -> list[Verdict]:
 
 def count_depth(verdicts: Iterable[Verdict]) -> Depth:
     """Count the pairs that the deeper and the shallower network win; skip pairs of equal depth."""
-    winners = [
-        each.winner
-        and max(each.first, each.second, key=lambda it: it.num_blocks).name == each.winner
-        for each in verdicts
-        if each.first.num_blocks != each.second.num_blocks
+    pairs = [each for each in verdicts if each.first.num_blocks != each.second.num_blocks]
+    is_deeper = [
+        each.winner.num_blocks > each.other(each.winner).num_blocks for each in pairs if each.winner
     ]
-    return Depth(winners.count(True), winners.count(False), len(winners))
+    return Depth(is_deeper.count(True), is_deeper.count(False), len(pairs))
 
 
 def find_best(networks: Sequence[Network], verdicts: Iterable[Verdict]) -> Best:
     """Find the network with the highest mean accuracy by the recipe."""
     best = max(networks, key=lambda network: network.replicates.accuracy.mean)
     own = [each for each in verdicts if best in (each.first, each.second)]
-    return Best(
-        best,
-        [each.loser for each in own if each.loser and each.winner == best.name],
-        [
-            other.name
-            for each in own
-            for other in (each.first, each.second)
-            if each.winner is None and other is not best
-        ],
+    beaten, not_different = (
+        [each.other(best).name for each in own if each.winner is winner] for winner in (best, None)
     )
+    return Best(best, beaten, not_different)
 
 
 def find_dominated(
-    verdicts: Sequence[Verdict], costs: Mapping[str, Cost]
+    verdicts: Iterable[Verdict], costs: Mapping[str, Cost]
 ) -> dict[str, dict[str, list[str]]]:
     """Return the better networks with lower cost, by kind of cost and by the worse network."""
-    dominated: dict[str, dict[str, list[str]]] = {kind: {} for kind in COSTS}
-    for each in verdicts:
-        for kind in COSTS:
-            if each.winner and each.loser:
-                better, worse = (getattr(costs[it], kind) for it in (each.winner, each.loser))
-                if better < worse:
-                    dominated[kind].setdefault(each.loser, []).append(each.winner)
+    dominated: dict[str, dict[str, list[str]]] = {"flop": {}, "parameters": {}}
+    decided = [(it.winner.name, it.other(it.winner).name) for it in verdicts if it.winner]
+    for kind, losers in dominated.items():
+        for better, worse in decided:
+            if getattr(costs[better], kind) < getattr(costs[worse], kind):
+                losers.setdefault(worse, []).append(better)
     return dominated

@@ -15,8 +15,7 @@ from convdepth.data.arrays import Images, read_split
 from convdepth.evaluation.metrics import agreement, count_failures, find_hardest
 from convdepth.evaluation.results import AllFail, Hard, NetworkReading, Reading, read_predictions
 from convdepth.evaluation.seed_scores import score_predictions
-from convdepth.figures.attention import draw_attention
-from convdepth.figures.kernels import draw_first_kernels
+from convdepth.figures.inspection import draw_attention, draw_first_kernels
 from convdepth.figures.style import write_figure
 from convdepth.models.archive import load_weights
 from convdepth.models.backend import configure, keras
