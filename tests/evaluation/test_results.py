@@ -8,6 +8,7 @@ import pytest
 from conftest import PROJECT
 from convdepth.core.errors import DataError
 from convdepth.evaluation.collapse_trials import Collapse
+from convdepth.evaluation.metrics import Scores
 from convdepth.evaluation.result_file import Result, read_result
 from convdepth.evaluation.results import (
     AllContrasts,
@@ -18,7 +19,6 @@ from convdepth.evaluation.results import (
     Validation,
     read_seed_answers,
 )
-from convdepth.evaluation.seed_scores import Scores
 
 METRICS = PROJECT / "metrics"
 SCHEMAS: dict[str, type[Result]] = {

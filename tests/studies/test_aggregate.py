@@ -22,8 +22,8 @@ from convdepth.config.params import read_architecture
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_csv
 from convdepth.data.arrays import read_split
+from convdepth.evaluation.metrics import score_training
 from convdepth.evaluation.results import read_seed_answers
-from convdepth.evaluation.seed_scores import score_predictions
 from convdepth.studies import aggregate_recipe, aggregate_tuned
 from convdepth.studies.aggregate_tuned import SUMMARY, read_tuned_answers
 from convdepth.studies.runs import Run, rightness, summarize
@@ -31,7 +31,7 @@ from convdepth.studies.runs import Run, rightness, summarize
 
 def run(seed: int, predicted: np.ndarray, loss: float = 0.5) -> Run:
     history, predictions = tables(LABELS, predicted)
-    return Run(seed, history, predictions, score_predictions(predictions.assign(loss=loss)))
+    return Run(seed, history, predictions, score_training(predictions.assign(loss=loss)))
 
 
 def test_mean_deviation_and_failures_by_hand() -> None:

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth.core.files import write_csv, write_json
-from convdepth.evaluation.seed_scores import score_predictions
+from convdepth.evaluation.metrics import score_training
 
 SETTINGS = {
     "learning_rate": 0.01,
@@ -75,7 +75,7 @@ def write_run(folder: Path, seed: int, labels: np.ndarray, predicted: np.ndarray
     history, predictions = tables(labels, predicted)
     write_csv(folder / f"{seed}.csv", history)
     write_csv(folder / f"{seed}.answers.csv", predictions[["label", "predicted"]])
-    write_json(folder / f"{seed}.scores.json", score_predictions(predictions).model_dump())
+    write_json(folder / f"{seed}.scores.json", score_training(predictions).model_dump())
 
 
 def wrong_from(first: int, labels: np.ndarray = LABELS) -> np.ndarray:
