@@ -1,5 +1,6 @@
 """Result files: their schemas, each both written and read, and their tables."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -235,8 +236,7 @@ def read_predictions(folder: Path, name: str, labels: Labels) -> pd.DataFrame:
 def read_seed_answers(path: Path) -> pd.DataFrame:
     """Read the answers of all seeds: columns label, ``seed_1``, ..., one row per test image."""
     table = read_table(path, STUDIES)
-    first, *seeds = table.columns
-    if first != "label" or not seeds or not all(name.startswith("seed_") for name in seeds):
+    if not re.fullmatch(r"label(,seed_\d+)+", ",".join(table.columns)):
         raise DataError(
             f"{path}: expected the columns label, seed_1, ..., got {', '.join(table.columns)}. "
             f"Run `{STUDIES}`, which writes it."

@@ -1,7 +1,6 @@
-"""The stage `contrast`: which networks differ in accuracy, over several seeds.
+"""The stage `contrast`: which networks differ in accuracy, over several seeds and images.
 
-The verdict follows the mean difference over seeds and images. McNemar's exact test of the first
-seed's answers shows what one training of each network would have suggested.
+McNemar's exact test of the first seed shows what one training of each would have suggested.
 """
 
 import itertools
@@ -23,14 +22,11 @@ Answers = Mapping[str, pd.DataFrame]
 """Of each network, from `runs.tabulate_answers`."""
 
 Compared = tuple[str, str, NDArray[np.int8]]
-"""The names of two networks, and what the second has right more: ``(seeds, images)``, -1 to 1."""
+"""Two networks, and what the second has right more: ``(seeds, images)``, -1 to 1."""
 
 
 def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("params.yaml")) -> None:
-    """Compare all networks by the recipe and tuned; write `results.AllContrasts`.
-
-    `replicates` and `tuned` are the folders of the answers that the stages of that name wrote.
-    """
+    """Compare all networks by the recipe and tuned, by the answers of these stages."""
     names = read_params(params).architectures
     before = {name: results.read_seed_answers(replicates / f"{name}.csv") for name in names}
     known = read_result(tuned / "summary.json", results.TunedNetworks, results.STUDIES).networks

@@ -52,10 +52,6 @@ def grad_cam(network: keras.Model, images: Images) -> NDArray[np.float32]:
         highest = tf.reduce_max(scores, axis=1)
     weights = tf.reduce_mean(tape.gradient(highest, maps), axis=(1, 2), keepdims=True)
     heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=3, keepdims=True))
-    return _enlarge(np.asarray(heat))
-
-
-def _enlarge(heat: NDArray[np.float32]) -> NDArray[np.float32]:
     large = np.asarray(keras.ops.image.resize(heat, IMAGE_SHAPE[:2], interpolation="bilinear"))
     highest = large.max(axis=(1, 2, 3), keepdims=True)
     scaled = np.divide(large, highest, out=np.zeros_like(large), where=highest > 0)

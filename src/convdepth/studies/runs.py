@@ -47,10 +47,13 @@ def summarize(runs: Sequence[Run]) -> results.Replicates:
     statuses = [run.scores.status for run in runs]
     low, high = np.clip(mean_over_seeds(right).interval, 0, 1)
     accuracy = _mean([float(each.mean()) for each in right])
+    curves = [run.history[results.CURVE_COLUMNS].astype(float).round(6) for run in runs]
     return results.Replicates(
         runs=[
-            results.SeedRun(**dict(run.scores), seed=run.seed, curves=_curves(run.history))
-            for run in runs
+            results.SeedRun.model_validate(
+                dict(run.scores) | {"seed": run.seed, "curves": each.to_dict("list")}
+            )
+            for run, each in zip(runs, curves, strict=True)
         ],
         count=len(runs),
         collapsed=statuses.count("collapsed"),
@@ -81,12 +84,6 @@ def rightness(answers: pd.DataFrame) -> NDArray[np.bool_]:
     """Return which answers of `tabulate_answers` are right: ``(seeds, images)``."""
     labels = answers["label"].to_numpy()
     return np.array([answers[name].to_numpy() == labels for name in answers.columns[1:]])
-
-
-def _curves(history: pd.DataFrame) -> results.Curves:
-    return results.Curves(
-        **{name: [round(float(v), 6) for v in history[name]] for name in results.CURVE_COLUMNS}
-    )
 
 
 def _mean(values: Sequence[float]) -> results.Mean:

@@ -61,9 +61,7 @@ def main(
 ) -> None:
     """Tune the network ``name``; write all trials, and which one is best.
 
-    The summary has ``trials`` in order, each with its settings, the held-out accuracy after each
-    epoch, and whether it ended early; ``notebook``, the first trial; and ``best``. `code` is the
-    digest of the code that trains; results of other code in `checkpoints` are not reused.
+    `code` is the digest of the code that trains; results of other code are not reused.
     """
     architecture, recipe = read_training(name, params)
     tuning = read_study_params(studies).tuning

@@ -82,43 +82,38 @@ def gradients(
             )
         return tape.gradient(right, blocks), tape.gradient(wrong, blocks)
 
-    sums = [_Sums() for _ in weights]
+    squares, part_squares = dict.fromkeys(weights, 0.0), dict.fromkeys(weights, 0.0)
+    parts = dict.fromkeys(weights, np.zeros(1))
     for batch in range(batches):
         rows = np.arange(batch * batch_size, (batch + 1) * batch_size) % len(images)
         sides = differentiate(images[rows], labels[rows].astype(np.int32))
-        for each, right, wrong in zip(sums, *sides, strict=True):
-            each.add(_flatten(right), _flatten(wrong))
-    return {name: each.gradient() for name, each in zip(weights, sums, strict=True)}
+        for name, *pair in zip(weights, *sides, strict=True):
+            right, wrong = map(_flatten, pair)
+            part = right - wrong
+            squares[name] += float(right @ right)
+            parts[name] = parts[name] + part
+            part_squares[name] += float(part @ part)
+    return {
+        name: Gradient(
+            norm=math.sqrt(squares[name] / batches),
+            agreement=_agreement(parts[name], part_squares[name], batches),
+        )
+        for name in weights
+    }
 
 
 def _flatten(gradient: Sequence[tf.Tensor]) -> NDArray[np.float64]:
     return np.concatenate([np.ravel(each) for each in gradient], dtype=np.float64)
 
 
-class _Sums:
-    """Sums over the gradients of one block, whole and the labels' part of each."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.squares = 0.0
-        self.part: NDArray[np.float64] = np.zeros(1)
-        self.part_squares = 0.0
-
-    def add(self, right: NDArray[np.float64], wrong: NDArray[np.float64]) -> None:
-        part = right - wrong
-        self.count += 1
-        self.squares += float(right @ right)
-        self.part = self.part + part
-        self.part_squares += float(part @ part)
-
-    def gradient(self) -> Gradient:
-        norm, square = math.sqrt(self.squares / self.count), self.part_squares / self.count
-        if not square:
-            return Gradient(norm, 0.0)
-        of_mean = float(self.part @ self.part) / self.count**2
-        # An unbiased estimate: the mean of a few vectors scatters too.
-        steady = (self.count * of_mean - square) / (self.count - 1)
-        return Gradient(norm, min(1.0, max(0.0, steady / square)))
+def _agreement(total: NDArray[np.float64], squares: float, count: int) -> float:
+    square = squares / count
+    if not square:
+        return 0.0
+    of_mean = float(total @ total) / count**2
+    # An unbiased estimate: the mean of a few vectors scatters too.
+    steady = (count * of_mean - square) / (count - 1)
+    return min(1.0, max(0.0, steady / square))
 
 
 def _parts(network: keras.Model) -> dict[str, list[keras.Layer]]:
