@@ -1,6 +1,5 @@
 """The stage `evaluate`: the answers of a trained network to the test set, and its metrics."""
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ def summarize(
     """
     total = asdict(score(predictions))
     evidence = {key: total.pop(key) for key in ("answer", "answer_share")}
-    evidence["prior_loss"] = class_prior_loss if math.isfinite(class_prior_loss) else None
+    evidence["prior_loss"] = class_prior_loss
     return {
         **total,
         "blocks": len(architecture.blocks),
@@ -101,10 +100,9 @@ def _describe(summary: dict[str, Any]) -> str:
         f"loss {summary['loss']:.4f}: {summary['status']}"
     )
     if evidence := summary.get("evidence"):
-        prior = math.inf if evidence["prior_loss"] is None else evidence["prior_loss"]
         text += (
             f'. It answers "{evidence["answer"]}" to {evidence["answer_share"]:.2%} of '
-            f"{summary['images']:,} images. The class prior has a loss of {prior:.4f}. "
-            f"Usual causes: {CAUSES[summary['status']]}."
+            f"{summary['images']:,} images. The class prior has a loss of "
+            f"{evidence['prior_loss']:.4f}. Usual causes: {CAUSES[summary['status']]}."
         )
     return text

@@ -76,16 +76,15 @@ def score_training(predictions: pd.DataFrame) -> Scores:
 
 def score(predictions: pd.DataFrame) -> Score:
     """Score predictions, at least one, by their columns label, predicted, second and loss."""
-    correct, low, high = _right(predictions)
-    images = len(predictions)
-    second = int((predictions["label"] == predictions["second"]).sum())
+    right = predictions["label"] == predictions["predicted"]
+    low, high = _wilson(right)
     answers = predictions["predicted"].value_counts(normalize=True)
     return Score(
-        images=images,
-        accuracy=round(correct / images, 6),
+        images=len(predictions),
+        accuracy=_mean(right),
         accuracy_low=round(low, 6),
         accuracy_high=round(high, 6),
-        top2_accuracy=round((correct + second) / images, 6),
+        top2_accuracy=_mean(right | (predictions["label"] == predictions["second"])),
         loss=_mean(predictions["loss"]),
         status=learning_status(predictions),
         answer=int(answers.index[0]),
@@ -102,15 +101,13 @@ def learning_status(predictions: pd.DataFrame) -> Status:
     if predictions["predicted"].value_counts(normalize=True).iloc[0] >= COLLAPSED_SHARE:
         return "collapsed"
     chance = predictions["label"].value_counts(normalize=True).iloc[0]
-    _, low, _ = _right(predictions)
+    low, _ = _wilson(predictions["label"] == predictions["predicted"])
     return "near chance" if low <= chance else "ok"
 
 
-def _right(predictions: pd.DataFrame) -> tuple[int, float, float]:
-    """Count right answers, and bound their share by Wilson's 95% interval."""
-    correct = int((predictions["label"] == predictions["predicted"]).sum())
-    interval = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
-    return correct, float(interval.low), float(interval.high)
+def _wilson(right: "pd.Series[bool]") -> tuple[float, float]:
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> NDArray[np.int64]:

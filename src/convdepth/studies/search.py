@@ -10,7 +10,7 @@ reads the result of each finished trial instead of training it again.
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,6 @@ from convdepth.training.train import checkpoints_of, fit
 
 GRACE = 2
 """The first epoch after which a trial may end early."""
-
-RECORD = "finished.json"
-"""The accuracies of a finished trial, in the trial's folder until the search ends."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,9 @@ def _train(search: Search, trial: optuna.trial.Trial, settings: Settings) -> lis
     architecture, recipe = apply(settings, search.architecture, search.recipe)
     own = search.folder / f"trial-{trial.number}"
     kept = checkpoints_of(architecture, recipe, search.normalized, own, search.code)
-    if (known := _read_finished(own / RECORD, kept.fingerprint)) is not None:
+    finished = own / f"{kept.folder.name}.json"  # named by the digest of all that determines it
+    if finished.is_file():
+        known = [float(each) for each in json.loads(finished.read_bytes())["accuracies"]]
         for number, accuracy in enumerate(known, start=1):
             trial.report(accuracy, number)
         return known
@@ -146,18 +145,9 @@ def _train(search: Search, trial: optuna.trial.Trial, settings: Settings) -> lis
     _, epochs = fit(title, architecture, recipe, data, kept, search.progress, is_hopeless)
     keras.backend.clear_session()  # else the graphs of all trials stay in memory
     accuracies = [round(epoch["val_accuracy"], 6) for epoch in epochs]
-    write_json(own / RECORD, {"fingerprint": kept.fingerprint, "accuracies": accuracies})
+    write_json(finished, {"accuracies": accuracies})
     kept.clear()
     return accuracies
-
-
-def _read_finished(path: Path, fingerprint: Mapping[str, Any]) -> list[float] | None:
-    try:
-        record = json.loads(path.read_bytes())
-        is_same = record["fingerprint"] == fingerprint
-        return [float(each) for each in record["accuracies"]] if is_same else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def suggest(trial: optuna.trial.Trial, space: Space, keys: Iterable[str]) -> dict[str, Any]:
