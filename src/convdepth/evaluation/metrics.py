@@ -21,9 +21,6 @@ COLLAPSED_SHARE = 0.99
 BINS = 15
 """Number of equal ranges of the probabilities from 0 to 1 (Guo et al. 2017)."""
 
-Tables = Mapping[str, pd.DataFrame]
-"""Predictions by network, all for the same images in the same order."""
-
 
 @dataclass(frozen=True)
 class Score:
@@ -164,7 +161,7 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     return round(float((gaps * ranges["images"]).sum() / ranges["images"].sum()), 6)
 
 
-def agreement(tables: Tables) -> dict[str, float]:
+def agreement(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     """Return the share of equal answers, right or wrong, by pair such as ``cnn1 / cnn3``."""
     return {
         f"{first} / {second}": _mean(tables[first]["predicted"] == tables[second]["predicted"])
@@ -172,12 +169,11 @@ def agreement(tables: Tables) -> dict[str, float]:
     }
 
 
-def rank_failures(tables: Tables) -> pd.DataFrame:
+def rank_failures(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """List the images that a network gets wrong, those that most get wrong and of most loss first.
 
-    Returns:
-        One row per image: index, label, failing (number of networks), loss (their mean, in nats,
-        six digits), and answers (a mapping by network).
+    All predictions are for the same images in the same order. Returns one row per image: index,
+    label, failing (number of networks), loss (their mean, six digits), answers (by network).
     """
     images = next(iter(tables.values()))[["index", "label"]]
     answers = pd.DataFrame({name: table["predicted"] for name, table in tables.items()})

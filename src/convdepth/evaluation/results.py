@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -205,17 +206,11 @@ class Rule(Result):
     num_broken: int | None = None
 
 
-class ImageCounts(Result):
-    """The number of images that were checked, in both splits together."""
-
-    raw: int
-    normalized: int
-
-
 class Validation(Result):
     """``validation.json``, written by the stage `validate`."""
 
-    images: ImageCounts
+    images: dict[Literal["raw", "normalized"], int]
+    """The number of images that were checked, in both splits together."""
     num_rules: int
     success: bool
     rules: list[Rule]
