@@ -15,8 +15,7 @@ from convdepth.evaluation.metrics import (
     calibration_error,
     class_scores,
     confusion_matrix,
-    count_failures,
-    find_hardest,
+    rank_failures,
     reliability,
     score,
 )
@@ -51,11 +50,6 @@ def test_loss_is_a_mean_and_the_second_answer_counts_for_top2() -> None:
     assert (result.images, result.loss, result.top2_accuracy) == (4, 0.25, 0.75)
 
 
-def test_no_prediction_has_no_score() -> None:
-    with pytest.raises(ValueError, match="at least one prediction"):
-        score(predictions([], []))
-
-
 TENTHS = np.arange(1000) % 10
 
 
@@ -75,17 +69,14 @@ def test_the_status_tells_what_was_learned(table: pd.DataFrame, status: str) -> 
     assert result.answer_share == (table["predicted"] == result.answer).mean()
 
 
-def test_confusion_has_labels_in_rows_and_answers_in_columns() -> None:
-    matrix = confusion_matrix(predictions([3, 3, 3, 8], [3, 5, 5, 8]))
-    assert matrix.shape == (10, 10)
-    assert matrix.sum() == 4
-    assert (matrix[3, 3], matrix[3, 5], matrix[8, 8]) == (1, 2, 1)
-
-
 def test_class_scores_by_hand() -> None:
-    scores = class_scores(predictions([3, 3, 3, 5, 5, 8], [3, 3, 5, 5, 5, 5]))
+    table = predictions([3, 3, 3, 5, 5, 8], [3, 3, 5, 5, 5, 5])
+    matrix = confusion_matrix(table)  # labels in rows, answers in columns
+    assert (matrix.shape, matrix.sum()) == ((10, 10), 6)
+    assert (matrix[3, 3], matrix[3, 5], matrix[5, 5], matrix[8, 5]) == (2, 1, 2, 1)
     found = {
-        row["digit"]: (row["images"], row["precision"], row["recall"], row["f1"]) for row in scores
+        row["digit"]: (row["images"], row["precision"], row["recall"], row["f1"])
+        for row in class_scores(table)
     }
     assert list(found) == list(range(10))
     assert found[3] == (3, 1.0, 0.666667, 0.8)
@@ -107,39 +98,26 @@ def said(*rows: tuple[float, bool]) -> pd.DataFrame:
 
 
 def test_the_calibration_error_by_hand() -> None:
-    assert calibration_error(said(*[(0.75, True)] * 3, (0.75, False))) == 0
+    assert calibration_error(reliability(said(*[(0.75, True)] * 3, (0.75, False)))) == 0
     # Of the three in the last of 15 ranges, with a mean probability of 0.98, two are right; the
     # one of 0.5 is right: 3/4 of |0.98 - 2/3| and 1/4 of |0.5 - 1|.
-    table = said((0.98, True), (0.96, True), (1.0, False), (0.5, True))
-    assert calibration_error(table) == pytest.approx(0.75 * (0.98 - 2 / 3) + 0.25 * 0.5, abs=1e-6)
-    assert reliability(table) == [
-        {"images": 1, "probability": 0.5, "accuracy": 1.0},
-        {"images": 3, "probability": 0.98, "accuracy": 0.666667},
-    ]
-
-
-def test_each_probability_is_in_one_range() -> None:
-    edges = [number / BINS for number in range(1, BINS + 1)]
-    ranges = reliability(said(*[(edge, True) for edge in edges], (0.0, False)))
-    assert [entry["images"] for entry in ranges] == [2, *[1] * (BINS - 1)]
-
-
-TABLES = {
-    "a": predictions([1, 2, 3, 4], [1, 0, 0, 4], [0.1, 2.0, 3.0, 0.1]),
-    "b": predictions([1, 2, 3, 4], [1, 2, 0, 0], [0.1, 0.1, 1.0, 5.0]),
-    "c": predictions([1, 2, 3, 4], [1, 2, 5, 4], [0.1, 0.1, 1.0, 0.1]),
-}
-
-
-def test_networks_agree_also_where_both_are_wrong() -> None:
-    assert agreement(TABLES) == {"a / b": 0.5, "a / c": 0.5, "b / c": 0.5}
+    bins = reliability(said((0.98, True), (0.96, True), (1.0, False), (0.5, True)))
+    assert calibration_error(bins) == pytest.approx(0.75 * (0.98 - 2 / 3) + 0.25 * 0.5, abs=1e-6)
+    assert [tuple(dict(each).values()) for each in bins] == [(1, 0.5, 1.0), (3, 0.98, 0.666667)]
+    edges = [number / BINS for number in range(1, BINS + 1)]  # each is in one range
+    bins = reliability(said(*[(edge, True) for edge in edges], (0.0, False)))
+    assert [each.images for each in bins] == [2, *[1] * (BINS - 1)]
 
 
 def test_the_hardest_are_those_that_most_get_wrong_and_then_the_costliest() -> None:
-    counted = count_failures(TABLES)
-    assert counted["failing"].tolist() == [0, 1, 3, 1]
-    assert counted["loss"].tolist() == [0.1, 0.733333, 1.666667, 1.733333]
-    assert [entry["index"] for entry in find_hardest(TABLES, 10)] == [2, 3, 1]
-    (hardest,) = find_hardest(TABLES, 1)
-    answers = {"a": 0, "b": 0, "c": 5}
-    assert hardest == {"index": 2, "label": 3, "answers": answers, "failing": 3, "loss": 1.666667}
+    tables = {
+        "a": predictions([1, 2, 3, 4], [1, 0, 0, 4], [0.1, 2.0, 3.0, 0.1]),
+        "b": predictions([1, 2, 3, 4], [1, 2, 0, 0], [0.1, 0.1, 1.0, 5.0]),
+        "c": predictions([1, 2, 3, 4], [1, 2, 5, 4], [0.1, 0.1, 1.0, 0.1]),
+    }
+    assert agreement(tables) == {"a / b": 0.5, "a / c": 0.5, "b / c": 0.5}  # also if both are wrong
+    found = rank_failures(tables)
+    assert found["index"].tolist() == [2, 3, 1]  # all get the first image right
+    assert found["failing"].tolist() == [3, 1, 1]
+    assert found["loss"].tolist() == [1.666667, 1.733333, 0.733333]
+    assert found["answers"].iloc[0] == {"a": 0, "b": 0, "c": 5}

@@ -6,29 +6,22 @@ from pathlib import Path
 import pytest
 
 from conftest import PROJECT
+from convdepth.config.params import read_params
 from convdepth.core.errors import DataError
-from convdepth.evaluation.collapse_trials import Collapse
+from convdepth.evaluation import results
+from convdepth.evaluation.metrics import Scores
+from convdepth.evaluation.notebook_record import read_notebook
 from convdepth.evaluation.result_file import Result, read_result
-from convdepth.evaluation.results import (
-    AllContrasts,
-    AllFail,
-    Reading,
-    Replicates,
-    TunedNetworks,
-    Validation,
-    read_seed_answers,
-)
-from convdepth.evaluation.seed_scores import Scores
 
 METRICS = PROJECT / "metrics"
 SCHEMAS: dict[str, type[Result]] = {
-    "replicates/*.json": Replicates,
+    "replicates/*.json": results.Replicates,
     "seeds/*/*.scores.json": Scores,
-    "studies/collapse/*.json": Collapse,
-    "studies/contrasts.json": AllContrasts,
-    "studies/reading.json": Reading,
-    "tuned/summary.json": TunedNetworks,
-    "validation.json": Validation,
+    "studies/collapse/*.json": results.Collapse,
+    "studies/contrasts.json": results.AllContrasts,
+    "studies/reading.json": results.Reading,
+    "tuned/summary.json": results.TunedNetworks,
+    "validation.json": results.Validation,
 }
 
 
@@ -42,8 +35,17 @@ def test_the_projects_result_files_fit_their_schemas(pattern: str) -> None:
 
 
 def test_at_gives_the_point_with_the_nearest_scale() -> None:
-    found = read_result(METRICS / "studies" / "collapse" / "cnn7.json", Collapse, "")
+    found = read_result(METRICS / "studies" / "collapse" / "cnn7.json", results.Collapse, "")
     assert found.at(1.01).scale == 1
+
+
+def test_every_architecture_of_the_notebook_is_recorded() -> None:
+    architectures = read_params(PROJECT / "params.yaml").architectures
+    for name, record in read_notebook(PROJECT / "data" / "notebook.json").items():
+        assert architectures[name].num_parameters == record.parameters
+        assert [epoch.epoch for epoch in record.epochs] == list(range(1, 13))
+        assert record.epochs[-1].val_accuracy == record.test_accuracy
+        assert record.claimed_accuracy != record.test_accuracy  # its closing text contradicts it
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_the_key_that_does_not_fit_is_named(tmp_path: Path, content: str | None,
     if content is not None:
         (tmp_path / "found.json").write_text(content)
     with pytest.raises(DataError, match=rf"found\.json: .*{key}.*`dvc repro x`"):
-        read_result(tmp_path / "found.json", AllFail, "dvc repro x")
+        read_result(tmp_path / "found.json", results.AllFail, "dvc repro x")
 
 
 @pytest.mark.parametrize(
@@ -74,4 +76,4 @@ def test_the_key_that_does_not_fit_is_named(tmp_path: Path, content: str | None,
 def test_other_tables_are_no_answers(tmp_path: Path, content: str) -> None:
     (tmp_path / "answers.csv").write_text(content)
     with pytest.raises(DataError, match=r"answers\.csv: "):
-        read_seed_answers(tmp_path / "answers.csv")
+        results.read_seed_answers(tmp_path / "answers.csv")

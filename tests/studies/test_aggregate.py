@@ -1,37 +1,42 @@
 """The stages `replicates` and `tuned`: trainings summarized, and damaged inputs named."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from study_inputs import (
-    ACCURACIES,
-    LABELS,
-    SETTINGS,
-    TUNED,
-    tables,
-    write_run,
-    write_studies,
-    wrong_from,
-)
+from study_inputs import SETTINGS, TUNED, Study, edit, study
 
 from convdepth.config.params import read_architecture
 from convdepth.core.errors import DataError
-from convdepth.core.files import write_csv
+from convdepth.core.files import write_csv, write_json
 from convdepth.data.arrays import read_split
+from convdepth.evaluation.metrics import score_training
 from convdepth.evaluation.results import read_seed_answers
-from convdepth.evaluation.seed_scores import score_predictions
 from convdepth.studies import aggregate_recipe, aggregate_tuned
-from convdepth.studies.aggregate_tuned import SUMMARY, read_tuned_answers
 from convdepth.studies.runs import Run, rightness, summarize
+
+__all__ = ["study"]  # a fixture
+
+LABELS = np.tile(np.arange(10), 20)
+CURVES = {"loss": 0.3, "accuracy": 0.8, "val_loss": 0.2, "val_accuracy": [0.7, 0.9]}
+HISTORY = pd.DataFrame({"epoch": [1, 2], **CURVES})
+
+
+def answer(predicted: np.ndarray, labels: np.ndarray = LABELS, loss: float = 0.5) -> pd.DataFrame:
+    columns = {"index": np.arange(len(labels)), "label": labels, "predicted": predicted}
+    columns |= {"second": (predicted + 1) % 10, "probability": 0.9, "loss": loss}
+    return pd.DataFrame(columns)
+
+
+def wrong_from(first: int, labels: np.ndarray = LABELS) -> np.ndarray:
+    return np.where(np.arange(len(labels)) < first, labels, (labels + 1) % 10)
 
 
 def run(seed: int, predicted: np.ndarray, loss: float = 0.5) -> Run:
-    history, predictions = tables(LABELS, predicted)
-    return Run(seed, history, predictions, score_predictions(predictions.assign(loss=loss)))
+    predictions = answer(predicted, loss=loss)
+    return Run(seed, HISTORY, predictions, score_training(predictions))
 
 
 def test_mean_deviation_and_failures_by_hand() -> None:
@@ -52,127 +57,90 @@ def test_mean_deviation_and_failures_by_hand() -> None:
 
 
 @pytest.fixture
-def folder(normalized: Path, tmp_path: Path) -> Path:
+def folder(study: Study) -> Path:
     """The training of the pipeline in ``own``, the trainings of the studies in ``seeds``."""
-    _, labels = read_split(normalized, "test")
-    history, predictions = tables(labels, wrong_from(1800, labels))
-    write_csv(tmp_path / "own" / "history" / "tiny.csv", history.assign(val_accuracy=[0.1, 0.2]))
-    write_csv(tmp_path / "own" / "predictions" / "tiny.csv", predictions)
-    write_run(tmp_path / "seeds", 2, labels, wrong_from(1900, labels))
-    write_run(tmp_path / "seeds", 3, labels, labels)  # of former parameters
-    for seed in (1, 2):
-        write_run(tmp_path / "seeds" / "tiny-tuned", seed, labels, wrong_from(900 * seed, labels))
-    return tmp_path
+    _, labels = read_split(study.normalized, "test")
+    own, seeds = study.folder / "own", study.folder / "seeds"
+    write_csv(own / "history" / "tiny.csv", HISTORY.assign(val_accuracy=[0.1, 0.2]))
+    write_csv(own / "predictions" / "tiny.csv", answer(wrong_from(1800, labels), labels))
+    # The run of seed 3 is of former parameters.
+    for name, right in (("2", 1900), ("3", 2000), ("tiny-tuned/1", 900), ("tiny-tuned/2", 1800)):
+        predictions = answer(wrong_from(right, labels), labels)
+        write_csv(seeds / f"{name}.csv", HISTORY)
+        write_csv(seeds / f"{name}.answers.csv", predictions[["label", "predicted"]])
+        write_json(seeds / f"{name}.scores.json", score_training(predictions).model_dump())
+    return study.folder
 
 
-def replicate(params: Path, normalized: Path, folder: Path) -> Any:
-    aggregate_recipe.main(
-        name="tiny",
-        normalized=normalized,
-        histories=folder / "own" / "history",
-        predictions=folder / "own" / "predictions",
-        seeds=folder / "seeds",
-        summary=folder / "summary.json",
-        answers=folder / "answers.csv",
-        params=params,
-        studies=write_studies(folder),
-    )
-    return json.loads((folder / "summary.json").read_text())
+def replicate(study: Study) -> Any:
+    inputs = {"histories": "own/history", "predictions": "own/predictions", "seeds": "seeds"}
+    study.run(aggregate_recipe.main, **inputs, summary="summary.json", answers="answers.csv")
+    return study.read("summary.json")
 
 
 def test_the_first_run_is_the_pipelines_and_the_others_are_of_the_studies(
-    tiny_params: Path, normalized: Path, folder: Path
+    study: Study, folder: Path
 ) -> None:
-    first, second = replicate(tiny_params, normalized, folder)["runs"]
+    first, second = replicate(study)["runs"]
     assert (first["seed"], first["accuracy"]) == (1, 0.9)
     assert (second["seed"], second["accuracy"]) == (2, 0.95)
     assert first["curves"]["val_accuracy"] == [0.1, 0.2]
-    assert second["curves"]["val_accuracy"] == ACCURACIES
+    assert second["curves"]["val_accuracy"] == CURVES["val_accuracy"]
     answers = read_seed_answers(folder / "answers.csv")
     assert list(answers.columns) == ["label", "seed_1", "seed_2"]
     assert rightness(answers).sum(axis=1).tolist() == [1800, 1900]
 
 
-def replace(old: str, new: str) -> Callable[[Path], None]:
-    def damage(path: Path) -> None:
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new, 1))
-
-    return damage
-
-
 @pytest.mark.parametrize(
-    ("name", "damage"),
+    ("name", "old", "new"),
     [
-        *((f"seeds/2{end}", Path.unlink) for end in (".csv", ".answers.csv", ".scores.json")),
-        *((f"own/{kind}/tiny.csv", Path.unlink) for kind in ("history", "predictions")),
-        ("seeds/2.csv", replace("val_loss", "lost")),
-        ("seeds/2.csv", lambda path: path.write_text(path.read_text().partition("\n")[0])),
-        *(("seeds/2.csv", replace("0.300000", value)) for value in ("x", "", "inf")),
-        *(("seeds/2.answers.csv", replace("\n6,6", row)) for row in ("\n6,66", "\n6,", "\n7,6")),
-        ("seeds/2.answers.csv", lambda path: path.write_text(path.read_text()[:1000])),
-        ("seeds/2.scores.json", lambda path: path.write_text(path.read_text()[:20])),
-        ("seeds/2.scores.json", lambda path: path.write_text("[]")),
-        ("seeds/2.scores.json", replace('"loss"', '"lost"')),
-        ("seeds/2.scores.json", replace("0.95", "NaN")),
-        ("seeds/2.scores.json", replace('"ok"', '"fine"')),
+        *((f"seeds/2{end}", None, "") for end in (".csv", ".answers.csv", ".scores.json")),
+        *((f"own/{kind}/tiny.csv", None, "") for kind in ("history", "predictions")),
+        ("seeds/2.csv", "val_loss", "lost"),
+        ("seeds/2.csv", "0.300000", "inf"),
+        *(("seeds/2.answers.csv", "\n6,6", row) for row in ("\n6,66", "\n7,6", "\n6,6\n6,6")),
+        ("seeds/2.scores.json", '"ok"', '"fine"'),
     ],
 )
 def test_a_damaged_file_is_named(
-    tiny_params: Path, normalized: Path, folder: Path, name: str, damage: Callable[[Path], None]
+    study: Study, folder: Path, name: str, old: str | None, new: str
 ) -> None:
-    damage(folder / name)
+    path = folder / name
+    text = path.read_text()
+    path.unlink()
+    if old is not None:
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
     with pytest.raises(DataError) as caught:
-        replicate(tiny_params, normalized, folder)
-    assert str(caught.value).startswith(f"{folder / name}: ")
+        replicate(study)
+    assert str(caught.value).startswith(f"{path}: ")
     assert "`dvc repro" in str(caught.value)
     assert not (folder / "summary.json").exists()
 
 
-def tuned(params: Path, normalized: Path, folder: Path, **changes: object) -> dict[str, Any]:
-    aggregate_tuned.main(
-        normalized=normalized,
-        seeds=folder / "seeds",
-        tuned=folder / "tuned",
-        params=params,
-        studies=write_studies(folder, **changes),
-    )
-    found: dict[str, Any] = json.loads((folder / "tuned" / SUMMARY).read_text())["networks"]
-    return found
-
-
-def test_a_tuned_network_has_its_own_seeds_settings_and_cost(
-    tiny_params: Path, normalized: Path, folder: Path
-) -> None:
-    found = tuned(tiny_params, normalized, folder, epochs=3)
-    assert list(found) == ["tiny"]
-    runs = found["tiny"]["runs"]
-    assert [(run["seed"], run["accuracy"]) for run in runs] == [(1, 0.45), (2, 0.9)]
-    assert found["tiny"]["settings"] == SETTINGS | {"optimizer": "adam"}
-    assert found["tiny"]["precision"] == TUNED["precision"]
-    cost = found["tiny"]["cost"]
-    assert cost["images"] == 3 * len(read_split(normalized, "train")[1])
-    # Tuning adds batch normalization, which has parameters.
-    assert cost["parameters"] > read_architecture("tiny", tiny_params).num_parameters
-    answers = read_tuned_answers(folder / "tuned", ["tiny"])["tiny"]
-    assert list(answers.columns) == ["label", "seed_1", "seed_2"]
-    with pytest.raises(DataError, match=rf"{SUMMARY}: .*tiny"):
-        read_tuned_answers(folder / "tuned", ["other"])
-    (folder / "tuned" / "tiny.csv").unlink()
-    with pytest.raises(DataError, match=r"tiny\.csv: "):
-        read_tuned_answers(folder / "tuned", ["tiny"])
-
-
-def test_without_settings_there_is_no_tuned_network(
-    tiny_params: Path, normalized: Path, tmp_path: Path
-) -> None:
-    assert tuned(tiny_params, normalized, tmp_path, settings={}) == {}
-    assert [path.name for path in (tmp_path / "tuned").iterdir()] == [SUMMARY]
-    assert read_tuned_answers(tmp_path / "tuned", ["tiny"]) == {}
-
-
-def test_a_missing_tuned_seed_is_named(tiny_params: Path, normalized: Path, folder: Path) -> None:
+def test_a_tuned_network_has_its_own_seeds_settings_and_cost(study: Study, folder: Path) -> None:
+    edit(study.studies, {"tuned.seeds": [1, 3]})
     with pytest.raises(DataError) as caught:
-        tuned(tiny_params, normalized, folder, seeds=[1, 3])
+        study.run(aggregate_tuned.main, seeds="seeds", tuned="tuned")
     assert str(caught.value).startswith(f"{folder / 'seeds' / 'tiny-tuned' / '3.csv'}: ")
     assert not (folder / "tuned").exists()
+    edit(study.studies, {"tuned.seeds": [1, 2], "tuned.epochs": 3})
+    study.run(aggregate_tuned.main, seeds="seeds", tuned="tuned")
+    ((name, found),) = study.read("tuned/summary.json")["networks"].items()
+    assert name == "tiny"
+    assert [(run["seed"], run["accuracy"]) for run in found["runs"]] == [(1, 0.45), (2, 0.9)]
+    assert found["settings"] == SETTINGS | {"optimizer": "adam"}
+    assert found["precision"] == TUNED["precision"]
+    assert found["cost"]["images"] == 3 * len(read_split(study.normalized, "train")[1])
+    # Tuning adds batch normalization, which has parameters.
+    by_recipe = read_architecture("tiny", study.params).num_parameters
+    assert found["cost"]["parameters"] > by_recipe
+    answers = read_seed_answers(folder / "tuned" / "tiny.csv")
+    assert list(answers.columns) == ["label", "seed_1", "seed_2"]
+
+
+def test_without_settings_there_is_no_tuned_network(study: Study) -> None:
+    edit(study.studies, {"tuned.settings": {}})
+    study.run(aggregate_tuned.main, seeds="seeds", tuned="tuned")
+    assert study.read("tuned/summary.json") == {"networks": {}}
+    assert len(list((study.folder / "tuned").iterdir())) == 1

@@ -1,154 +1,98 @@
 """The command `tune`: reproducible, also after an interruption, and blind to the test set."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 from epochs import counted_epochs
-from study_inputs import edit
+from study_inputs import Study, edit, make_study, study
 
-from conftest import PROJECT, SECOND, write_tiny_params
+from conftest import PROJECT, SECOND
 from convdepth.config.architecture import Architecture
 from convdepth.config.dataset import SPLITS
 from convdepth.config.params import read_architecture, read_params
-from convdepth.config.studies import Range, read_study_params
+from convdepth.config.studies import Range, Space, read_study_params
 from convdepth.config.tuned_settings import Settings, apply
 from convdepth.core.errors import ParameterError
-from convdepth.data.arrays import array_paths, read_split, write_split
+from convdepth.data.arrays import read_split, write_split
 from convdepth.studies import search
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+__all__ = ["study"]  # a fixture
 
 TRIALS, EPOCHS = 6, 4
 PARAMS = read_params(PROJECT / "params.yaml")
-STUDIES = PROJECT / "studies" / "params.yaml"
-SPACE = read_study_params(STUDIES).tuning.space
-ARCHITECTURE = PARAMS.architectures["cnn7"]
+TUNING = read_study_params(PROJECT / "studies" / "params.yaml").tuning
+SPACE = TUNING.space
 
 
-@pytest.fixture
-def studies(tmp_path: Path) -> Path:
-    return write_studies(tmp_path)
-
-
-def write_studies(folder: Path) -> Path:
-    path = folder / "studies.yaml"
-    path.write_bytes(STUDIES.read_bytes())
+def tune(study: Study, folder: str = "", **arguments: Any) -> Any:
     changes = {"trials": TRIALS, "startup_trials": 2, "epochs": EPOCHS, "precision": "float32"}
-    edit(path, {f"tuning.{key}": value for key, value in changes.items()})
-    return path
+    edit(study.studies, {f"tuning.{key}": value for key, value in changes.items()})
+    paths = {"summary": f"{folder}/summary.json", "checkpoints": f"{folder}/checkpoints"}
+    study.run(search.main, **paths, **arguments)
+    return study.read(paths["summary"])
 
 
 @pytest.fixture(scope="module")
 def searched(
-    params_text: str, normalized: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[str, Any], Path]:
-    """What a whole search found, and its folder."""
-    folder = tmp_path_factory.mktemp("searched")
-    params = write_tiny_params(folder, params_text)
-    return tune(params, write_studies(folder), normalized, folder), folder
-
-
-def tune(
-    params: Path, studies: Path, normalized: Path, folder: Path, name: str = "tiny"
-) -> dict[str, Any]:
-    search.main(
-        name=name,
-        normalized=normalized,
-        summary=folder / "summary.json",
-        checkpoints=folder / "checkpoints",
-        code="of the tests",
-        params=params,
-        studies=studies,
-    )
-    found: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    params_text: str,
+    normalized: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    one_thread: None,  # noqa: ARG001
+) -> Any:
+    """What a whole search found."""
+    study = make_study(tmp_path_factory.mktemp("searched"), params_text, normalized)
+    found = tune(study, "whole")
+    assert not (study.folder / "whole" / "checkpoints").exists()
     return found
 
 
-def test_a_search_has_its_budget_and_names_the_best(
-    searched: tuple[dict[str, Any], Path], studies: Path
-) -> None:
-    found, folder = searched
-    assert [trial["trial"] for trial in found["trials"]] == list(range(TRIALS))
-    assert found["notebook"] == found["trials"][0]
-    assert found["notebook"]["settings"]["dropout_scale"] == 1
-    assert found["notebook"]["settings"]["batch_normalization"] is False
-    given = [each.model_dump() for each in read_study_params(studies).tuning.first]
-    assert given
-    assert [each["settings"] for each in found["trials"][1 : 1 + len(given)]] == given
-    whole = [trial for trial in found["trials"] if not trial["ended_early"]]
+def test_a_search_has_its_budget_ends_bad_trials_early_and_names_the_best(searched: Any) -> None:
+    trials, notebook = searched["trials"], searched["notebook"]
+    assert [trial["trial"] for trial in trials] == list(range(TRIALS))
+    assert notebook == trials[0]
+    assert notebook["settings"]["dropout_scale"] == 1
+    assert notebook["settings"]["batch_normalization"] is False
+    given = [each.model_dump() for each in TUNING.first]
+    assert [each["settings"] for each in trials[1 : 1 + len(given)]] == given
+    whole = [trial for trial in trials if not trial["ended_early"]]
     assert all(len(trial["accuracies"]) == EPOCHS for trial in whole)
-    assert found["best"]["accuracy"] == max(trial["accuracy"] for trial in whole)
-    assert found["best"] in found["trials"]
-    assert not (folder / "checkpoints").exists()
-
-
-def test_what_is_clearly_worse_than_most_ends_early(searched: tuple[dict[str, Any], Path]) -> None:
-    found, _ = searched
-    early = [trial for trial in found["trials"] if trial["ended_early"]]
+    assert searched["best"]["accuracy"] == max(trial["accuracy"] for trial in whole)
+    assert searched["best"] in trials
+    early = [trial for trial in trials if trial["ended_early"]]
     assert early, "the settings of this test no longer lead to a trial that is ended"
     for trial in early:
         done = len(trial["accuracies"])
         assert search.GRACE <= done < EPOCHS
         # Those that were whole before it had more at the same epoch, in the median.
-        before = [
-            each["accuracies"][done - 1]
-            for each in found["trials"][: trial["trial"]]
-            if not each["ended_early"]
-        ]
+        before = [each["accuracies"][done - 1] for each in whole if each["trial"] < trial["trial"]]
         assert max(trial["accuracies"]) < np.median(before)
 
 
-def test_an_interrupted_search_trains_no_whole_trial_again_and_ends_the_same(
-    searched: tuple[dict[str, Any], Path],
-    tiny_params: Path,
-    studies: Path,
-    normalized: Path,
-    tmp_path: Path,
+def test_an_interrupted_search_trains_no_whole_trial_again_and_never_asks_the_test_set(
+    searched: Any, study: Study
 ) -> None:
-    expected, _ = searched
+    other = study.folder / "other"
+    for split in SPLITS:
+        images, labels = read_split(study.normalized, split)
+        write_split(other, split, images, (9 - labels).astype("u1") if split == "test" else labels)
     second_trial = EPOCHS + 3
     with counted_epochs(interrupted=second_trial), pytest.raises(KeyboardInterrupt):
-        tune(tiny_params, studies, normalized, tmp_path / "torn")
+        tune(study, normalized=other)
     with counted_epochs() as count:
-        assert tune(tiny_params, studies, normalized, tmp_path / "torn") == expected
-    total = sum(len(trial["accuracies"]) for trial in expected["trials"])
+        assert tune(study, normalized=other) == searched
+    total = sum(len(trial["accuracies"]) for trial in searched["trials"])
     assert count.done == total - EPOCHS
-
-
-def test_the_test_set_has_no_say(
-    searched: tuple[dict[str, Any], Path],
-    tiny_params: Path,
-    studies: Path,
-    normalized: Path,
-    tmp_path: Path,
-) -> None:
-    expected, _ = searched
-    other = tmp_path / "other"
-    for split in SPLITS:
-        images, labels = read_split(normalized, split)
-        if split == "test":
-            labels = (9 - labels).astype(np.uint8)
-        write_split(other, split, np.asarray(images), labels)
-    assert array_paths(other) != array_paths(normalized)
-    assert tune(tiny_params, studies, other, tmp_path / "two") == expected
 
 
 @pytest.mark.parametrize("choices", [[False, True], [True]])
 def test_the_first_trial_trains_the_network_unchanged(
-    tiny_params: Path,
-    studies: Path,
-    normalized: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    choices: list[bool],
+    study: Study, monkeypatch: pytest.MonkeyPatch, choices: list[bool]
 ) -> None:
-    tiny_params.write_text(tiny_params.read_text() + SECOND)
-    edit(tiny_params, {"architectures.cnn9.block1.batch_normalization": True})
-    edit(studies, {"tuning.first": [], "tuning.space.batch_normalization": choices})
+    study.params.write_text(study.params.read_text() + SECOND)
+    edit(study.params, {"architectures.cnn9.block1.batch_normalization": True})
+    edit(study.studies, {"tuning.first": [], "tuning.space.batch_normalization": choices})
     trained = []
 
     def fit(_title: str, architecture: Any, *_: object) -> tuple[None, list[dict[str, float]]]:
@@ -156,40 +100,35 @@ def test_the_first_trial_trains_the_network_unchanged(
         return None, [{"epoch": n, "val_accuracy": 0.5} for n in range(1, EPOCHS + 1)]
 
     monkeypatch.setattr(search, "fit", fit)
-    found = tune(tiny_params, studies, normalized, tmp_path, "cnn9")
-    assert trained[0] == read_architecture("cnn9", tiny_params)
+    found = tune(study, name="cnn9")
+    assert trained[0] == read_architecture("cnn9", study.params)
     assert found["notebook"]["settings"]["batch_normalization"] is None
     normalize = {
         tuple(block.batch_normalization for block in each.blocks.values()) for each in trained[1:]
     }
-    assert normalize <= {(False, False), (True, True)}
+    assert normalize <= {(each, each) for each in choices}
 
 
-def test_a_scale_that_makes_a_rate_of_one_is_refused(
-    tiny_params: Path, studies: Path, normalized: Path, tmp_path: Path
-) -> None:
-    edit(studies, {"tuning.space.dropout_scale.high": 5})
+def test_a_scale_that_makes_a_rate_of_one_is_refused(study: Study) -> None:
+    edit(study.studies, {"tuning.space.dropout_scale.high": 5})
     with pytest.raises(ParameterError, match=r"tuning\.space\.dropout_scale\.high: "):
-        tune(tiny_params, studies, normalized, tmp_path)
-
-
-def draw(seed: int) -> Settings:
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    return search.suggest(study.ask(), SPACE)
+        tune(study)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_suggested_settings_are_in_the_space_and_can_be_applied(seed: int) -> None:
-    settings = draw(seed)
+    sampled = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    settings = Settings(**search.suggest(sampled.ask(), SPACE, Space.model_fields))
     for key, choices in SPACE:
         if isinstance(choices, Range):
             assert choices.low <= getattr(settings, key) <= choices.high
         else:
             assert getattr(settings, key) in choices
-    architecture, recipe = apply(settings, ARCHITECTURE, PARAMS.train)
+    network = PARAMS.architectures["cnn7"]
+    architecture, recipe = apply(settings, network, PARAMS.train)
     assert search.settings_of(architecture, recipe) == settings
     assert (recipe.seed, recipe.epochs) == (PARAMS.train.seed, PARAMS.train.epochs)
-    assert architecture.head == ARCHITECTURE.head
+    assert architecture.head == network.head
 
 
 @pytest.mark.parametrize("network", PARAMS.architectures.values(), ids=PARAMS.architectures)
@@ -201,20 +140,3 @@ def test_the_notebooks_settings_are_in_the_space_and_change_nothing(network: Arc
     changes = {"learning_rate": 1.0, "batch_normalization": None}
     changed = settings.model_copy(update=changes)
     assert set(dict(settings)) - set(search.expressible(changed, SPACE)) == set(changes)
-
-
-@pytest.mark.parametrize(
-    ("blocks", "expected"), [((True, True), True), ((False, False), False), ((True, False), None)]
-)
-def test_normalization_of_some_blocks_is_no_setting(
-    blocks: tuple[bool, ...], expected: bool | None
-) -> None:
-    block = {"conv1": {"filters": 4, "kernel_size": 3}, "pool_size": 2}
-    entry = {
-        f"block{number}": block | {"batch_normalization": normalizes}
-        for number, normalizes in enumerate(blocks, start=1)
-    }
-    network = Architecture.model_validate(entry | {"head": {"units": 8}})
-    settings = search.settings_of(network, PARAMS.train)
-    assert settings.batch_normalization is expected
-    assert apply(settings, network, PARAMS.train) == (network, PARAMS.train)

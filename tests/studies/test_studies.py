@@ -5,7 +5,6 @@ import json
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from study_inputs import SETTINGS
 
@@ -68,73 +67,45 @@ def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Pro
 @pytest.fixture
 def copied(studied: Project, tmp_path: Path) -> Project:
     (tmp_path / "copy").mkdir()
-    return faults.at_home(
-        studied.copy(tmp_path / "copy" / "convdepth"), Path(studied.environment["HOME"])
-    )
+    home = Path(studied.environment["HOME"])
+    return faults.at_home(studied.copy(tmp_path / "copy" / "convdepth"), home)
 
 
-def test_the_pipeline_leaves_them_alone(studied: Project) -> None:
+def seeds_of_tiny(project: Project) -> list[int]:
+    summary = json.loads((project.folder / "metrics/replicates/tiny.json").read_text())
+    return [run["seed"] for run in summary["runs"]]
+
+
+def test_a_second_run_runs_nothing_and_the_pipeline_leaves_the_studies_alone(
+    studied: Project,
+) -> None:
     assert studied.repro() == []
     assert STUDIES not in studied.run("dvc", "repro", "--dry", "--force")
-
-
-def test_a_second_run_runs_nothing_and_git_is_clean(studied: Project) -> None:
     assert repro(studied) == set()
     assert studied.run("git", "status", "--porcelain") == ""
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_first_run_is_that_of_the_pipeline(studied: Project, name: str) -> None:
-    folder = studied.folder
-    metrics = json.loads((folder / f"metrics/{name}.json").read_text())
-    summary = json.loads((folder / f"metrics/replicates/{name}.json").read_text())
-    answers = pd.read_csv(folder / f"metrics/replicates/{name}.csv")
-    predictions = pd.read_csv(folder / f"data/predictions/{name}.csv")
-    assert [run["seed"] for run in summary["runs"]] == [1, 2]
-    assert summary["runs"][0]["accuracy"] == metrics["accuracy"]
-    assert summary["runs"][0]["loss"] == metrics["loss"]
-    assert answers["seed_1"].equals(predictions["predicted"])
-    assert not answers["seed_2"].equals(predictions["predicted"])
-
-
-def test_each_study_is_of_all_networks(studied: Project) -> None:
+    assert seeds_of_tiny(studied) == [1, 2]
     metrics = studied.folder / "metrics"
     found = json.loads((metrics / "studies" / "contrasts.json").read_text())
-    assert list(found["pairs"]) == ["tiny / small"]
-    assert list(found["gains"]["networks"]) == ["tiny"]
+    assert (list(found["pairs"]), list(found["gains"]["networks"])) == (["tiny / small"], ["tiny"])
     assert {path.stem for path in (metrics / "studies" / "collapse").glob("*")} == set(NAMES)
-    kept = {str(path.relative_to(metrics / "seeds")) for path in metrics.glob("seeds/*/*")}
-    trainings = ("tiny/2", "small/2", "tiny-tuned/1", "tiny-tuned/2")
-    suffixes = (".csv", ".answers.csv", ".scores.json")
-    assert kept == {f"{each}{suffix}" for each in trainings for suffix in suffixes}
     assert (metrics / "report" / "index.html").is_file()
 
 
-def forget_models(project: Project) -> None:
-    """Delete the models of the studies, also in DVC's cache."""
-    folder = project.folder / "data" / "seeds"
+def test_another_seed_trains_each_network_once_and_needs_no_other_model(copied: Project) -> None:
+    folder = copied.folder / "data" / "seeds"
     models = list(folder.glob("*/*.keras"))
     assert len(models) == 4
     for path in models:
         md5 = hashlib.md5(path.read_bytes()).hexdigest()
-        (project.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
+        (copied.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
     shutil.rmtree(folder)
-
-
-@pytest.mark.parametrize("missing", [False, True])
-def test_another_seed_trains_each_network_once(copied: Project, missing: bool) -> None:
-    options = ["--allow-missing"] if missing else []
-    if missing:
-        forget_models(copied)
-        assert repro(copied, *options) == set()
-    copied.edit_params(
-        {"replicates.seeds": [2, 3], "tuned.seeds": [1, 2, 3]}, "studies/params.yaml"
-    )
-    assert repro(copied, *options) == {"check"} | SUMMARIES | with_settings(3).union(
+    assert repro(copied, "--allow-missing") == set()
+    seeds = {"replicates.seeds": [2, 3], "tuned.seeds": [1, 2, 3]}
+    copied.edit_params(seeds, "studies/params.yaml")
+    assert repro(copied, "--allow-missing") == {"check"} | SUMMARIES | with_settings(3).union(
         *(by_recipe(name, 3) | stages(f"replicates@{name}") for name in NAMES)
     )
-    summary = json.loads((copied.folder / "metrics/replicates/tiny.json").read_text())
-    assert [run["seed"] for run in summary["runs"]] == [1, 2, 3]
+    assert seeds_of_tiny(copied) == [1, 2, 3]
 
 
 def test_a_changed_network_runs_its_own_stages(copied: Project) -> None:

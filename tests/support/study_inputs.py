@@ -1,15 +1,16 @@
-"""Parameters and results of small studies."""
+"""Small studies of the network ``tiny``: their parameters, and how to run their stages."""
 
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
+import pytest
 from ruamel.yaml import YAML
 
-from conftest import PROJECT
-from convdepth.core.files import write_csv, write_json
-from convdepth.evaluation.seed_scores import score_predictions
+from conftest import PROJECT, write_tiny_params
 
 SETTINGS = {
     "learning_rate": 0.01,
@@ -22,21 +23,12 @@ SETTINGS = {
     "dropout_scale": 0.5,
     "batch_normalization": True,
 }
-
 TUNED = {
     "epochs": 1,
     "precision": "mixed_bfloat16",
     "seeds": [1, 2],
     "settings": {"tiny": SETTINGS},
 }
-
-
-def write_studies(folder: Path, **changes: object) -> Path:
-    """Write ``studies.yaml`` with two seeds, and the section `TUNED` with changes."""
-    entries = YAML(typ="safe").load(PROJECT / "studies" / "params.yaml")
-    path = folder / "studies.yaml"
-    YAML().dump(entries | {"replicates": {"seeds": [2]}, "tuned": TUNED | changes}, path)
-    return path
 
 
 def edit(path: Path, changes: dict[str, Any]) -> None:
@@ -51,33 +43,44 @@ def edit(path: Path, changes: dict[str, Any]) -> None:
     YAML().dump(entries, path)
 
 
-LABELS = np.tile(np.arange(10), 20)
+@dataclass(frozen=True)
+class Study:
+    """A folder for results, with both files of parameters."""
 
-ACCURACIES = [0.7, 0.9]
+    folder: Path
+    normalized: Path
+
+    @property
+    def params(self) -> Path:
+        return self.folder / "params.yaml"
+
+    @property
+    def studies(self) -> Path:
+        return self.folder / "studies.yaml"
+
+    def run(self, main: Callable[..., None], name: str = "tiny", **arguments: Any) -> None:
+        """Run a stage; texts are paths in the folder."""
+        common = {"normalized": self.normalized, "params": self.params, "studies": self.studies}
+        common |= {"name": name, "code": "of the tests"}
+        used = {key: common[key] for key in common.keys() & inspect.signature(main).parameters}
+        paths = {key: self.folder / each for key, each in arguments.items() if type(each) is str}
+        main(**used | arguments | paths)
+
+    def read(self, name: str) -> Any:
+        """Read a JSON file of the folder."""
+        return json.loads((self.folder / name).read_text())
 
 
-def tables(labels: np.ndarray, predicted: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a history of two epochs, and predictions."""
-    history = {"loss": 0.3, "accuracy": 0.8, "val_loss": 0.2, "val_accuracy": ACCURACIES}
-    predictions = {
-        "index": np.arange(len(labels)),
-        "label": labels,
-        "predicted": predicted,
-        "second": (predicted + 1) % 10,
-        "probability": 0.9,
-        "loss": 0.5,
-    }
-    return pd.DataFrame({"epoch": [1, 2], **history}), pd.DataFrame(predictions)
+def make_study(folder: Path, params_text: str, normalized: Path) -> Study:
+    """Make a study with two seeds of which the pipeline trains the first one."""
+    write_tiny_params(folder, params_text)
+    entries = YAML(typ="safe").load(PROJECT / "studies" / "params.yaml")
+    changes = {"replicates": {"seeds": [2]}, "tuned": TUNED | {"settings": {"tiny": SETTINGS}}}
+    YAML().dump(entries | changes, folder / "studies.yaml")
+    return Study(folder, normalized)
 
 
-def write_run(folder: Path, seed: int, labels: np.ndarray, predicted: np.ndarray) -> None:
-    """Write the three files of one training of a study."""
-    history, predictions = tables(labels, predicted)
-    write_csv(folder / f"{seed}.csv", history)
-    write_csv(folder / f"{seed}.answers.csv", predictions[["label", "predicted"]])
-    write_json(folder / f"{seed}.scores.json", score_predictions(predictions).model_dump())
-
-
-def wrong_from(first: int, labels: np.ndarray = LABELS) -> np.ndarray:
-    """Return answers that are right for the images before the first wrong one."""
-    return np.where(np.arange(len(labels)) < first, labels, (labels + 1) % 10)
+@pytest.fixture
+def study(tmp_path: Path, params_text: str, normalized: Path, one_thread: None) -> Study:  # noqa: ARG001
+    """A small study, and TensorFlow with one thread."""
+    return make_study(tmp_path, params_text, normalized)

@@ -10,11 +10,6 @@ from convdepth.models.backend import EVALUATION_BATCH_SIZE, keras
 def predict(network: keras.Model, images: Images, labels: Labels) -> pd.DataFrame:
     """Classify images.
 
-    Args:
-        network: A trained network.
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
-        labels: ``(n,)``, 0 to 9.
-
     Returns:
         One row per image: index, label, predicted (0 to 9), second (the second most probable
         digit), probability (of the predicted digit, 0 to 1), and loss (cross-entropy in nats, at

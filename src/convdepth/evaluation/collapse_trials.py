@@ -5,24 +5,16 @@ from pydantic import Field
 from convdepth.evaluation.result_file import Loss, Result, Share
 
 
-class Signal(Result):
-    """A fresh network in training mode: signal shares, and the gradient of each block.
+class Trial(Result):
+    """One training; loss and accuracy after each epoch are of the held-out images.
 
-    Attributes:
-        signal: Share of the variance that comes from the images, after each block and the head.
-        gradient_norm: Root mean square of the gradient's Euclidean norm, by block.
-        agreement: See `signal_flow.Gradient`, by block.
+    `signal`, `gradient_norm` and `agreement` are by block, before the training; see `signal_flow`.
     """
 
+    seed: int
     signal: dict[str, Share]
     gradient_norm: dict[str, float]
     agreement: dict[str, Share]
-
-
-class Trial(Signal):
-    """One training: ``val_loss`` and ``val_accuracy`` after each epoch, on held-out images."""
-
-    seed: int
     prior_loss: Loss
     loss: list[Loss] = Field(min_length=1)
     accuracy: list[Share] = Field(min_length=1)
@@ -31,19 +23,16 @@ class Trial(Signal):
 
 
 class Point(Result):
-    """All trainings of one network at one dropout scale.
-
-    Attributes:
-        keep_share: Share of the units that all dropouts together keep.
-        learned: How many of the trainings learned.
-        signal: Median over the trainings of `Signal.signal`.
-    """
+    """All trainings of one network at one dropout scale."""
 
     scale: float
     keep_share: Share
+    """Share of the units that all dropouts together keep."""
     learned: int
+    """How many of the trainings learned."""
     runs: list[Trial] = Field(min_length=1)
     signal: dict[str, Share]
+    """Median over the trainings."""
 
 
 class Collapse(Result):

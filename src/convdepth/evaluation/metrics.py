@@ -1,10 +1,7 @@
-"""Metrics of predictions: of one network as a whole and per digit, and agreement of several.
-
-Predictions are a table as `answers.predict` returns it, one row per image.
-"""
+"""Metrics of predictions, which are a table from `answers.predict`, one row per image."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from convdepth.config.dataset import NUM_CLASSES
+from convdepth.evaluation.result_file import Loss, Result, Share
 
 Status = Literal["ok", "collapsed", "near chance"]
 
@@ -23,24 +21,13 @@ COLLAPSED_SHARE = 0.99
 BINS = 15
 """Number of equal ranges of the probabilities from 0 to 1 (Guo et al. 2017)."""
 
-Tables = Mapping[str, pd.DataFrame]
-"""Predictions by network, all for the same images in the same order."""
-
 
 @dataclass(frozen=True)
 class Score:
-    """Metrics of all predictions of a network; shares are 0 to 1, floats have six digits.
+    """Metrics of all predictions of a network: shares from 0 to 1, loss in nats, six digits.
 
-    Attributes:
-        images: Number of predictions.
-        accuracy: Share of right answers.
-        accuracy_low: Lower end of the accuracy's 95% interval over images (Wilson 1927).
-        accuracy_high: Upper end.
-        top2_accuracy: Share of images whose label is among the two most probable answers.
-        loss: Mean cross-entropy in nats.
-        status: See `learning_status`.
-        answer: The most frequent answer, 0 to 9.
-        answer_share: Its share of all answers.
+    The bounds of the accuracy are its 95% interval over images (Wilson 1927). `top2_accuracy`
+    counts labels among the two most probable answers; `answer` is the most frequent answer.
     """
 
     images: int
@@ -54,24 +41,47 @@ class Score:
     answer_share: float
 
 
-def score(predictions: pd.DataFrame) -> Score:
-    """Score predictions by their columns label, predicted, second and loss.
+class Bin(Result):
+    """A range of probabilities: number of images, mean probability and accuracy."""
 
-    Raises:
-        ValueError: There is no row.
-    """
-    if predictions.empty:
-        raise ValueError("expected at least one prediction, got none")
-    images, label = len(predictions), predictions["label"]
-    correct, low, high = _right(predictions)
-    second = int((label == predictions["second"]).sum())
+    images: int
+    probability: Share
+    accuracy: Share
+
+
+class Scores(Result):
+    """The scores of one training of a study on the test set: ``<seed>.scores.json``."""
+
+    accuracy: Share
+    loss: Loss
+    status: Status
+    calibration_error: Share
+    reliability: list[Bin]
+
+
+def score_training(predictions: pd.DataFrame) -> Scores:
+    """Score the predictions of one training of a study."""
+    total, bins = score(predictions), reliability(predictions)
+    return Scores(
+        accuracy=total.accuracy,
+        loss=total.loss,
+        status=total.status,
+        calibration_error=calibration_error(bins),
+        reliability=bins,
+    )
+
+
+def score(predictions: pd.DataFrame) -> Score:
+    """Score predictions, at least one, by their columns label, predicted, second and loss."""
+    right = predictions["label"] == predictions["predicted"]
+    low, high = _wilson(right)
     answers = predictions["predicted"].value_counts(normalize=True)
     return Score(
-        images=images,
-        accuracy=round(correct / images, 6),
+        images=len(predictions),
+        accuracy=_mean(right),
         accuracy_low=round(low, 6),
         accuracy_high=round(high, 6),
-        top2_accuracy=round((correct + second) / images, 6),
+        top2_accuracy=_mean(right | (predictions["label"] == predictions["second"])),
         loss=_mean(predictions["loss"]),
         status=learning_status(predictions),
         answer=int(answers.index[0]),
@@ -82,22 +92,19 @@ def score(predictions: pd.DataFrame) -> Score:
 def learning_status(predictions: pd.DataFrame) -> Status:
     """Tell by label and predicted whether a network has learned anything.
 
-    Returns:
-        ``collapsed`` if nearly all answers are the same; ``near chance`` if it is no better than
-        always giving the most frequent label, as after training on shuffled labels; else ``ok``.
+    ``collapsed`` if nearly all answers are the same; ``near chance`` if it is no better than always
+    giving the most frequent label, as after training on shuffled labels; else ``ok``.
     """
     if predictions["predicted"].value_counts(normalize=True).iloc[0] >= COLLAPSED_SHARE:
         return "collapsed"
     chance = predictions["label"].value_counts(normalize=True).iloc[0]
-    _, low, _ = _right(predictions)
+    low, _ = _wilson(predictions["label"] == predictions["predicted"])
     return "near chance" if low <= chance else "ok"
 
 
-def _right(predictions: pd.DataFrame) -> tuple[int, float, float]:
-    """Count right answers, and bound their share by Wilson's 95% interval."""
-    correct = int((predictions["label"] == predictions["predicted"]).sum())
-    interval = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
-    return correct, float(interval.low), float(interval.high)
+def _wilson(right: "pd.Series[bool]") -> tuple[float, float]:
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> NDArray[np.int64]:
@@ -108,11 +115,9 @@ def confusion_matrix(predictions: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def class_scores(predictions: pd.DataFrame) -> list[dict[str, float | int | None]]:
-    """Score each digit.
+    """Score each digit in order: digit, images, precision, recall and f1 (0 to 1, six digits).
 
-    Returns:
-        For each digit in order: digit, images, precision, recall and f1 (0 to 1, six digits), None
-        where undefined, such as the precision of an answer that was never given.
+    A share is None where undefined, such as the precision of an answer that was never given.
     """
     matrix = confusion_matrix(predictions)
     right, labelled, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
@@ -128,37 +133,35 @@ def class_scores(predictions: pd.DataFrame) -> list[dict[str, float | int | None
     ]
 
 
-def reliability(predictions: pd.DataFrame) -> list[dict[str, Any]]:
-    """Compare probability and accuracy in each range of probabilities.
+def reliability(predictions: pd.DataFrame) -> list[Bin]:
+    """Compare probability and accuracy in each of `BINS` ranges that has images, from the lowest.
 
-    Returns:
-        One entry for each of `BINS` ranges that has images, from low to high: images, and the means
-        of probability and accuracy, 0 to 1, six digits.
+    The means have six digits.
     """
     # The upper end belongs to a range, so that a probability of 1 is in the last one.
     number = np.ceil(predictions["probability"] * BINS).clip(1, BINS)
     right = predictions["label"] == predictions["predicted"]
     return [
-        {
-            "images": len(group),
-            "probability": _mean(group["probability"]),
-            "accuracy": _mean(right[group.index]),
-        }
+        Bin(
+            images=len(group),
+            probability=_mean(group["probability"]),
+            accuracy=_mean(right[group.index]),
+        )
         for _, group in predictions.groupby(number)
     ]
 
 
-def calibration_error(predictions: pd.DataFrame) -> float:
+def calibration_error(bins: Sequence[Bin]) -> float:
     """Return the expected calibration error, 0 to 1 (Naeini et al. 2015, Guo et al. 2017).
 
     It is the mean over images of the difference between probability and accuracy in their range.
     """
-    ranges = pd.DataFrame(reliability(predictions))
+    ranges = pd.DataFrame([dict(each) for each in bins])
     gaps = (ranges["probability"] - ranges["accuracy"]).abs()
     return round(float((gaps * ranges["images"]).sum() / ranges["images"].sum()), 6)
 
 
-def agreement(tables: Tables) -> dict[str, float]:
+def agreement(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     """Return the share of equal answers, right or wrong, by pair such as ``cnn1 / cnn3``."""
     return {
         f"{first} / {second}": _mean(tables[first]["predicted"] == tables[second]["predicted"])
@@ -166,34 +169,22 @@ def agreement(tables: Tables) -> dict[str, float]:
     }
 
 
-def count_failures(tables: Tables) -> pd.DataFrame:
-    """Count for each image how many networks get it wrong.
+def rank_failures(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """List the images that a network gets wrong, those that most get wrong and of most loss first.
 
-    Returns:
-        One row per image: index, label, failing (number of networks), loss (their mean, in nats).
+    All predictions are for the same images in the same order. Returns one row per image: index,
+    label, failing (number of networks), loss (their mean, six digits), answers (by network).
     """
-    first = next(iter(tables.values()))
-    wrong = {name: table["predicted"] != table["label"] for name, table in tables.items()}
-    losses = {name: table["loss"] for name, table in tables.items()}
-    return first[["index", "label"]].assign(
-        failing=pd.DataFrame(wrong).sum(axis=1), loss=pd.DataFrame(losses).mean(axis=1).round(6)
-    )
-
-
-def find_hardest(tables: Tables, count: int) -> list[dict[str, Any]]:
-    """Find at most ``count`` images that most networks get wrong, of equals those of highest loss.
-
-    Returns:
-        The hardest first: a row of `count_failures` and ``answers`` by network. Images that all
-        networks get right are left out.
-    """
+    images = next(iter(tables.values()))[["index", "label"]]
     answers = pd.DataFrame({name: table["predicted"] for name, table in tables.items()})
-    given = pd.Series(answers.to_dict("records"), answers.index)
-    counted = count_failures(tables).assign(answers=given)
-    order = ["failing", "loss"]
-    hardest = counted[counted["failing"] > 0].sort_values(order, ascending=False, kind="stable")
-    rows = hardest.head(count).to_dict("records")
-    return [{str(key): value for key, value in row.items()} for row in rows]
+    losses = pd.DataFrame({name: table["loss"] for name, table in tables.items()})
+    counted = images.assign(
+        failing=answers.ne(images["label"], axis=0).sum(axis=1),
+        loss=losses.mean(axis=1).round(6),
+        answers=pd.Series(answers.to_dict("records"), answers.index),
+    )
+    failed = counted[counted["failing"] > 0]
+    return failed.sort_values(["failing", "loss"], ascending=False, kind="stable")
 
 
 def _mean(values: "pd.Series[Any]") -> float:

@@ -1,18 +1,13 @@
 """The numbers that the original notebook recorded."""
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from convdepth.config.architecture import Strict
-from convdepth.core.errors import DataError
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Loss = Annotated[float, Field(ge=0)]
+from convdepth.evaluation.result_file import Loss, Result, Share, read_result
 
 
-class Epoch(Strict):
+class Epoch(Result):
     """Keras's output after an epoch; its validation data are the test set."""
 
     epoch: int = Field(ge=1)
@@ -22,17 +17,8 @@ class Epoch(Strict):
     val_accuracy: Share
 
 
-class Record(Strict):
-    """One network of the notebook: losses in nats, accuracies from 0 to 1.
-
-    Attributes:
-        parameters: Their number.
-        test_accuracy: Output of its last cell.
-        test_loss: Output of its last cell.
-        claimed_accuracy: From the notebook's closing text, which contradicts the output.
-        claimed_loss: From the closing text.
-        epochs: The training, epoch by epoch.
-    """
+class Record(Result):
+    """One network: the output of its last cell, and the closing text's claims, which differ."""
 
     parameters: int
     test_accuracy: Share
@@ -42,20 +28,6 @@ class Record(Strict):
     epochs: list[Epoch] = Field(min_length=1)
 
 
-_RECORDS = TypeAdapter(dict[str, Record])
-
-
 def read_notebook(path: Path) -> dict[str, Record]:
-    """Read the notebook's records by network from a JSON file.
-
-    Raises:
-        DataError: The file is missing, or an entry is wrong.
-    """
-    try:
-        return _RECORDS.validate_json(path.read_bytes())
-    except OSError as error:
-        reason = str(error.strerror)
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    raise DataError(f"{path}: cannot be read: {reason}. Run `git checkout {path}`.")
+    """Read the records by network; raise DataError if the file is missing or an entry is wrong."""
+    return read_result(path, dict[str, Record], f"git checkout {path}")

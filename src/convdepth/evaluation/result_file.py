@@ -6,13 +6,15 @@ A schema is both written and read: a stage writes ``model_dump()`` of an instanc
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from convdepth.core.errors import DataError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Loss = Annotated[float, Field(ge=0)]
 """In nats."""
+
+Kind = TypeVar("Kind")
 
 
 class Result(BaseModel):
@@ -21,22 +23,14 @@ class Result(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-Kind = TypeVar("Kind", bound=Result)
-
-
 def read_result(path: Path, kind: type[Kind], command: str) -> Kind:
-    """Read a JSON result file.
-
-    Args:
-        path: The file.
-        kind: Its schema.
-        command: Writes the file; named in the error.
+    """Read a JSON file of the schema ``kind``, which ``command`` writes.
 
     Raises:
-        DataError: The file is missing or does not fit the schema.
+        DataError: The file is missing or does not fit the schema; names the key.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return TypeAdapter(kind).validate_json(path.read_bytes())
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
     except ValidationError as error:

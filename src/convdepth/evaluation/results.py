@@ -1,7 +1,9 @@
-"""Result files of the stages: their schemas, each both written and read, and their tables."""
+"""Result files: their schemas, each both written and read, and their tables."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,12 +13,11 @@ from convdepth.config.dataset import NUM_CLASSES
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import Labels
 from convdepth.evaluation.collapse_trials import Collapse, Point, Trial
-from convdepth.evaluation.metrics import Status
-from convdepth.evaluation.result_file import Loss, Result, Share, read_result
-from convdepth.evaluation.seed_scores import Bin, Scores
+from convdepth.evaluation.metrics import Bin, Scores, Status
+from convdepth.evaluation.result_file import Loss, Result, Share
 
-# These have modules of their own, so that a change of another schema reruns no training.
-__all__ = ["Bin", "Collapse", "Point", "Result", "Scores", "Trial", "read_result"]
+# These have a module of their own, so that a change of another schema reruns no training.
+__all__ = ["Collapse", "Point", "Trial"]
 
 CURVE_COLUMNS = ["loss", "accuracy", "val_loss", "val_accuracy"]
 HISTORY_COLUMNS = ["epoch", *CURVE_COLUMNS]
@@ -105,10 +106,9 @@ class FirstSeed(Result):
 
 
 class Difference(Result):
-    """The mean accuracy of the second minus the first, -1 to 1, with its 95% interval.
+    """The mean accuracy of the second minus the first, -1 to 1, see `mean_over_seeds`.
 
-    `p` and the interval are from `significance.mean_over_seeds`; the verdict follows
-    `corrected_p` (Holm). Both p and the standard deviation are None for one seed.
+    The verdict follows `corrected_p` (Holm). Both p and the deviation are None for one seed.
     """
 
     difference: float
@@ -206,67 +206,32 @@ class Rule(Result):
     num_broken: int | None = None
 
 
-class ImageCounts(Result):
-    """The number of images that were checked, in both splits together."""
-
-    raw: int
-    normalized: int
-
-
 class Validation(Result):
     """``validation.json``, written by the stage `validate`."""
 
-    images: ImageCounts
+    images: dict[Literal["raw", "normalized"], int]
+    """The number of images that were checked, in both splits together."""
     num_rules: int
     success: bool
     rules: list[Rule]
 
 
 def read_history(folder: Path, name: str, command: str | None = None) -> pd.DataFrame:
-    """Read ``<name>.csv``, the history of a training: `HISTORY_COLUMNS`, one row per epoch.
-
-    Args:
-        folder: Holds the file.
-        name: The network, or the seed of a study's training.
-        command: Writes the file, for the error; by default the stage `train` of the network.
-
-    Raises:
-        DataError: The file is missing or damaged.
-    """
-    return _read_table(
-        folder / f"{name}.csv", HISTORY_COLUMNS, command or f"dvc repro train@{name}"
-    )
+    """Read ``<name>.csv``, a history with one row per epoch; by default of the stage `train`."""
+    command = command or f"dvc repro train@{name}"
+    return read_table(folder / f"{name}.csv", command, HISTORY_COLUMNS)
 
 
 def read_predictions(folder: Path, name: str, labels: Labels) -> pd.DataFrame:
-    """Read ``<name>.csv``, the predictions of a network: `PREDICTION_COLUMNS`.
-
-    Args:
-        folder: Holds the file.
-        name: The network.
-        labels: ``(n,)``, 0 to 9, of the test images.
-
-    Raises:
-        DataError: The file is missing or damaged, or has other labels.
-    """
-    path, command = folder / f"{name}.csv", f"dvc repro evaluate@{name}"
-    return _read_table(path, PREDICTION_COLUMNS, command, labels)
-
-
-def read_run_answers(path: Path, labels: Labels) -> pd.DataFrame:
-    """Read the answers of one training of a study: `ANSWER_COLUMNS`; see `read_predictions`."""
-    return _read_table(path, ANSWER_COLUMNS, STUDIES, labels)
+    """Read ``<name>.csv``, the predictions of the stage `evaluate`, one row per test image."""
+    path = folder / f"{name}.csv"
+    return read_table(path, f"dvc repro evaluate@{name}", PREDICTION_COLUMNS, labels)
 
 
 def read_seed_answers(path: Path) -> pd.DataFrame:
-    """Read the answers of all seeds: columns label, ``seed_1``, ..., one row per test image.
-
-    Raises:
-        DataError: The file is missing or damaged.
-    """
-    table = _read_table(path, None, STUDIES)
-    first, *seeds = table.columns
-    if first != "label" or not seeds or not all(name.startswith("seed_") for name in seeds):
+    """Read the answers of all seeds: columns label, ``seed_1``, ..., one row per test image."""
+    table = read_table(path, STUDIES)
+    if not re.fullmatch(r"label(,seed_\d+)+", ",".join(table.columns)):
         raise DataError(
             f"{path}: expected the columns label, seed_1, ..., got {', '.join(table.columns)}. "
             f"Run `{STUDIES}`, which writes it."
@@ -274,16 +239,21 @@ def read_seed_answers(path: Path) -> pd.DataFrame:
     return table
 
 
-def _read_table(
-    path: Path, columns: Sequence[str] | None, command: str, labels: Labels | None = None
+def read_table(
+    path: Path, command: str, columns: Sequence[str] = (), labels: Labels | None = None
 ) -> pd.DataFrame:
-    """Read a CSV file of finite numbers; answers and labels must be whole numbers from 0 to 9."""
+    """Read the columns, by default all, of a CSV file of finite numbers, which ``command`` writes.
+
+    Raises:
+        DataError: The file is missing or damaged, an answer is not a whole number from 0 to 9, or
+            the labels are not the given ones.
+    """
     again = f"Run `{command}`, which writes it."
     try:
         table = pd.read_csv(path)
-        if missing := [name for name in columns or [] if name not in table.columns]:
+        if missing := [name for name in columns if name not in table.columns]:
             raise ValueError(f"no column {', '.join(missing)}")
-        table = table[list(columns)] if columns else table
+        table = table[list(columns or table.columns)]
         _require_numbers(table)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}. {again}") from error
@@ -292,8 +262,8 @@ def _read_table(
         raise DataError(f"{path}: expected numbers in {expected}: {error}. {again}") from error
     if labels is not None and not np.array_equal(table["label"], labels):
         raise DataError(
-            f"{path}: label: expected the labels of the {len(labels)} test images in their order, "
-            f"got {len(table)} rows with other labels. {again}"
+            f"{path}: label: expected those of the {len(labels)} test images in their order, got "
+            f"{len(table)} rows with other labels. {again}"
         )
     return table
 

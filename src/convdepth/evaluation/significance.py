@@ -1,7 +1,4 @@
-"""Tests of whether two networks differ in accuracy on the same images.
-
-`mcnemar` compares two trainings, `mean_over_seeds` two networks over several seeds.
-"""
+"""Do networks differ in accuracy on the same images: two trainings, or two over several seeds?"""
 
 import math
 from collections.abc import Sequence
@@ -24,16 +21,14 @@ NO_EVIDENCE = "no evidence of a difference"
 
 @dataclass(frozen=True)
 class Paired:
-    """Counts of images by the answers of two networks: right in both, or only in one.
-
-    `differing` counts images with different answers, right or wrong.
-    """
+    """Counts of images by the answers of two networks: right in both, or only in one."""
 
     images: int
     both: int
     only_first: int
     only_second: int
     differing: int
+    """Images with different answers, right or wrong."""
 
     @property
     def first_accuracy(self) -> float:
@@ -57,16 +52,20 @@ class Paired:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% interval of the difference, see `difference_interval`."""
-        return difference_interval(self.only_first, self.only_second, self.images)
+        """95% interval of the difference.
+
+        Wald's interval with one image added to each kind of discordance, which keeps its coverage
+        for small counts (Bonett and Price 2012, doi:10.3102/1076998611411915).
+        """
+        images = self.images + 2
+        first, second = (self.only_first + 1) / images, (self.only_second + 1) / images
+        middle = second - first
+        reach = float(norm.ppf(0.975)) * math.sqrt((first + second - middle**2) / images)
+        return max(-1.0, middle - reach), min(1.0, middle + reach)
 
 
 def pair(first: pd.DataFrame, second: pd.DataFrame) -> Paired:
-    """Count the images that both networks answered, by who is right.
-
-    Args:
-        first: One row per image: index, label, predicted.
-        second: The same of the other network.
+    """Count by index, label and predicted the images that both networks answered.
 
     Raises:
         DataError: No image is in both, or an image has two labels.
@@ -100,33 +99,14 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
-def difference_interval(only_first: int, only_second: int, images: int) -> tuple[float, float]:
-    """Return the 95% interval of the second accuracy minus the first, on the same images.
-
-    Wald's interval with one image added to each kind of discordance, which keeps its coverage
-    for small counts (Bonett and Price 2012, doi:10.3102/1076998611411915).
-    """
-    first, second = (only_first + 1) / (images + 2), (only_second + 1) / (images + 2)
-    middle = second - first
-    error = math.sqrt((first + second - middle**2) / (images + 2))
-    reach = float(norm.ppf(0.975)) * error
-    return max(-1.0, middle - reach), min(1.0, middle + reach)
-
-
 @dataclass(frozen=True)
 class SeedsMean:
-    """A mean over seeds and images, from `mean_over_seeds`.
-
-    Attributes:
-        mean: Of all values.
-        error: Standard error of the mean.
-        freedom: Degrees of freedom of the standard error; infinite if seeds do not differ.
-        seeds: Number of seeds.
-    """
+    """A mean over seeds and images, with its standard error; see `mean_over_seeds`."""
 
     mean: float
     error: float
     freedom: float
+    """Degrees of freedom of the standard error; infinite if seeds do not differ."""
     seeds: int
 
     @property
@@ -148,8 +128,9 @@ class SeedsMean:
 def mean_over_seeds(values: NDArray[Any]) -> SeedsMean:
     """Estimate the mean over other seeds and other images, by an analysis of variance.
 
-    Seeds and images are crossed random factors, like several readers of the same X-ray pictures
-    (Dorfman, Berbaum and Metz 1992)::
+    ``values`` is ``(seeds, images)``, such as 1 for each right answer, or the difference of two
+    networks that were trained with the same seed. Seeds and images are crossed random factors,
+    like several readers of the same X-ray pictures (Dorfman, Berbaum and Metz 1992)::
 
         x[s, i] = mean + seed[s] + image[i] + rest[s, i]      s = 1..S, i = 1..I
 
@@ -166,10 +147,6 @@ def mean_over_seeds(values: NDArray[Any]) -> SeedsMean:
     The degrees of freedom are by Hillis (2007, doi:10.1002/sim.2532). With few seeds they are
     few, so p holds its level and the interval its coverage. For one seed, error and freedom are
     of the images alone: the interval then says nothing about other seeds.
-
-    Args:
-        values: ``(seeds, images)``, such as 1 for each right answer, or the difference of two
-            networks that were trained with the same seed.
     """
     values = np.asarray(values, np.float64)
     seeds, images = values.shape
@@ -189,14 +166,10 @@ def mean_over_seeds(values: NDArray[Any]) -> SeedsMean:
 
 
 def seed_range(groups: Sequence[Sequence[float]]) -> float | None:
-    """Bound the accuracy difference of two trainings that differ only in their seed.
+    """Bound 95% of the accuracy differences of two trainings that differ only in their seed.
 
-    Args:
-        groups: Accuracies of several seeds, for one or more ways of training with equal variance.
-
-    Returns:
-        The bound of 95% of the differences (Student's t with the pooled variance); None if no
-        group has two seeds.
+    By Student's t with the pooled variance of the groups, each the accuracies of several seeds;
+    None if no group has two.
     """
     freedom = sum(len(group) - 1 for group in groups)
     if not freedom:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from convdepth.config.params import read_architecture, read_params
+from convdepth.config.recipe import read_training
 from convdepth.config.studies import read_study_params
 from convdepth.core.files import write_csv, write_json
 from convdepth.data.arrays import read_split
-from convdepth.evaluation.results import ANSWER_COLUMNS, read_history, read_predictions
-from convdepth.evaluation.seed_scores import score_predictions
+from convdepth.evaluation.metrics import score_training
+from convdepth.evaluation.results import read_history, read_predictions
 from convdepth.studies.runs import Run, describe, read_run, summarize, tabulate_answers
 
 
@@ -26,22 +26,12 @@ def main(
 
     The first training is the pipeline's: ``<name>.csv`` in `histories` and `predictions`. The
     others are in `seeds`, see `runs.read_run`.
-
-    Raises:
-        ParameterError: A parameter is wrong, or there is no such network.
-        DataError: A file is missing or damaged, or has other test images.
-        MachineError: A file cannot be written.
     """
-    read_architecture(name, params)
-    first = read_params(params).train.seed
+    _, recipe = read_training(name, params)
     _, labels = read_split(normalized, "test")
     table = read_predictions(predictions, name, labels)
-    history, scores = read_history(histories, name), score_predictions(table)
-    others = read_study_params(studies).replicates.seeds
-    runs = [
-        Run(first, history, table[ANSWER_COLUMNS], scores),
-        *(read_run(seeds, seed, labels) for seed in others),
-    ]
+    runs = [Run(recipe.seed, read_history(histories, name), table, score_training(table))]
+    runs += [read_run(seeds, seed, labels) for seed in read_study_params(studies).replicates.seeds]
     result = summarize(runs)
     write_csv(answers, tabulate_answers(runs))
     write_json(summary, result.model_dump())

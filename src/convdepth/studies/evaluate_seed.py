@@ -7,7 +7,7 @@ from convdepth.config.tuned_settings import read_tuned
 from convdepth.core.files import write_csv, write_json
 from convdepth.data.arrays import read_split
 from convdepth.evaluation.answers import predict
-from convdepth.evaluation.seed_scores import score_predictions
+from convdepth.evaluation.metrics import score_training
 from convdepth.models.archive import load_weights
 from convdepth.models.backend import configure
 from convdepth.models.build import build_network
@@ -23,16 +23,10 @@ def main(
     params: Path = Path("params.yaml"),
     studies: Path = Path("studies/params.yaml"),
 ) -> None:
-    """Evaluate one network on the test set; write its answers and `seed_scores.Scores`.
+    """Evaluate one network on the test set; write its answers and `metrics.Scores`.
 
     With `tuned`, the network has the settings of the section ``tuned.settings.<name>``. The answers
     are label and predicted, one row per test image.
-
-    Raises:
-        ParameterError: A parameter is wrong, or there is no such network.
-        DataError: The arrays are missing or damaged.
-        IntegrityError: The model is missing, damaged, or of another architecture.
-        MachineError: A file cannot be written.
     """
     if tuned:
         _, architecture, recipe = read_tuned(name, params, studies)
@@ -43,7 +37,7 @@ def main(
     network = build_network(architecture, recipe.precision)
     load_weights(network, model)
     predictions = predict(network, images, labels)
-    found = score_predictions(predictions)
+    found = score_training(predictions)
     write_csv(answers, predictions[["label", "predicted"]])
     write_json(scores, found.model_dump())
     print(f"{scores}: test accuracy {found.accuracy:.4f}, loss {found.loss:.4f}", flush=True)

@@ -6,10 +6,19 @@ from numpy.typing import NDArray
 from convdepth.config.dataset import IMAGE_SHAPE
 from convdepth.data.arrays import Images
 from convdepth.models.backend import keras, tf
-from convdepth.studies.dead_channels import rectified_layers
 
 SMALLEST_MAP = 8
 """Values on a side; smaller maps are too coarse to tell the parts of a digit."""
+
+
+def rectified_layers(network: keras.Sequential) -> list[keras.Layer]:
+    """Return the layers of a network whose output has gone through a ReLU."""
+    return [
+        layer
+        for layer in network.layers
+        if isinstance(layer, keras.layers.ReLU)
+        or getattr(layer, "activation", None) is keras.activations.relu
+    ]
 
 
 def choose_layer(network: keras.Model) -> keras.Layer:
@@ -27,20 +36,15 @@ def grad_cam(network: keras.Model, images: Images) -> NDArray[np.float32]:
     """Compute the class activation maps of the network's answers (Selvaraju et al. 2017).
 
     Each map of the chosen layer is weighted by the mean gradient of the answer's logit; negative
-    values of the weighted sum become 0.
-
-    Args:
-        network: Trained.
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0; may be empty.
-
-    Returns:
-        ``(n, 28, 28)``, float32, each image scaled to a maximum of 1; all 0 if no value is
-        positive.
+    values of the weighted sum become 0. Returns ``(n, 28, 28)``, each image scaled to a maximum of
+    1, or all 0.
     """
     if not len(images):  # Keras's layers do not take an empty batch
         return np.zeros((0, *IMAGE_SHAPE[:2]), np.float32)
-    front, back = _split(network)
-    softmax = network.layers[-1]
+    place = network.layers.index(choose_layer(network)) + 1
+    before, after, softmax = network.layers[:place], network.layers[place:-1], network.layers[-1]
+    front = keras.Sequential([keras.Input(IMAGE_SHAPE), *before])
+    back = keras.Sequential([keras.Input(before[-1].output.shape[1:]), *after])
     maps = front(tf.convert_to_tensor(images), training=False)
     with tf.GradientTape() as tape:
         tape.watch(maps)
@@ -48,20 +52,6 @@ def grad_cam(network: keras.Model, images: Images) -> NDArray[np.float32]:
         highest = tf.reduce_max(scores, axis=1)
     weights = tf.reduce_mean(tape.gradient(highest, maps), axis=(1, 2), keepdims=True)
     heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=3, keepdims=True))
-    return _enlarge(np.asarray(heat))
-
-
-def _split(network: keras.Model) -> tuple[keras.Sequential, keras.Sequential]:
-    """Cut a network behind the chosen layer, and before the softmax."""
-    place = network.layers.index(choose_layer(network)) + 1
-    before, after = network.layers[:place], network.layers[place:-1]
-    return (
-        keras.Sequential([keras.Input(IMAGE_SHAPE), *before]),
-        keras.Sequential([keras.Input(before[-1].output.shape[1:]), *after]),
-    )
-
-
-def _enlarge(heat: NDArray[np.float32]) -> NDArray[np.float32]:
     large = np.asarray(keras.ops.image.resize(heat, IMAGE_SHAPE[:2], interpolation="bilinear"))
     highest = large.max(axis=(1, 2, 3), keepdims=True)
     scaled = np.divide(large, highest, out=np.zeros_like(large), where=highest > 0)

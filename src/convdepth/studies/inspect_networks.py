@@ -12,16 +12,14 @@ from convdepth.config.architecture import Architecture
 from convdepth.config.params import read_params
 from convdepth.core.files import write_json
 from convdepth.data.arrays import Images, read_split
-from convdepth.evaluation.metrics import agreement, count_failures, find_hardest
-from convdepth.evaluation.results import AllFail, Hard, NetworkReading, Reading, read_predictions
-from convdepth.evaluation.seed_scores import score_predictions
+from convdepth.evaluation import results
+from convdepth.evaluation.metrics import agreement, rank_failures, score_training
 from convdepth.figures.inspection import draw_attention, draw_first_kernels
 from convdepth.figures.style import write_figure
 from convdepth.models.archive import load_weights
-from convdepth.models.backend import configure, keras
+from convdepth.models.backend import EVALUATION_BATCH_SIZE, configure, keras
 from convdepth.models.build import build_network
-from convdepth.studies.dead_channels import active_channels
-from convdepth.studies.grad_cam import grad_cam
+from convdepth.studies.grad_cam import grad_cam, rectified_layers
 
 LISTED = 16
 """Number of hardest images in the result."""
@@ -38,28 +36,24 @@ def main(
     pictures: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Inspect all networks; write `Reading`, ``kernels.png`` and ``grad_cam.png``.
-
-    Raises:
-        ParameterError: A parameter is wrong.
-        DataError: A file is missing or damaged, or does not belong to the test images.
-        IntegrityError: A model is missing, damaged, or of another architecture.
-        MachineError: A file cannot be written.
-    """
+    """Inspect all networks; write `Reading`, ``kernels.png`` and ``grad_cam.png``."""
     parameters = read_params(params)
+    architectures = parameters.architectures
     images, labels = read_split(normalized, "test")
-    tables = {
-        name: read_predictions(predictions, name, labels) for name in parameters.architectures
-    }
+    tables = {name: results.read_predictions(predictions, name, labels) for name in architectures}
     configure(parameters.train.threads)
     networks = {}
-    for name, architecture in parameters.architectures.items():
+    for name, architecture in architectures.items():
         networks[name] = build_network(architecture, parameters.train.precision)
         load_weights(networks[name], models / f"{name}.keras")
-    found = _inspect(parameters.architectures, tables, networks, images)
+    found = _inspect(architectures, tables, networks, images)
     write_json(reading, found.model_dump())
-    _draw(pictures, networks, images, found)
-    failing = found.all_fail
+    kernels = {name: network.layers[0].get_weights()[0] for name, network in networks.items()}
+    write_figure(pictures / "kernels.png", draw_first_kernels(kernels))
+    failing, hardest = found.all_fail, found.hardest[:PICTURED]
+    shown = images[[each.index for each in hardest]]
+    maps = {name: grad_cam(networks[name], shown) for name in failing.networks}
+    write_figure(pictures / "grad_cam.png", draw_attention(shown, maps, hardest))
     print(
         f"examine: all of {', '.join(failing.networks)} fail on {failing.images} images", flush=True
     )
@@ -70,14 +64,15 @@ def _inspect(
     tables: Mapping[str, pd.DataFrame],
     networks: Mapping[str, keras.Model],
     images: Images,
-) -> Reading:
-    scores = {name: score_predictions(table) for name, table in tables.items()}
+) -> results.Reading:
+    scores = {name: score_training(table) for name, table in tables.items()}
     learned = {name: tables[name] for name, each in scores.items() if each.status == "ok"}
     learned = learned or dict(tables)
-    failing = count_failures(learned)["failing"]
-    return Reading(
+    failed = rank_failures(learned)
+    hardest = failed.head(LISTED).to_dict("records")
+    return results.Reading(
         networks={
-            name: NetworkReading(
+            name: results.NetworkReading(
                 **each.model_dump(include={"accuracy", "status", "calibration_error"}),
                 reliability=each.reliability,
                 parameters=architectures[name].num_parameters,
@@ -87,17 +82,31 @@ def _inspect(
             for name, each in scores.items()
         },
         agreement=agreement(tables),
-        hardest=[Hard(**each) for each in find_hardest(learned, LISTED)],
-        all_fail=AllFail(images=int((failing == len(learned)).sum()), networks=list(learned)),
+        hardest=[results.Hard.model_validate(each) for each in hardest],
+        all_fail=results.AllFail(
+            images=int((failed["failing"] == len(learned)).sum()), networks=list(learned)
+        ),
     )
 
 
-def _draw(
-    folder: Path, networks: Mapping[str, keras.Model], images: Images, found: Reading
-) -> None:
-    kernels = {name: network.layers[0].get_weights()[0] for name, network in networks.items()}
-    write_figure(folder / "kernels.png", draw_first_kernels(kernels))
-    hardest = found.hardest[:PICTURED]
-    shown = images[[each.index for each in hardest]]
-    maps = {name: grad_cam(networks[name], shown) for name in found.all_fail.networks}
-    write_figure(folder / "grad_cam.png", draw_attention(shown, maps, hardest))
+def active_channels(network: keras.Sequential, images: Images) -> list[results.Layer]:
+    """Count the channels above zero in at least one image, for each layer with a ReLU.
+
+    No gradient flows back through a dead channel. If all of a layer are dead, no earlier layer
+    learns.
+    """
+    layers = rectified_layers(network)
+    highest = [
+        keras.ops.max(layer.output, axis=tuple(range(1, len(layer.output.shape) - 1)))
+        for layer in layers
+    ]
+    model = keras.Model(network.inputs, highest)
+    values = model.predict(images, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
+    return [
+        results.Layer(
+            layer=layer.name.removesuffix("_relu"),
+            channels=each.shape[-1],
+            active=int((each > 0).any(axis=0).sum()),
+        )
+        for layer, each in zip(layers, values, strict=True)
+    ]

@@ -9,32 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from convdepth.data.arrays import Labels
+from convdepth.evaluation import results
+from convdepth.evaluation.metrics import Scores
 from convdepth.evaluation.result_file import read_result
-from convdepth.evaluation.results import (
-    CURVE_COLUMNS,
-    STUDIES,
-    Curves,
-    Mean,
-    Replicates,
-    SeedRun,
-    Spread,
-    read_history,
-    read_run_answers,
-)
-from convdepth.evaluation.seed_scores import Scores
 from convdepth.evaluation.significance import mean_over_seeds
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training.
-
-    Attributes:
-        seed: Of the training.
-        history: One row per epoch: `results.HISTORY_COLUMNS`.
-        answers: One row per test image: label and predicted.
-        scores: On the test set.
-    """
+    """One training: its history, its answers (label and predicted per test image), its scores."""
 
     seed: int
     history: pd.DataFrame
@@ -43,43 +26,46 @@ class Run:
 
 
 def read_run(folder: Path, seed: int, labels: Labels) -> Run:
-    """Read one training of a study.
-
-    Args:
-        folder: Holds ``<seed>.csv`` (history), ``<seed>.answers.csv`` and ``<seed>.scores.json``.
-        seed: Of the training.
-        labels: ``(n,)``, 0 to 9, of the test images.
+    """Read ``<seed>.csv`` (history), ``<seed>.answers.csv`` and ``<seed>.scores.json``.
 
     Raises:
-        DataError: A file is missing or damaged, or has other labels.
+        DataError: A file is missing or damaged, or has other labels than the test images.
     """
     return Run(
         seed,
-        read_history(folder, str(seed), STUDIES),
-        read_run_answers(folder / f"{seed}.answers.csv", labels),
-        read_result(folder / f"{seed}.scores.json", Scores, STUDIES),
+        results.read_history(folder, str(seed), results.STUDIES),
+        results.read_table(
+            folder / f"{seed}.answers.csv", results.STUDIES, results.ANSWER_COLUMNS, labels
+        ),
+        read_result(folder / f"{seed}.scores.json", Scores, results.STUDIES),
     )
 
 
-def summarize(runs: Sequence[Run]) -> Replicates:
+def summarize(runs: Sequence[Run]) -> results.Replicates:
     """Summarize trainings of one network with different seeds, on the same test images."""
     right = rightness(tabulate_answers(runs))
     statuses = [run.scores.status for run in runs]
     low, high = np.clip(mean_over_seeds(right).interval, 0, 1)
     accuracy = _mean([float(each.mean()) for each in right])
-    return Replicates(
+    curves = [run.history[results.CURVE_COLUMNS].astype(float).round(6) for run in runs]
+    return results.Replicates(
         runs=[
-            SeedRun(**dict(run.scores), seed=run.seed, curves=_curves(run.history)) for run in runs
+            results.SeedRun.model_validate(
+                dict(run.scores) | {"seed": run.seed, "curves": each.to_dict("list")}
+            )
+            for run, each in zip(runs, curves, strict=True)
         ],
         count=len(runs),
         collapsed=statuses.count("collapsed"),
         near_chance=statuses.count("near chance"),
-        accuracy=Spread(**dict(accuracy), low=round(float(low), 6), high=round(float(high), 6)),
+        accuracy=results.Spread(
+            **dict(accuracy), low=round(float(low), 6), high=round(float(high), 6)
+        ),
         loss=_mean([run.scores.loss for run in runs]),
     )
 
 
-def describe(summary: Replicates) -> str:
+def describe(summary: results.Replicates) -> str:
     """Return the mean accuracy and the number of collapsed trainings in one line."""
     accuracy = summary.accuracy
     return (
@@ -100,10 +86,6 @@ def rightness(answers: pd.DataFrame) -> NDArray[np.bool_]:
     return np.array([answers[name].to_numpy() == labels for name in answers.columns[1:]])
 
 
-def _curves(history: pd.DataFrame) -> Curves:
-    return Curves(**{name: [round(float(v), 6) for v in history[name]] for name in CURVE_COLUMNS})
-
-
-def _mean(values: Sequence[float]) -> Mean:
+def _mean(values: Sequence[float]) -> results.Mean:
     deviation = round(float(np.std(values, ddof=1)), 6) if len(values) > 1 else None
-    return Mean(mean=round(float(np.mean(values)), 6), standard_deviation=deviation)
+    return results.Mean(mean=round(float(np.mean(values)), 6), standard_deviation=deviation)

@@ -10,7 +10,7 @@ reads the result of each finished trial instead of training it again.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from typing import Any
 import optuna
 
 from convdepth.config.architecture import Architecture, require_scale
-from convdepth.config.params import find_architecture, read_params
-from convdepth.config.recipe import Train
+from convdepth.config.recipe import Train, read_training
 from convdepth.config.studies import Range, Space, Tuning, read_study_params
 from convdepth.config.tuned_settings import AUGMENTATION, RECIPE, Settings, apply
 from convdepth.core.files import write_json
@@ -31,9 +30,6 @@ from convdepth.training.train import checkpoints_of, fit
 
 GRACE = 2
 """The first epoch after which a trial may end early."""
-
-RECORD = "finished.json"
-"""The accuracies of a finished trial, in the trial's folder until the search ends."""
 
 
 @dataclass(frozen=True)
@@ -62,34 +58,23 @@ def main(
 ) -> None:
     """Tune the network ``name``; write all trials, and which one is best.
 
-    The summary has ``trials`` in order, each with its settings, the held-out accuracy after each
-    epoch, and whether it ended early; ``notebook``, the first trial; and ``best``. `code` is the
-    digest of the code that trains; results of other code in `checkpoints` are not reused.
-
-    Raises:
-        ParameterError: A parameter is wrong, or there is no such network.
-        DataError: The arrays are missing or damaged.
-        TrainingError: The loss is not a finite number; nothing is written.
-        MachineError: A file cannot be written, or the memory is not enough.
+    `code` is the digest of the code that trains; results of other code are not reused.
     """
-    parameters, tuning = read_params(params), read_study_params(studies).tuning
-    architecture = find_architecture(name, parameters, params)
+    architecture, recipe = read_training(name, params)
+    tuning = read_study_params(studies).tuning
     key = f"{studies}: tuning.space.dropout_scale.high"
     require_scale(key, name, architecture, tuning.space.dropout_scale.high)
     _, labels = read_split(normalized, "train")
-    recipe = parameters.train.model_copy(
-        update={
-            "epochs": tuning.epochs,
-            "precision": tuning.precision,
-            "validation_images": held_out(tuning.validation_share, len(labels)),
-        }
-    )
+    held = held_out(tuning.validation_share, len(labels))
+    changes = {"epochs": tuning.epochs, "precision": tuning.precision, "validation_images": held}
+    recipe = recipe.model_copy(update=changes)
     configure(recipe.threads)
     search = Search(name, architecture, recipe, tuning, normalized, checkpoints, code, progress)
-    result = _search(search)
-    write_json(summary, result)
+    trials = _search(search)
+    finished = [each for each in trials if not each["ended_early"]]
+    best, notebook = max(finished, key=lambda each: float(each["accuracy"])), trials[0]
+    write_json(summary, {"trials": trials, "best": best, "notebook": notebook})
     shutil.rmtree(checkpoints, ignore_errors=True)
-    best, notebook = result["best"], result["notebook"]
     print(
         f"{name}: held-out accuracy {best['accuracy']:.4f} in trial {best['trial']}, "
         f"{notebook['accuracy']:.4f} with the notebook's settings",
@@ -97,110 +82,87 @@ def main(
     )
 
 
-def _search(search: Search) -> dict[str, Any]:
+def _search(search: Search) -> list[dict[str, Any]]:
+    tuning, trials = search.tuning, []
+
+    def maximized(trial: optuna.trial.Trial) -> float:
+        trials.append(_try(search, trial))
+        if trials[-1]["ended_early"]:
+            raise optuna.TrialPruned
+        return float(trials[-1]["accuracy"])
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    tuning = search.tuning
+    startup = tuning.startup_trials
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(
-            seed=search.recipe.seed, n_startup_trials=tuning.startup_trials
-        ),
-        pruner=optuna.pruners.MedianPruner(
-            n_startup_trials=tuning.startup_trials, n_warmup_steps=GRACE
-        ),
+        sampler=optuna.samplers.TPESampler(seed=search.recipe.seed, n_startup_trials=startup),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=GRACE),
     )
     for settings in (settings_of(search.architecture, search.recipe), *tuning.first):
         study.enqueue_trial(expressible(settings, tuning.space))
-    study.optimize(lambda trial: _try(search, trial), n_trials=tuning.trials)
-    trials = [_describe(trial) for trial in study.trials]
-    finished = [each for each in trials if not each["ended_early"]]
-    best = max(finished, key=lambda each: float(each["accuracy"]))
-    return {"trials": trials, "best": best, "notebook": trials[0]}
+    study.optimize(maximized, n_trials=tuning.trials)
+    return trials
 
 
-def _try(search: Search, trial: optuna.trial.Trial) -> float:
+def _try(search: Search, trial: optuna.trial.Trial) -> dict[str, Any]:
     space = search.tuning.space
     if trial.number == 0:  # the notebook's settings; the space may lack some of them
         settings = settings_of(search.architecture, search.recipe)
-        for key in expressible(settings, space):
-            suggest_value(trial, space, key)
+        suggest(trial, space, expressible(settings, space))
     else:
-        settings = suggest(trial, space)
+        settings = Settings(**suggest(trial, space, Space.model_fields))
     accuracies = _train(search, trial, settings)
-    trial.set_user_attr("settings", settings.model_dump())
-    trial.set_user_attr("accuracies", accuracies)
-    if len(accuracies) < search.tuning.epochs:
-        raise optuna.TrialPruned
-    return accuracies[-1]
+    return {
+        "trial": trial.number,
+        "settings": settings.model_dump(),
+        "accuracies": accuracies,
+        "accuracy": accuracies[-1],
+        "ended_early": len(accuracies) < search.tuning.epochs,
+    }
 
 
 def _train(search: Search, trial: optuna.trial.Trial, settings: Settings) -> list[float]:
     architecture, recipe = apply(settings, search.architecture, search.recipe)
     own = search.folder / f"trial-{trial.number}"
     kept = checkpoints_of(architecture, recipe, search.normalized, own, search.code)
-    if (known := _read_finished(own / RECORD, kept.fingerprint)) is not None:
+    finished = own / f"{kept.folder.name}.json"  # named by the digest of all that determines it
+    if finished.is_file():
+        known = [float(each) for each in json.loads(finished.read_bytes())["accuracies"]]
         for number, accuracy in enumerate(known, start=1):
             trial.report(accuracy, number)
         return known
+
+    def is_hopeless(epoch: Epoch) -> bool:
+        number = int(epoch["epoch"])
+        trial.report(round(epoch["val_accuracy"], 6), number)
+        return number < recipe.epochs and trial.should_prune()
+
     # Whether a trial ends early depends on all of its epochs, so no checkpoint is reused.
     kept.clear()
     title = f"{search.name} trial {trial.number}"
     print(f"{title}  {json.dumps(settings.model_dump())}", flush=True)
     data = read_training_data(search.normalized, recipe)
-    is_hopeless = _pruning(trial, recipe.epochs)
     _, epochs = fit(title, architecture, recipe, data, kept, search.progress, is_hopeless)
     keras.backend.clear_session()  # else the graphs of all trials stay in memory
     accuracies = [round(epoch["val_accuracy"], 6) for epoch in epochs]
-    write_json(own / RECORD, {"fingerprint": kept.fingerprint, "accuracies": accuracies})
+    write_json(finished, {"accuracies": accuracies})
     kept.clear()
     return accuracies
 
 
-def _pruning(trial: optuna.trial.Trial, epochs: int) -> Callable[[Epoch], bool]:
-    def is_hopeless(epoch: Epoch) -> bool:
-        number = int(epoch["epoch"])
-        trial.report(round(float(epoch["val_accuracy"]), 6), number)
-        return number < epochs and trial.should_prune()
-
-    return is_hopeless
-
-
-def _read_finished(path: Path, fingerprint: Mapping[str, Any]) -> list[float] | None:
-    try:
-        record = json.loads(path.read_bytes())
-        is_same = record["fingerprint"] == fingerprint
-        return [float(each) for each in record["accuracies"]] if is_same else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _describe(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    accuracies = trial.user_attrs["accuracies"]
-    return {
-        "trial": trial.number,
-        "settings": trial.user_attrs["settings"],
-        "accuracies": accuracies,
-        "accuracy": accuracies[-1],
-        "ended_early": trial.state == optuna.trial.TrialState.PRUNED,
-    }
-
-
-def suggest(trial: optuna.trial.Trial, space: Space) -> Settings:
-    """Let a trial choose a value for each setting; numbers have four significant digits."""
+def suggest(trial: optuna.trial.Trial, space: Space, keys: Iterable[str]) -> dict[str, Any]:
+    """Let a trial choose values of some settings; numbers have four significant digits."""
     settings: dict[str, Any] = {}
-    for key in Space.model_fields:
-        value = suggest_value(trial, space, key)
-        settings[key] = float(f"{value:.4g}") if isinstance(value, float) else value
-    return Settings(**settings)
-
-
-def suggest_value(trial: optuna.trial.Trial, space: Space, key: str) -> Any:
-    """Let a trial choose the value of one setting."""
-    choices = getattr(space, key)
-    if isinstance(choices, Range):
-        return trial.suggest_float(key, choices.low, choices.high, log=choices.log)
-    # A single choice draws nothing, so a new setting does not change the draws of the others.
-    return choices[0] if len(choices) == 1 else trial.suggest_categorical(key, choices)
+    for key in keys:
+        choices = getattr(space, key)
+        if isinstance(choices, Range):
+            value = trial.suggest_float(key, choices.low, choices.high, log=choices.log)
+            settings[key] = float(f"{value:.4g}")
+        elif len(choices) == 1:  # draws nothing, so a new setting changes no draw of the others
+            settings[key] = choices[0]
+        else:
+            settings[key] = trial.suggest_categorical(key, choices)
+    return settings
 
 
 def expressible(settings: Settings, space: Space) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """How much of the image reaches each block in training mode, and how well gradients agree.
 
-Both are measured on fresh weights with dropout on. Variance between images is signal; variance
-between dropout masks, for the same image, is noise.
+Both are measured on fresh weights with dropout on; the dropout layers must draw new masks in each
+call. Variance between images is signal; variance between masks, for the same image, is noise.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,50 +16,45 @@ from numpy.typing import NDArray
 from convdepth.data.arrays import Images, Labels
 from convdepth.models.backend import keras, tf
 
+HEAD = "head_dense"
+
 
 @dataclass(frozen=True)
 class Gradient:
-    """The gradients of one block, over several masks and batches.
-
-    Attributes:
-        norm: Root mean square of the Euclidean norm.
-        agreement: Of the labels' part, which is the gradient minus the gradient with the labels
-            of other images: the mean vector's share of the mean square, 0 to 1.
-    """
+    """The gradients of one block, over several masks and batches."""
 
     norm: float
+    """Root mean square of the Euclidean norm."""
     agreement: float
-
-
-def block_names(network: keras.Model) -> list[str]:
-    """Return the names of a network's blocks in order."""
-    names = (layer.name.partition("_")[0] for layer in network.layers)
-    return [name for name in dict.fromkeys(names) if name.startswith("block")]
+    """Of the labels' part, which is the gradient minus the gradient with the labels of other
+    images: the mean vector's share of the mean square, 0 to 1."""
 
 
 def signal_shares(network: keras.Model, images: Images, masks: int) -> dict[str, float]:
-    """Measure the share of the variance after each block that comes from the images.
+    """Measure the share of the variance that comes from the images, after each block and the head.
 
-    An analysis of variance with one factor: with variance W between masks, the means over M masks
-    vary between images by the signal plus W / M.
-
-    Args:
-        network: Its dropout layers must draw new masks in each call.
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0.
-        masks: Number of masks per image, at least 2.
-
-    Returns:
-        For each block, and last ``head_dense``: the share after its dropout, 0 to 1; 0 if no
-        signal is left.
+    An analysis of variance with one factor: with variance W between masks, the means over M masks,
+    at least 2 per image, vary between images by the signal plus W / M. Shares are from 0 to 1.
     """
-    places = _ends(network)
-    watched = keras.Model(network.inputs[0], [layer.output for layer in places.values()])
+    ends = {name: layers[-1] for name, layers in _parts(network).items()}
+    watched = keras.Model(network.inputs[0], [layer.output for layer in ends.values()])
     forward = tf.function(lambda batch: watched(batch, training=True), reduce_retracing=True)
-    totals = [_Moments() for _ in places]
+    totals = dict.fromkeys(ends, np.zeros(1))
+    squares = dict.fromkeys(ends, np.zeros(1))
     for _ in range(masks):
-        for total, values in zip(totals, _as_list(forward(images)), strict=True):
-            total.add(np.asarray(values, np.float64).reshape(len(images), -1))
-    return {name: total.share() for name, total in zip(places, totals, strict=True)}
+        for name, output in zip(ends, forward(images), strict=True):
+            values = np.asarray(output, np.float64).reshape(len(images), -1)
+            totals[name] = totals[name] + values
+            squares[name] = squares[name] + values**2
+    return {name: _share(totals[name], squares[name], masks) for name in ends}
+
+
+def _share(total: NDArray[np.float64], squares: NDArray[np.float64], masks: int) -> float:
+    means = total / masks
+    between_masks = (squares / masks - means**2) * masks / (masks - 1)
+    noise = float(between_masks.mean(axis=0).sum())
+    signal = float(means.var(axis=0, ddof=1).sum()) - noise / masks
+    return max(0.0, signal) / (max(0.0, signal) + noise) if noise > 0 else float(signal > 0)
 
 
 def gradients(
@@ -66,122 +62,64 @@ def gradients(
 ) -> dict[str, Gradient]:
     """Measure the gradients of the loss with respect to each block's weights.
 
-    Args:
-        network: Its dropout layers must draw new masks in each call.
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0; taken in order, and again from the front.
-        labels: ``(n,)``, 0 to 9.
-        batch_size: Images per gradient.
-        batches: Number of gradients, at least 2.
+    Each of at least 2 batches gives a gradient with the labels, and one with the labels rolled by
+    one. Images are taken in order, and again from the front.
     """
-    blocks = {
-        block: [
-            weight
-            for layer in network.layers
-            if layer.name.startswith(f"{block}_")
-            for weight in layer.trainable_weights
-        ]
-        for block in block_names(network)
+    weights = {
+        name: [weight.value for layer in layers for weight in layer.trainable_weights]
+        for name, layers in _parts(network).items()
+        if name != HEAD
     }
-    differentiate = _differentiation(network, list(blocks.values()))
-    whole = [_Vectors() for _ in blocks]
-    of_labels = [_Vectors() for _ in blocks]
-    for rows in _rows(len(images), batch_size, batches):
-        pairs = differentiate(images[rows], labels[rows])
-        for number, (right, wrong) in enumerate(zip(*pairs, strict=True)):
-            whole[number].add(right)
-            of_labels[number].add(right - wrong)
-    return {
-        name: Gradient(math.sqrt(every.mean_square), part.agreement())
-        for name, every, part in zip(blocks, whole, of_labels, strict=True)
-    }
-
-
-def _differentiation(
-    network: keras.Model, blocks: Sequence[Sequence[keras.Variable]]
-) -> Callable[[Images, Labels], tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]]:
-    """Return a function for the gradients with the labels, and with labels rolled by one."""
-    weights = [[weight.value for weight in block] for block in blocks]
+    blocks = list(weights.values())
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # it has no types
-    def both(images: tf.Tensor, labels: tf.Tensor) -> Any:
+    def differentiate(images: tf.Tensor, labels: tf.Tensor) -> Any:
         with tf.GradientTape(persistent=True) as tape:
             probabilities = network(images, training=True)  # with the same masks for both
             right, wrong = (
                 tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(each, probabilities))
                 for each in (labels, tf.roll(labels, 1, 0))
             )
-        return tape.gradient(right, weights), tape.gradient(wrong, weights)
+        return tape.gradient(right, blocks), tape.gradient(wrong, blocks)
 
-    def differentiate(images: Images, labels: Labels) -> Any:
-        return tuple(
-            [np.concatenate([np.ravel(each) for each in block], dtype=np.float64) for block in side]
-            for side in both(images, labels.astype(np.int32))
-        )
-
-    return differentiate
-
-
-class _Vectors:
-    """Sums over vectors, for their mean square and their agreement."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total: NDArray[np.float64] = np.zeros(1)
-        self.squares = 0.0
-
-    def add(self, vector: NDArray[np.float64]) -> None:
-        self.count += 1
-        self.total = self.total + vector
-        self.squares += float(vector @ vector)
-
-    @property
-    def mean_square(self) -> float:
-        return self.squares / self.count
-
-    def agreement(self) -> float:
-        if not self.mean_square:
-            return 0.0
-        of_mean = float(self.total @ self.total) / self.count**2
-        # An unbiased estimate: the mean of a few vectors scatters too.
-        steady = (self.count * of_mean - self.mean_square) / (self.count - 1)
-        return min(1.0, max(0.0, steady / self.mean_square))
-
-
-class _Moments:
-    """Sums over masks, for the variances."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total: NDArray[np.float64] = np.zeros(1)
-        self.squares: NDArray[np.float64] = np.zeros(1)
-
-    def add(self, values: NDArray[np.float64]) -> None:
-        self.count += 1
-        self.total = self.total + values
-        self.squares = self.squares + values**2
-
-    def share(self) -> float:
-        means = self.total / self.count
-        between_masks = (self.squares / self.count - means**2) * self.count / (self.count - 1)
-        noise = float(between_masks.mean(axis=0).sum())
-        signal = float(means.var(axis=0, ddof=1).sum()) - noise / self.count
-        return max(0.0, signal) / (max(0.0, signal) + noise) if noise > 0 else float(signal > 0)
-
-
-def _ends(network: keras.Model) -> dict[str, keras.Layer]:
-    """Return the last layer of each block, and the head's last layer before the softmax."""
-    ends = {
-        name: [layer for layer in network.layers if layer.name.startswith(f"{name}_")][-1]
-        for name in (*block_names(network), "head")
-    }
-    ends["head_dense"] = ends.pop("head")
-    return ends
-
-
-def _as_list(outputs: Sequence[tf.Tensor] | tf.Tensor) -> Sequence[tf.Tensor]:
-    return outputs if isinstance(outputs, list | tuple) else [outputs]
-
-
-def _rows(images: int, batch_size: int, batches: int) -> Iterator[NDArray[np.int64]]:
+    squares, part_squares = dict.fromkeys(weights, 0.0), dict.fromkeys(weights, 0.0)
+    parts = dict.fromkeys(weights, np.zeros(1))
     for batch in range(batches):
-        yield np.arange(batch * batch_size, (batch + 1) * batch_size) % images
+        rows = np.arange(batch * batch_size, (batch + 1) * batch_size) % len(images)
+        sides = differentiate(images[rows], labels[rows].astype(np.int32))
+        for name, *pair in zip(weights, *sides, strict=True):
+            right, wrong = map(_flatten, pair)
+            part = right - wrong
+            squares[name] += float(right @ right)
+            parts[name] = parts[name] + part
+            part_squares[name] += float(part @ part)
+    return {
+        name: Gradient(
+            norm=math.sqrt(squares[name] / batches),
+            agreement=_agreement(parts[name], part_squares[name], batches),
+        )
+        for name in weights
+    }
+
+
+def _flatten(gradient: Sequence[tf.Tensor]) -> NDArray[np.float64]:
+    return np.concatenate([np.ravel(each) for each in gradient], dtype=np.float64)
+
+
+def _agreement(total: NDArray[np.float64], squares: float, count: int) -> float:
+    square = squares / count
+    if not square:
+        return 0.0
+    of_mean = float(total @ total) / count**2
+    # An unbiased estimate: the mean of a few vectors scatters too.
+    steady = (count * of_mean - square) / (count - 1)
+    return min(1.0, max(0.0, steady / square))
+
+
+def _parts(network: keras.Model) -> dict[str, list[keras.Layer]]:
+    """Return the layers of each block in order, and those of the head before the softmax."""
+    parts = defaultdict(list)
+    for layer in network.layers:
+        parts[layer.name.partition("_")[0]].append(layer)
+    blocks = {name: layers for name, layers in parts.items() if name.startswith("block")}
+    return {**blocks, HEAD: parts["head"]}

@@ -19,10 +19,10 @@ def main(
     studies: Path = Path("studies/params.yaml"),
     progress: ProgressMaker = Progress,
 ) -> None:
-    """Train the tuned network ``name`` on all training images, with `seed` for ``train.seed``.
+    """Train the network ``name`` with ``tuned.settings.<name>`` of `studies` and the given seed.
 
-    Arguments and errors are as in `training.train.main`; the settings are the section
-    ``tuned.settings.<name>`` of `studies`. No image is held out: the settings are chosen.
+    The other arguments are as in `training.train.main`. No image is held out: the settings are
+    chosen.
     """
     _, architecture, recipe = read_tuned(name, params, studies)
     recipe = recipe.model_copy(update={"seed": seed})
