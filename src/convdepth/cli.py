@@ -190,14 +190,7 @@ def verify(
     With --twice, models and histories must be equal to the byte; otherwise the first differing
     layer is named. With --against, weights, optimizer state and history must be equal to the byte.
     """
-    for wrong, expected in (
-        (twice and against is not None, "--twice and --against: expected one of them"),
-        (names and not twice and against is None, "NAME: expected --twice or --against"),
-        (epochs is not None and not twice, "--epochs: expected --twice"),
-        (accept and against is None, "--accept: expected --against"),
-    ):
-        if wrong:
-            raise ParameterError(f"verify: {expected}. See `convdepth verify --help`.")
+    _refuse_options(names, epochs, twice, against, accept)
     if twice:
         from convdepth.config.params import read_params
         from convdepth.integrity.train_twice import print_repetitions
@@ -226,3 +219,16 @@ def doctor(
     from convdepth.integrity.doctor import print_diagnosis
 
     print_diagnosis(remote=remote)
+
+
+def _refuse_options(
+    names: list[str] | None, epochs: int | None, twice: bool, against: str | None, accept: bool
+) -> None:
+    for wrong, expected in (
+        (twice and against is not None, "--twice and --against: expected one of them"),
+        (names and not twice and against is None, "NAME: expected --twice or --against"),
+        (epochs is not None and not twice, "--epochs: expected --twice"),
+        (accept and against is None, "--accept: expected --against"),
+    ):
+        if wrong:
+            raise ParameterError(f"verify: {expected}. See `convdepth verify --help`.")

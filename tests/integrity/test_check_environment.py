@@ -1,21 +1,26 @@
-"""Checks of packages, code and DVC remote."""
+"""Checks of packages, code, GPU, DVC remote and Prefect."""
 
 import os
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import serving
 
 from conftest import PROJECT
 from convdepth.integrity.check_environment import (
     Finding,
     check_code,
+    check_gpu,
     check_packages,
+    check_prefect,
     check_remote,
     ok,
 )
 from convdepth.workspace import dvc
+from convdepth.workspace.gpu import take_slot
 from project import Project
 
 PYTEST, NUMPY = (f"{name}=={version(name)}" for name in ("pytest", "numpy"))
@@ -62,6 +67,24 @@ def test_the_code_that_runs(tmp_path: Path) -> None:
     assert f"expected {tmp_path / 'src' / 'convdepth'}" in finding.text
 
 
+def test_a_gpu_and_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 0, GPU-made-up, NVIDIA H200\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CONVDEPTH_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.setenv("CONVDEPTH_DEVICE", "auto")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    finding, *_ = check_gpu(PROJECT)
+    assert finding.text == "GPU 0 (NVIDIA H200), slot 1 is free"
+    held = take_slot("cnn7")
+    assert held is not None
+    finding, *others = check_gpu(PROJECT)
+    held.release()
+    assert "slot 1 is in use by cnn7 (process" in finding.text
+    assert all("without CUDA" in other.text for other in others)
+
+
 def test_a_remote_that_answers_and_one_that_does_not(project: Project, tmp_path: Path) -> None:
     (finding,) = check_remote(project.folder)
     assert finding.severity == "note"
@@ -80,3 +103,31 @@ def test_a_silent_remote(project: Project, monkeypatch: pytest.MonkeyPatch) -> N
     (project.folder / "slow").write_text("#!/bin/sh\nexec sleep 600\n")
     (project.folder / "slow").chmod(0o755)
     assert "0 s" in (dvc.ask_remote(project.folder, 0.5) or "")
+
+
+def ask(folder: Path, severity: str) -> str:
+    (finding,) = check_prefect(folder)
+    assert finding.severity == severity
+    return finding.text
+
+
+def test_a_prefect_server(harness: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    assert ask(tmp_path, "note") == "no server"
+    monkeypatch.setenv("PREFECT_API_URL", harness)
+    assert harness in ask(tmp_path, "ok")
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{serving.free_port()}/api")
+    assert os.environ["PREFECT_API_URL"] in ask(tmp_path, "note")
+    monkeypatch.setenv("PREFECT_API_REQUEST_TIMEOUT", "soon")
+    ask(tmp_path, "note")
+
+
+def test_a_silent_server_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    port = str(serving.free_port())
+    options = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
+    wait = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with subprocess.Popen([*wait, *options]) as process:
+        (tmp_path / "server.pid").write_text(str(process.pid))
+        assert f"127.0.0.1:{port}" in ask(tmp_path, "note")
+        process.kill()

@@ -14,7 +14,7 @@ from typing import Any
 from convdepth.core.errors import DataError
 from convdepth.core.hashes import hash_files
 from convdepth.integrity.training_process import PROGRAM
-from convdepth.workspace.code import NAMES
+from convdepth.workspace.code_digests import NAMES
 from convdepth.workspace.dvc import STUDIES, changed_stages, open_project
 from convdepth.workspace.lockfile import LOCK, read_lock_entries
 

@@ -1,9 +1,11 @@
-"""Checks of the environment: packages, the running code and DVC remote.
+"""Checks of the environment: packages, the running code, GPU, Prefect and DVC remote.
 
 Each takes the root of the project and returns its findings. An error that it raises is a finding.
 """
 
+import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -16,12 +18,33 @@ from packaging.requirements import Requirement
 import convdepth
 from convdepth.core.text import name_first
 from convdepth.workspace.dvc import ask_remote, find_remotes
+from convdepth.workspace.gpu import GPU_ENVIRONMENT, choose_gpus, describe, list_slots
+from convdepth.workspace.servers import running_server
 
 LOCK = "requirements.lock"
 """The packages that `make environment` installs by default."""
 
+SERVER_SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_API_REQUEST_TIMEOUT": "5",
+    "PREFECT_CLIENT_MAX_RETRIES": "0",
+}
+"""Give a Prefect server 5 s to answer."""
+
 REMOTE_SECONDS = 20.0
 """How long a DVC remote may take to answer."""
+
+
+ASK_SERVER = """
+import sys
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+if url := PREFECT_API_URL.value() or sys.argv[1]:
+    print(url)
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+        client.read_flows(limit=1)
+"""
+"""Prints the server's address; fails unless it answers. Its health would need no password."""
 
 
 class Finding(NamedTuple):
@@ -55,6 +78,41 @@ def check_code(project: Path) -> list[Finding]:
         return [ok(f"{running}, Python {platform.python_version()} in {sys.prefix}")]
     text = f"{running} runs, expected {expected}"
     return [fault(text, "Run `make environment` in this project, and use its own .venv.")]
+
+
+def check_gpu(_project: Path) -> list[Finding]:
+    """Name the device of the next training and its users, without TensorFlow."""
+    choice = choose_gpus()
+    if not choice.gpus:
+        return [ok(f"trainings use the CPU: {choice.reason}")]
+    findings = [ok(text) for text in map(describe, list_slots(choice.gpus))]
+    names = [str(each.metadata["Name"]).lower() for each in metadata.distributions()]
+    if not any(name.startswith("nvidia-cudnn") for name in names):
+        text = "there is a GPU, but TensorFlow was installed without CUDA"
+        findings.append(note(text, f"To use the GPU, run `{GPU_ENVIRONMENT}`."))
+    return findings
+
+
+def check_prefect(project: Path) -> list[Finding]:
+    """Ask the Prefect server of the settings, or of `make ui`, whether it answers."""
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    ended = subprocess.run(
+        [sys.executable, "-c", ASK_SERVER, running_server(home / "server.pid") or ""],
+        cwd=project,
+        env={**SERVER_SETTINGS, **os.environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    url = ended.stdout.strip() or "Prefect"
+    if ended.returncode:
+        reason = (ended.stderr.strip() or "no message").splitlines()[-1]
+        remedy = "Start it, set PREFECT_API_AUTH_STRING, or unset PREFECT_API_URL."
+        return [note(f"{url} does not work: {reason}", f"{remedy} `dvc repro` needs no server.")]
+    if not ended.stdout:
+        return [note("no server", "`make repro` starts one for itself; `make ui` one that stays.")]
+    return [ok(f"{url} answers")]
 
 
 def check_remote(project: Path) -> list[Finding]:

@@ -17,6 +17,8 @@ CHECKS: dict[str, Check] = {
     "numeric class": check_project.check_models,
     "leftovers": check_project.check_leftovers,
     "interrupted": check_project.check_interrupted,
+    "GPU": check_environment.check_gpu,
+    "Prefect": check_environment.check_prefect,
 }
 """Label to check; each takes the root of the project."""
 
