@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import absl.logging
 import drawn
 import pytest
 from fault_report import full, pytest_addoption, pytest_terminal_summary, record_fault, try_each  # noqa: F401  # pytest finds its hooks and fixtures here
@@ -25,6 +27,10 @@ os.environ["CONVDEPTH_DEVICE"] = "cpu"
 # A developer's own server stays out of it.
 for variable in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
     os.environ.pop(variable, None)
+
+# TensorFlow's logger keeps the standard error of its import, which is pytest's capture. Prefect's
+# import closes all loggers: without this line, the capture too, and pytest ends.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 # Prefect makes its folder when it is imported, and by default in the user's home.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
