@@ -59,7 +59,7 @@ def check_models(project: Path) -> list[Finding]:
     for name in _networks(project):
         # `check_lock` tells what is wrong with the lock.
         with contextlib.suppress(ParameterError, DataError, FileNotFoundError):
-            model = model_path(name, project / LOCK)
+            model = model_path(name, project)
             made = json.loads(model.with_suffix(RECORD).read_bytes())
             if made.pop("model_sha256") == hashlib.sha256(model.read_bytes()).hexdigest():
                 text = f"{name}: {', '.join(f'{key} {value}' for key, value in made.items())}"
