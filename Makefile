@@ -57,7 +57,7 @@ compare: $(INSTALLED)  ## Say whether the last commit changed what the networks 
 	convdepth compare HEAD~1 HEAD
 
 readme: $(INSTALLED)  ## Write the results into the tables of the README
-	convdepth readme README.md --metrics metrics --notebook data/notebook.json
+	convdepth readme README.md docs/*.md --metrics metrics --notebook data/notebook.json
 
 bench: $(INSTALLED)  ## Measure, for two hours, on a machine that does nothing else, and write benchmarks/
 	python benchmarks/around_training.py

@@ -70,7 +70,7 @@ def main() -> None:
         **_summarize(params, arms, samples),
     }
     record("training_speed", result, table)
-    write_section("training_speed", summary(result), PROJECT / "README.md")
+    write_section("training_speed", summary(result), PROJECT / "docs" / "benchmarks.md")
 
 
 def _arms(params: Params, images: int) -> list[Arm]:

@@ -150,15 +150,15 @@ def device(
 
 @app.command(rich_help_panel=QUESTIONS)
 def readme(
-    readme: Annotated[Path, typer.Argument(metavar="README", help="The Markdown file to update.")],
+    pages: Annotated[list[Path], typer.Argument(metavar="PAGE...", help="Markdown files.")],
     metrics: Annotated[Path, typer.Option(help="Folder of the metrics.", metavar="FOLDER")],
     notebook: Annotated[Path, typer.Option(help="The notebook's results.", metavar="FILE")],
     params: Params = PARAMS,
 ) -> None:
-    """Write the results into the tables of the README."""
-    from convdepth.commands.readme import update_readme
+    """Write the results into the tables of Markdown pages."""
+    from convdepth.commands.readme import update_pages
 
-    update_readme(readme, metrics, notebook, params)
+    update_pages(pages, metrics, notebook, params)
 
 
 @app.command(rich_help_panel=HEALTH)

@@ -1,9 +1,10 @@
-"""The README tells the results that are committed, and commands that exist."""
+"""README and docs tell the results that are committed, commands that exist, and true links."""
 
 import json
 import re
 import shlex
 import shutil
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,34 +13,35 @@ import pytest
 import typer
 
 from conftest import PROJECT
-from convdepth.commands.readme import SECTIONS, update_readme
+from convdepth.commands.readme import SECTIONS, update_pages
 from convdepth.config.params import read_params
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_json
 
-README = PROJECT / "README.md"
-TEXT = README.read_text(encoding="utf-8")
+WITH_TABLES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [
+    *WITH_TABLES,
+    *(PROJECT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md")),
+]
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 METRICS = PROJECT / "metrics"
 NAMES = list(read_params(PROJECT / "params.yaml").architectures)
 
 
-def update(readme: Path, metrics: Path = METRICS) -> None:
-    update_readme(readme, metrics, PROJECT / "data" / "notebook.json", PROJECT / "params.yaml")
+def update(pages: Sequence[Path], metrics: Path = METRICS) -> None:
+    update_pages(pages, metrics, PROJECT / "data" / "notebook.json", PROJECT / "params.yaml")
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    return Path(shutil.copy(README, tmp_path))
-
-
-def test_the_tables_are_those_of_the_committed_results(copy: Path) -> None:
-    update(copy)
-    assert copy.read_text(encoding="utf-8") == TEXT
+def test_the_tables_are_those_of_the_committed_results(tmp_path: Path) -> None:
+    copies = [Path(shutil.copy(page, tmp_path)) for page in WITH_TABLES]
+    update(copies)
+    for copy, page in zip(copies, WITH_TABLES, strict=True):
+        assert copy.read_text(encoding="utf-8") == TEXTS[page], page
 
 
 def test_each_table_follows_its_results(tmp_path: Path) -> None:
-    readme, metrics = tmp_path / "README.md", tmp_path / "metrics"
-    readme.write_text("".join(f"<!-- {name} --><!-- /{name} -->\n" for name in SECTIONS))
+    page, metrics = tmp_path / "page.md", tmp_path / "metrics"
+    page.write_text("".join(f"<!-- {name} --><!-- /{name} -->\n" for name in SECTIONS))
     collapsed = {"status": "collapsed", "evidence": {"answer_share": 0.987, "answer": 1}}
     for name in NAMES:
         entry = json.loads((METRICS / f"{name}.json").read_text(encoding="utf-8"))
@@ -55,49 +57,85 @@ def test_each_table_follows_its_results(tmp_path: Path) -> None:
     tuned = {"cnn1 / cnn3": judged | {"corrected_p": None}}
     contrasts = {"pairs": pairs, "gains": {"networks": gains}, "tuned": {"pairs": tuned}}
     write_json(metrics / "studies" / "contrasts.json", contrasts)
-    update(readme, metrics)
-    text = readme.read_text()
-    assert '| - | collapsed: 98.70 % of its answers are "1" |' in text
+    signals = [[1, 2], [1, None], [None, None]]
+    points = [
+        {"scale": scale, "runs": [{"epochs_to_learn": each} for each in found]}
+        for scale, found in zip((0.25, 0.5, 1), signals, strict=True)
+    ]
+    write_json(metrics / "studies" / "collapse" / "cnn5.json", {"points": points})
+    update([page], metrics)
+    text = page.read_text()
+    assert '| - | collapsed: 98.70% of its answers are "1" |' in text
     for row in (
-        "| `cnn1` | 5 | **99.21 %** | 0.05 % | 99.04 % to 99.36 % | 1 of 5 |",
+        "| `cnn1` | 5 | **99.21%** | 0.05% | 99.04% to 99.36% | 1 of 5 |",
         "| `cnn3` | not run | - | - | - | - |",
         "| `cnn1` / `cnn3` | +0.00 | -0.50 to -0.08 | 0.012 | worse |",
         "| `cnn1` / `cnn3` | +0.00 | -0.50 to -0.08 | - | worse |",
-        "| `cnn3` | **99.21 %** | 0.05 % | 1 of 5 | +0.00 | -0.50 to -0.08 | < 0.0001 | worse |",
+        "| `cnn3` | **99.21%** | 0.05% | 1 of 5 | +0.00 | -0.50 to -0.08 | < 0.0001 | worse |",
+        "| `cnn1` | 1 | 1,199,882 | - | **99.21%** ± 0.05 | - |",
+        "| `cnn3` | 3 | 62,466 | 98.90% | - | **99.21%** ± 0.05 |",
+        "| `cnn5` | 0.25 | 0.5 | 1 |",
     ):
         assert text.splitlines().count(row) == 1, row
     assert "former" not in text
 
 
-def test_no_other_number_of_a_result_is_in_the_text() -> None:
-    text = re.sub(r"(?s)<!-- (\w+) -->.*?<!-- /\1 -->", "", TEXT)
-    assert not re.findall(r"\d+\.\d+ ?%|0\.9\d+", text)
+@pytest.mark.parametrize("page", WITH_TABLES, ids=lambda page: page.name)
+def test_no_other_number_of_a_result_is_in_the_text(page: Path) -> None:
+    text = re.sub(r"(?s)<!-- (\w+) -->.*?<!-- /\1 -->", "", TEXTS[page])
+    assert not re.findall(r"\d+\.\d\d+ ?%|0\.9\d+", text)
 
 
-def test_what_is_missing_is_named(copy: Path, tmp_path: Path) -> None:
+def test_what_is_missing_is_named_and_no_page_changes(tmp_path: Path) -> None:
+    pages = [Path(shutil.copy(page, tmp_path)) for page in WITH_TABLES]
     with pytest.raises(DataError, match=rf"{NAMES[0]}\.json: cannot be read.*dvc repro"):
-        update(copy, tmp_path / "nowhere")
-    copy.write_text("no marks")
-    with pytest.raises(DataError, match=r"README\.md: expected .*results"):
-        update(copy)
-    assert copy.read_text() == "no marks"
+        update(pages, tmp_path / "nowhere")
+    last = pages[-1].read_text()
+    pages[-1].write_text("<!-- overview --><!-- /overview -->")
+    with pytest.raises(DataError, match=r"README\.md.*<!-- overview -->.* in 2"):
+        update(pages)
+    pages[-1].write_text(last)
+    pages[0].write_text("no marks")
+    with pytest.raises(DataError, match=r"README\.md.*<!-- overview -->.* in 0"):
+        update(pages)
+    assert pages[0].read_text() == "no marks"
 
 
-def test_every_target_that_the_readme_names_exists() -> None:
+def test_the_readme_is_short() -> None:
+    assert len(TEXTS[PROJECT / "README.md"].encode()) <= 7000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_or_folder_and_a_heading_of_it(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", TEXTS[page]):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.is_relative_to(PROJECT), link
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings]
+            assert anchor in slugs, link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_target_that_a_page_names_exists(page: Path) -> None:
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"`?make ([a-z-]+)", TEXT):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    shown = [*code_lines(TEXTS[page]), *re.findall(r"`([^`]+)`", TEXTS[page])]
+    for line in shown:
+        for target in re.findall(r"(?:^|&& |; |=\S+ )make ([a-z-]+)", line):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
 @pytest.mark.parametrize(
     ("program", "module"),
     [("convdepth", "convdepth.cli"), ("python -m pipelines", "pipelines.__main__")],
 )
-def test_every_command_that_the_readme_shows_is_understood(program: str, module: str) -> None:
+def test_every_command_that_a_page_shows_is_understood(program: str, module: str) -> None:
     group: Any = typer.main.get_command(import_module(module).app)
-    shown = commands(program)
+    shown = [line for text in TEXTS.values() for line in commands(text, program)]
     assert len(shown) > 3
-    for line in shown:
+    for line in dict.fromkeys(shown):
         words = shlex.split(line.removeprefix(program))
         parent = group.make_context(program, words)
         name, command, rest = group.resolve_command(parent, words)
@@ -105,21 +143,21 @@ def test_every_command_that_the_readme_shows_is_understood(program: str, module:
             command.make_context(name, rest, parent)  # refuses what is missing or unknown
 
 
-def commands(program: str) -> list[str]:
-    """Give all that the README shows of a program, in blocks and in the text."""
-    text = TEXT.replace("\\\n", " ")
-    block = re.compile(r"^```.*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
-    lines = [
+BLOCK = re.compile(r"^```.*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def code_lines(text: str) -> list[str]:
+    """Return the commands in the code blocks of a page, without comments."""
+    return [
         part.strip()
-        for found in block.findall(text)
+        for found in BLOCK.findall(text.replace("\\\n", " "))
         for line in found.splitlines()
         for part in line.partition("#")[0].split("&&")
     ]
-    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", block.sub("", text))]
-    found = [each for each in dict.fromkeys([*lines, *spans]) if each.startswith(f"{program} ")]
-    return [each for each in found if not each.startswith(f"{program} -")]
 
 
-def test_every_file_that_the_readme_shows_exists() -> None:
-    for name in re.findall(r"\]\((?!https:)([^)]+)\)", TEXT):
-        assert (PROJECT / name).is_file(), name
+def commands(text: str, program: str) -> list[str]:
+    """Return all commands of a program in a page, in blocks and in the text."""
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", BLOCK.sub("", text))]
+    found = [each for each in [*code_lines(text), *spans] if each.startswith(f"{program} ")]
+    return [each for each in found if not each.startswith(f"{program} -") and "--help" not in each]

@@ -38,7 +38,7 @@ def test_each_measurement_has_a_target_and_a_table_of_its_results() -> None:
             assert f"benchmarks/{path.name}" in makefile
             assert section(page, path.stem) == load(path.stem).table(result_of(path.stem))
     summary = load("training_speed").summary(result_of("training_speed"))
-    assert section(PROJECT / "README.md", "training_speed") == summary
+    assert section(PROJECT / "docs" / "benchmarks.md", "training_speed") == summary
 
 
 def test_what_is_imported_of_the_project_is_there() -> None:

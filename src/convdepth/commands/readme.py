@@ -1,9 +1,9 @@
-"""The tables of README.md, written from the results."""
+"""The tables of README.md and of the pages in docs/, written from the results."""
 
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -16,7 +16,7 @@ from convdepth.evaluation.notebook_record import read_notebook
 Entry = Mapping[str, Any]
 
 JUDGED = {
-    "95 % interval": "{low:points} to {high:points}",
+    "95% interval": "{low:points} to {high:points}",
     "p": "{corrected_p:p}",
     "verdict": "{verdict}",
 }
@@ -24,12 +24,20 @@ JUDGED = {
 PAIRS = {"pair": "{name}", "second less first, points": "{difference:points}", **JUDGED}
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
+    "overview": {
+        "network": "{name}",
+        "blocks": "{blocks}",
+        "parameters": "{parameters:,}",
+        "the notebook printed": "{notebook_accuracy:percent}",
+        "same recipe here": "{recipe:mean}",
+        "tuned": "{tuned:mean}",
+    },
     "results": {
         "network": "{name}",
         "blocks": "{blocks}",
         "parameters": "{parameters:,}",
         "test accuracy": "**{accuracy:percent}**",
-        "95 % interval": "{accuracy_low:percent} to {accuracy_high:percent}",
+        "95% interval": "{accuracy_low:percent} to {accuracy_high:percent}",
         "notebook": "{notebook_accuracy:percent}",
         "status": "{status}",
     },
@@ -38,7 +46,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "seeds": "{count}",
         "mean test accuracy": "**{accuracy[mean]:percent}**",
         "sd": "{accuracy[standard_deviation]:percent}",
-        "95 % interval": "{accuracy[low]:percent} to {accuracy[high]:percent}",
+        "95% interval": "{accuracy[low]:percent} to {accuracy[high]:percent}",
         "collapsed": "{collapsed} of {count}",
     },
     "pairs": PAIRS,
@@ -51,6 +59,12 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         **JUDGED,
     },
     "tuned_pairs": PAIRS,
+    "collapse": {
+        "network": "{name}",
+        "learns with every seed": "{all}",
+        "with some seeds": "{some}",
+        "with no seed": "{none}",
+    },
     "claims": {
         "network": "{name}",
         "accuracy, output": "{test_accuracy:percent}",
@@ -63,14 +77,18 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 
 
 class CellFormatter(Formatter):
-    """Fills templates; ``percent`` and ``points`` take shares, and None becomes a dash."""
+    """Fills templates; ``percent``, ``points`` and ``mean`` take shares; None becomes a dash."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         """Format one value of a template."""
         if value is None:
             return "-"
         if format_spec == "percent":
-            return f"{100 * value:.2f} %"
+            return f"{100 * value:.2f}%"
+        if format_spec == "mean":
+            mean, deviation = (value[key] for key in ("mean", "standard_deviation"))
+            text = f"**{100 * mean:.2f}%**"
+            return text if deviation is None else f"{text} ± {100 * deviation:.2f}"
         if format_spec == "points":
             return f"{round(100 * value, 2) + 0:+.2f}"  # + 0 turns -0.0 into 0.0
         if format_spec == "p":
@@ -78,28 +96,34 @@ class CellFormatter(Formatter):
         return str(super().format_field(value, format_spec))
 
 
-def update_readme(readme: Path, metrics: Path, notebook: Path, params: Path) -> None:
+def update_pages(pages: Sequence[Path], metrics: Path, notebook: Path, params: Path) -> None:
     """Write the tables between their marks, ``<!-- name -->`` and ``<!-- /name -->``.
 
-    A file that is malformed, or a mark that is not in the Markdown exactly once, is a `DataError`.
-
     Args:
-        readme: The Markdown file to change; its other text stays.
+        pages: The Markdown files to change; their other text stays.
         metrics: The folder with one JSON file per network, and with the results of the studies.
         notebook: The JSON file with the notebook's records.
         params: The parameters; they give the networks and their order.
+
+    Raises:
+        DataError: A result is missing or malformed, or the pages together do not have the marks of
+            each table exactly once. No page has changed then.
     """
     results = _collect(metrics, notebook, list(read_params(params).architectures))
-    text = readme.read_text(encoding="utf-8")
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
     for name, columns in SECTIONS.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        parts = re.split(f"{start}.*?{end}", text, flags=re.DOTALL)
-        if len(parts) != 2:
+        mark = re.compile(f"{start}.*?{end}", re.DOTALL)
+        found = [page for page, text in texts.items() for _ in mark.findall(text)]
+        if len(found) != 1:
             raise DataError(
-                f"{readme}: expected {start} ... {end} once, found it {len(parts) - 1} times"
+                f"{', '.join(map(str, pages))}: expected {start} ... {end} in one place, found it "
+                f"in {len(found)}. Add or delete marks."
             )
-        text = f"{parts[0]}{start}\n{_table(results[name], columns)}\n{end}{parts[1]}"
-    write_text(readme, text)
+        table = f"{start}\n{_table(results[name], columns)}\n{end}"
+        texts[found[0]] = mark.sub(lambda _, table=table: table, texts[found[0]])
+    for page, text in texts.items():
+        write_text(page, text)
 
 
 def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[str, Entry]]:
@@ -110,14 +134,26 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
     gains = contrasts.get("gains", {}).get("networks", {})
     tuned_pairs = contrasts.get("tuned", {}).get("pairs", {})
     pairs = [" / ".join(pair) for pair in itertools.combinations(names, 2)]
+    own = {name: _read_metrics(metrics / f"{name}.json") for name in names}
+    seeds = {name: _read_study(metrics / "replicates" / f"{name}.json") for name in names}
     return {
-        "results": {name: _read_metrics(metrics / f"{name}.json") for name in names},
-        "seeds": {name: _read_study(metrics / "replicates" / f"{name}.json") for name in names},
+        "overview": {
+            name: own[name]
+            | {"recipe": seeds[name].get("accuracy")}
+            | {"tuned": tuned.get(name, {}).get("accuracy")}
+            for name in names
+        },
+        "results": own,
+        "seeds": seeds,
         "pairs": {each: found[each] for each in pairs if each in found},
         "tuned": {
             name: tuned[name] | gains[name] for name in names if name in tuned.keys() & gains
         },
         "tuned_pairs": {each: tuned_pairs[each] for each in pairs if each in tuned_pairs},
+        "collapse": {
+            name: _group_scales(_read_study(metrics / "studies" / "collapse" / f"{name}.json"))
+            for name in names
+        },
         "claims": {name: each.model_dump() for name, each in read_notebook(notebook).items()},
     }
 
@@ -131,6 +167,16 @@ def _table(entries: Mapping[str, Entry], columns: Mapping[str, str]) -> str:
         filled = [CellFormatter().vformat(cell, (), fields) for cell in columns.values() if entry]
         rows.append(filled or [name, "not run", *["-"] * (len(columns) - 2)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _group_scales(study: Mapping[str, Any]) -> Entry:
+    """List a study's dropout scales by whether trainings learned; empty if it has not run."""
+    groups: dict[str, list[str]] = {"all": [], "some": [], "none": []}
+    for point in study.get("points", []):
+        learned = [run["epochs_to_learn"] is not None for run in point["runs"]]
+        kind = "all" if all(learned) else "some" if any(learned) else "none"
+        groups[kind].append(f"{point['scale']:g}")
+    return {kind: ", ".join(scales) or None for kind, scales in groups.items()} if study else {}
 
 
 def _read_metrics(path: Path) -> Entry:
