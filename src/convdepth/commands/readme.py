@@ -120,8 +120,9 @@ def update_pages(pages: Sequence[Path], metrics: Path, notebook: Path, params: P
                 f"{', '.join(map(str, pages))}: expected {start} ... {end} in one place, found it "
                 f"in {len(found)}. Add or delete marks."
             )
-        table = f"{start}\n{_table(results[name], columns)}\n{end}"
-        texts[found[0]] = mark.sub(lambda _, table=table: table, texts[found[0]])
+        before, _, after = texts[found[0]].partition(start)
+        after = after.partition(end)[2]
+        texts[found[0]] = f"{before}{start}\n{_table(results[name], columns)}\n{end}{after}"
     for page, text in texts.items():
         write_text(page, text)
 
@@ -138,9 +139,11 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
     seeds = {name: _read_study(metrics / "replicates" / f"{name}.json") for name in names}
     return {
         "overview": {
-            name: own[name]
-            | {"recipe": seeds[name].get("accuracy")}
-            | {"tuned": tuned.get(name, {}).get("accuracy")}
+            name: {
+                **own[name],
+                "recipe": seeds[name].get("accuracy"),
+                "tuned": tuned.get(name, {}).get("accuracy"),
+            }
             for name in names
         },
         "results": own,
