@@ -136,7 +136,9 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
     tuned_pairs = contrasts.get("tuned", {}).get("pairs", {})
     pairs = [" / ".join(pair) for pair in itertools.combinations(names, 2)]
     own: dict[str, Entry] = {name: _read_metrics(metrics / f"{name}.json") for name in names}
-    seeds = {name: _read_study(metrics / "replicates" / f"{name}.json") for name in names}
+    seeds: dict[str, Entry] = {
+        name: _read_study(metrics / "replicates" / f"{name}.json") for name in names
+    }
     return {
         "overview": {
             name: {
