@@ -43,8 +43,8 @@ tune: $(INSTALLED)  ## Search for better settings of each network; takes hours (
 compare: $(INSTALLED)  ## Test whether the last commit changes predictions beyond chance
 	convdepth compare HEAD~1 HEAD
 
-readme: $(INSTALLED)  ## Write the committed results into the tables of README.md
-	convdepth readme README.md --metrics metrics --notebook data/notebook.json
+readme: $(INSTALLED)  ## Write the committed results into the tables of README.md and docs/
+	convdepth readme README.md docs/*.md --metrics metrics --notebook data/notebook.json
 
 bench: $(INSTALLED)  ## Measure speed and memory for two hours on an idle machine; update benchmarks/
 	python benchmarks/around_training.py
