@@ -122,11 +122,10 @@ RESOLVE := --universal --python-version 3.11 --generate-hashes --no-strip-extras
 	--no-emit-index-url --no-annotate --no-header --quiet
 
 # uv ignores pip's settings, so it gets pip's package indexes. Hashes make their order irrelevant.
-pip_setting = pip config list 2> /dev/null | sed -n "s/^[:a-z]*\.$(1)='\(.*\)'$$/\1/p" | sed '1q; s/\\n/ /g'
-use_pip_indexes = \
-	export UV_INDEX_STRATEGY=unsafe-best-match \
-		UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(call pip_setting,index-url))}" \
-		UV_INDEX="$${UV_INDEX:-$$($(call pip_setting,extra-index-url))}"
+pip_setting = $$(pip config get global.$(1) 2> /dev/null | xargs)
+use_pip_indexes = export UV_INDEX_STRATEGY=unsafe-best-match; \
+	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$(call pip_setting,index-url)}}"; \
+	export UV_INDEX="$${UV_INDEX:-$${PIP_EXTRA_INDEX_URL:-$(call pip_setting,extra-index-url)}}"
 QUIET_PIP := pip install --quiet --disable-pip-version-check
 
 $(INSTALLED): $(LOCK) pyproject.toml
