@@ -135,7 +135,7 @@ $(INSTALLED): $(LOCK) pyproject.toml
 ifeq ($(INSTALLER),uv)
 	sed -n '/^uv==/,/[^\]$$/p' $(LOCK) > .venv/uv.txt
 	$(QUIET_PIP) --no-deps --require-hashes --requirement .venv/uv.txt
-	@$(use_pip_indexes); uv pip install --quiet --no-deps --require-hashes --requirement $(LOCK) || \
+	@$(use_pip_indexes); uv pip install --quiet --python .venv --no-deps --require-hashes --requirement $(LOCK) || \
 		{ echo "uv cannot install $(LOCK). Try: make environment INSTALLER=pip" >&2; exit 2; }
 else
 	$(QUIET_PIP) --no-deps --require-hashes --requirement $(LOCK)
