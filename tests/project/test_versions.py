@@ -58,11 +58,12 @@ def test_another_version_is_installed() -> None:
 
 @pytest.mark.parametrize("version", OTHERS)
 def test_the_pipeline_gives_the_same_bytes(
-    finished: Finished, tmp_path: Path, version: str
+    request: pytest.FixtureRequest, tmp_path: Path, version: str
 ) -> None:
     interpreter = find_interpreters().get(version)
     if interpreter is None:
         pytest.skip(f"Python {version} is not installed")
+    finished: Finished = request.getfixturevalue("finished")  # takes minutes: only if needed
     commands = make_environment(version, interpreter)
     folder = tmp_path / "convdepth"
     finished.project.run("git", "clone", "--quiet", ".", str(folder))
