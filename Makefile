@@ -1,65 +1,52 @@
-# `make` lists what there is. The first target that needs it creates the environment in .venv.
+# `make` lists the targets. Each target that needs the environment creates it in .venv.
 
 PYTHON ?= python3
-# requirements-gpu.lock adds CUDA: make environment LOCK=requirements-gpu.lock, from then on by itself
+# Python interpreters for `make test-versions`.
+PYTHONS ?= $(wildcard $(HOME)/.pyenv/versions/3.1[123].*/bin/python3) python3.11 python3.12 python3.13
+# uv or pip. uv is five times as fast; pip needs nothing but Python.
+INSTALLER ?= uv
+# With CUDA: make environment LOCK=requirements-gpu.lock. Later calls keep the lock.
 CHOSEN := $(shell ls -t .venv/installed-* 2> /dev/null | head -1)
 LOCK ?= $(or $(CHOSEN:.venv/installed-%=%),requirements.lock)
 INSTALLED := .venv/installed-$(LOCK)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# DVC's default is a folder in /var/tmp that every user of the machine can write to.
+# DVC's default folder in /var/tmp is writable by every user of the machine.
 export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
-# Prefect's client asks this variable, and no file.
+# Prefect's client reads this variable only.
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro fast studies tune ui deploy worker test test-real test-browser faults compare readme bench bench-gpu fast-recipe time-to-accuracy lint lock
+.PHONY: help environment repro fast studies tune report compare readme ui deploy worker test test-real \
+	test-browser test-versions faults nightly screenshot lint lock bench bench-gpu fast-recipe \
+	time-to-accuracy
 
-help:  ## List the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
+help:
+	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-18s%s\n", $$1, $$2 }' Makefile
 
-environment: $(INSTALLED)  ## Create or update .venv from the lock
+##@ Run
 
-repro: $(INSTALLED)  ## Run the whole pipeline: only what has changed (JOBS=N: how many at once)
+repro: $(INSTALLED)  ## Run every stage that is out of date (JOBS=N: N stages at once)
 	python -m pipelines pipeline $(if $(JOBS),--jobs $(JOBS))
 
-fast: $(INSTALLED)  ## The same with the preset `fast` of params.yaml
+fast: $(INSTALLED)  ## Apply the preset `fast` of params.yaml, then do the same as repro
 	python -m pipelines pipeline --preset fast $(if $(JOBS),--jobs $(JOBS))
 
-studies: $(INSTALLED)  ## Run the studies, for hours: several seeds of each network (JOBS=N)
+studies: $(INSTALLED)  ## Train each network with several seeds and compare them; takes hours (JOBS=N)
 	python -m pipelines studies $(if $(JOBS),--jobs $(JOBS))
 
-tune: $(INSTALLED)  ## Search for better settings of each network, for hours (JOBS=N)
+tune: $(INSTALLED)  ## Search for better settings of each network; takes hours (JOBS=N)
 	python -m pipelines tune $(if $(JOBS),--jobs $(JOBS))
 
-ui: $(INSTALLED)  ## Start a Prefect server that stays, and say where its page is
-	python -m pipelines ui
+##@ Compare
 
-deploy: $(INSTALLED)  ## Put the schedule, the work pool and the deployments on the server
-	python -m pipelines deploy
-
-worker: $(INSTALLED)  ## Run on this machine what the server schedules, until it is stopped
-	exec python -m pipelines worker $(if $(POOL),--pool $(POOL)) $(if $(NAME),--name $(NAME))
-
-test: $(INSTALLED)  ## Run the tests; none needs the network
-	pytest --numprocesses 2 --dist loadfile
-
-test-real: $(INSTALLED)  ## Download the real MNIST and train on some of it
-	pytest -m real
-
-test-browser: $(INSTALLED)  ## Open the report in a real Chromium (on Debian: apt-get install chromium)
-	pytest -m browser
-
-faults: $(INSTALLED)  ## Break everything on purpose, for half an hour, and write what survived into benchmarks/
-	pytest -m faults --faults=full --numprocesses 2 --dist worksteal
-
-compare: $(INSTALLED)  ## Say whether the last commit changed what the networks answer, beyond chance
+compare: $(INSTALLED)  ## Test whether the last commit changes predictions beyond chance
 	convdepth compare HEAD~1 HEAD
 
-readme: $(INSTALLED)  ## Write the results into the tables of the README
+readme: $(INSTALLED)  ## Write the committed results into the tables of README.md and docs/
 	convdepth readme README.md docs/*.md --metrics metrics --notebook data/notebook.json
 
-bench: $(INSTALLED)  ## Measure, for two hours, on a machine that does nothing else, and write benchmarks/
+bench: $(INSTALLED)  ## Measure speed and memory for two hours on an idle machine; update benchmarks/
 	python benchmarks/around_training.py
 	python benchmarks/operations.py
 	python benchmarks/training_speed.py
@@ -69,32 +56,89 @@ bench: $(INSTALLED)  ## Measure, for two hours, on a machine that does nothing e
 	python benchmarks/checkpoint_cost.py
 	python benchmarks/flow_overhead.py
 
-bench-gpu: $(INSTALLED)  ## Measure on a GPU, and write benchmarks/
+bench-gpu: $(INSTALLED)  ## Measure training speed on a GPU; update benchmarks/
 	python benchmarks/gpu_speed.py
 
-fast-recipe: $(INSTALLED)  ## Measure which recipe is fast, by held-out images, and write benchmarks/
+fast-recipe: $(INSTALLED)  ## Compare fast recipes on held-out images; update benchmarks/
 	python benchmarks/fast_recipe.py
 
-time-to-accuracy: $(INSTALLED)  ## Measure, for two hours, how long the notebook's accuracies take, and write benchmarks/
+time-to-accuracy: $(INSTALLED)  ## Measure for two hours the time to the notebook's accuracies; update benchmarks/
 	python benchmarks/time_to_accuracy.py
+
+##@ Look
+
+report: $(INSTALLED)  ## Build the report page metrics/report/index.html from the committed results
+	dvc repro --quiet normalize
+	dvc repro --single-item studies/dvc.yaml:report
+
+ui: $(INSTALLED)  ## Start a Prefect server in the background and print its address
+	python -m pipelines ui
+
+##@ Schedule
+
+deploy: $(INSTALLED)  ## Create the work pool, the deployments and the schedule on the Prefect server
+	python -m pipelines deploy
+
+worker: $(INSTALLED)  ## Run scheduled flows on this machine until you stop it (POOL=, NAME=)
+	exec python -m pipelines worker $(if $(POOL),--pool $(POOL)) $(if $(NAME),--name $(NAME))
+
+##@ Develop
+
+environment: $(INSTALLED)  ## Create or update .venv from the lock (INSTALLER=pip: without uv)
+
+test: $(INSTALLED)  ## Run the tests that need no network (MARKS="not nightly": other tests)
+	pytest --numprocesses 2 --dist worksteal --durations 15 $(if $(MARKS),-m "$(MARKS)")
+
+test-real: $(INSTALLED)  ## Download MNIST and train on a part of it
+	pytest -m real
+
+test-browser: $(INSTALLED)  ## Open the report in Chromium (on Debian: apt-get install chromium)
+	pytest -m browser
+
+test-versions: $(INSTALLED)  ## Compare results between Python versions, byte by byte (PYTHONS="...")
+	@$(use_pip_indexes); PYTHONS="$(PYTHONS)" pytest -m versions
+
+faults: $(INSTALLED)  ## Inject every fault for half an hour; write the survivors into benchmarks/
+	pytest -m faults --faults=full --numprocesses 2 --dist worksteal
+
+nightly: $(INSTALLED)  ## Run the slow tests: soak tests, every fault, all Python versions
+	@$(use_pip_indexes); PYTHONS="$(PYTHONS)" pytest -m "nightly or faults or versions" --faults=full --numprocesses 2 \
+		--dist worksteal --durations 15
+
+screenshot: $(INSTALLED)  ## Write a screenshot of the report to docs/report.png
+	pytest -m browser --screenshot=docs/report.png
 
 lint: $(INSTALLED)  ## Check style and types
 	ruff check
 	ruff format --check
 	mypy
 
-lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml anew; needs uv
-	uv pip compile pyproject.toml --extra dev $(RESOLVE) --output-file requirements.lock
-	uv pip compile pyproject.toml --extra dev --extra gpu $(RESOLVE) --output-file requirements-gpu.lock
+lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml again
+	@$(use_pip_indexes); uv pip compile pyproject.toml --extra dev $(RESOLVE) --output-file requirements.lock
+	@$(use_pip_indexes); uv pip compile pyproject.toml --extra dev --extra gpu $(RESOLVE) --output-file requirements-gpu.lock
 
-# A lock without addresses and without the extras taken off, which pip's check of hashes needs.
+# No index address in the lock. pip needs the extras when it checks hashes.
 RESOLVE := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-annotate --no-header --quiet
+
+# uv ignores pip's configuration. Hashes make the order of package indexes irrelevant.
+pip_setting = $$(pip config get global.$(1) 2> /dev/null | xargs)
+use_pip_indexes = export UV_INDEX_STRATEGY=unsafe-best-match; \
+	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$(call pip_setting,index-url)}}"; \
+	export UV_INDEX="$${UV_INDEX:-$${PIP_EXTRA_INDEX_URL:-$(call pip_setting,extra-index-url)}}"
+QUIET_PIP := pip install --quiet --disable-pip-version-check
 
 $(INSTALLED): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "Python 3.11, 3.12 or 3.13 is needed, got $$($(PYTHON) --version). Try: make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(LOCK)
-	pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+ifeq ($(INSTALLER),uv)
+	sed -n '/^uv==/,/[^\]$$/p' $(LOCK) > .venv/uv.txt
+	$(QUIET_PIP) --no-deps --require-hashes --requirement .venv/uv.txt
+	@$(use_pip_indexes); uv pip install --quiet --python .venv --no-deps --require-hashes --requirement $(LOCK) || \
+		{ echo "uv cannot install $(LOCK). Try: make environment INSTALLER=pip" >&2; exit 2; }
+else
+	$(QUIET_PIP) --no-deps --require-hashes --requirement $(LOCK)
+endif
+	$(QUIET_PIP) --no-deps --no-build-isolation --editable .
 	@touch $@

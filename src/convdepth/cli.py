@@ -4,6 +4,7 @@ Commands of stages come from `commands.stages`. The modules behind all commands 
 so each is imported when its command runs.
 """
 
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -38,6 +39,22 @@ add_commands(app)
 def run() -> NoReturn:
     """Run the command line."""
     run_app(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"convdepth {metadata.version('convdepth')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Add the options that come before a command."""
 
 
 @app.command(rich_help_panel=QUESTIONS)

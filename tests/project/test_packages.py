@@ -1,12 +1,8 @@
-"""The layout: import direction, sizes, and the packages of the wheel."""
+"""The layout: import direction and sizes."""
 
 import ast
-import subprocess
-import sys
-import zipfile
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +14,7 @@ ORDER = {
     "convdepth": [
         *("core", "config", "data", "models", "training", "evaluation", "figures", "studies"),
         *("report", "workspace", "integrity", "commands", "cli"),
+        "__main__",
     ],
     "pipelines": [
         *("core", "dvc", "reporting", "execution", "checkout", "experiments", "deploy", "flows"),
@@ -90,14 +87,3 @@ def test_nothing_is_too_large_and_packages_hold_no_code() -> None:
                 assert [type(node) for node in tree.body] == [ast.Expr], module
         for package in {(folder / module).parent for module in trees(root)}:
             assert len(list(package.glob("[!_]*.py"))) <= MAX_FOLDER, package
-
-
-def test_the_wheel_holds_the_flows_and_the_templates(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-    for name, root in ROOTS.items():
-        files = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-        assert {f"{name}/{path.relative_to(root).as_posix()}" for path in files} <= names
