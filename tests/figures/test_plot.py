@@ -44,7 +44,7 @@ def test_all_figures_and_tables_are_written_and_a_second_run_changes_no_byte(
         files = sorted([*paths["figures"].iterdir(), *paths["tables"].iterdir()])
         runs.append({path.name: path.read_bytes() for path in files})
     figures = sorted(f"{name}.png" for name in plot.FIGURES)
-    assert list(runs[0]) == [*figures, "confusion.csv", "curves.csv"]
+    assert list(runs[0]) == [*figures, "confusion.csv", "curves.csv", "scores.csv"]
     assert runs[0] == runs[1]
     printed = capsys.readouterr().out
     assert all(printed.count(str(paths["figures"] / name)) == 2 for name in figures)
@@ -55,6 +55,8 @@ def test_all_figures_and_tables_are_written_and_a_second_run_changes_no_byte(
     table = pd.read_csv(paths["tables"] / "confusion.csv")
     assert list(table.columns) == ["network", "label", "predicted", "count"]
     assert table.groupby("network").size().to_dict() == {"tiny": 100, "cnn9": 100}
+    scores = pd.read_csv(paths["tables"] / "scores.csv").set_index("network")
+    assert scores["status"].to_dict() == {"tiny": "ok", "cnn9": "collapsed"}
     counts = pd.read_csv(paths["predictions"] / "tiny.csv").value_counts(["label", "predicted"])
     for row in table[table["network"] == "tiny"].itertuples():
         assert row.count == counts.get((row.label, row.predicted), 0)
