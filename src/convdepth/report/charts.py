@@ -12,7 +12,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from convdepth.evaluation.results import Replicates
 from convdepth.figures.palette import COLORS
 from convdepth.report.absent import Lazy
 from convdepth.report.facts import block_medians, is_whole, mean_curve
@@ -47,7 +46,6 @@ def make_charts(results: Results) -> Lazy[go.Figure]:
     return Lazy(
         {
             "answer": lambda: _draw_answer(results),
-            "seeds": lambda: _draw_seeds(results),
             "val-accuracy": lambda: _draw_curves(results, "val_accuracy"),
             "val-loss": lambda: _draw_curves(results, "val_loss"),
             "accuracy": lambda: _draw_curves(results, "accuracy"),
@@ -153,42 +151,51 @@ def _floor(values: Iterable[float]) -> float:
     return min((value for value in values if value > 0), default=1.0) / 2
 
 
-def _draw_runs(results: Results, rows: Sequence[tuple[str, Network, Replicates]]) -> go.Figure:
-    """Draw each seed and the mean with its interval in rows, the first at the top.
+def _draw_answer(results: Results) -> go.Figure:
+    """Draw each seed and the mean with its interval, by the recipe (open) and tuned.
 
     Seeds that did not learn have an axis of their own at the left.
-
-    Args:
-        results: The page's.
-        rows: Label, network and its trainings; open markers unless the trainings are tuned.
     """
     figure = _figure("test accuracy (%)", "")
+    rows = [(f"{each.name}, recipe", each, each.replicates) for each in results.networks]
+    rows += [(f"{each.name}, tuned", each, found) for each, found in results.tuned]
+    rows.sort(key=lambda row: row[1].index)
 
     def add(
-        network: Network, learned: bool, shares: Iterable[float], *rest: Any, **style: Any
+        learned: bool, network: Network, shares: Sequence[float], *rest: Any, **style: Any
     ) -> None:
         xs = [error_share(share, results.num_images) for share in shares]
         _add(figure, network, xs, *rest, xaxis="x" if learned else "x2", **style)
 
     for row, (label, network, found) in enumerate(rows):
         color, _, symbol = _look(network)
-        if results.tuned and found is not network.tuned:
-            symbol += "-open"
-        marker = {"symbol": symbol, "line": {"width": 1.5, "color": color}}
+        is_open = results.tuned and found is not network.tuned
+        marker = {"symbol": f"{symbol}-open" if is_open else symbol}
+        ends = {
+            "size": [12, 18, 12],
+            "symbol": "line-ns-open",
+            "line": {"width": 1.5, "color": color},
+        }
+        line = {"color": color, "width": 2.5}
         mean, number = found.accuracy, found.count
         interval = f"95% interval {percent(mean.low)} to {percent(mean.high)}"
         text = f"{label}, mean of {number}: {percent(mean.mean)}<br>{interval}"
-        ends = marker | {"size": [12, 18, 12], "symbol": "line-ns-open"}
-        line = {"color": color, "width": 2.5}
         shares = (mean.low, mean.mean, mean.high)
-        height = [row - 0.14] * 3
-        add(network, found.has_learned, shares, height, [text] * 3, marker=ends, line=line)
+        ys = [row - 0.14] * 3
+        add(found.has_learned, network, shares, ys, [text] * 3, marker=ends, line=line)
         for step, run in enumerate(found.runs, 1):
             # Side by side, so that equal accuracies do not hide each other.
-            height = [row + 0.04 + 0.3 * step / (number + 1)]
+            ys = [row + 0.04 + 0.3 * step / (number + 1)]
             hover = [f"{label}, seed {run.seed}: {percent(run.accuracy)}"]
-            is_ok = run.status == "ok"
-            add(network, is_ok, [run.accuracy], height, hover, mode="markers", marker=marker)
+            add(
+                run.status == "ok",
+                network,
+                [run.accuracy],
+                ys,
+                hover,
+                mode="markers",
+                marker=marker,
+            )
     _split_axis(figure)
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
@@ -205,35 +212,14 @@ def _split_axis(figure: go.Figure) -> None:
         [error for trace in figure.data if trace.xaxis == axis for error in trace.x]
         for axis in ("x", "x2")
     )
+    axis = figure.layout.xaxis.to_plotly_json()
     if learned:
-        figure.update_layout(xaxis=accuracy_axis(learned))
+        figure.update_layout(xaxis=accuracy_axis(learned) | {"domain": [0.16 if failed else 0, 1]})
     if failed:
         middle = statistics.median(failed)
-        axis = accuracy_axis(failed) | {
-            "tickvals": [middle],
-            "ticktext": [f"{100 * (1 - middle):.4g}"],
-        }
-        figure.update_layout(xaxis2=figure.layout.xaxis.to_plotly_json() | axis | {"anchor": "y"})
-        figure.update_layout(
-            yaxis_anchor="x2", xaxis2_domain=[0, 0.12 if learned else 1], xaxis2_title_text=""
-        )
-        figure.update_layout(xaxis_domain=[0.16, 1])
-
-
-def _draw_answer(results: Results) -> go.Figure:
-    """Draw all networks by the recipe, each beside the same network tuned."""
-    rows = []
-    for each in results.networks:
-        rows.append((f"{each.name}, recipe", each, each.replicates))
-        if each.tuned:
-            rows.append((f"{each.name}, tuned", each, each.tuned))
-    return _draw_runs(results, rows)
-
-
-def _draw_seeds(results: Results) -> go.Figure:
-    """Draw the networks that learned with every seed by the recipe, else all."""
-    networks = results.learners or results.networks
-    return _draw_runs(results, [(each.name, each, each.replicates) for each in networks])
+        ticks = {"tickvals": [middle], "ticktext": [f"{100 * (1 - middle):.0f}"], "title": None}
+        place = {"domain": [0, 0.12 if learned else 1], "anchor": "y"}
+        figure.update_layout(xaxis2=axis | accuracy_axis(failed) | ticks | place, yaxis_anchor="x2")
 
 
 def _draw_curves(results: Results, kind: str) -> go.Figure:

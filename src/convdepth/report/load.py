@@ -24,7 +24,7 @@ from convdepth.evaluation.metrics import Score
 from convdepth.evaluation.notebook_record import Record, read_notebook
 from convdepth.evaluation.result_file import read_result
 from convdepth.evaluation.results import STUDIES, Collapse, Cost, Curves, Replicates, TunedNetwork
-from convdepth.report.absent import AbsentError, Attempted, attempt, require
+from convdepth.report.absent import AbsentError, Attempted, attempt
 
 HEAD = "head_dense"
 """The layer before which the collapse study measures the signal that reaches the head."""
@@ -84,16 +84,16 @@ class Results:
     Attributes:
         networks: In the order of params.yaml.
         recipe: The training recipe of the networks that are not tuned.
-        hardest: ``(n, 28, 28)``, float32, 0.0 to 1.0: the images of ``reading.hardest``.
+        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0: the test images.
         pictures: PNG files by name.
     """
 
     networks: Sequence[Network]
     recipe: Train
+    images: Images
     pictures: Mapping[str, bytes | AbsentError]
     contrasts: Attempted[schemas.AllContrasts] = Attempted()
     reading: Attempted[schemas.Reading] = Attempted()
-    hardest: Attempted[NDArray[np.float32]] = Attempted()
     validation: Attempted[schemas.Validation] = Attempted()
 
     @property
@@ -137,6 +137,7 @@ def read_results(paths: SimpleNamespace) -> Results:
     return Results(
         networks=networks,
         recipe=parameters.train,
+        images=images,
         pictures={
             "confusion": attempt(_read_bytes, paths.figures / "confusion.png", "dvc repro plot"),
             "kernels": attempt(_read_bytes, paths.pictures / "kernels.png", command),
@@ -144,7 +145,6 @@ def read_results(paths: SimpleNamespace) -> Results:
         },
         contrasts=attempt(_read_contrasts, paths, networks),
         reading=reading,
-        hardest=attempt(_select_hardest, images, reading),
         validation=attempt(_read, paths.validation, schemas.Validation, "dvc repro validate"),
     )
 
@@ -161,9 +161,21 @@ def _read_networks(
     reading: schemas.Reading | AbsentError,
 ) -> list[Network]:
     names, recipe = list(parameters.architectures), parameters.train
-    scores = _read_table(paths.tables / "scores.csv", names, _parse_score)
-    counts = _read_table(paths.tables / "confusion.csv", names, _parse_counts)
-    curves = _read_table(paths.tables / "curves.csv", names, _parse_curves)
+    scores = _read_table(
+        paths.tables / "scores.csv",
+        names,
+        lambda rows: TypeAdapter(Score).validate_python(rows.to_dict("records")[0]),
+    )
+    counts = _read_table(
+        paths.tables / "confusion.csv",
+        names,
+        lambda rows: rows["count"].to_numpy(np.int64).reshape(NUM_CLASSES, NUM_CLASSES),
+    )
+    curves = _read_table(
+        paths.tables / "curves.csv",
+        names,
+        lambda rows: Curves.model_validate(rows[schemas.CURVE_COLUMNS].to_dict("list")),
+    )
     records = read_notebook(paths.notebook)
     train_labels = read_split(paths.normalized, "train")[1]
     images = recipe.epochs * (len(train_labels) - recipe.validation_images)
@@ -172,24 +184,22 @@ def _read_networks(
     for index, (name, architecture) in enumerate(parameters.architectures.items()):
         _require_match(paths.tables, name, scores[name], counts[name], labels)
         path, command = paths.replicates / f"{name}.json", f"{STUDIES}:replicates@{name}"
-        networks.append(
-            Network(
-                name=name,
-                index=index,
-                architecture=architecture,
-                score=scores[name],
-                confusion=counts[name],
-                curves=curves[name],
-                record=records.get(name),
-                cost=Cost(
-                    parameters=architecture.num_parameters, flop=architecture.flop, images=images
-                ),
-                replicates=attempt(_read, path, Replicates, command),
-                tuned=tuned if isinstance(tuned, AbsentError) else tuned.networks.get(name),
-                collapse=attempt(_read_collapse, paths.collapse, name, architecture),
-                reading=reading if isinstance(reading, AbsentError) else reading.networks[name],
-            )
+        size = {"parameters": architecture.num_parameters, "flop": architecture.flop}
+        network = Network(
+            name=name,
+            index=index,
+            architecture=architecture,
+            score=scores[name],
+            confusion=counts[name],
+            curves=curves[name],
+            record=records.get(name),
+            cost=Cost(**size, images=images),
+            replicates=attempt(_read, path, Replicates, command),
+            tuned=tuned if isinstance(tuned, AbsentError) else tuned.networks.get(name),
+            collapse=attempt(_read_collapse, paths.collapse, name, architecture),
+            reading=reading if isinstance(reading, AbsentError) else reading.networks[name],
         )
+        networks.append(network)
     return networks
 
 
@@ -209,18 +219,6 @@ def _read_table(
     except ValueError as error:
         reason = str(error)
     raise DataError(f"{path}: {reason}. Run `dvc repro plot`, which writes it.")
-
-
-def _parse_score(rows: pd.DataFrame) -> Score:
-    return TypeAdapter(Score).validate_python(rows.to_dict("records")[0])
-
-
-def _parse_counts(rows: pd.DataFrame) -> NDArray[np.int64]:
-    return rows["count"].to_numpy(np.int64).reshape(NUM_CLASSES, NUM_CLASSES)
-
-
-def _parse_curves(rows: pd.DataFrame) -> Curves:
-    return Curves.model_validate(rows[schemas.CURVE_COLUMNS].to_dict("list"))
 
 
 def _require_match(
@@ -272,11 +270,6 @@ def _read_reading(path: Path, names: Sequence[str], num_images: int) -> schemas.
             f"found {max(indices, key=abs)}. Run `{command}`."
         )
     return reading
-
-
-def _select_hardest(images: Images, reading: schemas.Reading | AbsentError) -> NDArray[np.float32]:
-    indices = [hard.index for hard in require(reading).hardest]
-    return np.asarray(images[indices, :, :, 0], np.float32)
 
 
 def _read_contrasts(paths: SimpleNamespace, networks: Sequence[Network]) -> schemas.AllContrasts:

@@ -105,9 +105,9 @@ def render(results: Results) -> str:
 def _hardest(results: Results) -> list[dict[str, Any]]:
     """Return the hardest images, dark on white, each with the answers in the networks' order."""
     rows = []
-    for hard, pixels in zip(results.reading.hardest, results.hardest, strict=True):
+    for hard in results.reading.hardest:
         png = io.BytesIO()
-        gray = np.rint(255 * (1 - pixels)).astype(np.uint8)
+        gray = np.rint(255 * (1 - results.images[hard.index, :, :, 0])).astype(np.uint8)
         Image.fromarray(gray).save(png, "PNG", optimize=True)
         able = [each for each in results.networks if each.name in hard.answers]
         answers = [(each, hard.answers[each.name]) for each in able]

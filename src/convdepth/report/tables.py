@@ -105,7 +105,6 @@ NUMBERS: dict[str, Callable[[Any], Cell]] = {
     "count": lambda value: Cell(f"{value:,}", value),
     "share": lambda value: Cell(percent(value), value),
     "loss": lambda value: Cell(f"{value:.4f}", value),
-    "last loss": lambda value: Cell(f"{value[-1]:.4f}", value[-1]),
     "short": lambda value: Cell(short(value), value),
     "scale": lambda value: Cell(f"{value:g}", value),
     "points": lambda value: Cell(points(value), value),
@@ -151,9 +150,6 @@ def make_rows(results: Results) -> Lazy[list[Any]]:
         """Return one row for each part of each network."""
         return [{"network": each, name: part} for each in networks for part in parts(each)]
 
-    def points() -> list[dict[str, Any]]:
-        return split("point", lambda network: network.collapse.points)
-
     def trainings() -> list[dict[str, Any]]:
         """Return one row for the trainings of each network by the recipe, and one tuned."""
         kinds = [("recipe", each, each.replicates, each.cost) for each in networks]
@@ -174,8 +170,7 @@ def make_rows(results: Results) -> Lazy[list[Any]]:
             "pairs": lambda: compare(networks, results.contrasts),
             "curves": lambda: _curve_rows(networks),
             "learned": lambda: _learned_rows(networks),
-            "points": points,
-            "trials": lambda: [row | {"run": run} for row in points() for run in row["point"].runs],
+            "points": lambda: split("point", lambda network: network.collapse.points),
             "blocks": lambda: split("block", _block_rows),
             "layers": lambda: split("layer", lambda network: network.reading.layers),
             "tuned": lambda: [
