@@ -13,7 +13,7 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro fast studies tune ui deploy worker test test-real test-browser faults compare readme bench bench-gpu fast-recipe time-to-accuracy lint lock
+.PHONY: help environment repro fast studies report screenshot tune ui deploy worker test test-real test-browser faults compare readme bench bench-gpu fast-recipe time-to-accuracy lint lock
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,14 @@ fast: $(INSTALLED)  ## The same with the preset `fast` of params.yaml
 
 studies: $(INSTALLED)  ## Run the studies, for hours: several seeds of each network (JOBS=N)
 	python -m pipelines studies $(if $(JOBS),--jobs $(JOBS))
+
+report: $(INSTALLED)  ## Build the page of all results from what git keeps, in seconds; trains nothing
+	dvc repro --quiet normalize
+	dvc repro --quiet --single-item studies/dvc.yaml:report
+	@echo "The report: file://$(CURDIR)/metrics/report/index.html"
+
+screenshot: report  ## Write the README's picture of the report; needs Chromium
+	CONVDEPTH_SCREENSHOT=docs/report.png pytest -m browser -k first_screen
 
 tune: $(INSTALLED)  ## Search for better settings of each network, for hours (JOBS=N)
 	python -m pipelines tune $(if $(JOBS),--jobs $(JOBS))

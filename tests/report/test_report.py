@@ -245,7 +245,7 @@ def test_a_network_that_no_study_has_is_in_the_results_and_named_by_the_other_se
     [
         ("tables/scores.csv", None, None, "dvc repro plot"),
         ("tables/scores.csv", "collapsed", "fine", "status.*dvc repro plot"),
-        ("tables/scores.csv", ",0.98", ",0.97", "tiny: .*accuracy.*dvc repro plot"),
+        ("tables/scores.csv", ",0.990000", ",0.980000", "tiny: .*accuracy.*dvc repro plot"),
         ("tables/scores.csv", "top2_accuracy", "top", "top2_accuracy.*dvc repro plot"),
         ("tables/confusion.csv", "network", "name", "network.*dvc repro plot"),
         ("tables/confusion.csv", "tiny,", "tiny,1", "tiny: .*test images.*dvc repro plot"),
