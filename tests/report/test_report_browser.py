@@ -181,6 +181,8 @@ def test_all_charts_are_drawn_and_nothing_is_wider_than_the_window(width: int, p
 
 def test_the_first_screen_shows_the_chart_and_the_findings(page: Page, tmp_path: Path) -> None:
     page.set_viewport_size({"width": 1280, "height": 800})
+    page.reload()
+    page.wait_for_selector("html[data-ready]", state="attached")
     seen = page.locator("h1, #chart-answer, .findings p").all()
     assert len(seen) == 5
     for box in (each.bounding_box() for each in seen):
