@@ -69,7 +69,8 @@ time-to-accuracy: $(INSTALLED)  ## Measure for two hours the time to the noteboo
 
 report: $(INSTALLED)  ## Build the report page metrics/report/index.html from the committed results
 	dvc repro --quiet normalize
-	dvc repro --single-item studies/dvc.yaml:report
+	dvc repro --quiet --single-item studies/dvc.yaml:report
+	@echo "The report: file://$(CURDIR)/metrics/report/index.html"
 
 ui: $(INSTALLED)  ## Start a Prefect server in the background and print its address
 	python -m pipelines ui
@@ -105,8 +106,8 @@ nightly: $(INSTALLED)  ## Run the slow tests: soak tests, every fault, all Pytho
 	@$(use_pip_indexes); PYTHONS="$(PYTHONS)" pytest -m "nightly or faults or versions" --faults=full --numprocesses 2 \
 		--dist worksteal --durations 15
 
-screenshot: $(INSTALLED)  ## Write a screenshot of the report to docs/report.png
-	pytest -m browser --screenshot=docs/report.png
+screenshot: report  ## Write a screenshot of the report to docs/report.png; needs Chromium
+	CONVDEPTH_SCREENSHOT=docs/report.png pytest -m browser -k first_screen
 
 lint: $(INSTALLED)  ## Check style and types
 	ruff check

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from report_inputs import write_inputs
+from report_inputs import make_network, make_predictions, make_record
 from study_inputs import edit
 
 from conftest import SECOND
 from convdepth.config.params import read_params
 from convdepth.core.errors import DataError, IntegrityError
+from convdepth.core.files import write_csv, write_json
+from convdepth.data.arrays import read_split
 from convdepth.figures import plot
 from convdepth.figures.inputs import Inputs
 from convdepth.figures.palette import COLORS
@@ -25,14 +27,23 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def paths(tmp_path: Path, tiny_params: Path, normalized: Path) -> dict[str, Path]:
     """The stage's arguments: `tiny` is right in 90% and in the notebook; `cnn9` has collapsed."""
     tiny_params.write_text(tiny_params.read_text() + SECOND)
-    tiny = {"accuracies": [0.9], "record": (0.95, 0.96)}
-    dead = {"accuracies": [0.1135], "collapsed": True}
-    written = write_inputs(tmp_path, normalized, tiny_params, tiny=tiny, cnn9=dead)
+    results = {"tiny": {"accuracies": [0.9]}, "cnn9": {"accuracies": [0.1135], "collapsed": True}}
+    inputs = {name: tmp_path / name for name in ("models", "histories", "predictions")}
+    inputs |= {
+        "normalized": normalized,
+        "params": tiny_params,
+        "notebook": tmp_path / "notebook.json",
+    }
+    labels = read_split(normalized, "test")[1]
     for name, architecture in read_params(tiny_params).architectures.items():
-        save_network(build_network(architecture), written["models"] / f"{name}.keras")
-    inputs = ("normalized", "models", "histories", "predictions", "notebook", "params")
+        made = make_network(name, 0, architecture, **results[name])
+        history = pd.DataFrame({"epoch": [1, 2, 3]} | made.curves.model_dump())
+        write_csv(inputs["histories"] / f"{name}.csv", history)
+        write_csv(inputs["predictions"] / f"{name}.csv", make_predictions(made, labels))
+        save_network(build_network(architecture), inputs["models"] / f"{name}.keras")
+    write_json(inputs["notebook"], {"tiny": make_record(0.95, 0.96)})
     outputs = {name: tmp_path / "drawn" / name for name in ("figures", "tables")}
-    return {name: written[name] for name in inputs} | outputs
+    return inputs | outputs
 
 
 def test_all_figures_and_tables_are_written_and_a_second_run_changes_no_byte(
@@ -44,7 +55,7 @@ def test_all_figures_and_tables_are_written_and_a_second_run_changes_no_byte(
         files = sorted([*paths["figures"].iterdir(), *paths["tables"].iterdir()])
         runs.append({path.name: path.read_bytes() for path in files})
     figures = sorted(f"{name}.png" for name in plot.FIGURES)
-    assert list(runs[0]) == [*figures, "confusion.csv", "curves.csv"]
+    assert list(runs[0]) == [*figures, "confusion.csv", "curves.csv", "scores.csv"]
     assert runs[0] == runs[1]
     printed = capsys.readouterr().out
     assert all(printed.count(str(paths["figures"] / name)) == 2 for name in figures)
@@ -55,6 +66,8 @@ def test_all_figures_and_tables_are_written_and_a_second_run_changes_no_byte(
     table = pd.read_csv(paths["tables"] / "confusion.csv")
     assert list(table.columns) == ["network", "label", "predicted", "count"]
     assert table.groupby("network").size().to_dict() == {"tiny": 100, "cnn9": 100}
+    scores = pd.read_csv(paths["tables"] / "scores.csv").set_index("network")
+    assert scores["status"].to_dict() == {"tiny": "ok", "cnn9": "collapsed"}
     counts = pd.read_csv(paths["predictions"] / "tiny.csv").value_counts(["label", "predicted"])
     for row in table[table["network"] == "tiny"].itertuples():
         assert row.count == counts.get((row.label, row.predicted), 0)

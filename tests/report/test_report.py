@@ -1,6 +1,5 @@
 """The stage `report`: what it reads and refuses, and the page that it writes."""
 
-import hashlib
 import html
 import json
 import os
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from report_inputs import make_network, make_results, write_inputs
 
@@ -26,6 +24,15 @@ REWRITE = "CONVDEPTH_REWRITE_GOLDEN"
 """``CONVDEPTH_REWRITE_GOLDEN=1 pytest tests/report`` approves the page's present wording."""
 
 STUDIES = "dvc repro studies/dvc.yaml"
+COMPARISONS = "answer pairs tuning costs"
+DAMAGED = {
+    "validation": "dvc repro validate",
+    "replicates/tiny": f"{STUDIES}:replicates@tiny",
+    "tuned/summary": f"{STUDIES}:tuned",
+    "contrasts": f"{STUDIES}:contrast",
+    "collapse/tiny": f"{STUDIES}:collapse@tiny",
+    "reading": f"{STUDIES}:examine",
+}
 DEAD = {"accuracies": [0.1135] * 3, "collapsed": True}
 
 
@@ -40,6 +47,12 @@ def inputs(tmp_path: Path, tiny_params: Path, normalized: Path) -> dict[str, Pat
 def build(inputs: dict[str, Path]) -> str:
     report.main(**inputs)
     return inputs["page"].read_text(encoding="utf-8")
+
+
+def read_sections(page: str) -> dict[str, str]:
+    """Return the markup of each section by its id."""
+    found = re.findall(r'<section id="([^"]+)"(.*?)</section>', page, re.DOTALL)
+    return {name: html.unescape(part) for name, part in found}
 
 
 def read_table(page: str, name: str) -> list[list[str]]:
@@ -82,7 +95,7 @@ def test_the_page_is_equal_in_each_run_structured_and_self_contained(
     assert re.findall(r'(?:src|href)="(?!#|data:)[^"]*"|@import|url\(', markup) == []
     exhibits = re.split(r'<div class="exhibit"', page)[1:]
     drawn = [each for each in exhibits if 'class="chart"' in each]
-    assert sum(each.count('class="chart"') for each in drawn) == 13
+    assert sum(each.count('class="chart"') for each in drawn) == 11
     assert all(re.search(r"<table", each) for each in drawn)
 
 
@@ -109,18 +122,18 @@ FIVE = [make_network(f"cnn{2 * i + 1}", i, i + 1, tuned=0.99) for i in range(5)]
 @pytest.mark.parametrize(
     ("networks", "needed", "unwanted"),
     [
-        (LEARNED, "No network has tuned settings", "chart-tuning"),
-        (COLLAPSED, "No network learned with every seed", "chart-tuning"),
+        (LEARNED, "No network has tuned settings", "filled: tuned"),
+        (COLLAPSED, "No network learned with every seed", "Tuned:"),
         (FIVE, "cnn1, cnn3, cnn5, cnn7 and cnn9 learned with every seed", "None of"),
-        (FIVE[:1], "1 network", "agree most often"),
-        ([make_network("solo", 0, 1, [0.99])], "1 seed each", "corrected"),
+        (FIVE[:1], "There is only one network", "agree most often"),
+        ([make_network("solo", 0, 1, [0.99])], "1 seed of each network", "corrected"),
     ],
     ids=["nothing tuned", "all collapsed", "five networks", "one network", "one seed"],
 )
 def test_the_page_fits_other_results(networks: Sequence[Any], needed: str, unwanted: str) -> None:
     page = report.render(make_results(networks))
     assert needed in visible_text(page)
-    assert unwanted not in page[: page.index('<script type="application/json"')]
+    assert unwanted not in visible_text(page)
     assert [row[0] for row in read_table(page, "results")] == [each.name for each in networks]
 
 
@@ -149,13 +162,13 @@ def test_files_are_read_in_the_order_of_the_parameters(
     names = ["tiny", "cnn9", "deep"]  # the files have them sorted
     tuned = {name: {"tuned": 0.99} for name in names}
     page = build(write_inputs(tmp_path / "other", inputs["normalized"], params, **tuned))
-    for table in ("results", "tuning", "settings", "models"):
+    for table in ("results", "seeds", "tuning"):
         assert [row[0] for row in read_table(page, table)] == names
     pairs = ["tiny / cnn9", "tiny / deep", "cnn9 / deep"]
     assert [row[0] for row in read_table(page, "tuned-pairs")] == pairs
     rows = [row[1] for row in read_table(page, "blocks") if row[0] == "deep"]
     assert rows == [*blocks, "head_dense"]
-    assert [row[3] for row in read_table(page, "costs")] == ["4,000"] * 3  # two epochs
+    assert [row[4] for row in read_table(page, "costs")] == ["4,000", "24,000"] * 3  # two epochs
     assert "stale" not in visible_text(page)
 
 
@@ -175,62 +188,97 @@ def test_an_axis_of_accuracies_has_round_ticks() -> None:
     assert accuracy_axis([0.0081, 0.0125])["ticktext"] == ["99.2", "99", "98.8", "98.6"]
 
 
-def test_digests_and_a_first_seed_of_another_run_are_shown_and_text_is_escaped(
-    inputs: dict[str, Path],
-) -> None:
-    path = inputs["histories"] / "cnn9.csv"
-    pd.read_csv(path).assign(loss=0.7).to_csv(path, index=False)
+def test_a_first_seed_of_another_run_is_shown_and_text_is_escaped(inputs: dict[str, Path]) -> None:
+    path = inputs["tables"] / "curves.csv"
+    path.write_text(path.read_text().replace("cnn9,0.5", "cnn9,0.7"))
     content = json.loads(inputs["validation"].read_text())
     content["rules"][0]["rule"] = "</script><script>alert(1)</script>"
     write_json(inputs["validation"], content)
-    (inputs["models"] / "tiny.keras").write_bytes(b"a model")
     page = build(inputs)
-    assert f"git log --reverse -S{hashlib.md5(b'a model').hexdigest()} -- dvc.lock" in page
     assert "The first seed of cnn9 differs from the pipeline's run" in visible_text(page)
     assert "<script>alert(1)" not in page
     assert "&lt;/script&gt;" in page
 
 
 @pytest.mark.parametrize(
-    ("file", "command"),
+    ("file", "command", "sections"),
     [
-        ("validation.json", "dvc repro validate"),
-        ("histories/tiny.csv", "dvc repro train@tiny"),
-        ("models/tiny.keras", "dvc repro train@tiny"),
-        ("predictions/tiny.csv", "dvc repro evaluate@tiny"),
-        ("figures/confusion.png", "dvc repro plot"),
-        ("notebook.json", "git checkout"),
-        ("replicates/tiny.json", STUDIES),
-        ("tuned/summary.json", STUDIES),
-        ("contrasts.json", STUDIES),
-        ("collapse/tiny.json", STUDIES),
-        ("reading.json", STUDIES),
-        ("pictures/kernels.png", STUDIES),
+        ("validation.json", "dvc repro validate", "data"),
+        ("figures/confusion.png", "dvc repro plot", "reading"),
+        ("replicates/cnn9.json", f"{STUDIES}:replicates@cnn9", f"{COMPARISONS} seeds curves"),
+        ("tuned/summary.json", f"{STUDIES}:tuned", COMPARISONS),
+        ("contrasts.json", f"{STUDIES}:contrast", "answer pairs tuning costs"),
+        ("collapse/tiny.json", f"{STUDIES}:collapse@tiny", "collapse"),
+        ("reading.json", f"{STUDIES}:examine", "reading"),
+        ("pictures/kernels.png", f"{STUDIES}:examine", "reading"),
     ],
 )
-def test_a_missing_or_damaged_file_is_named_with_its_command(
-    file: str, command: str, inputs: dict[str, Path], tmp_path: Path
+def test_sections_name_an_absent_file_and_its_command_and_other_sections_are_whole(
+    file: str, command: str, sections: str, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / file).unlink()
+    parts = read_sections(build(inputs))
+    absent = {name for name, part in parts.items() if str(tmp_path / file) in part}
+    assert absent == set(sections.split())
+    for name, part in parts.items():
+        assert "<h2" in part
+        assert (name in absent) == (f"{command}`" in part)
+        assert name in absent or len(part) > 500
+
+
+def test_a_network_that_no_study_has_is_in_the_results_and_named_by_the_other_sections(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    tables, params = inputs["tables"], inputs["params"]
+    params.write_text(params.read_text() + SECOND.replace("cnn9", "new"))
+    again = write_inputs(tmp_path / "again", inputs["normalized"], params)
+    page = build(inputs | {"tables": again["tables"]})
+    assert [row[0] for row in read_table(page, "results")] == ["tiny", "cnn9", "new"]
+    absent = {name for name, part in read_sections(page).items() if 'class="absent"' in part}
+    assert absent == {*read_sections(page)} - {"results", "data", "reproduce"}
+    with pytest.raises(DataError, match=r"scores\.csv: network: .*new.*dvc repro plot"):
+        build(inputs | {"tables": tables})
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("tables/scores.csv", None, None, "dvc repro plot"),
+        ("tables/scores.csv", "collapsed", "fine", "status.*dvc repro plot"),
+        ("tables/scores.csv", ",0.990000", ",0.980000", "tiny: .*accuracy.*dvc repro plot"),
+        ("tables/scores.csv", "top2_accuracy", "top", "top2_accuracy.*dvc repro plot"),
+        ("tables/confusion.csv", "network", "name", "network.*dvc repro plot"),
+        ("tables/confusion.csv", "tiny,", "tiny,1", "tiny: .*test images.*dvc repro plot"),
+        ("tables/confusion.csv", "tiny,0\n", "", "dvc repro plot"),
+        ("tables/curves.csv", "0.5", "O.5", "loss.*dvc repro plot"),
+        ("notebook.json", None, None, "git checkout"),
+        *((f"{name}.json", "{", '{"a": 1,', command) for name, command in DAMAGED.items()),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_command(
+    file: str,
+    old: str | None,
+    new: str | None,
+    message: str,
+    inputs: dict[str, Path],
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / file
-    for content in [None, '{"a": 1}'] if path.suffix == ".json" else [None]:
-        path.unlink(missing_ok=True)
-        if content:
-            path.write_text(content)
-        with pytest.raises(DataError) as caught:
-            build(inputs)
-        assert str(path) in str(caught.value)
-        assert command in str(caught.value)
+    text = path.read_text()
+    path.unlink()
+    if old is not None and new is not None:
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+    with pytest.raises(DataError, match=rf"(?s){file}.*{message}|{path.parent}: {message}"):
+        build(inputs)
     assert not inputs["page"].exists()
 
 
 @pytest.mark.parametrize(
     ("file", "keys", "value", "message"),
     [
-        ("reading.json", "networks.cnn9", None, r"networks: .*cnn9"),
         ("reading.json", "agreement.tiny / cnn9", None, r"agreement: .*tiny / cnn9"),
         ("reading.json", "hardest.0.index", 2_000, r"hardest: .*1999.*2000"),
-        ("contrasts.json", "pairs.tiny / cnn9", None, r"pairs: .*tiny / cnn9.*none"),
-        ("contrasts.json", "gains.networks.tiny", None, r"gains\.networks: .*tiny.*none"),
         ("tuned/summary.json", "networks.tiny", None, r"summary\.json: networks: .*tiny"),
         ("contrasts.json", "seeds", 5, r"tiny\.json: runs: .* 5, found 3"),
         ("collapse/tiny.json", "points.0.runs.0.signal.block1", None, r"points\.0.*block1"),
@@ -239,14 +287,35 @@ def test_a_missing_or_damaged_file_is_named_with_its_command(
 def test_files_that_do_not_match_are_named(
     file: str, keys: str, value: int | None, message: str, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    content = part = json.loads((tmp_path / file).read_text())
+    change(tmp_path / file, keys, value)
+    with pytest.raises(DataError, match=message) as caught:
+        build(inputs)
+    assert STUDIES in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "keys"),
+    [
+        ("reading.json", "networks.cnn9"),
+        ("contrasts.json", "pairs.tiny / cnn9"),
+        ("contrasts.json", "gains.networks.tiny"),
+    ],
+)
+def test_a_result_that_lacks_a_network_is_absent(
+    file: str, keys: str, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    change(tmp_path / file, keys, None)
+    where = f"{tmp_path / file}: {keys.rpartition('.')[0]}: "
+    assert any(where in part for part in read_sections(build(inputs)).values())
+
+
+def change(path: Path, keys: str, value: int | None) -> None:
+    """Set a value of a JSON file by its dotted key; None deletes it."""
+    content = part = json.loads(path.read_text())
     *above, last = keys.split(".")
     for key in above:
         part = part[int(key) if key.isdigit() else key]
     part[last] = value
     if value is None:
         del part[last]
-    write_json(tmp_path / file, content)
-    with pytest.raises(DataError, match=message) as caught:
-        build(inputs)
-    assert STUDIES in str(caught.value)
+    write_json(path, content)

@@ -9,7 +9,7 @@ from report_inputs import make_architecture, make_collapse, make_network, make_r
 
 from convdepth.evaluation.results import Cost
 from convdepth.report import facts, formats
-from convdepth.report.facts import gather_facts
+from convdepth.report.facts import FINDERS
 from convdepth.report.load import Network
 from convdepth.report.verdicts import compare, count_depth, find_dominated
 
@@ -23,8 +23,8 @@ def study(network: Network, learned: dict[float, int], **values: float) -> Netwo
     return replace(network, collapse=make_collapse(network.architecture, learned, **values))
 
 
-def find(*networks: Network, **changes: Any) -> dict[str, Any]:
-    return gather_facts(make_results(networks, **changes))
+def find(facts: str, *networks: Network, **changes: Any) -> dict[str, Any]:
+    return FINDERS[facts](make_results(networks, **changes))
 
 
 @pytest.mark.parametrize(
@@ -69,19 +69,19 @@ ALL = {"one / three": "three", "one / five": "five", "three / five": "five"}
 def test_the_effect_of_depth_follows_the_verdicts(
     winners: dict[str, str], effect: str, counts: tuple[int, int, int]
 ) -> None:
-    depth = find(ONE, THREE, FIVE, winners=winners)["depth"]
+    depth = find("pairs", ONE, THREE, FIVE, winners=winners)["depth"]
     assert (depth.effect, depth) == (effect, counts)
 
 
 def test_the_deeper_network_is_known_by_its_blocks_not_by_its_position() -> None:
-    assert find(THREE, ONE, winners={"three / one": "three"})["depth"].effect == "helps"
+    assert find("pairs", THREE, ONE, winners={"three / one": "three"})["depth"].effect == "helps"
     twins = [ONE, make_network("two", 1, 1)]
     assert count_depth(compare(twins, make_results(twins).contrasts)).effect == "untested"
 
 
 def test_the_best_network_beats_others_only_by_verdict_and_a_misleading_seed_is_named() -> None:
     first_seed = {"one / three": (30, 5, 0.001), "one / seven": (5, 900, 0.0)}
-    found = find(ONE, THREE, DEAD, winners={"one / seven": "one"}, first_seed=first_seed)
+    found = find("pairs", ONE, THREE, DEAD, winners={"one / seven": "one"}, first_seed=first_seed)
     assert found["best"] == (ONE, ["seven"], ["three"])
     misled = [name.replace("\N{NO-BREAK SPACE}", " ") for name in found["misled"]]
     assert misled == ["one / three", "one / seven"]
@@ -105,23 +105,25 @@ def test_depth_alone_differs_only_if_blocks_continue() -> None:
     assert facts.differ_in_depth_alone([THREE, ONE])
     other = make_network("five", 2, make_architecture(5, kernel_size=2))
     assert not facts.differ_in_depth_alone([ONE, other])
+    assert find("depths", FIVE, ONE, DEAD)["deepest"] == [DEAD]
+    assert find("depths", FIVE, ONE, other)["deepest"] == [FIVE, other]
 
 
 def test_the_notebook_is_compared_with_itself_and_with_the_run() -> None:
     a = make_network("a", 0, 1, record=(0.9919, 0.9919))
     b = make_network("b", 1, 2, record=(0.1135, 0.5656))
-    found = find(a, b, THREE)
+    found = find("notebook", a, b, THREE)
     assert found["contradictions"] == {"b": pytest.approx(0.4521)}
     assert (found["inside"], found["recorded"]) == (["a"], [a, b])
 
 
 def test_networks_that_did_not_learn_are_left_out_of_spans_and_curves() -> None:
-    found = find(ONE, DEAD)
+    found = find("seeds", ONE, DEAD)
     assert (found["learners"], found["failed"]) == (["one"], [DEAD])
-    assert found["seed_spans"].high == pytest.approx(0.002)
+    assert found["spans"].high == pytest.approx(0.002)
     assert found["early"] == {"one": 2}  # of three epochs
     stuck = replace(ONE, replicates=ONE.replicates.model_copy(update={"near_chance": 2}))
-    assert find(stuck)["learners"] == []
+    assert find("seeds", stuck)["learners"] == []
 
 
 @pytest.mark.parametrize(
@@ -136,14 +138,14 @@ def test_networks_that_did_not_learn_are_left_out_of_spans_and_curves() -> None:
 def test_scales_are_grouped_by_how_many_trainings_learned(
     learned: dict[float, int], bands: list[tuple[float, ...]], is_whole: bool
 ) -> None:
-    found = find(study(ONE, learned))
+    found = find("collapse", study(ONE, learned))
     assert found["bands"] == {"one": bands}
     assert found["bands"]["one"][0].is_whole == is_whole
     assert found["robust"] == (["one"] if is_whole and len(bands) == 1 else [])
 
 
 def test_signals_and_losses_are_split_by_who_learned() -> None:
-    found = find(study(ONE, {0: 2, 1: 0}), study(THREE, {0: 2}, signal=0.02))
+    found = find("collapse", study(ONE, {0: 2, 1: 0}), study(THREE, {0: 2}, signal=0.02))
     assert found["learned_signals"] == [0.3, 0.3, 0.02, 0.02]
     assert found["failed_signals"] == [0.03] * 2
     assert (found["failed_losses"], found["at_prior"]) == ([1.0, 1.0], True)
@@ -155,7 +157,9 @@ def test_signals_and_losses_are_split_by_who_learned() -> None:
 def test_gradients_are_held_against_who_learned(
     learned: int, agreement: float, separates: bool | None
 ) -> None:
-    found = find(ONE, study(THREE, {1: learned}, agreement=agreement))["label_agreement"]
+    found = find("collapse", ONE, study(THREE, {1: learned}, agreement=agreement))[
+        "label_agreement"
+    ]
     assert {found.low, found.high} == {0.125, agreement}
     assert found.separates == separates
 
@@ -163,7 +167,7 @@ def test_gradients_are_held_against_who_learned(
 def test_dead_layers_calibration_and_mistakes_are_told_apart_by_who_learned() -> None:
     counts = np.diag([100] * 10)
     counts[4, 9], counts[9, 4] = 7, 3
-    found = find(replace(ONE, confusion=counts), THREE, DEAD)
+    found = find("reading", replace(ONE, confusion=counts), THREE, DEAD)
     assert (found["dead"], found["alive"]) == ({"seven": ["head_dense"]}, ["one", "three"])
     assert found["least_active"] == 0.75
     assert (found["calibration"].lowest, found["calibration"].highest) == ("one", "three")
@@ -174,7 +178,7 @@ def test_dead_layers_calibration_and_mistakes_are_told_apart_by_who_learned() ->
 def test_tuning_is_judged_by_its_verdicts() -> None:
     networks = [make_network(name, i, i + 1, tuned=0.99 + i / 1000) for i, name in enumerate("abc")]
     gains = {"b": None, "c": "the recipe"}
-    found = find(*networks, tuned_winners={"a / c": "a"}, gains=gains)
+    found = find("tuning", *networks, tuned_winners={"a / c": "a"}, gains=gains)
     assert (found["better"], found["unchanged"], found["worse"]) == (["a"], ["b"], ["c"])
-    assert found["tuned_best"][0].name == "c"
-    assert (found["depth_tuned"].effect, found["depth_tuned"].pairs) == ("hurts", 3)
+    assert found["best"][0].name == "c"
+    assert (found["depth"].effect, found["depth"].pairs) == ("hurts", 3)

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from PIL import Image
 from conftest import PROJECT
 from convdepth.config.architecture import Architecture
 from convdepth.config.params import read_params
-from convdepth.core.files import write_csv, write_json, write_text
+from convdepth.core.files import write_csv, write_json
 from convdepth.data.arrays import read_split
 from convdepth.evaluation import results as schemas
-from convdepth.evaluation.metrics import Score
+from convdepth.evaluation.metrics import Score, confusion_matrix, score
 from convdepth.evaluation.notebook_record import Record
 from convdepth.evaluation.significance import NO_EVIDENCE
 from convdepth.report.load import HEAD, Network, Results
@@ -76,12 +77,11 @@ def make_network(
         score=Score(2_000, first, first - 0.002, first + 0.002, 0.999, 0.1, status, 1, 0.998),
         replicates=schemas.Replicates.model_validate(replicates),
         tuned=schemas.TunedNetwork.model_validate(again) if tuned else None,
-        is_first_seed=True,
         confusion=np.diag([10] * 10),
+        curves=schemas.Curves.model_validate(replicates["runs"][0]["curves"]),
         collapse=make_collapse(architecture, {0: 2, 0.5: 2, 1: 0 if collapsed else 2}),
         reading=schemas.NetworkReading.model_validate(reading),
         record=Record.model_validate(make_record(*record)) if record else None,
-        model_md5=f"{index}" * 32,
         cost=schemas.Cost(**size, images=720_000),
     )
 
@@ -201,7 +201,7 @@ def make_results(
         reading=schemas.Reading.model_validate(reading),
         validation=schemas.Validation.model_validate(VALIDATION),
         recipe=read_params(PROJECT / "params.yaml").train,
-        hardest=np.zeros((2, 28, 28), np.float32),
+        images=np.zeros((4, 28, 28, 1), np.float32),
         pictures=dict.fromkeys(("confusion", "kernels", "grad_cam"), b""),
     )
 
@@ -213,8 +213,8 @@ def write_inputs(
 
     `networks` are arguments of `make_network` by name.
     """
-    folders = ("histories", "models", "predictions", "figures", "replicates", "tuned", "collapse")
-    paths = {name: folder / name for name in (*folders, "pictures")}
+    folders = ("figures", "tables", "replicates", "tuned", "collapse", "pictures")
+    paths = {name: folder / name for name in folders}
     files = ("validation", "notebook", "contrasts", "reading")
     paths |= {name: folder / f"{name}.json" for name in files}
     paths |= {"normalized": normalized, "params": params, "page": folder / "report" / "index.html"}
@@ -224,9 +224,12 @@ def write_inputs(
             for index, (name, architecture) in enumerate(read_params(params).architectures.items())
         ]
     )
-    labels = read_split(normalized, "test")[1]
     for each in results.networks:
-        _write_network(paths, each, labels)
+        write_json(paths["replicates"] / f"{each.name}.json", each.replicates.model_dump())
+        write_json(paths["collapse"] / f"{each.name}.json", each.collapse.model_dump())
+    labels = read_split(normalized, "test")[1]
+    predictions = {each.name: make_predictions(each, labels) for each in results.networks}
+    write_tables(paths["tables"], results.networks, predictions)
     tuned = {each.name: each.tuned.model_dump() for each in results.networks if each.tuned}
     records = {each.name: each.record.model_dump() for each in results.networks if each.record}
     write_json(paths["tuned"] / "summary.json", {"networks": tuned})
@@ -239,17 +242,32 @@ def write_inputs(
     return paths
 
 
-def _write_network(paths: Mapping[str, Path], network: Network, labels: np.ndarray) -> None:
-    name, index = network.name, np.arange(len(labels))
+def make_predictions(network: Network, labels: np.ndarray) -> pd.DataFrame:
+    """Make predictions with the network's accuracy; a collapsed network always answers 1."""
+    index = np.arange(len(labels))
     is_right = index < network.score.accuracy * len(labels)
     predicted = np.where(is_right, labels, (labels + 1) % 10)
     if network.score.status == "collapsed":
         predicted = np.ones_like(labels)
     columns = {"index": index, "label": labels, "predicted": predicted}
     columns |= {"second": (predicted + 1) % 10, "probability": 0.98, "loss": 0.1}
-    curves = network.replicates.runs[0].curves.model_dump()
-    write_csv(paths["predictions"] / f"{name}.csv", pd.DataFrame(columns))
-    write_csv(paths["histories"] / f"{name}.csv", pd.DataFrame({"epoch": [1, 2, 3]} | curves))
-    write_text(paths["models"] / f"{name}.keras", name)
-    write_json(paths["replicates"] / f"{name}.json", network.replicates.model_dump())
-    write_json(paths["collapse"] / f"{name}.json", network.collapse.model_dump())
+    return pd.DataFrame(columns)
+
+
+def write_tables(
+    folder: Path, networks: Sequence[Network], predictions: Mapping[str, pd.DataFrame]
+) -> None:
+    """Write the tables of the stage `plot`."""
+
+    def stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        return pd.concat(tables, names=["network"]).reset_index("network")
+
+    counts = {
+        name: pd.DataFrame({"count": confusion_matrix(each).ravel()})
+        for name, each in predictions.items()
+    }
+    scores = {name: pd.DataFrame([asdict(score(each))]) for name, each in predictions.items()}
+    curves = {each.name: pd.DataFrame(each.curves.model_dump()) for each in networks}
+    write_csv(folder / "confusion.csv", stack(counts))
+    write_csv(folder / "scores.csv", stack(scores))
+    write_csv(folder / "curves.csv", stack(curves))

@@ -6,6 +6,7 @@ To add a figure, write a module with a function from `Inputs` to a `Figure`, dec
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,7 +46,7 @@ def main(
     tables: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Draw `FIGURES` into `figures`; write ``curves.csv`` and ``confusion.csv`` into `tables`.
+    """Draw `FIGURES` into `figures`; write curves, confusion matrices and scores into `tables`.
 
     Raises:
         DataError: A file is missing or damaged, or does not belong to the test images.
@@ -54,6 +55,7 @@ def main(
     inputs = read_inputs(SimpleNamespace(**locals()))
     write_csv(tables / "curves.csv", _stack(inputs.networks, lambda network: network.history))
     write_csv(tables / "confusion.csv", _stack(inputs.networks, _count_pairs))
+    write_csv(tables / "scores.csv", _stack(inputs.networks, _tabulate_score))
     for name, draw in FIGURES.items():
         write_figure(figures / f"{name}.png", draw(inputs))
         print(f"plot: {figures / name}.png", flush=True)
@@ -70,3 +72,7 @@ def _count_pairs(network: NetworkResult) -> pd.DataFrame:
     pairs = pd.MultiIndex.from_product([range(NUM_CLASSES)] * 2, names=["label", "predicted"])
     counts = confusion_matrix(network.predictions).ravel()
     return pd.DataFrame({"count": counts}, index=pairs).reset_index()
+
+
+def _tabulate_score(network: NetworkResult) -> pd.DataFrame:
+    return pd.DataFrame([asdict(network.score)])

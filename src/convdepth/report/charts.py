@@ -6,13 +6,14 @@ Networks also differ by dash and marker.
 
 import json
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from convdepth.evaluation.results import Replicates
 from convdepth.figures.palette import COLORS
+from convdepth.report.absent import Lazy
 from convdepth.report.facts import block_medians, is_whole, mean_curve
 from convdepth.report.formats import percent, short
 from convdepth.report.load import HEAD, Network, Results
@@ -24,7 +25,8 @@ NETWORK_COLORS = dict(zip(COLORS, DARK_COLORS, strict=True))
 """The colors of the figures, each with its counterpart on dark ground."""
 
 INK, MUTED, GRID, GROUND = "#1F2328", "#5B6470", "#DDE1E6", "#FFFFFF"
-THEME = {INK: "#E7EAEE", MUTED: "#A3ADB9", GRID: "#353C45", GROUND: "#171B21"}
+DARK = NETWORK_COLORS | {INK: "#E7EAEE", MUTED: "#A3ADB9", GRID: "#353C45", GROUND: "#171B21"}
+"""All colors of the charts, each with its counterpart on dark ground."""
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px,2px", "1px,4px")
 MARKERS = (
@@ -39,23 +41,24 @@ FEW_IMAGES = 10
 """The reliability diagram omits ranges of probability with fewer images, which are noise."""
 
 
-def make_charts(results: Results) -> dict[str, go.Figure]:
+def make_charts(results: Results) -> Lazy[go.Figure]:
     """Return all charts of the page by name."""
-    charts = {
-        "seeds": _draw_seeds(results),
-        "signal": _draw_signal(results),
-        "gradient-norm": _draw_blocks(results, "gradient_norm", "norm"),
-        "agreement": _draw_blocks(results, "agreement", "share"),
-        "active": _draw_active(results),
-        "reliability": _draw_reliability(results),
-        "flop": _draw_costs(results, "flop", "FLOP per image"),
-        "parameters": _draw_costs(results, "parameters", "parameters"),
-    }
-    for kind in ("val_accuracy", "val_loss", "accuracy", "loss"):
-        charts[kind.replace("_", "-")] = _draw_curves(results, kind)
-    if results.tuned:
-        charts["tuning"] = _draw_tuning(results)
-    return charts
+    return Lazy(
+        {
+            "answer": lambda: _draw_answer(results),
+            "val-accuracy": lambda: _draw_curves(results, "val_accuracy"),
+            "val-loss": lambda: _draw_curves(results, "val_loss"),
+            "accuracy": lambda: _draw_curves(results, "accuracy"),
+            "loss": lambda: _draw_curves(results, "loss"),
+            "signal": lambda: _draw_signal(results),
+            "gradient-norm": lambda: _draw_blocks(results, "gradient_norm", "norm"),
+            "agreement": lambda: _draw_blocks(results, "agreement", "share"),
+            "active": lambda: _draw_active(results),
+            "reliability": lambda: _draw_reliability(results),
+            "flop": lambda: _draw_costs(results, "flop", "FLOP per image"),
+            "parameters": lambda: _draw_costs(results, "parameters", "parameters"),
+        }
+    )
 
 
 def drawn_networks(figures: Mapping[str, go.Figure], names: Iterable[str]) -> set[str]:
@@ -63,10 +66,8 @@ def drawn_networks(figures: Mapping[str, go.Figure], names: Iterable[str]) -> se
     return {trace.meta for name in names for trace in figures[name].data if trace.meta}
 
 
-def serialize(charts: Mapping[str, go.Figure]) -> str:
-    """Write charts and colors as JSON that is safe in a ``script`` element."""
-    figures = {name: figure.to_plotly_json() for name, figure in charts.items()}
-    content = {"charts": figures, "dark": NETWORK_COLORS | THEME}
+def serialize(content: Mapping[str, Any]) -> str:
+    """Write a figure or colors as JSON that is safe in a ``script`` element."""
     text = json.dumps(content, sort_keys=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
@@ -150,58 +151,75 @@ def _floor(values: Iterable[float]) -> float:
     return min((value for value in values if value > 0), default=1.0) / 2
 
 
-def _add_mean(
-    figure: go.Figure, network: Network, found: Replicates, row: float, ending: str = ""
-) -> None:
-    """Add a mean with its interval in a row; `ending` of its marker, such as ``-open``."""
-    spread, images = found.accuracy, network.score.images
-    color, _, symbol = _look(network)
-    text = (
-        f"{network.name}, {'tuned, ' if found is network.tuned else ''}mean of {found.count}: "
-        f"{percent(spread.mean)}<br>95% interval {percent(spread.low)} to {percent(spread.high)}"
-    )
-    xs = [error_share(share, images) for share in (spread.low, spread.mean, spread.high)]
-    symbols = ["line-ns-open", symbol + ending, "line-ns-open"]
-    marker = {"size": [14, 11, 14], "symbol": symbols, "line": {"width": 2, "color": color}}
-    line = {"color": color, "width": 3}
-    _add(figure, network, xs, [row] * 3, [text] * 3, marker=marker, line=line)
+def _draw_answer(results: Results) -> go.Figure:
+    """Draw each seed and the mean with its interval, by the recipe (open) and tuned.
 
+    Seeds that did not learn have an axis of their own at the left.
+    """
+    figure = _figure("test accuracy (%)", "")
+    rows = [(f"{each.name}, recipe", each, each.replicates) for each in results.networks]
+    rows += [(f"{each.name}, tuned", each, found) for each, found in results.tuned]
+    rows.sort(key=lambda row: row[1].index)
 
-def _name_rows(figure: go.Figure, networks: Sequence[Network]) -> go.Figure:
-    """Give the figure accuracies on the x axis and one row per network, the first at the top."""
-    figure.update_xaxes(accuracy_axis(error for trace in figure.data for error in trace.x))
+    def add(
+        learned: bool, network: Network, shares: Sequence[float], *rest: Any, **style: Any
+    ) -> None:
+        xs = [error_share(share, results.num_images) for share in shares]
+        _add(figure, network, xs, *rest, xaxis="x" if learned else "x2", **style)
+
+    for row, (label, network, found) in enumerate(rows):
+        color, _, symbol = _look(network)
+        is_open = results.tuned and found is not network.tuned
+        marker = {"symbol": f"{symbol}-open" if is_open else symbol}
+        ends = {
+            "size": [12, 18, 12],
+            "symbol": "line-ns-open",
+            "line": {"width": 1.5, "color": color},
+        }
+        line = {"color": color, "width": 2.5}
+        mean, number = found.accuracy, found.count
+        interval = f"95% interval {percent(mean.low)} to {percent(mean.high)}"
+        text = f"{label}, mean of {number}: {percent(mean.mean)}<br>{interval}"
+        shares = (mean.low, mean.mean, mean.high)
+        ys = [row - 0.14] * 3
+        add(found.has_learned, network, shares, ys, [text] * 3, marker=ends, line=line)
+        for step, run in enumerate(found.runs, 1):
+            # Side by side, so that equal accuracies do not hide each other.
+            ys = [row + 0.04 + 0.3 * step / (number + 1)]
+            hover = [f"{label}, seed {run.seed}: {percent(run.accuracy)}"]
+            add(
+                run.status == "ok",
+                network,
+                [run.accuracy],
+                ys,
+                hover,
+                mode="markers",
+                marker=marker,
+            )
+    _split_axis(figure)
     figure.update_yaxes(
-        tickvals=list(range(len(networks))),
-        ticktext=[network.name for network in networks],
-        range=[len(networks) - 0.4, -0.6],
+        tickvals=list(range(len(rows))),
+        ticktext=[label for label, _, _ in rows],
+        range=[len(rows) - 0.4, -0.6],
         showgrid=False,
     )
     return figure
 
 
-def _draw_seeds(results: Results) -> go.Figure:
-    """Draw each seed and the mean of the networks that learned with every seed, else of all."""
-    networks = results.learners or results.networks
-    figure = _figure("test accuracy (%)", "")
-    for row, network in enumerate(networks):
-        runs = network.replicates.runs
-        xs = [error_share(run.accuracy, network.score.images) for run in runs]
-        # Side by side, so that equal accuracies do not hide each other.
-        ys = [row + 0.12 + 0.3 * number / (len(runs) + 1) for number in range(1, len(runs) + 1)]
-        hover = [f"{network.name}, seed {run.seed}: {percent(run.accuracy)}" for run in runs]
-        _add(figure, network, xs, ys, hover, mode="markers", opacity=0.75)
-        _add_mean(figure, network, network.replicates, row - 0.12)
-    return _name_rows(figure, networks)
-
-
-def _draw_tuning(results: Results) -> go.Figure:
-    """Draw the means by the recipe, of the networks that learned, and tuned."""
-    figure = _figure("test accuracy (%)", "")
-    for row, (network, found) in enumerate(results.tuned):
-        if network.replicates.has_learned:
-            _add_mean(figure, network, network.replicates, row - 0.15, "-open")
-        _add_mean(figure, network, found, row + 0.15)
-    return _name_rows(figure, [network for network, _ in results.tuned])
+def _split_axis(figure: go.Figure) -> None:
+    """Give accuracies of seeds that learned most of the width, and the others the left."""
+    learned, failed = (
+        [error for trace in figure.data if trace.xaxis == axis for error in trace.x]
+        for axis in ("x", "x2")
+    )
+    axis = figure.layout.xaxis.to_plotly_json()
+    if learned:
+        figure.update_layout(xaxis=accuracy_axis(learned) | {"domain": [0.16 if failed else 0, 1]})
+    if failed:
+        middle = statistics.median(failed)
+        ticks = {"tickvals": [middle], "ticktext": [f"{100 * (1 - middle):.0f}"], "title": None}
+        place = {"domain": [0, 0.12 if learned else 1], "anchor": "y"}
+        figure.update_layout(xaxis2=axis | accuracy_axis(failed) | ticks | place, yaxis_anchor="x2")
 
 
 def _draw_curves(results: Results, kind: str) -> go.Figure:

@@ -2,7 +2,7 @@
 
 import itertools
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,23 +138,25 @@ def find_mistake(network: Network) -> Mistake | None:
     return Mistake(network.name, label, answer, images) if images else None
 
 
-def gather_facts(results: Results) -> dict[str, Any]:
-    """Return all facts of the page, by the names that the templates use."""
-    return {
-        **_accuracy_facts(results),
-        **_notebook_facts(results),
-        **_collapse_facts(results),
-        **_tuning_facts(results),
-        **_reading_facts(results),
-    }
-
-
-def _accuracy_facts(results: Results) -> dict[str, Any]:
+def _seed_facts(results: Results) -> dict[str, Any]:
     networks, learners = results.networks, results.learners
-    verdicts = compare(networks, results.contrasts)
     seeds = {each.name: [run.accuracy for run in each.replicates.runs] for each in learners}
     curves = {each.name: mean_curve(each, "val_loss") for each in learners}
     lowest = {name: 1 + curve.index(min(curve)) for name, curve in curves.items()}
+    first_seeds = {each.name: each.replicates.runs[0].curves for each in networks}
+    return {
+        "learners": [each.name for each in learners],
+        "failed": [each for each in networks if each not in learners],
+        "spans": find_extremes({name: max(it) - min(it) for name, it in seeds.items()}),
+        "means": find_extremes({each.name: each.replicates.accuracy.mean for each in learners}),
+        "early": {name: epoch for name, epoch in lowest.items() if epoch < len(curves[name])},
+        "other_first": [each.name for each in networks if each.curves != first_seeds[each.name]],
+    }
+
+
+def _pair_facts(results: Results) -> dict[str, Any]:
+    networks, learners = results.networks, results.learners
+    verdicts = compare(networks, results.contrasts)
     return {
         "level": LEVEL,
         "verdicts": verdicts,
@@ -162,14 +164,17 @@ def _accuracy_facts(results: Results) -> dict[str, Any]:
         "misled": [each.name for each in verdicts if each.misleads],
         "depth": count_depth(verdicts),
         "depth_of_learners": count_depth(compare(learners, results.contrasts)),
-        "depth_alone": differ_in_depth_alone(networks),
         "best": find_best(networks, verdicts),
         "dominated": find_dominated(verdicts, {each.name: each.cost for each in networks}),
-        "learners": [each.name for each in learners],
-        "failed": [each for each in networks if each not in learners],
-        "seed_spans": find_extremes({name: max(it) - min(it) for name, it in seeds.items()}),
-        "means": find_extremes({each.name: each.replicates.accuracy.mean for each in learners}),
-        "early": {name: epoch for name, epoch in lowest.items() if epoch < len(curves[name])},
+    }
+
+
+def _depth_facts(results: Results) -> dict[str, Any]:
+    networks = results.networks
+    most = max(each.num_blocks for each in networks)
+    return {
+        "alone": differ_in_depth_alone(networks),
+        "deepest": [each for each in networks if each.num_blocks == most],
     }
 
 
@@ -194,10 +199,6 @@ def _collapse_facts(results: Results) -> dict[str, Any]:
     runs = [run for each in networks for point in each.collapse.points for run in point.runs]
     failed = [run for run in runs if run.epochs_to_learn is None]
     ratios = [loss_ratio(run) for run in failed]
-    layers = {each.name: each.reading.layers for each in networks}
-    dead = {name: [it.layer for it in own if not it.active] for name, own in layers.items()}
-    dead = {name: found for name, found in dead.items() if found}
-    alive = [name for name in layers if name not in dead]
     return {
         "bands": bands,
         "robust": [name for name, own in bands.items() if len(own) == 1 and own[0].is_whole],
@@ -207,9 +208,6 @@ def _collapse_facts(results: Results) -> dict[str, Any]:
         "at_prior": all(abs(ratio - 1) < 0.01 for ratio in ratios),
         "gradient_norm": compare_first_blocks(results, "gradient_norm"),
         "label_agreement": compare_first_blocks(results, "agreement"),
-        "dead": dead,
-        "alive": alive,
-        "least_active": min((it.share for name in alive for it in layers[name]), default=None),
     }
 
 
@@ -222,14 +220,14 @@ def _tuning_facts(results: Results) -> dict[str, Any]:
         kind = {"tuned is better": "better", NO_EVIDENCE: "unchanged"}.get(verdict, "worse")
         kinds[kind].append(network.name)
     return kinds | {
-        "tuned_verdicts": verdicts,
-        "depth_tuned": count_depth(verdicts),
-        "tuned_best": max(results.tuned, key=lambda both: both[1].accuracy.mean, default=None),
-        "tuned_failed": [each.name for each, found in results.tuned if not found.has_learned],
-        "tuned_dominated": find_dominated(
+        "verdicts": verdicts,
+        "depth": count_depth(verdicts),
+        "best": max(results.tuned, key=lambda both: both[1].accuracy.mean, default=None),
+        "failed": [each.name for each, found in results.tuned if not found.has_learned],
+        "dominated": find_dominated(
             verdicts, {network.name: found.cost for network, found in results.tuned}
         ),
-        "tuned_precisions": sorted({found.precision for _, found in results.tuned}),
+        "precisions": sorted({found.precision for _, found in results.tuned}),
     }
 
 
@@ -239,12 +237,29 @@ def _reading_facts(results: Results) -> dict[str, Any]:
     shares = {
         pair.replace(" / ", " and "): results.reading.agreement[pair] for pair in pair_names(names)
     }
+    layers = {each.name: each.reading.layers for each in results.networks}
+    dead = {name: [it.layer for it in own if not it.active] for name, own in layers.items()}
+    dead = {name: found for name, found in dead.items() if found}
+    alive = [name for name in layers if name not in dead]
     return {
         "able": [each.name for each in able],
         "unable": [each.name for each in results.networks if each not in able],
         "calibration": find_extremes({each.name: each.reading.calibration_error for each in able}),
         "agreement": find_extremes(shares),
         "mistakes": [found for each in able if (found := find_mistake(each))],
-        "broken_rules": sum(bool(rule.num_broken) for rule in results.validation.rules),
-        "other_first_seeds": [each.name for each in results.networks if not each.is_first_seed],
+        "dead": dead,
+        "alive": alive,
+        "least_active": min((it.share for name in alive for it in layers[name]), default=None),
     }
+
+
+FINDERS: Mapping[str, Callable[[Results], dict[str, Any]]] = {
+    "depths": _depth_facts,
+    "notebook": _notebook_facts,
+    "seeds": _seed_facts,
+    "pairs": _pair_facts,
+    "tuning": _tuning_facts,
+    "collapse": _collapse_facts,
+    "reading": _reading_facts,
+}
+"""By the name that the templates use; each needs other results."""

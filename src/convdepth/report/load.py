@@ -1,30 +1,35 @@
 """Read and check all inputs of the report; name what is missing, damaged or does not match."""
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from convdepth.config.architecture import Architecture
+from convdepth.config.dataset import NUM_CLASSES
 from convdepth.config.params import Params, read_params
 from convdepth.config.recipe import Train
 from convdepth.core.errors import DataError
-from convdepth.core.hashes import md5_of
-from convdepth.data.arrays import Labels, read_split
+from convdepth.data.arrays import Images, Labels, read_split
 from convdepth.evaluation import results as schemas
-from convdepth.evaluation.metrics import Score, confusion_matrix, score
+from convdepth.evaluation.metrics import Score
 from convdepth.evaluation.notebook_record import Record, read_notebook
 from convdepth.evaluation.result_file import read_result
-from convdepth.evaluation.results import STUDIES, Collapse, Cost, Replicates, TunedNetwork
+from convdepth.evaluation.results import STUDIES, Collapse, Cost, Curves, Replicates, TunedNetwork
+from convdepth.report.absent import AbsentError, Attempted, attempt
 
 HEAD = "head_dense"
 """The layer before which the collapse study measures the signal that reaches the head."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,28 +38,26 @@ class Network:
 
     Attributes:
         index: Position in params.yaml, from 0; selects the color.
-        score: Of the pipeline's run, as are `confusion` and `reading`.
-        replicates: Trainings by the recipe, one per seed.
-        tuned: Trainings with tuned settings, one per seed; None without settings.
-        is_first_seed: Whether the pipeline's run equals the first seed, epoch by epoch.
+        score: Of the pipeline's run, as are `confusion`, `curves` and `reading`.
         confusion: ``(10, 10)``: images by label and answer.
         record: None if the notebook lacks the network.
         cost: By the recipe.
+        replicates: Trainings by the recipe, one per seed.
+        tuned: Trainings with tuned settings, one per seed; None without settings.
     """
 
     name: str
     index: int
     architecture: Architecture
     score: Score
-    replicates: Replicates
-    tuned: TunedNetwork | None
-    is_first_seed: bool
     confusion: NDArray[np.int64]
-    collapse: Collapse
-    reading: schemas.NetworkReading
+    curves: Curves
     record: Record | None
-    model_md5: str
     cost: Cost
+    replicates: Attempted[Replicates] = Attempted()
+    tuned: Attempted[TunedNetwork | None] = Attempted()
+    collapse: Attempted[Collapse] = Attempted()
+    reading: Attempted[schemas.NetworkReading] = Attempted()
 
     @property
     def num_blocks(self) -> int:
@@ -81,22 +84,27 @@ class Results:
     Attributes:
         networks: In the order of params.yaml.
         recipe: The training recipe of the networks that are not tuned.
-        hardest: ``(n, 28, 28)``, float32, 0.0 to 1.0: the images of ``reading.hardest``.
+        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0: the test images.
         pictures: PNG files by name.
     """
 
     networks: Sequence[Network]
-    contrasts: schemas.AllContrasts
-    reading: schemas.Reading
-    validation: schemas.Validation
     recipe: Train
-    hardest: NDArray[np.float32]
-    pictures: Mapping[str, bytes]
+    images: Images
+    pictures: Mapping[str, bytes | AbsentError]
+    contrasts: Attempted[schemas.AllContrasts] = Attempted()
+    reading: Attempted[schemas.Reading] = Attempted()
+    validation: Attempted[schemas.Validation] = Attempted()
 
     @property
     def num_images(self) -> int:
         """Number of test images."""
         return self.networks[0].score.images
+
+    @property
+    def seeds(self) -> int:
+        """Number of trainings of each network by the recipe."""
+        return self.networks[0].replicates.count
 
     @cached_property
     def learners(self) -> list[Network]:
@@ -112,37 +120,32 @@ class Results:
 def read_results(paths: SimpleNamespace) -> Results:
     """Read and check all inputs; ignore files of networks that are not in params.yaml.
 
+    Results of studies may be absent, see `absent`.
+
     Args:
         paths: The arguments of `report.main`.
 
     Raises:
         ParameterError: A parameter is wrong.
-        DataError: A file is missing or damaged, or does not match the others.
+        DataError: A file is damaged, or does not match the others, or the pipeline's are missing.
     """
     parameters = read_params(paths.params)
     images, labels = read_split(paths.normalized, "test")
-    reading = read_result(paths.reading, schemas.Reading, STUDIES)
-    contrasts = read_result(paths.contrasts, schemas.AllContrasts, STUDIES)
+    reading = attempt(_read_reading, paths.reading, list(parameters.architectures), len(images))
     networks = _read_networks(paths, parameters, labels, reading)
-    _require_match(paths, networks, contrasts, reading)
-    hardest = [hard.index for hard in reading.hardest]
-    if not all(0 <= index < len(images) for index in hardest):
-        raise DataError(
-            f"{paths.reading}: hardest: expected indices from 0 to {len(images) - 1}, "
-            f"found {max(hardest, key=abs)}. Run `{STUDIES}`."
-        )
+    command = f"{STUDIES}:examine"
     return Results(
         networks=networks,
-        contrasts=contrasts,
-        reading=reading,
-        validation=read_result(paths.validation, schemas.Validation, "dvc repro validate"),
         recipe=parameters.train,
-        hardest=np.asarray(images[hardest, :, :, 0], np.float32),
+        images=images,
         pictures={
-            "confusion": _read_bytes(paths.figures / "confusion.png", "dvc repro plot"),
-            "kernels": _read_bytes(paths.pictures / "kernels.png", STUDIES),
-            "grad_cam": _read_bytes(paths.pictures / "grad_cam.png", STUDIES),
+            "confusion": attempt(_read_bytes, paths.figures / "confusion.png", "dvc repro plot"),
+            "kernels": attempt(_read_bytes, paths.pictures / "kernels.png", command),
+            "grad_cam": attempt(_read_bytes, paths.pictures / "grad_cam.png", command),
         },
+        contrasts=attempt(_read_contrasts, paths, networks),
+        reading=reading,
+        validation=attempt(_read, paths.validation, schemas.Validation, "dvc repro validate"),
     )
 
 
@@ -152,75 +155,153 @@ def pair_names(names: Iterable[str]) -> list[str]:
 
 
 def _read_networks(
-    paths: SimpleNamespace, parameters: Params, labels: Labels, reading: schemas.Reading
+    paths: SimpleNamespace,
+    parameters: Params,
+    labels: Labels,
+    reading: schemas.Reading | AbsentError,
 ) -> list[Network]:
-    _require(paths.reading, "networks", list(parameters.architectures), reading.networks)
-    tuned = read_result(paths.tuned / "summary.json", schemas.TunedNetworks, STUDIES).networks
+    names, recipe = list(parameters.architectures), parameters.train
+    scores = _read_table(
+        paths.tables / "scores.csv",
+        names,
+        lambda rows: TypeAdapter(Score).validate_python(rows.to_dict("records")[0]),
+    )
+    counts = _read_table(
+        paths.tables / "confusion.csv",
+        names,
+        lambda rows: rows["count"].to_numpy(np.int64).reshape(NUM_CLASSES, NUM_CLASSES),
+    )
+    curves = _read_table(
+        paths.tables / "curves.csv",
+        names,
+        lambda rows: Curves.model_validate(rows[schemas.CURVE_COLUMNS].to_dict("list")),
+    )
     records = read_notebook(paths.notebook)
-    recipe, train_labels = parameters.train, read_split(paths.normalized, "train")[1]
+    train_labels = read_split(paths.normalized, "train")[1]
     images = recipe.epochs * (len(train_labels) - recipe.validation_images)
+    tuned = attempt(_read, paths.tuned / "summary.json", schemas.TunedNetworks, f"{STUDIES}:tuned")
     networks = []
     for index, (name, architecture) in enumerate(parameters.architectures.items()):
-        predictions = schemas.read_predictions(paths.predictions, name, labels)
-        replicates = read_result(paths.replicates / f"{name}.json", Replicates, STUDIES)
-        history = schemas.read_history(paths.histories, name)[schemas.CURVE_COLUMNS].round(6)
-        model = _read_bytes(paths.models / f"{name}.keras", f"dvc repro train@{name}")
-        networks.append(
-            Network(
-                name=name,
-                index=index,
-                architecture=architecture,
-                score=score(predictions),
-                replicates=replicates,
-                tuned=tuned.get(name),
-                is_first_seed=history.to_dict("list") == replicates.runs[0].curves.model_dump(),
-                confusion=confusion_matrix(predictions),
-                collapse=read_result(paths.collapse / f"{name}.json", Collapse, STUDIES),
-                reading=reading.networks[name],
-                record=records.get(name),
-                model_md5=md5_of(model),
-                cost=Cost(
-                    parameters=architecture.num_parameters, flop=architecture.flop, images=images
-                ),
-            )
+        _require_match(paths.tables, name, scores[name], counts[name], labels)
+        path, command = paths.replicates / f"{name}.json", f"{STUDIES}:replicates@{name}"
+        size = {"parameters": architecture.num_parameters, "flop": architecture.flop}
+        network = Network(
+            name=name,
+            index=index,
+            architecture=architecture,
+            score=scores[name],
+            confusion=counts[name],
+            curves=curves[name],
+            record=records.get(name),
+            cost=Cost(**size, images=images),
+            replicates=attempt(_read, path, Replicates, command),
+            tuned=tuned if isinstance(tuned, AbsentError) else tuned.networks.get(name),
+            collapse=attempt(_read_collapse, paths.collapse, name, architecture),
+            reading=reading if isinstance(reading, AbsentError) else reading.networks[name],
         )
+        networks.append(network)
     return networks
 
 
-def _read_bytes(path: Path, command: str) -> bytes:
+def _read_table(
+    path: Path, names: Sequence[str], parse: Callable[[pd.DataFrame], T]
+) -> dict[str, T]:
+    """Read each network's rows of a table of the stage `plot`."""
     try:
-        return path.read_bytes()
+        table = pd.read_csv(path, dtype={"network": str}, keep_default_na=False)
+        if missing := set(names) - set(table["network"]):
+            raise ValueError(f"network: expected {', '.join(sorted(missing))}")
+        return {name: parse(table[table["network"] == name]) for name in names}
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}. Run `{command}`.") from error
+        reason = f"cannot be read: {error.strerror}"
+    except KeyError as error:
+        reason = f"no column {error}"
+    except ValueError as error:
+        reason = str(error)
+    raise DataError(f"{path}: {reason}. Run `dvc repro plot`, which writes it.")
 
 
 def _require_match(
-    paths: SimpleNamespace,
-    networks: Sequence[Network],
-    contrasts: schemas.AllContrasts,
-    reading: schemas.Reading,
+    tables: Path, name: str, score: Score, counts: NDArray[np.int64], labels: Labels
 ) -> None:
-    """Require that all files are of the same networks, blocks and seeds."""
+    """Require that a network's tables belong to each other and to the test images."""
+    images = np.bincount(labels, minlength=NUM_CLASSES)
+    right = round(float(np.trace(counts) / len(labels)), 6)
+    if not np.array_equal(counts.sum(axis=1), images) or score.accuracy != right:
+        raise DataError(
+            f"{tables}: {name}: expected answers for the {len(labels)} test images and the "
+            f"accuracy {right:g}, found {counts.sum()} answers and {score.accuracy:g}. "
+            "Run `dvc repro plot`."
+        )
+
+
+def _read(path: Path, kind: type[T], command: str) -> T:
+    _require_file(path, command)
+    return read_result(path, kind, command)
+
+
+def _read_bytes(path: Path, command: str) -> bytes:
+    _require_file(path, command)
+    return path.read_bytes()
+
+
+def _require_file(path: Path, command: str) -> None:
+    if not path.exists():
+        raise AbsentError(f"{path}: no such file. Run `{command}`, which writes it.")
+
+
+def _read_collapse(folder: Path, name: str, architecture: Architecture) -> Collapse:
+    path, command = folder / f"{name}.json", f"{STUDIES}:collapse@{name}"
+    collapse = _read(path, Collapse, command)
+    blocks, signal = [*architecture.blocks, HEAD], collapse.points[0].runs[0].signal
+    _require(path, "points.0.runs.0.signal", blocks, signal, command, DataError)
+    return collapse
+
+
+def _read_reading(path: Path, names: Sequence[str], num_images: int) -> schemas.Reading:
+    command = f"{STUDIES}:examine"
+    reading = _read(path, schemas.Reading, command)
+    _require(path, "networks", names, reading.networks, command)
+    _require(path, "agreement", pair_names(names), reading.agreement, command, DataError)
+    indices = [hard.index for hard in reading.hardest]
+    if not all(0 <= index < num_images for index in indices):
+        raise DataError(
+            f"{path}: hardest: expected indices from 0 to {num_images - 1}, "
+            f"found {max(indices, key=abs)}. Run `{command}`."
+        )
+    return reading
+
+
+def _read_contrasts(paths: SimpleNamespace, networks: Sequence[Network]) -> schemas.AllContrasts:
+    """Read the contrasts of networks of which all replicates are here."""
+    path, command = paths.contrasts, f"{STUDIES}:contrast"
+    contrasts = _read(path, schemas.AllContrasts, command)
     names = [network.name for network in networks]
+    for network in networks:
+        file, seeds = paths.replicates / f"{network.name}.json", network.replicates.count
+        again = f"{STUDIES}:replicates@{network.name}"
+        _require(file, "runs: number of seeds", [contrasts.seeds], [seeds], again, DataError)
     tuned = [network.name for network in networks if network.tuned]
     gains = [name for name in names if name in contrasts.gains.networks]
-    _require(paths.contrasts, "pairs", pair_names(names), contrasts.pairs)
-    _require(paths.contrasts, "tuned.pairs", pair_names(tuned), contrasts.tuned.pairs)
-    _require(paths.contrasts, "gains.networks", tuned, gains)
-    _require(paths.tuned / "summary.json", "networks", gains, tuned)
-    _require(paths.reading, "agreement", pair_names(names), reading.agreement)
-    for network in networks:
-        file = f"{network.name}.json"
-        blocks = [*network.architecture.blocks, HEAD]
-        signal, seeds = network.collapse.points[0].runs[0].signal, network.replicates.count
-        _require(paths.collapse / file, "points.0.runs.0.signal", blocks, signal)
-        _require(paths.replicates / file, "runs: number of seeds", [contrasts.seeds], [seeds])
+    _require(path, "pairs", pair_names(names), contrasts.pairs, command)
+    _require(path, "tuned.pairs", pair_names(tuned), contrasts.tuned.pairs, command)
+    _require(path, "gains.networks", tuned, gains, command)
+    file = paths.tuned / "summary.json"
+    _require(file, "networks", gains, tuned, f"{STUDIES}:tuned", DataError)
+    return contrasts
 
 
-def _require(path: Path, key: str, expected: Sequence[Any], found: Collection[Any]) -> None:
+def _require(
+    path: Path,
+    key: str,
+    expected: Sequence[Any],
+    found: Collection[Any],
+    command: str,
+    error: type[DataError] = AbsentError,
+) -> None:
     missing = [each for each in expected if each not in found]
     if missing:
-        raise DataError(
+        raise error(
             f"{path}: {key}: expected {', '.join(map(str, missing))}, "
-            f"found {', '.join(map(str, found)) or 'none'}. Run `{STUDIES}`."
+            f"found {', '.join(map(str, found)) or 'none'}. Run `{command}`."
         )

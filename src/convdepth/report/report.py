@@ -2,6 +2,7 @@
 
 import base64
 import io
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,14 +14,16 @@ from plotly.offline import get_plotlyjs
 
 from convdepth.core.files import write_text
 from convdepth.report import formats
+from convdepth.report.absent import AbsentError, Lazy, require
 from convdepth.report.charts import (
+    DARK,
     FEW_IMAGES,
     NETWORK_COLORS,
     drawn_networks,
     make_charts,
     serialize,
 )
-from convdepth.report.facts import gather_facts
+from convdepth.report.facts import FINDERS
 from convdepth.report.load import Results, read_results
 from convdepth.report.tables import NUMBERS, make_cell, make_columns, make_rows
 
@@ -28,13 +31,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def main(
-    validation: Path,
-    histories: Path,
-    models: Path,
-    predictions: Path,
     normalized: Path,
-    figures: Path,
     notebook: Path,
+    figures: Path,
+    tables: Path,
+    validation: Path,
     replicates: Path,
     tuned: Path,
     contrasts: Path,
@@ -47,7 +48,7 @@ def main(
     """Write the report on the networks in the parameters to `page`; `read_results` reads the rest.
 
     Raises:
-        DataError: A file is missing or damaged, or does not match the others.
+        DataError: A file is damaged, or does not match the others, or the pipeline's are missing.
     """
     paths = SimpleNamespace(**locals())
     write_text(page, render(read_results(paths)))
@@ -69,31 +70,44 @@ def render(results: Results) -> str:
         formats.join_names, make_columns,
     ):  # fmt: skip
         environment.filters[form.__name__] = form
-    environment.globals.update(make_cell=make_cell, numbers=NUMBERS, drawn_networks=drawn_networks)
-    charts = make_charts(results)
-    return environment.get_template("report.html.jinja").render(
-        results=results,
-        networks=results.networks,
-        facts=gather_facts(results),
-        rows=make_rows(results),
-        charts=charts,
-        chart_data=serialize(charts),
-        pictures={name: _url(png) for name, png in results.pictures.items()},
-        hardest=_hardest(results),
-        few_images=FEW_IMAGES,
-        palette=list(NETWORK_COLORS.items()),
-        plotly=get_plotlyjs(),
-        css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        js=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
+    environment.globals.update(
+        make_cell=make_cell, numbers=NUMBERS, drawn_networks=drawn_networks, serialize=serialize
     )
+    context = {
+        "results": results,
+        "networks": results.networks,
+        "facts": Lazy({name: partial(find, results) for name, find in FINDERS.items()}),
+        "rows": make_rows(results),
+        "charts": make_charts(results),
+        "pictures": results.pictures,
+        "url": _url,
+        "hardest": partial(_hardest, results),
+        "few_images": FEW_IMAGES,
+        "dark_colors": DARK,
+        "palette": list(NETWORK_COLORS.items()),
+        "plotly": get_plotlyjs(),
+        "css": (TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        "js": (TEMPLATES / "report.js").read_text(encoding="utf-8"),
+    }
+    ui: Any = environment.get_template("macros.html.jinja").make_module(context)
+
+    def render_part(name: str) -> str:
+        """Render a part of the page; if it needs an absent result, the reason instead."""
+        part = environment.get_template(f"sections/{name}.html.jinja")
+        try:
+            return part.render(context, ui=ui, part=render_part)
+        except AbsentError as error:
+            return str(ui.absent(error))
+
+    return environment.get_template("report.html.jinja").render(context, ui=ui, part=render_part)
 
 
 def _hardest(results: Results) -> list[dict[str, Any]]:
     """Return the hardest images, dark on white, each with the answers in the networks' order."""
     rows = []
-    for hard, pixels in zip(results.reading.hardest, results.hardest, strict=True):
+    for hard in results.reading.hardest:
         png = io.BytesIO()
-        gray = np.rint(255 * (1 - pixels)).astype(np.uint8)
+        gray = np.rint(255 * (1 - results.images[hard.index, :, :, 0])).astype(np.uint8)
         Image.fromarray(gray).save(png, "PNG", optimize=True)
         able = [each for each in results.networks if each.name in hard.answers]
         answers = [(each, hard.answers[each.name]) for each in able]
@@ -101,5 +115,5 @@ def _hardest(results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def _url(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _url(png: bytes | AbsentError) -> str:
+    return f"data:image/png;base64,{base64.b64encode(require(png)).decode()}"

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from convdepth.evaluation.metrics import Score
-from convdepth.evaluation.results import Point, Rule, Spread
+from convdepth.evaluation.notebook_record import Record
+from convdepth.evaluation.results import Difference, FirstSeed, Point, Rule, Spread
+from convdepth.report.absent import AbsentError, Lazy
 from convdepth.report.facts import block_medians, loss_ratio, mean_curve
 from convdepth.report.formats import count, percent, points, short, signed
 from convdepth.report.load import Network, Results
@@ -43,10 +45,31 @@ def _score(value: Score) -> Cell:
 
 
 def _mean(value: Spread) -> Cell:
-    text, deviation = percent(value.mean), value.standard_deviation
-    if deviation is not None:
-        text = f"{points(value.mean)} ± {percent(deviation)}"
-    return Cell(text, value.mean, f"{points(value.low)} to {percent(value.high)}")
+    return Cell(percent(value.mean), value.mean, f"{points(value.low)} to {percent(value.high)}")
+
+
+def _difference(value: Difference) -> Cell:
+    interval = f"{signed(value.low)} to {signed(value.high)}"
+    return Cell(signed(value.difference), value.difference, interval)
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _corrected(value: Difference | FirstSeed) -> Cell:
+    if value.p is None or value.corrected_p is None:
+        return Cell(NONE)
+    return Cell(_p(value.corrected_p), value.corrected_p, f"p {_p(value.p)}")
+
+
+def _record(value: Record) -> Cell:
+    return Cell(percent(value.test_accuracy), value.test_accuracy, f"loss {value.test_loss:.4f}")
+
+
+def _epoch(value: tuple[float, float]) -> Cell:
+    accuracy, loss = value
+    return Cell(percent(accuracy), accuracy, f"loss {loss:.4f}")
 
 
 def _learned(value: Point) -> Cell:
@@ -75,8 +98,6 @@ TEXTS: dict[str, Callable[[Any], Cell]] = {
     "network": lambda value: Cell(value.name, value.name, index=value.index),
     "word": lambda value: Cell(value.replace("_", " "), value),
     "name": lambda value: Cell(value, value),
-    "md5": Cell,
-    "commit": lambda value: Cell(f"git log --reverse -S{value} -- dvc.lock"),
     "setting": _setting,
     "observed": _observed,
 }
@@ -84,15 +105,18 @@ NUMBERS: dict[str, Callable[[Any], Cell]] = {
     "count": lambda value: Cell(f"{value:,}", value),
     "share": lambda value: Cell(percent(value), value),
     "loss": lambda value: Cell(f"{value:.4f}", value),
-    "last loss": lambda value: Cell(f"{value[-1]:.4f}", value[-1]),
     "short": lambda value: Cell(short(value), value),
     "scale": lambda value: Cell(f"{value:g}", value),
     "points": lambda value: Cell(points(value), value),
-    "signed": lambda value: Cell(signed(value), value),
-    "p": lambda value: Cell("< 0.0001" if value < 0.0001 else f"{value:.4f}", value),
+    "difference": _difference,
+    "corrected": _corrected,
+    "only right": lambda value: Cell(
+        f"{value.only_first:,} / {value.only_second:,}", value.only_first - value.only_second
+    ),
+    "record": _record,
+    "epoch": _epoch,
     "score": _score,
     "mean": _mean,
-    "interval": lambda value: Cell(f"{signed(value.low)} to {signed(value.high)}", value.low),
     "collapsed": lambda value: Cell(f"{value.collapsed} of {value.count}", value.collapsed),
     "learned": _learned,
     "ratios": _ratios,
@@ -101,63 +125,89 @@ NUMBERS: dict[str, Callable[[Any], Cell]] = {
 
 
 def make_cell(row: Any, path: Path, form: str) -> Cell:
-    """Return the cell of a row's value at a path, a dash where any part of the path is None."""
+    """Return the cell of a row's value at a path, a dash where a part of it is None or absent."""
     value = row
     for name in path.split(".") if isinstance(path, str) else path:
-        value = value[name] if isinstance(value, Mapping) else getattr(value, name)
+        try:
+            value = value[name] if isinstance(value, Mapping) else getattr(value, name)
+        except AbsentError:
+            return Cell(NONE)
         if value is None:
             return Cell(NONE)
     return (NUMBERS | TEXTS)[form](value)
 
 
-def make_columns(
-    names: Iterable[str], path: str, form: str, suffix: str = ""
-) -> list[tuple[str, Path, str]]:
+def make_columns(names: Iterable[str], path: str, form: str) -> list[tuple[str, Path, str]]:
     """Return one column for each name in the mapping at a path."""
-    return [(f"{name}{suffix}", (*path.split("."), name), form) for name in names]
+    return [(name, (*path.split("."), name), form) for name in names]
 
 
-def make_rows(results: Results) -> dict[str, list[Any]]:
+def make_rows(results: Results) -> Lazy[list[Any]]:
     """Return the rows of all tables by name."""
     networks = results.networks
-    gains = results.contrasts.gains.networks
 
     def split(name: str, parts: Callable[[Network], Iterable[Any]]) -> list[dict[str, Any]]:
         """Return one row for each part of each network."""
         return [{"network": each, name: part} for each in networks for part in parts(each)]
 
-    points = split("point", lambda network: network.collapse.points)
-    return {
-        "networks": [{"network": each} for each in networks],
-        "seeds": split("run", lambda network: network.replicates.runs),
-        "pairs": compare(networks, results.contrasts),
-        "curves": _curve_rows(networks),
-        "learned": _learned_rows(networks),
-        "points": points,
-        "trials": [row | {"run": run} for row in points for run in row["point"].runs],
-        "blocks": split("block", _block_rows),
-        "layers": split("layer", lambda network: network.reading.layers),
-        "tuned": [{"network": each, "gain": gains[each.name]} for each, _ in results.tuned],
-        "tuned_pairs": compare([each for each, _ in results.tuned], results.contrasts.tuned),
-        "bins": split("bin", lambda network: network.reading.reliability),
-        "agreement": _agreement_rows(results),
-        "rules": [{"rule": each} for each in results.validation.rules],
-    }
+    def trainings() -> list[dict[str, Any]]:
+        """Return one row for the trainings of each network by the recipe, and one tuned."""
+        kinds = [("recipe", each, each.replicates, each.cost) for each in networks]
+        kinds += [("tuned", each, found, found.cost) for each, found in results.tuned]
+        kinds.sort(key=lambda kind: kind[1].index)
+        return [
+            {"settings": settings, "network": network, "found": found, "cost": cost}
+            for settings, network, found, cost in kinds
+        ]
+
+    return Lazy(
+        {
+            "networks": lambda: [{"network": each} for each in networks],
+            "trainings": trainings,
+            "runs": lambda: [
+                row | {"run": run} for row in trainings() for run in row["found"].runs
+            ],
+            "pairs": lambda: compare(networks, results.contrasts),
+            "curves": lambda: _curve_rows(networks),
+            "learned": lambda: _learned_rows(networks),
+            "points": lambda: split("point", lambda network: network.collapse.points),
+            "blocks": lambda: split("block", _block_rows),
+            "layers": lambda: split("layer", lambda network: network.reading.layers),
+            "tuned": lambda: [
+                {"network": each, "gain": results.contrasts.gains.networks[each.name]}
+                for each, _ in results.tuned
+            ],
+            "settings": lambda: _setting_rows(results),
+            "tuned_pairs": lambda: compare(
+                [each for each, _ in results.tuned], results.contrasts.tuned
+            ),
+            "bins": lambda: split("bin", lambda network: network.reading.reliability),
+            "agreement": lambda: _agreement_rows(results),
+            "rules": lambda: [{"rule": each} for each in results.validation.rules],
+        }
+    )
 
 
 def _curve_rows(networks: Sequence[Network]) -> list[dict[str, Any]]:
-    names = [each.name for each in networks]
-    accuracies, losses = (
-        zip(*(mean_curve(each, kind) for each in networks), strict=False)
-        for kind in ("val_accuracy", "val_loss")
-    )
+    curves = {
+        each.name: list(
+            zip(mean_curve(each, "val_accuracy"), mean_curve(each, "val_loss"), strict=True)
+        )
+        for each in networks
+    }
+    epochs = zip(*curves.values(), strict=False)
     return [
-        {
-            "epoch": epoch,
-            "val_accuracy": dict(zip(names, accuracy, strict=True)),
-            "val_loss": dict(zip(names, loss, strict=True)),
-        }
-        for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True), 1)
+        {"epoch": epoch, "networks": dict(zip(curves, values, strict=True))}
+        for epoch, values in enumerate(epochs, 1)
+    ]
+
+
+def _setting_rows(results: Results) -> list[dict[str, Any]]:
+    values = {network.name: found.settings for network, found in results.tuned}
+    names = dict.fromkeys(name for settings in values.values() for name in settings)
+    return [
+        {"setting": name, "networks": {each: own.get(name) for each, own in values.items()}}
+        for name in names
     ]
 
 

@@ -1,7 +1,7 @@
 "use strict";
 // What no library gives: the two themes, the legends that are buttons, and tables that sort.
 
-const content = JSON.parse(document.getElementById("chart-data").textContent);
+const darkColors = JSON.parse(document.getElementById("dark-colors").textContent);
 const root = document.documentElement;
 const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
 const printing = window.matchMedia("print");
@@ -9,6 +9,9 @@ const themeButton = document.getElementById("theme");
 const charts = Array.from(document.querySelectorAll(".chart"));
 const PAPER = { width: 330, height: 250, autosize: false }; // two beside each other on A4
 let isOnPaper = printing.matches;
+const figures = new Map(
+  charts.map((chart) => [chart, JSON.parse(chart.nextElementSibling.textContent)])
+);
 const hidden = new Map(charts.map((chart) => [chart, new Set()]));
 
 function isDark() {
@@ -17,7 +20,7 @@ function isDark() {
 
 // The charts hold the colors of the light theme; each has its counterpart.
 function recolor(value, dark) {
-  if (typeof value === "string") return (dark && content.dark[value]) || value;
+  if (typeof value === "string") return (dark && darkColors[value]) || value;
   if (Array.isArray(value)) return value.map((each) => recolor(each, dark));
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(
@@ -26,7 +29,7 @@ function recolor(value, dark) {
 }
 
 function draw(chart, dark) {
-  const figure = recolor(content.charts[chart.dataset.chart], dark);
+  const figure = recolor(figures.get(chart), dark);
   if (isOnPaper) Object.assign(figure.layout, PAPER);
   for (const trace of figure.data) trace.visible = !hidden.get(chart).has(trace.meta);
   return Plotly.react(chart, figure.data, figure.layout, {
@@ -40,8 +43,8 @@ function drawAll(dark = isDark() && !isOnPaper) {
 }
 
 function showTheme() {
-  themeButton.setAttribute("aria-pressed", String(isDark()));
-  drawAll();
+  themeButton.textContent = isDark() ? "Light theme" : "Dark theme";
+  return drawAll();
 }
 
 function store(theme) {
@@ -112,7 +115,6 @@ window.addEventListener("afterprint", () => drawFor(false));
 printing.addEventListener("change", () => drawFor(printing.matches));
 
 if (stored()) root.dataset.theme = stored();
-themeButton.setAttribute("aria-pressed", String(isDark()));
-drawAll().then(() => {
+showTheme().then(() => {
   root.dataset.ready = "true";
 });
