@@ -24,7 +24,7 @@ TRAININGS = {"train", "train_tuned", "collapse"}
         ("training", TRAININGS),
         ("models.dropout", TRAININGS),
         ("data.validation", {"validate"}),
-        ("figures", {"examine", "plot", "report"}),
+        ("figures", {"contrast", "examine", "plot", "report"}),
         ("report", {"report"}),
         ("evaluation.metrics", set(STAGES) - {"train", "train_tuned"}),
         ("evaluation", set(STAGES) - {"train", "train_tuned"}),
