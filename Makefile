@@ -97,13 +97,13 @@ test-browser: $(INSTALLED)  ## Open the report in Chromium (on Debian: apt-get i
 	pytest -m browser
 
 test-versions: $(INSTALLED)  ## Compare results between Python versions, byte by byte (PYTHONS="...")
-	@$(use_pip_indexes); PYTHONS="$(PYTHONS)" pytest -m versions
+	@$(use_pip_settings); PYTHONS="$(PYTHONS)" pytest -m versions
 
 faults: $(INSTALLED)  ## Inject every fault for half an hour; write the survivors into benchmarks/
 	pytest -m faults --faults=full --numprocesses 2 --dist worksteal
 
 nightly: $(INSTALLED)  ## Run the slow tests: soak tests, every fault, all Python versions
-	@$(use_pip_indexes); PYTHONS="$(PYTHONS)" pytest -m "nightly or faults or versions" --faults=full --numprocesses 2 \
+	@$(use_pip_settings); PYTHONS="$(PYTHONS)" pytest -m "nightly or faults or versions" --faults=full --numprocesses 2 \
 		--dist worksteal --durations 15
 
 screenshot: report  ## Write a screenshot of the report to docs/report.png; needs Chromium
@@ -115,16 +115,16 @@ lint: $(INSTALLED)  ## Check style and types
 	mypy
 
 lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml again
-	@$(use_pip_indexes); uv pip compile pyproject.toml --extra dev $(RESOLVE) --output-file requirements.lock
-	@$(use_pip_indexes); uv pip compile pyproject.toml --extra dev --extra gpu $(RESOLVE) --output-file requirements-gpu.lock
+	@$(use_pip_settings); uv pip compile pyproject.toml --extra dev $(RESOLVE) --output-file requirements.lock
+	@$(use_pip_settings); uv pip compile pyproject.toml --extra dev --extra gpu $(RESOLVE) --output-file requirements-gpu.lock
 
 # No index address in the lock. pip needs the extras when it checks hashes.
 RESOLVE := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-annotate --no-header --quiet
 
-# uv ignores pip's configuration. Hashes make the order of package indexes irrelevant.
+# uv ignores pip's configuration: indexes and certificates. Hashes make the order of package indexes irrelevant.
 pip_setting = $$(pip config get global.$(1) 2> /dev/null | xargs)
-use_pip_indexes = export UV_INDEX_STRATEGY=unsafe-best-match; \
+use_pip_settings = export UV_INDEX_STRATEGY=unsafe-best-match; \
 	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$(call pip_setting,index-url)}}"; \
 	export UV_INDEX="$${UV_INDEX:-$${PIP_EXTRA_INDEX_URL:-$(call pip_setting,extra-index-url)}}"
 QUIET_PIP := pip install --quiet --disable-pip-version-check
@@ -136,8 +136,9 @@ $(INSTALLED): $(LOCK) pyproject.toml
 ifeq ($(INSTALLER),uv)
 	sed -n '/^uv==/,/[^\]$$/p' $(LOCK) > .venv/uv.txt
 	$(QUIET_PIP) --no-deps --require-hashes --requirement .venv/uv.txt
-	@$(use_pip_indexes); uv pip install --quiet --python .venv --no-deps --require-hashes --requirement $(LOCK) || \
-		{ echo "uv cannot install $(LOCK). Try: make environment INSTALLER=pip" >&2; exit 2; }
+	@$(use_pip_settings); uv pip install --quiet --python .venv --no-deps --require-hashes --requirement $(LOCK) || \
+		{ echo "uv cannot install $(LOCK). pip installs it now, in about two minutes." >&2; \
+		$(QUIET_PIP) --no-deps --require-hashes --requirement $(LOCK); }
 else
 	$(QUIET_PIP) --no-deps --require-hashes --requirement $(LOCK)
 endif
