@@ -122,9 +122,11 @@ lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml again
 RESOLVE := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-annotate --no-header --quiet
 
-# uv ignores pip's configuration: indexes and certificates. Hashes make the order of package indexes irrelevant.
+# uv ignores pip's configuration. Hashes make the order of package indexes irrelevant.
 pip_setting = $$(pip config get global.$(1) 2> /dev/null | xargs)
-use_pip_settings = export UV_INDEX_STRATEGY=unsafe-best-match; \
+use_pip_settings = export UV_INDEX_STRATEGY=unsafe-best-match UV_SYSTEM_CERTS=1; \
+	certificates="$${SSL_CERT_FILE:-$${PIP_CERT:-$(call pip_setting,cert)}}"; \
+	[ -z "$$certificates" ] || export SSL_CERT_FILE="$$certificates"; \
 	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$(call pip_setting,index-url)}}"; \
 	export UV_INDEX="$${UV_INDEX:-$${PIP_EXTRA_INDEX_URL:-$(call pip_setting,extra-index-url)}}"
 QUIET_PIP := pip install --quiet --disable-pip-version-check
