@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from holding import holding
+from in_process import dvc, follow, repro
 from ruamel.yaml import YAML
 
 from convdepth.core.errors import DataError, MachineError
@@ -61,9 +62,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (studies / "dvc.yaml").write_text(STUDIES_YAML)
     (project.folder / "seed.txt").write_text("sown")
     project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
+    dvc(project, "init", "--quiet")
     (project.folder / ".dvcignore").write_text(".*.tmp*\n")
-    project.run("dvc", "repro", "--all-pipelines")
+    repro(project, all_pipelines=True)
     project.commit("Results")
     return project
 
@@ -129,8 +130,8 @@ def flip_all(project: Project) -> list[str]:
 
 
 def flip_what_a_remote_has(project: Project) -> list[str]:
-    project.run("dvc", "remote", "add", "--default", "storage", str(project.folder / "remote"))
-    project.run("dvc", "push")
+    dvc(project, "remote", "add", "--default", "storage", str(project.folder / "remote"))
+    dvc(project, "push")
     names = ["models/one.keras", copy_of(project, "models/one.keras"), copy_of(project, "raw")]
     for name in (*names, "raw/b"):
         flip(project.folder / name)
@@ -151,8 +152,8 @@ def replace_files(project: Project) -> list[str]:
 
 def link_outputs(project: Project) -> list[str]:
     """Damage a file that is its own copy."""
-    project.run("dvc", "config", "cache.type", "symlink")
-    project.run("dvc", "checkout", "--relink")
+    dvc(project, "config", "cache.type", "symlink")
+    dvc(project, "checkout", "--relink")
     copy = (project.folder / "models" / "one.keras").resolve()
     flip(copy)
     return ["models/one.keras", str(copy.relative_to(project.folder))]
@@ -161,7 +162,7 @@ def link_outputs(project: Project) -> list[str]:
 def move_cache(project: Project) -> list[str]:
     cache = project.folder.parent / "another place"
     (project.folder / ".dvc" / "cache").rename(cache)
-    project.run("dvc", "cache", "dir", "--local", str(cache))
+    dvc(project, "cache", "dir", "--local", str(cache))
     copy = next(cache.rglob("files/md5/*/*"))
     flip(copy)
     return [str(copy)]
@@ -189,7 +190,7 @@ DAMAGES = (
 def test_damage_is_named_and_mended_by_its_remedy(
     project: Project, damaging: Callable[[Project], list[str]]
 ) -> None:
-    project.run("dvc", "status")  # DVC notes size and mtime of each file, and relies on them
+    dvc(project, "status")  # DVC notes size and mtime of each file, and relies on them
     expected = damaging(project)
     damages = verify(project.folder).damages
     named = {damage.path for damage in damages}
@@ -198,7 +199,7 @@ def test_damage_is_named_and_mended_by_its_remedy(
         assert named == set(expected)
     for _ in range(2 if damaging == flip_all else 1):
         for remedy in dict.fromkeys(damage.remedy for damage in damages):
-            project.run("sh", "-c", remedy)
+            follow(project, remedy)
         damages = verify(project.folder).damages
     report = verify(project.folder)
     assert (report.damages, report.unverified, report.absent, report.uncopied) == ([], [], [], [])
@@ -262,7 +263,6 @@ def test_a_lock_of_an_output_that_cannot_be_read_is_named(
 
 
 def test_the_command_names_the_damage_and_exits_with_7(project: Project) -> None:
-    project.run("convdepth", "verify")
     flip(project.folder / "models" / "one.keras")
     output = project.run("convdepth", "verify", code=7)
     assert "models/one.keras" in output
