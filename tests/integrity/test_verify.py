@@ -2,13 +2,13 @@
 
 import errno
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from holding import holding
-from in_process import dvc, follow, repro
 from ruamel.yaml import YAML
 
 from convdepth.core.errors import DataError, MachineError
@@ -62,9 +62,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (studies / "dvc.yaml").write_text(STUDIES_YAML)
     (project.folder / "seed.txt").write_text("sown")
     project.run("git", "init", "--quiet")
-    dvc(project, "init", "--quiet")
+    project.run("dvc", "init", "--quiet")
     (project.folder / ".dvcignore").write_text(".*.tmp*\n")
-    repro(project, all_pipelines=True)
+    project.run("dvc", "repro", "--all-pipelines")
     project.commit("Results")
     return project
 
@@ -130,8 +130,8 @@ def flip_all(project: Project) -> list[str]:
 
 
 def flip_what_a_remote_has(project: Project) -> list[str]:
-    dvc(project, "remote", "add", "--default", "storage", str(project.folder / "remote"))
-    dvc(project, "push")
+    project.run("dvc", "remote", "add", "--default", "storage", str(project.folder / "remote"))
+    project.run("dvc", "push")
     names = ["models/one.keras", copy_of(project, "models/one.keras"), copy_of(project, "raw")]
     for name in (*names, "raw/b"):
         flip(project.folder / name)
@@ -152,8 +152,8 @@ def replace_files(project: Project) -> list[str]:
 
 def link_outputs(project: Project) -> list[str]:
     """Damage a file that is its own copy."""
-    dvc(project, "config", "cache.type", "symlink")
-    dvc(project, "checkout", "--relink")
+    project.run("dvc", "config", "cache.type", "symlink")
+    project.run("dvc", "checkout", "--relink")
     copy = (project.folder / "models" / "one.keras").resolve()
     flip(copy)
     return ["models/one.keras", str(copy.relative_to(project.folder))]
@@ -162,7 +162,7 @@ def link_outputs(project: Project) -> list[str]:
 def move_cache(project: Project) -> list[str]:
     cache = project.folder.parent / "another place"
     (project.folder / ".dvc" / "cache").rename(cache)
-    dvc(project, "cache", "dir", "--local", str(cache))
+    project.run("dvc", "cache", "dir", "--local", str(cache))
     copy = next(cache.rglob("files/md5/*/*"))
     flip(copy)
     return [str(copy)]
@@ -190,7 +190,7 @@ DAMAGES = (
 def test_damage_is_named_and_mended_by_its_remedy(
     project: Project, damaging: Callable[[Project], list[str]]
 ) -> None:
-    dvc(project, "status")  # DVC notes size and mtime of each file, and relies on them
+    project.run("dvc", "status")  # DVC notes size and mtime of each file, and relies on them
     expected = damaging(project)
     damages = verify(project.folder).damages
     named = {damage.path for damage in damages}
@@ -199,7 +199,8 @@ def test_damage_is_named_and_mended_by_its_remedy(
         assert named == set(expected)
     for _ in range(2 if damaging == flip_all else 1):
         for remedy in dict.fromkeys(damage.remedy for damage in damages):
-            follow(project, remedy)
+            for command in remedy.split(" && "):
+                project.run(*shlex.split(command))
         damages = verify(project.folder).damages
     report = verify(project.folder)
     assert (report.damages, report.unverified, report.absent, report.uncopied) == ([], [], [], [])

@@ -1,11 +1,13 @@
 """The command `tune`: reproducible, also after an interruption, and blind to the test set."""
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-from epochs import counted_epochs
+from epochs import PRETENDED_OR_TRAINED, counted_epochs, pretended_epochs
 from study_inputs import Study, edit, make_study, study
 
 from conftest import PROJECT, SECOND
@@ -34,8 +36,20 @@ def tune(study: Study, folder: str = "", **arguments: Any) -> Any:
     return study.read(paths["summary"])
 
 
+@pytest.fixture(scope="module", params=PRETENDED_OR_TRAINED)
+def epochs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Higher rates of learning are better, and some settings end early."""
+    with (
+        pretended_epochs(lambda _, recipe: 30 * recipe.learning_rate)
+        if request.param
+        else nullcontext()
+    ):
+        yield
+
+
 @pytest.fixture(scope="module")
 def searched(
+    epochs: None,  # noqa: ARG001
     params_text: str,
     normalized: Any,
     tmp_path_factory: pytest.TempPathFactory,

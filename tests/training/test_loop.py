@@ -45,7 +45,7 @@ def train_one_epoch(tiny: Tiny, epoch: int = 1, part: str = "training", position
         (PLAIN, 3, "training", 1300, "batch 11 of 24"),
         (PLAIN, 2, "validation", 17, "validation"),
         (COMPILED, 1, "training", 2999, "batches 21 to 24 of 24"),
-        (COMPILED, 2, "validation", 17, "validation"),
+        pytest.param(COMPILED, 2, "validation", 17, "validation", marks=pytest.mark.nightly),
     ],
 )
 def test_a_loss_that_is_not_finite_is_named_with_its_part_of_the_epoch(
