@@ -105,7 +105,7 @@ CASES = {
     "six": make_results(6),
     "eight": make_results(8),
 }
-LIKE_OTHERS = ("four, one epoch", "six")
+LIKE_OTHERS = ("four, one epoch", "four, two near chance", "six")
 
 TWO = make_results(2)
 

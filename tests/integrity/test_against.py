@@ -69,8 +69,8 @@ def test_results_of_equal_code_are_accepted_and_other_inputs_are_refused(
     workspace: Project,
 ) -> None:
     edit(workspace, DROPOUT, "LEVELS = 2**16", "LEVELS = 65536")
-    edit(workspace, "params.yaml", "  weight_decay: 0 ", "  # weight_decay: 0 ")  # the default
     assert trainings(workspace) == set()  # until `code` has run
+    edit(workspace, "params.yaml", "  weight_decay: 0 ", "  # weight_decay: 0 ")  # the default
     lock = (workspace.folder / "dvc.lock").read_bytes()
     accept(workspace, accept_results=False)
     assert trainings(workspace) == {"train@tiny", "train@small"}

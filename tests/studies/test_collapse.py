@@ -1,11 +1,10 @@
 """The stage `collapse`: networks that learn stop, the others use all epochs, and it resumes."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from epochs import PRETENDED_OR_TRAINED, counted_epochs, pretended_epochs
+from epochs import PRETEND, counted_epochs, pretended_epochs
 from study_inputs import Study, edit, study
 
 from conftest import PROJECT
@@ -31,9 +30,9 @@ def limit(trainer: Any, _recipe: object) -> float:
     return 0.08 if all(getattr(layer, "rate", 0) < 0.5 for layer in layers) else 0
 
 
-@pytest.fixture(params=PRETENDED_OR_TRAINED)
+@pytest.fixture(params=PRETEND)
 def epochs(request: pytest.FixtureRequest) -> Iterator[None]:
-    with pretended_epochs(limit) if request.param else nullcontext():
+    with pretended_epochs(limit, pretend=request.param):
         yield
 
 

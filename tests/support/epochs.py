@@ -35,10 +35,11 @@ def counted_epochs(interrupted: int | None = None) -> Iterator[SimpleNamespace]:
 
 
 @contextmanager
-def pretended_epochs(limit: Callable[[Any, Train], float]) -> Iterator[None]:
+def pretended_epochs(limit: Callable[[Any, Train], float], *, pretend: bool) -> Iterator[None]:
     """Let epochs take no time in the block: weights stay, and the held-out accuracy nears a limit.
 
     The limit follows from the trainer and the recipe; the held-out labels have their part in it.
+    Unless it is to ``pretend``, it changes nothing.
     """
 
     def train_epoch(
@@ -50,9 +51,10 @@ def pretended_epochs(limit: Callable[[Any, Train], float]) -> Iterator[None]:
         return {"epoch": epoch, **values, **{f"val_{key}": values[key] for key in values}}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "train_epoch", train_epoch)
+        if pretend:
+            patch.setattr(train, "train_epoch", train_epoch)
         yield
 
 
-PRETENDED_OR_TRAINED = (True, pytest.param(False, marks=pytest.mark.nightly))
-"""Parameters of a fixture that pretends epochs, or leaves them as they are."""
+PRETEND = (True, pytest.param(False, marks=pytest.mark.nightly))
+"""Parameters of a fixture with `pretended_epochs`."""
