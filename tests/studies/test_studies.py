@@ -76,9 +76,7 @@ def test_a_change_makes_its_own_stages_stale(tmp_path: Path) -> None:
         *(by_recipe("cnn3", seed) for seed in range(2, 6)),
         *(with_settings(seed, "cnn3") for seed in range(1, 6)),
     )
-    found = changed()
-    assert {stage for stage in found if "@cnn" in stage} == {"evaluate@cnn3"} | trainings
-    assert found >= {"check", "plot"} | SUMMARIES
+    assert {stage for stage in changed() if "@cnn" in stage} == {"evaluate@cnn3"} | trainings
 
 
 @pytest.fixture(scope="module")
