@@ -57,7 +57,8 @@ def test_a_change_makes_its_own_stages_stale(tmp_path: Path) -> None:
     project = projects.create(tmp_path / "convdepth", tmp_path, {})
     for lock in ("dvc.lock", "studies/dvc.lock"):
         shutil.copy(PROJECT / lock, project.folder / lock)
-    before = changed_stages(project.folder)
+    before = changed_stages(project.folder)  # whose data and metrics are not here
+    assert not [stage for stage in before if "@cnn" in stage and "modified" in str(before[stage])]
 
     def changed() -> set[str]:
         found = changed_stages(project.folder)
