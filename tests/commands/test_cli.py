@@ -95,7 +95,9 @@ def train(normalized: Path, tiny_params: Path, tmp_path: Path) -> list[str]:
     return ["train", "tiny", *data, *targets, f"--checkpoints={tmp_path / 'checkpoints'}"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)]
+)
 def test_a_signal_ends_a_training_and_leaves_no_file(
     number: int, train: list[str], tiny_params: Path, tmp_path: Path
 ) -> None:
@@ -174,9 +176,6 @@ def test_device_shows_what_there_is_and_who_holds_it(driver: dict[str, str]) -> 
     assert finished.stdout.startswith("TensorFlow computes on the CPU.\nthe driver has GPU 0")
     assert finished.stdout.endswith("\nGPU 0 (NVIDIA H200), slot 1 is free\n")
     assert not Path(driver["CONVDEPTH_LOCKS"]).exists()
-    finished = run("device", "--require-gpu", **driver)
-    assert finished.returncode == 4
-    assert "the driver has GPU 0 (NVIDIA H200), but TensorFlow can use none" in finished.stderr
 
 
 def test_summary_shows_layers_and_sums() -> None:
@@ -190,13 +189,11 @@ def test_every_stage_that_computes_heeds_the_device(command: str) -> None:
     assert STAGES[command].uses_device is ("tensorflow" in read_command(command).libraries)
 
 
-@pytest.mark.parametrize("command", ["plot", "predict"])
-def test_without_the_required_device_nothing_is_computed(tmp_path: Path, command: str) -> None:
+def test_without_the_required_device_no_answer_is_computed(tmp_path: Path) -> None:
     (tmp_path / "kept.keras").touch()
     lock = "stages: {train@cnn1: {cmd: x, outs: [{path: kept.keras}]}}"
     (tmp_path / "dvc.lock").write_text(lock)
-    words = stage("plot") if command == "plot" else ["predict", "x.png", "--model=cnn1"]
     params = f"--params={PROJECT / 'params.yaml'}"
     device = {"CONVDEPTH_DEVICE": "gpu", "CUDA_VISIBLE_DEVICES": "-1"}
-    finished = run(*words, params, folder=tmp_path, **device)
+    finished = run("predict", "x.png", "--model=cnn1", params, folder=tmp_path, **device)
     assert finished.returncode == 4, finished.stderr

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from convdepth import cli
+from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.files import write_json
-from convdepth.integrity.against import compare_checkpoints
+from convdepth.integrity import against
+from convdepth.integrity.against import compare_checkpoints, print_comparison
 from project import Project, stages_run
 
 DROPOUT = "src/convdepth/models/dropout.py"
@@ -20,54 +24,69 @@ def edit(project: Project, file: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def verify(project: Project, *options: str, code: int = 0) -> str:
-    return project.run("convdepth", "verify", "--against", "HEAD", *options, code=code)
-
-
 def trainings(project: Project) -> set[str]:
     """The trainings that `dvc repro` would run."""
     planned = stages_run(project.run("dvc", "repro", "--dry"))
     return {stage for stage in planned if stage.startswith("train")}
 
 
+@pytest.fixture
+def equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands for an epoch of each network that gives equal bytes."""
+    monkeypatch.setattr(
+        against, "_train_by_both", lambda names, *_: [(name, list[str]()) for name in names]
+    )
+
+
+def accept(project: Project, *names: str, accept_results: bool = True) -> None:
+    """Run the command in this process, with the code of this project to read parameters."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.folder)
+        for name, value in project.environment.items():
+            patch.setenv(name, value)
+        print_comparison(names, "HEAD", Path("params.yaml"), accept_results=accept_results)
+
+
+@pytest.mark.nightly
 def test_a_change_that_computes_the_same_is_accepted(workspace: Project) -> None:
     edit(workspace, DROPOUT, "min(round(", "min(int(round(")
     edit(workspace, DROPOUT, "self.rate * LEVELS)", "self.rate * LEVELS))")
-    assert trainings(workspace) == set()  # until `code` has run
-    workspace.run("dvc", "repro", "code")
-    assert trainings(workspace) == {"train@tiny", "train@small"}
-    lock = (workspace.folder / "dvc.lock").read_bytes()
-    verify(workspace)
-    assert (workspace.folder / "dvc.lock").read_bytes() == lock
-    verify(workspace, "--accept", "tiny")
+    workspace.run("convdepth", "verify", "--against", "HEAD", "--accept", "tiny")
     assert trainings(workspace) == {"train@small"}
-    verify(workspace, "--accept")
-    assert trainings(workspace) == set()
-    assert workspace.run("git", "status", "--porcelain", "metrics") == ""
 
 
 def test_a_change_that_computes_something_else_is_not(workspace: Project) -> None:
     old = "permutation(data.training.rows)"
     edit(workspace, "src/convdepth/training/loop.py", old, f"{old}[::-1]")
     lock = (workspace.folder / "dvc.lock").read_bytes()
-    assert "tiny" in verify(workspace, "tiny", "--accept", code=7)
+    command = ["convdepth", "verify", "--against", "HEAD", "--accept", "tiny"]
+    assert "tiny" in workspace.run(*command, code=7)
     assert (workspace.folder / "dvc.lock").read_bytes() == lock
 
 
-def test_a_new_parameter_with_its_default_is_equal_and_other_inputs_are_refused(
+@pytest.mark.usefixtures("equal")
+def test_results_of_equal_code_are_accepted_and_other_inputs_are_refused(
     workspace: Project,
 ) -> None:
-    edit(workspace, "params.yaml", "  weight_decay: 0 ", "  # weight_decay: 0 ")
-    verify(workspace, "--accept")
+    edit(workspace, DROPOUT, "LEVELS = 2**16", "LEVELS = 65536")
+    assert trainings(workspace) == set()  # until `code` has run
+    edit(workspace, "params.yaml", "  weight_decay: 0 ", "  # weight_decay: 0 ")  # the default
+    lock = (workspace.folder / "dvc.lock").read_bytes()
+    accept(workspace, accept_results=False)
+    assert trainings(workspace) == {"train@tiny", "train@small"}
+    accept(workspace, "tiny")
+    assert trainings(workspace) == {"train@small"}
+    accept(workspace)
     assert trainings(workspace) == set()
+    assert (workspace.folder / "dvc.lock").read_bytes() != lock
+    assert workspace.run("git", "status", "--porcelain", "metrics") == ""
     edit(workspace, "params.yaml", "  # weight_decay: 0 ", "  weight_decay: 0.1 ")
-    assert "train.weight_decay" in verify(workspace, code=2)
+    with pytest.raises(ParameterError, match=r"train\.weight_decay"):
+        accept(workspace)
     workspace.edit_params({"train.weight_decay": 0, "normalize.max_images": 500})
     workspace.run("dvc", "repro", "normalize")
-    assert "normalized" in verify(workspace, code=3)
-
-
-Case = Callable[[Project], None]
+    with pytest.raises(DataError, match="normalized"):
+        accept(workspace)
 
 
 def upgrade(project: Project) -> None:
@@ -86,18 +105,23 @@ def break_a_result(project: Project) -> None:
     (project.folder / "data" / "history" / "tiny.csv").write_text("other\n")
 
 
+@pytest.mark.usefixtures("equal")
 @pytest.mark.parametrize("case", [upgrade, change_twice, break_a_result])
-def test_what_one_epoch_is_no_evidence_for_is_not_accepted(workspace: Project, case: Case) -> None:
+def test_what_one_epoch_is_no_evidence_for_is_not_accepted(
+    workspace: Project, case: Callable[[Project], None]
+) -> None:
     case(workspace)
-    verify(workspace, "tiny", "--accept")
+    accept(workspace, "tiny")
     assert "train@tiny" in trainings(workspace)
 
 
 @pytest.mark.parametrize(
-    "options", ["--accept", "tiny", "--epochs 1", "--twice --against HEAD", "--against nowhere"]
+    "options",
+    [*({"accept": True}, {"names": ["tiny"]}, {"epochs": 1}), {"twice": True, "against": "HEAD"}],
 )
-def test_options_that_do_not_belong_together(project: Project, options: str) -> None:
-    project.run("convdepth", "verify", *options.split(), code=2)
+def test_options_that_do_not_belong_together(options: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=r"^verify: "):
+        cli.verify(**options)
 
 
 Arrays = Mapping[str, np.ndarray]

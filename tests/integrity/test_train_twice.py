@@ -13,15 +13,17 @@ import pytest
 from waiting import lives, wait_until
 
 from conftest import PROJECT
+from convdepth.config.params import read_architecture
 from convdepth.core.errors import IntegrityError, ParameterError
 from convdepth.core.hashes import md5_of
 from convdepth.integrity import train_twice as twice
 from convdepth.integrity.train_twice import OTHERS, compare, print_repetitions
 from convdepth.integrity.training_process import HISTORY, MODEL, Training
+from convdepth.models.archive import save_network
+from convdepth.models.build import build_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-COMMAND = Path(sys.executable).parent / "convdepth"
 GRAPH = """
 stages:
   train:
@@ -78,7 +80,8 @@ DICE = """
 """Depends on the seed of Python's own hashes, as much that is made of sets does."""
 
 
-def test_the_first_layer_that_differs_is_named(folder: Path, capfd: Capture) -> None:
+@pytest.mark.nightly
+def test_what_depends_on_the_seed_of_hashes_is_found(folder: Path, capfd: Capture) -> None:
     code = folder / "src" / "convdepth"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PROJECT / "src" / "convdepth", code, ignore=ignored)
@@ -91,6 +94,19 @@ def test_the_first_layer_that_differs_is_named(folder: Path, capfd: Capture) -> 
     verdict = capfd.readouterr().out.splitlines()[-1]
     assert "head_dense" in verdict
     assert "histories" not in verdict
+
+
+def test_the_first_layer_that_differs_is_named(folder: Path) -> None:
+    params = folder / "params.yaml"
+    trainings = [Training("tiny", "", [], folder, params, folder / name) for name in "ab"]
+    network = build_network(read_architecture("tiny", params))
+    for training in trainings:
+        write(training, "", "equal")
+        save_network(network, training.folder / MODEL)
+        head = network.get_layer("head_dense")
+        head.set_weights([weights + 0.5 for weights in head.get_weights()])
+    (text,) = compare(*trainings)
+    assert "head_dense" in text
 
 
 def write(training: Training, model: str, history: str) -> None:
@@ -126,13 +142,28 @@ def test_the_recorded_files_are_recognised_and_unknown_networks_refused(
     assert OTHERS in capsys.readouterr().out
 
 
+SLEEP = """
+import time
+from convdepth.workspace.process import run_app
+run_app(lambda: (print("epoch", flush=True), time.sleep(600)))
+"""
+RUN = f"""
+from functools import partial
+from convdepth.cli import run
+from convdepth.integrity import train_twice
+train_twice.Training = partial(train_twice.Training, program={SLEEP!r})
+run()
+"""
+"""The command line, whose trainings sleep."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_trainings_end_with_the_command(
     folder: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     (tmp_path / "temporary").mkdir()
     with subprocess.Popen(
-        [COMMAND, "verify", "--twice", "tiny", "--epochs", "10000"],
+        [sys.executable, "-c", RUN, "verify", "--twice", "tiny"],
         cwd=folder,
         env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
         stdout=subprocess.PIPE,

@@ -1,11 +1,12 @@
 """The command `tune`: reproducible, also after an interruption, and blind to the test set."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-from epochs import counted_epochs
+from epochs import PRETEND, counted_epochs, pretended_epochs
 from study_inputs import Study, edit, make_study, study
 
 from conftest import PROJECT, SECOND
@@ -34,8 +35,16 @@ def tune(study: Study, folder: str = "", **arguments: Any) -> Any:
     return study.read(paths["summary"])
 
 
+@pytest.fixture(scope="module", params=PRETEND)
+def epochs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Higher rates of learning are better, and some settings end early."""
+    with pretended_epochs(lambda _, recipe: 30 * recipe.learning_rate, pretend=request.param):
+        yield
+
+
 @pytest.fixture(scope="module")
 def searched(
+    epochs: None,  # noqa: ARG001
     params_text: str,
     normalized: Any,
     tmp_path_factory: pytest.TempPathFactory,

@@ -1,5 +1,6 @@
 """The stages `train_tuned` and `evaluate_seed`: one training of a study."""
 
+import inspect
 from typing import Any
 
 import pandas as pd
@@ -20,17 +21,20 @@ from convdepth.workspace.code_digests import read_command
 __all__ = ["study"]  # a fixture
 
 
-def train(study: Study, main: Any, folder: str, **options: Any) -> list[bytes]:
-    """Train ``tiny``; return the bytes of its model and of its history."""
-    paths = {"model": f"{folder}/tiny.keras", "history": f"{folder}/tiny.csv"}
-    study.run(main, **paths, checkpoints=f"{folder}/checkpoints", **options)
-    assert not (study.folder / folder / "checkpoints").exists()
-    return [(study.folder / path).read_bytes() for path in paths.values()]
+def train(study: Study, main: Any, **options: Any) -> Any:
+    """Train ``tiny``, but for the training: return the architecture and the recipe."""
+    paths = {"model": "tiny.keras", "history": "tiny.csv", "checkpoints": "checkpoints"}
+    with pytest.MonkeyPatch.context() as patch:
+        calls: list[Any] = []
+        patch.setattr(inspect.getmodule(main), "train", lambda *given: calls.append(given))
+        study.run(main, **paths, **options)
+    ((_title, architecture, recipe, *_),) = calls
+    return architecture, recipe
 
 
 def test_a_tuned_training_is_one_by_a_recipe_with_the_settings(study: Study) -> None:
     edit(study.params, {"train.validation_images": 100})  # a tuned network trains on all images
-    found = train(study, train_tuned.main, "tuned", seed=7)
+    found = train(study, train_tuned.main, seed=7)
     recipe = ("learning_rate", "schedule", "weight_decay", "label_smoothing")
     changes: dict[str, Any] = {f"train.{key}": SETTINGS[key] for key in recipe}
     changes["train.augmentation"] = {key: SETTINGS[key] for key in ("shift", "rotation", "zoom")}
@@ -42,9 +46,9 @@ def test_a_tuned_training_is_one_by_a_recipe_with_the_settings(study: Study) -> 
         "architectures.tiny.block1.batch_normalization": True,
     }
     edit(study.params, changes)
-    assert found == train(study, train_module.main, "option", seed=7)
+    assert found == train(study, train_module.main, seed=7)
     edit(study.params, {"train.seed": 7})
-    assert found == train(study, train_module.main, "parameter")
+    assert found == train(study, train_module.main)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +62,7 @@ def test_a_tuned_training_is_one_by_a_recipe_with_the_settings(study: Study) -> 
 def test_wrong_settings_train_nothing(study: Study, settings: dict[str, Any], key: str) -> None:
     edit(study.studies, {"tuned.settings": settings})
     with pytest.raises(ParameterError, match=rf"studies\.yaml: {key}: "):
-        train(study, train_tuned.main, "tuned", seed=1)
-    assert not (study.folder / "tuned").exists()
+        train(study, train_tuned.main, seed=1)
 
 
 @pytest.mark.parametrize("tuned", [False, True])

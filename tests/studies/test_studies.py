@@ -1,4 +1,4 @@
-"""The studies through DVC, with tiny networks: each training is a stage, and runs once."""
+"""The studies through DVC: each training is a stage, and runs once."""
 
 import hashlib
 import json
@@ -9,6 +9,9 @@ import pytest
 from study_inputs import SETTINGS
 
 import faults
+import project as projects
+from conftest import PROJECT
+from convdepth.workspace.dvc import changed_stages
 from faults import Finished
 from project import Project, stages_run
 
@@ -37,8 +40,8 @@ def by_recipe(name: str, seed: int) -> set[str]:
     return stages(f"train_seed@{name}-{seed}", f"evaluate_seed@{name}-{seed}")
 
 
-def with_settings(seed: int) -> set[str]:
-    return stages(f"train_tuned@tiny-{seed}", f"evaluate_tuned@tiny-{seed}")
+def with_settings(seed: int, name: str = "tiny") -> set[str]:
+    return stages(f"train_tuned@{name}-{seed}", f"evaluate_tuned@{name}-{seed}")
 
 
 SUMMARIES = stages("tuned", "contrast", "report")
@@ -48,6 +51,33 @@ def repro(project: Project, *options: str) -> set[str]:
     ran = stages_run(project.run("dvc", "repro", *options, STUDIES))
     assert len(ran) == len(set(ran))
     return set(ran)
+
+
+def test_a_change_makes_its_own_stages_stale(tmp_path: Path) -> None:
+    project = projects.create(tmp_path / "convdepth", tmp_path, {})
+    for lock in ("dvc.lock", "studies/dvc.lock"):
+        shutil.copy(PROJECT / lock, project.folder / lock)
+    before = changed_stages(project.folder)  # whose data and metrics are not here
+    assert not [stage for stage in before if "@cnn" in stage and "modified" in str(before[stage])]
+
+    def changed() -> set[str]:
+        found = changed_stages(project.folder)
+        return {stage for stage in found if found[stage] != before.get(stage)}
+
+    seeds = {"replicates.seeds": [2, 3, 4, 5, 6], "tuned.seeds": [1, 2, 3, 4, 5, 6]}
+    project.edit_params(seeds, "studies/params.yaml")
+    names = ("cnn1", "cnn3", "cnn5", "cnn7")
+    assert changed() == {"check"} | stages("tuned").union(
+        *(by_recipe(name, 6) | with_settings(6, name) for name in names),
+        *(stages(f"replicates@{name}") for name in names),
+    )
+    project.run("git", "checkout", "--quiet", "studies/params.yaml")
+    project.edit_params({"architectures.cnn3.head.units": 8})
+    trainings = {"train@cnn3", *stages("collapse@cnn3")}.union(
+        *(by_recipe("cnn3", seed) for seed in range(2, 6)),
+        *(with_settings(seed, "cnn3") for seed in range(1, 6)),
+    )
+    assert {stage for stage in changed() if "@cnn" in stage} == {"evaluate@cnn3"} | trainings
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +106,7 @@ def seeds_of_tiny(project: Project) -> list[int]:
     return [run["seed"] for run in summary["runs"]]
 
 
+@pytest.mark.nightly
 def test_a_second_run_runs_nothing_and_the_pipeline_leaves_the_studies_alone(
     studied: Project,
 ) -> None:
@@ -91,6 +122,7 @@ def test_a_second_run_runs_nothing_and_the_pipeline_leaves_the_studies_alone(
     assert (metrics / "report" / "index.html").is_file()
 
 
+@pytest.mark.nightly
 def test_another_seed_trains_each_network_once_and_needs_no_other_model(copied: Project) -> None:
     folder = copied.folder / "data" / "seeds"
     models = list(folder.glob("*/*.keras"))
@@ -108,6 +140,7 @@ def test_another_seed_trains_each_network_once_and_needs_no_other_model(copied: 
     assert seeds_of_tiny(copied) == [1, 2, 3]
 
 
+@pytest.mark.nightly
 def test_a_changed_network_runs_its_own_stages(copied: Project) -> None:
     copied.edit_params({"architectures.small.head.units": 8})
     assert repro(copied) == {

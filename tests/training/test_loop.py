@@ -1,5 +1,7 @@
 """One epoch: what its randomness follows from, and errors that name their part of it."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,8 @@ from convdepth.training.loop import Progress, build_trainer, seed_random_layers,
 from convdepth.training.loss import CheckedLoss
 
 __all__ = ["tiny"]  # a fixture
+
+nightly = partial(pytest.param, marks=pytest.mark.nightly)
 
 IMAGES = 3000
 """23 batches of 128, and one of 56."""
@@ -44,8 +48,8 @@ def train_one_epoch(tiny: Tiny, epoch: int = 1, part: str = "training", position
         (PLAIN, 1, "training", 0, "batch 1 of 24"),
         (PLAIN, 3, "training", 1300, "batch 11 of 24"),
         (PLAIN, 2, "validation", 17, "validation"),
-        (COMPILED, 1, "training", 2999, "batches 21 to 24 of 24"),
-        (COMPILED, 2, "validation", 17, "validation"),
+        nightly(COMPILED, 1, "training", 2999, "batches 21 to 24 of 24"),
+        nightly(COMPILED, 2, "validation", 17, "validation"),
     ],
 )
 def test_a_loss_that_is_not_finite_is_named_with_its_part_of_the_epoch(

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -116,6 +117,8 @@ def write_stage(project: Project, command: str) -> None:
     (project.folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))  # is YAML, too
 
 
+nightly = partial(pytest.param, marks=pytest.mark.nightly)
+
 BASH = shutil.which("bash") or "bash"
 API = (sys.executable, "-c", "from dvc.cli import main; main(['repro'])")
 
@@ -125,9 +128,9 @@ API = (sys.executable, "-c", "from dvc.cli import main; main(['repro'])")
     [
         # dash stays between DVC and the stage, and bash does not.
         ('"$PYTHON" stage.py 600', "/bin/sh", ("dvc", "repro"), 5),
-        ('"$PYTHON" stage.py 600', BASH, ("dvc", "repro"), 5),
-        ('true && "$PYTHON" stage.py 600; true', BASH, API, 5),
-        ('setsid -w "$PYTHON" stage.py 600', "/bin/sh", ("dvc", "repro"), 5),
+        nightly('"$PYTHON" stage.py 600', BASH, ("dvc", "repro"), 5),
+        nightly('true && "$PYTHON" stage.py 600; true', BASH, API, 5),
+        nightly('setsid -w "$PYTHON" stage.py 600', "/bin/sh", ("dvc", "repro"), 5),
         ('trap "" TERM; "$PYTHON" stage.py 600', "/bin/sh", ("dvc", "repro"), 10),
     ],
 )
@@ -140,6 +143,7 @@ def test_a_stage_ends_with_its_dvc(
     assert not (project.folder / "out.txt").exists()
 
 
+@pytest.mark.nightly
 def test_a_training_ends_with_its_dvc(
     project: Project, repro: Repro, normalized: Path, tiny_params: Path
 ) -> None:

@@ -187,21 +187,18 @@ def normalized(tmp_path: Path, normalized_splits: Splits) -> Path:
 
 
 def test_clean_data_give_the_same_summary_and_page_again(
-    raw: Path, raw_splits: Splits, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    raw: Path, normalized: Path, params: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    normalized, page = tmp_path / "normalized", tmp_path / "docs" / "index.html"
-    checked = tmp_path / "data.txt"
-    for split, (pixels, labels) in raw_splits.items():
-        arrays.write_split(normalized, split, arrays.normalize(pixels), labels)
+    page, checked = tmp_path / "docs" / "index.html", tmp_path / "data.txt"
     written = []
     for _ in range(2):
-        validate.main(raw, normalized, tmp_path / "new" / "a.json", page.parent, checked, PARAMS)
+        validate.main(raw, normalized, tmp_path / "new" / "a.json", page.parent, checked, params)
         assert checked.read_text() == "valid\n"
         written.append((tmp_path / "new" / "a.json").read_bytes() + page.read_bytes())
     assert written[0] == written[1]
     report = json.loads((tmp_path / "new" / "a.json").read_bytes())
     assert report["success"] is True
-    assert report["images"] == {"raw": 70_000, "normalized": 70_000}
+    assert report["images"] == {"raw": 70_000, "normalized": 2 * SAMPLE}
     assert report["num_rules"] == len(report["rules"]) >= 28
     found = {(rule["table"], rule["rule"]): rule for rule in report["rules"]}
     assert found["raw_images", "each label is a digit from 0 to 9"]["num_broken"] == 0
