@@ -85,6 +85,7 @@ def test_equal_parameters_give_equal_bytes_whatever_one_call_trains(
         ("batch_size: 128", "batch_size: 64"),
         ("schedule: constant", "schedule: one_cycle"),
         ("precision: float32", "precision: mixed_bfloat16"),
+        ("dropout: 0.2}", "dropout: 0}"),
         ("validation_images: 0", "validation_images: 100"),
         ("weight_decay: 0 ", "weight_decay: 0.1 "),
         ("label_smoothing: 0 ", "label_smoothing: 0.1 "),
@@ -92,6 +93,8 @@ def test_equal_parameters_give_equal_bytes_whatever_one_call_trains(
         ("rotation: 0,", "rotation: 0.05,"),
         ("zoom: 0}", "zoom: 0.1}"),
         ("dropout_scale: 1 ", "dropout_scale: 0.5 "),
+        ("  tiny:\n", "  tiny:\n    dropout_scale: 0\n"),
+        BATCH_NORMALIZATION,
     ],
 )
 def test_each_parameter_of_the_recipe_matters(
