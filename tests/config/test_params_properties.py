@@ -70,15 +70,17 @@ PLACES = {name: sorted(places(entries), key=str) for name, entries in ENTRIES.it
 @st.composite
 def mutated(draw: st.DrawFn, name: str) -> bytes:
     """Draw a file with one or two keys that are deleted, renamed, repeated or have other values."""
-    entries, text = json.loads(json.dumps(ENTRIES[name])), ""
+    entries = json.loads(json.dumps(ENTRIES[name]))
     for number in range(draw(st.integers(1, 2))):
         *above, last = draw(st.sampled_from(PLACES[name]))
-        section = entries
+        section: Any = entries
         try:
             for key in above:
                 section = section[key]
             value = section[last]
         except (KeyError, TypeError, IndexError):  # the first change removed it
+            continue
+        if isinstance(section, str):  # the first change's mark
             continue
         match draw(st.sampled_from(["delete", "rename", "replace", "replace", "repeat"])):
             case "delete":
@@ -112,14 +114,14 @@ def require_params_or_error(path: Path, name: str, content: bytes) -> None:
         READERS[name](path)
     except ConvdepthError as error:
         assert error.exit_code == 2
-        assert all(line.startswith(f"{path}: ") for line in str(error).splitlines())
+        assert str(error).startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_changed_keys_and_values_are_valid_or_an_error_of_the_file(
     tmp_path: Path, name: str
 ) -> None:
-    @cases(700)
+    @cases(400)
     @given(mutated(name))
     def check(content: bytes) -> None:
         require_params_or_error(tmp_path / "params.yaml", name, content)
@@ -129,7 +131,7 @@ def test_changed_keys_and_values_are_valid_or_an_error_of_the_file(
 
 @pytest.mark.parametrize("name", READERS)
 def test_changed_bytes_are_valid_or_an_error_of_the_file(tmp_path: Path, name: str) -> None:
-    @cases(300)
+    @cases(250)
     @given(garbled(name))
     def check(content: bytes) -> None:
         require_params_or_error(tmp_path / "params.yaml", name, content)

@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +22,19 @@ from convdepth.data.arrays import normalize, read_split, write_split
 
 Pixels = NDArray[np.uint8]
 
+
+def npy(array: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
 BYTES = arrays(np.uint8, array_shapes(max_dims=4, min_side=0, max_side=5))
 SMALL = idx.encode(np.arange(2 * 28 * 28).astype(np.uint8).reshape(2, 28, 28))
+SPLIT = {
+    "test_images.npy": npy(np.ones((2, 28, 28, 1), np.float32)),
+    "test_labels.npy": npy(np.ones(2, np.uint8)),
+}
 NPZ = servers.small_files()[mnist.NPZ]
 
 
@@ -66,9 +79,10 @@ def test_a_split_is_read_back(tmp_path: Path, size: int, seed: int) -> None:
 def test_a_damaged_split_is_refused_or_has_the_same_shape(
     tmp_path: Path, data: st.DataObject
 ) -> None:
-    write_split(tmp_path, "test", np.ones((2, 28, 28, 1), np.float32), np.ones(2, np.uint8))
-    path = tmp_path / data.draw(st.sampled_from(["test_images.npy", "test_labels.npy"]))
-    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    wrong = data.draw(st.sampled_from(sorted(SPLIT)))
+    for name, content in SPLIT.items():
+        changed = data.draw(damaged(content)) if name == wrong else content
+        (tmp_path / name).write_bytes(changed)
     try:
         images, labels = read_split(tmp_path, "test")
     except DataError as error:

@@ -55,7 +55,7 @@ def read_file(path: Path, kind: type[File]) -> File:
     try:
         return kind.model_validate(entries)
     except ValidationError as error:
-        lines = [f"{path}: {_one_line(_explain(detail, kind))}" for detail in error.errors()]
+        lines = [f"{path}: {_explain(detail, kind)}" for detail in error.errors()]
         raise ParameterError("\n".join(lines)) from None
 
 
@@ -63,11 +63,6 @@ def show(value: object) -> str:
     """Return the value as Python writes it, at most 100 characters."""
     text = _BRIEF.repr(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
-
-
-def _one_line(text: str) -> str:
-    """Escape line breaks and control characters; a key or a value may hold any of them."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _read_yaml(path: Path) -> Any:
@@ -78,7 +73,7 @@ def _read_yaml(path: Path) -> Any:
         reason = f"cannot be read: {error.strerror}. Run in the project's folder."
     except MarkedYAMLError as error:
         # Its own text runs over several lines, and may advise to turn the check off.
-        found = _one_line(", ".join(filter(None, (error.context, error.problem))))
+        found = ", ".join(filter(None, (error.context, error.problem)))
         reason = f"is not valid YAML: line {error.problem_mark.line + 1}: {found}"
     except RecursionError:
         reason = "expected at most six nested levels, got more"

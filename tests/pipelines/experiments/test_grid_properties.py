@@ -72,7 +72,7 @@ def test_samples_of_other_seeds_differ() -> None:
     assert len(samples) == 20
 
 
-@cases(60)
+@cases(25)
 @given(st.sampled_from(["train.seed", "train.new", "normalize.max_images", "new.section"]), SCALARS)
 def test_a_value_is_set_and_all_else_stays(key: str, value: Value) -> None:
     section, name = key.split(".")
@@ -111,9 +111,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@cases(8)
+@cases(3)
 @given(
-    st.permutations(["train.seed", "train.epochs", "train.learning_rate"]),
+    st.permutations(["train.seed", "train.epochs"]),
     st.integers(1, 100),
     st.sampled_from([[], ["cnn1"], ["cnn3", "cnn1"]]),
 )
@@ -126,12 +126,12 @@ def test_names_are_unique_and_follow_from_commit_values_and_networks(
         grid = {key: [first, first + 1] for key in keys}
         wide = plan(grid, architectures=networks)
         same = plan(dict(reversed(grid.items())), architectures=networks[::-1])
-        part = plan(grid, sample=3, architectures=networks)
-        other = plan(grid, architectures=["cnn5"])
+        part = plan(grid, sample=2, architectures=networks)
+        other = plan(grid, sample=2, architectures=["cnn5"])
     finally:
         os.chdir(former)
     names = {each.name for each in wide}
-    assert len(names) == len(wide) == 8
+    assert len(names) == len(wide) == 4
     assert {each.name for each in same} == names
     assert {each.name for each in part} < names
     assert not {each.name for each in other} & names
