@@ -184,6 +184,14 @@ def test_summary_shows_layers_and_sums() -> None:
     assert all(text in finished.stdout for text in ("block2_conv1", "76,978", "34,200,064"))
 
 
+def test_a_stage_locks_what_it_writes(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    assert run("check", f"--checked={tmp_path / 'checked.txt'}").returncode == 0
+    (lock,) = (tmp_path / ".dvc" / "tmp" / "convdepth" / "locks").iterdir()
+    assert lock.name == "checked.txt.lock"
+    assert lock.read_text().startswith("check ")
+
+
 @pytest.mark.parametrize("command", STAGES)
 def test_every_stage_that_computes_heeds_the_device(command: str) -> None:
     assert STAGES[command].uses_device is ("tensorflow" in read_command(command).libraries)

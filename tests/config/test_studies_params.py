@@ -33,7 +33,7 @@ def check(folder: Path) -> bytes:
 def test_all_valid_parameters_give_the_same_bytes(folder: Path) -> None:
     expected = check(folder)
     edit(folder / NAMES[0], {"train.seed": 6, "train.epochs": 3})
-    edit(folder / NAMES[1], {"tuned.seeds": [2, 3, 4, 5, 6], "collapse.masks": 9})
+    edit(folder / NAMES[1], {"tuned.seeds": [6, 5, 4, 3, 2], "tuning.trials": 3})
     assert check(folder) == expected
     edit(folder / NAMES[1], {"tuned.seeds": [8], "tuned.settings": {}})  # tunes nothing
     assert check(folder) == expected

@@ -58,6 +58,21 @@ def test_a_block_that_raises_changes_nothing(path: Path, error: BaseException) -
     assert path.read_text() == "former"
 
 
+def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[Path, str]] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{descriptor}").resolve(), path.read_text()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.write_text(path, "new")
+    (temporary, before), (folder, after) = synced
+    assert (temporary.parent, temporary.name[0]) == (path.parent, ".")
+    assert (before, folder, after) == ("former", path.parent, "new")
+
+
 def test_two_writers_of_one_file_do_not_meet(path: Path) -> None:
     with files.atomic_path(path) as first, files.atomic_path(path) as second:
         first.write_text("first")

@@ -64,6 +64,9 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:-9]),
     "missing": Path.unlink,
     "no mapping": lambda path: path.write_bytes(b"[1]"),
+    "of another epoch": lambda path: path.write_bytes(
+        path.with_name(f"epoch-0002{path.suffix}").read_bytes()
+    ),
 }
 
 

@@ -47,6 +47,8 @@ def test_held_out_images_are_stratified(normalized: Path, count: int) -> None:
     expected = np.bincount(labels, minlength=10) * count / len(labels)
     assert np.abs(np.bincount(labels[rows], minlength=10) - expected).max() <= 1
     np.testing.assert_array_equal(rows, stratified_rows(labels, count, seed=3))
+    others = stratified_rows(labels, count, seed=4)
+    assert np.array_equal(rows, others) == (count == len(labels))
 
 
 def test_batches_cover_the_order_once(data: TrainingData) -> None:

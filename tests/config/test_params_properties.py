@@ -1,0 +1,164 @@
+"""Any change of a parameter file gives valid parameters, or an error that names the file."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import cases
+from ruamel.yaml import YAML
+
+from conftest import PROJECT
+from convdepth.config.params import read_params
+from convdepth.config.studies import read_study_params, require_consistent
+from convdepth.core.errors import ConvdepthError
+
+PARAMS = read_params(PROJECT / "params.yaml")
+
+
+def read_studies(path: Path) -> None:
+    require_consistent(path, read_study_params(path), PARAMS)
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "params.yaml": read_params,
+    "studies/params.yaml": read_studies,
+}
+CONTENTS = {name: (PROJECT / name).read_bytes() for name in READERS}
+ENTRIES = {name: YAML(typ="safe").load(content) for name, content in CONTENTS.items()}
+
+Place = tuple[str | int, ...]
+
+MARK, REPEATED = "\N{SNOWMAN}value", "\N{SNOWMAN}key"
+"""Stand in the entries for a text of YAML, and for a second key of the same name."""
+
+YAML_TEXTS = [
+    *(".nan", "-.inf", "1e400", "9" * 5000, "-1", "0", "1_0e-3", "0x1F", "~", "true", "no", ""),
+    *("2024-13-01", "2001-12-14t21:59:43.10-05:00", "12:30:45", "!!binary x", "!!bool maybe"),
+    *("*unknown", "&a [*a]", "&b {b: *b}", "!!python/object:os.system x", "!x 1", "!!set {a}"),
+    *("{a: 1, a: 2}", "{<<: 3}", "{? [1]: 2}", "{? {a: 1}: 2}", "[[[[]]]]", "{1: 2, null: 3}"),
+    *("'$(rm -rf /)'", "'a; b | c > d'", '"`id`"', "'../../x'", "'--option'", '"a\\nb"', "größer"),
+    *(
+        '"\\0"',
+        '"\\uD800"',
+        "'%s {0}'",
+        "'{key}'",
+        "'\N{LINE SEPARATOR}'",
+        "[" * 3000 + "]" * 3000,
+        "|",
+        "- a",
+    ),
+]
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+) | st.text(max_size=20)
+VALUES = st.sampled_from(YAML_TEXTS) | st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+).map(json.dumps)
+
+
+def places(entries: Any, above: Place = ()) -> Iterator[Place]:
+    """Yield the place of each key and of each item of a list."""
+    pairs = entries.items() if isinstance(entries, dict) else enumerate(entries)
+    for key, value in pairs:
+        yield (*above, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*above, key))
+
+
+PLACES = {name: sorted(places(entries), key=str) for name, entries in ENTRIES.items()}
+
+
+@st.composite
+def mutated(draw: st.DrawFn, name: str) -> bytes:
+    """Draw a file with one or two keys that are deleted, renamed, repeated or have other values."""
+    entries = json.loads(json.dumps(ENTRIES[name]))
+    for number in range(draw(st.integers(1, 2))):
+        *above, last = draw(st.sampled_from(PLACES[name]))
+        section: Any = entries
+        try:
+            for key in above:
+                section = section[key]
+            value = section[last]
+        except (KeyError, TypeError, IndexError):  # the first change removed it
+            continue
+        if isinstance(section, str):  # the first change's mark
+            continue
+        match draw(st.sampled_from(["delete", "rename", "replace", "replace", "repeat"])):
+            case "delete":
+                del section[last]
+            case "rename" if isinstance(section, dict):
+                section[draw(st.text(max_size=10))] = section.pop(last)
+            case "repeat" if isinstance(section, dict):
+                section[f"{REPEATED}{number}{last}"] = value
+            case _:
+                section[last] = f"{MARK}{number}"
+    text = json.dumps(entries, ensure_ascii=False)
+    for number in range(2):
+        text = text.replace(f"{REPEATED}{number}", "")
+        text = text.replace(f'"{MARK}{number}"', draw(VALUES))
+    return text.encode(errors="surrogatepass")
+
+
+@st.composite
+def garbled(draw: st.DrawFn, name: str) -> bytes:
+    """Draw a file in which some bytes in a row are replaced by others."""
+    content = CONTENTS[name]
+    start = draw(st.integers(0, len(content)))
+    return (
+        content[:start] + draw(st.binary(max_size=8)) + content[start + draw(st.integers(0, 8)) :]
+    )
+
+
+def require_params_or_error(path: Path, name: str, content: bytes) -> None:
+    path.write_bytes(content)
+    try:
+        READERS[name](path)
+    except ConvdepthError as error:
+        assert error.exit_code == 2
+        assert str(error).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_changed_keys_and_values_are_valid_or_an_error_of_the_file(
+    tmp_path: Path, name: str
+) -> None:
+    @cases(400)
+    @given(mutated(name))
+    def check(content: bytes) -> None:
+        require_params_or_error(tmp_path / "params.yaml", name, content)
+
+    check()
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_changed_bytes_are_valid_or_an_error_of_the_file(tmp_path: Path, name: str) -> None:
+    @cases(250)
+    @given(garbled(name))
+    def check(content: bytes) -> None:
+        require_params_or_error(tmp_path / "params.yaml", name, content)
+
+    check()
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_command_ends_with_exit_code_2_and_one_message(tmp_path: Path, name: str) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_bytes(CONTENTS[name].replace(b"epochs: 12", b"epochs: '$(id)'"))
+    files = {each: wrong if each == name else PROJECT / each for each in READERS}
+    params, studies = files.values()
+    code = "from convdepth.cli import run; run()"
+    options = ["--params", params, "--studies", studies, "--checked", tmp_path / "checked"]
+    command = [sys.executable, "-c", code, "check", *map(str, options)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"error: {wrong}: ")
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / "checked").exists()
