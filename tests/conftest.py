@@ -122,13 +122,14 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield str(PREFECT_API_URL.value())
 
 
-@pytest.fixture(scope="module")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Prefect server in a process of its own."""
-    import serving
+@pytest.fixture
+def quick_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the flows in this process run DVC by `forked_dvc`, as `Project.run` does."""
+    import forked_dvc
+    from pipelines.core import dvc_child
 
-    with serving.server(tmp_path_factory.mktemp("server")) as url:
-        yield url
+    monkeypatch.setenv(forked_dvc.ADDRESS, forked_dvc.server())
+    monkeypatch.setattr(dvc_child, "__file__", forked_dvc.__file__)
 
 
 @pytest.fixture

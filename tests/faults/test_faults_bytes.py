@@ -70,7 +70,7 @@ def test_nothing_is_reported_where_nothing_is_damaged(
 
 
 def test_a_plain_run_and_a_parallel_flow_in_two_clones_give_equal_bytes(
-    finished: Finished, tmp_path: Path, full: bool, record_fault: Record, server_url: str
+    finished: Finished, tmp_path: Path, full: bool, record_fault: Record, harness: str
 ) -> None:
     expected, origin = finished.results, finished.project
     if full:
@@ -79,7 +79,7 @@ def test_a_plain_run_and_a_parallel_flow_in_two_clones_give_equal_bytes(
         run(one, "022", "dvc", "repro")
         expected = faults.results(one)
     other = clone(origin, tmp_path / "somewhere else" / "ä" / "b", THERE)
-    other.environment["PREFECT_API_URL"] = server_url
+    other.environment["PREFECT_API_URL"] = harness
     run(other, "077", *serving.PIPELINES, "pipeline", "--jobs", "2")
     found = faults.results(other)
     names = found.keys() | expected.keys()

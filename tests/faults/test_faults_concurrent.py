@@ -29,11 +29,11 @@ SEED = 20260103
 
 @pytest.mark.parametrize("pair", TRIALS, ids="-".join)
 def test_two_runs_at_once_never_write_the_same(
-    project: Project, try_each: TryEach, server_url: str, pair: tuple[str, str]
+    project: Project, try_each: TryEach, harness: str, pair: tuple[str, str]
 ) -> None:
     half = '*) printf %s "half of " > "$2"; sleep 0.2; echo "$1" >> "$2" ;;'
     toy.edit_work(project, '*) echo "$1" > "$2" ;;', half)
-    toy.use_server(project, server_url)
+    toy.use_server(project, harness)
     project.repro()
     expected, endings = outputs(project), Counter[str]()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+import forked_dvc
 from conftest import PROJECT
 
 HEED_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -38,6 +39,10 @@ class Project:
 
     def run(self, *command: str, code: int = 0) -> str:
         """Run a command in the folder; give its whole output, and fail unless it exits so."""
+        if command[0] == "dvc":
+            ended, output = forked_dvc.run(command[1:], self.folder, self.environment)
+            assert ended == code, output
+            return output
         finished = subprocess.run(
             command,
             cwd=self.folder,

@@ -114,7 +114,7 @@ def test_the_exit_code_is_the_one_behind_dvcs(tmp_path: Path, script: str, code:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 @pytest.mark.parametrize(("code", "attempts"), [(4, 3), (2, 1)])
 def test_dvc_is_the_only_cache_and_an_attempt_that_cannot_help_is_not_made(
     project: Project, code: int, attempts: int

@@ -48,7 +48,7 @@ def of_run(state: Any, kind: str) -> list[dict[str, Any]]:
         return list(client.request("POST", f"/{kind}/filter", json=wanted).json())
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_the_whole_graph_runs_side_by_side_and_then_not_again(
     project: Project, tmp_path: Path
 ) -> None:
@@ -84,7 +84,7 @@ def test_the_whole_graph_runs_side_by_side_and_then_not_again(
     assert toy.locked(project) == toy.locked(plain)
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_one_job_runs_one_stage_at_a_time_the_most_arithmetic_first(project: Project) -> None:
     (project.folder / "picture.png").write_text("no picture")  # it fails nothing
     assert flows.pipeline(jobs=1, return_state=True).is_completed()
@@ -94,7 +94,7 @@ def test_one_job_runs_one_stage_at_a_time_the_most_arithmetic_first(project: Pro
     assert log.index("begin train@two") < log.index("begin train@one")  # the other one is smaller
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_one_failed_stage_stops_only_what_depends_on_it(project: Project) -> None:
     toy.mark(project, "fail-train@one")
     state = flows.pipeline(jobs=2, return_state=True)
@@ -109,7 +109,7 @@ def test_one_failed_stage_stops_only_what_depends_on_it(project: Project) -> Non
     assert flows.pipeline(jobs=2, return_state=True).message == "4 unchanged, 3 ran"
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_the_parts_and_the_studies_are_flows_of_their_own(project: Project) -> None:
     assert flows.prepare_data(return_state=True).message == "2 ran"
     assert flows.train_architecture("one", return_state=True).message == "2 ran"

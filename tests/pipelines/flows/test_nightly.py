@@ -9,7 +9,7 @@ from pipelines.flows.nightly import nightly
 from pipelines.reporting.regressions import RegressionError
 from project import Project
 
-pytestmark = pytest.mark.usefixtures("harness")
+pytestmark = pytest.mark.usefixtures("harness", "quick_dvc")
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def artifact(state: Any, key: str) -> Any:
     return json.loads(data)
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
     project: Project, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -181,7 +181,7 @@ def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
     assert "up to date" in project.run("dvc", "status")
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_a_failed_experiment_leaves_the_others_and_only_what_is_missing_runs(
     project: Project,
 ) -> None:
