@@ -16,6 +16,8 @@ from project import Project
 TRIALS = {("dvc", "dvc"): 20, ("dvc", "flow"): 15, ("flow", "flow"): 15}
 """How often each pair starts: fifty times in all."""
 
+PAIRS = [("dvc", "dvc"), *(pytest.param(p, marks=pytest.mark.nightly) for p in list(TRIALS)[1:])]
+
 COMMANDS = {"dvc": ["dvc", "repro"], "flow": [*serving.PIPELINES, "pipeline", "--jobs", "2"]}
 
 LONGEST_OFFSET = {"dvc": 2.0, "flow": 5.0}
@@ -27,7 +29,7 @@ BUSY = {"dvc": (255, LOCKED), "flow": (5, rf"{LOCKED}|another DVC process")}
 SEED = 20260103
 
 
-@pytest.mark.parametrize("pair", TRIALS, ids="-".join)
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_two_runs_at_once_never_write_the_same(
     project: Project, try_each: TryEach, harness: str, pair: tuple[str, str]
 ) -> None:

@@ -40,7 +40,9 @@ FLOWS["evaluate@tiny"] = FLOWS["train@tiny"]
 SEED = 20260104
 
 
-@pytest.mark.parametrize("target", SAMPLE)
+@pytest.mark.parametrize(
+    "target", ["dvc", *(pytest.param(t, marks=pytest.mark.nightly) for t in ("stage", "flow"))]
+)
 def test_a_signal_leaves_no_process(
     finished: Finished,
     workspace: Project,
@@ -135,11 +137,10 @@ def seconds_until_gone(process: Process, send: Callable[[], object]) -> float:
                 member.kill()
 
 
+@pytest.mark.nightly
 def test_a_signal_to_a_worker_leaves_no_process(
     project: Project, full: bool, record_fault: Record, harness: str
 ) -> None:
-    if not full:
-        pytest.skip("test_worker stops a worker, too")
     project.environment |= {"PREFECT_API_URL": harness, "PREFECT_WORKER_QUERY_SECONDS": "2"}
     project.environment["TOY"] = str(project.folder)
     serving.add_flows(project, {"nightly": {"parameters": {"require_gpu": False}, "schedules": []}})
@@ -147,7 +148,7 @@ def test_a_signal_to_a_worker_leaves_no_process(
     serving.deploy(project, harness)
     toy.mark(project, "hang-train@one")
     seconds = {}
-    for number in SIGNALS:
+    for number in SIGNALS if full else [signal.SIGTERM]:
         faults.delete(project.folder / "log.txt")
         with (
             serving.client_of(harness) as client,
@@ -160,6 +161,7 @@ def test_a_signal_to_a_worker_leaves_no_process(
     judge(record_fault, "worker", seconds, full=full)
 
 
+@pytest.mark.nightly
 def test_the_work_is_done_although_the_server_was_killed(tmp_path: Path, full: bool) -> None:
     for returns in [True, False] if full else [True]:  # takes minutes if it never returns
         home = tmp_path / f"{returns}"

@@ -30,7 +30,8 @@ dvc.cachemgr dvc.rwlock dvc.data_cloud dvc.repo.artifacts dvc.repo.datasets dvc.
 dvc.repo.metrics.diff dvc.repo.params dvc.repo.plots dvc.repo.stage dvc.repo.index dvc.repo.brancher
 dvc.repo.open_repo dvc.utils.strictyaml dvc_data.hashfile.state dvc_data.hashfile.db.local
 dvc_data.hashfile.status dvc_data.fs dvc.ui.table dulwich.ignore dulwich.worktree configobj
-fsspec.implementations.memory scmrepo.fs networkx
+fsspec.implementations.memory scmrepo.fs networkx platformdirs ruamel.yaml celery dvc_task
+dvc.utils.hydra dulwich.porcelain dvc_studio_client
 """.split()
 """What most commands import. Without pygit2, which keeps the home that it is imported with."""
 

@@ -181,7 +181,11 @@ def test_a_server_that_is_down_is_told_within_seconds(project: Project, start: S
 
 
 @pytest.mark.parametrize(
-    ("send", "number", "code"), [(os.kill, signal.SIGTERM, 143), (os.killpg, signal.SIGINT, 130)]
+    ("send", "number", "code"),
+    [
+        (os.killpg, signal.SIGINT, 130),
+        pytest.param(os.kill, signal.SIGTERM, 143, marks=pytest.mark.nightly),
+    ],
 )
 def test_a_signal_stops_everything_within_seconds(
     harness: str,
@@ -206,7 +210,10 @@ def test_a_signal_stops_everything_within_seconds(
     assert flows.pipeline(jobs=2, return_state=True).message == "2 unchanged, 5 ran"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.nightly)],
+)
 def test_without_a_server_the_flow_has_one_that_ends_with_it(
     project: Project, start: Start, number: signal.Signals, code: int
 ) -> None:

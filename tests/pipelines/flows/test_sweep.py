@@ -228,10 +228,11 @@ def test_a_failed_experiment_leaves_the_others_and_only_what_is_missing_runs(
     ("send", "number", "code", "left"),
     [
         (os.killpg, signal.SIGINT, 130, 0),
-        (os.kill, signal.SIGTERM, 143, 0),
-        (os.kill, signal.SIGKILL, -9, 2),
+        pytest.param(os.kill, signal.SIGTERM, 143, 0, marks=pytest.mark.nightly),
+        pytest.param(os.kill, signal.SIGKILL, -9, 2, marks=pytest.mark.nightly),
     ],
 )
+@pytest.mark.usefixtures("quick_dvc")
 def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
     harness: str,
     project: Project,
