@@ -84,8 +84,7 @@ def kills_of_training() -> dict[str, Point]:
 
 
 @pytest.mark.parametrize(
-    "stage",
-    [TRAIN, *(pytest.param(s, marks=pytest.mark.nightly) for s in STAGES if s != TRAIN)],
+    "stage", [TRAIN, *(pytest.param(s, marks=pytest.mark.nightly) for s in STAGES if s != TRAIN)]
 )
 def test_a_stage_whose_write_fails_loses_nothing(
     finished: Finished, workspace: Project, try_each: TryEach, stage: str

@@ -94,8 +94,10 @@ def test_the_server_of_ui_outlives_the_command_and_is_found(tmp_path: Path) -> N
     ("setting", "value", "reason"),
     [
         ("DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////missing/a.db", "unable to open database"),
-        ("API_HOST", "192.0.2.1", "192.0.2.1"),  # no address of this machine
-        ("API_PORT", "", "running on port"),
+        pytest.param(
+            "API_HOST", "192.0.2.1", "192.0.2.1", marks=pytest.mark.nightly
+        ),  # of no machine
+        pytest.param("API_PORT", "", "running on port", marks=pytest.mark.nightly),
     ],
 )
 def test_a_server_that_does_not_start_shows_its_log(

@@ -29,7 +29,9 @@ def first_machine(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def first(first_machine: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def first(
+    first_machine: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_dvc: None
+) -> Project:
     """A copy of it for one test, with a remote of its own, ``storage`` in ``tmp_path``."""
     project = first_machine.copy(tmp_path / "first" / "toy")
     set_remote(project, tmp_path / "storage")

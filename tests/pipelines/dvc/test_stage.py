@@ -33,6 +33,7 @@ def run(project: Project, stage: str, *, force: bool = False) -> tuple[Outcome, 
     return run_stage(stage, Processes(), options, lines.append), lines
 
 
+@pytest.mark.usefixtures("quick_dvc")
 def test_a_stage_runs_once_unless_forced_and_each_line_has_its_name(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

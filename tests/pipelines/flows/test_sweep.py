@@ -203,15 +203,15 @@ def test_a_failed_experiment_leaves_the_others_and_only_what_is_missing_runs(
     rows = artifact(second, "sweep")
     assert [(row["network"], row["state"]) for row in rows] == [("one", "ran"), ("one", "known")]
     assert begun(project, "train@one") == 3  # seed 1 is the commit's own
-    # With all networks they are other experiments, which find in the cache what is done.
-    assert sweep({"train.seed": [1, 2]}, jobs=1, return_state=True).message == "2 ran"
+    # With all networks it is another experiment, which finds in the cache what is done.
+    assert sweep({"train.seed": [2]}, jobs=1, return_state=True).message == "1 ran"
     assert (begun(project, "train@one"), begun(project, "train@two")) == (3, 2)
     assert {begun(project, stage) for stage in SHARED} == {1}
     # Stages before the networks run once for each of their parameters.
-    changes = {"normalize.max_images": [600, None], "train.seed": [3, 4]}
-    assert sweep(changes, **options).message == "4 ran"
+    changes = {"normalize.max_images": [600, None], "train.seed": [3]}
+    assert sweep(changes, **options).message == "2 ran"
     assert (begun(project, "download"), begun(project, "normalize")) == (1, 2)
-    assert begun(project, "train@one") == 7
+    assert begun(project, "train@one") == 5
     # Another sweep may have been faster with the same experiment.
     recipe = make_recipe(read_graph(), ["one"])
     assert (recipe.shared, recipe.targets) == (SHARED, ["train@one", "evaluate@one"])
@@ -221,15 +221,16 @@ def test_a_failed_experiment_leaves_the_others_and_only_what_is_missing_runs(
     with Processes() as processes:
         run_experiment(experiment, recipe, processes, lambda _: None)
     assert experiments(project) == known
-    assert begun(project, "train@one") == 7
+    assert begun(project, "train@one") == 5
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("send", "number", "code", "left"),
     [
         (os.killpg, signal.SIGINT, 130, 0),
-        pytest.param(os.kill, signal.SIGTERM, 143, 0, marks=pytest.mark.nightly),
-        pytest.param(os.kill, signal.SIGKILL, -9, 2, marks=pytest.mark.nightly),
+        (os.kill, signal.SIGTERM, 143, 0),
+        (os.kill, signal.SIGKILL, -9, 2),
     ],
 )
 @pytest.mark.usefixtures("quick_dvc")
