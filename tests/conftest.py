@@ -138,6 +138,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def quick_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the flows in this process run DVC by `forked_dvc`, as `Project.run` does."""
     import forked_dvc
+
     from pipelines.core import dvc_child
 
     monkeypatch.setenv(forked_dvc.ADDRESS, forked_dvc.server())

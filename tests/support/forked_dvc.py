@@ -4,7 +4,7 @@ An import of DVC takes longer than most of its commands. Each command has a proc
 with ``dvc``, but it is no child of who asks: what is about signals starts a real ``dvc``.
 
 This file is also two programs. ``forked_dvc.py --serve ADDRESS`` is the process that forks; with
-other arguments it takes the place of ``dvc`` in a command line, and `ADDRESS` is in its environment.
+other arguments it takes the place of ``dvc``, with `ADDRESS` in its environment.
 """
 
 import atexit
@@ -24,15 +24,47 @@ from pathlib import Path
 ADDRESS = "FORKED_DVC"
 """Environment variable with the path of the server's socket."""
 
-MODULES = """
-dvc.cli.parser dvc.repo.reproduce dvc.stage.run dvc.stage.cache dvc.parsing dvc.dvcfile dvc.scm
-dvc.cachemgr dvc.rwlock dvc.data_cloud dvc.repo.artifacts dvc.repo.datasets dvc.repo.experiments
-dvc.repo.metrics.diff dvc.repo.params dvc.repo.plots dvc.repo.stage dvc.repo.index dvc.repo.brancher
-dvc.repo.open_repo dvc.utils.strictyaml dvc_data.hashfile.state dvc_data.hashfile.db.local
-dvc_data.hashfile.status dvc_data.fs dvc.ui.table dulwich.ignore dulwich.worktree configobj
-fsspec.implementations.memory scmrepo.fs networkx platformdirs ruamel.yaml celery dvc_task
-dvc.utils.hydra dulwich.porcelain dvc_studio_client
-""".split()
+MODULES = [
+    "celery",
+    "configobj",
+    "dulwich.ignore",
+    "dulwich.porcelain",
+    "dulwich.worktree",
+    "dvc.cachemgr",
+    "dvc.cli.parser",
+    "dvc.data_cloud",
+    "dvc.dvcfile",
+    "dvc.parsing",
+    "dvc.repo.artifacts",
+    "dvc.repo.brancher",
+    "dvc.repo.datasets",
+    "dvc.repo.experiments",
+    "dvc.repo.index",
+    "dvc.repo.metrics.diff",
+    "dvc.repo.open_repo",
+    "dvc.repo.params",
+    "dvc.repo.plots",
+    "dvc.repo.reproduce",
+    "dvc.repo.stage",
+    "dvc.rwlock",
+    "dvc.scm",
+    "dvc.stage.cache",
+    "dvc.stage.run",
+    "dvc.ui.table",
+    "dvc.utils.hydra",
+    "dvc.utils.strictyaml",
+    "dvc_data.fs",
+    "dvc_data.hashfile.db.local",
+    "dvc_data.hashfile.state",
+    "dvc_data.hashfile.status",
+    "dvc_studio_client",
+    "dvc_task",
+    "fsspec.implementations.memory",
+    "networkx",
+    "platformdirs",
+    "ruamel.yaml",
+    "scmrepo.fs",
+]
 """What most commands import. Without pygit2, which keeps the home that it is imported with."""
 
 

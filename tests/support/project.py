@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import forked_dvc
 from ruamel.yaml import YAML
 
-import forked_dvc
 from conftest import PROJECT
 
 HEED_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "

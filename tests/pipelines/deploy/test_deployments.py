@@ -28,11 +28,6 @@ NIGHTLY = "nightly/nightly"
 
 STEP = "prefect.deployments.steps.set_working_directory"
 
-ONE_STAGE = """
-stages:
-  download: {cmd: sh work.sh download raw.txt, deps: [work.sh], outs: [raw.txt]}
-"""
-
 CRASHES, *ALERTING = (
     entry["name"] for entry in YAML(typ="safe").load(FOLDER / "automations.yaml")["automations"]
 )
@@ -43,8 +38,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     home = tmp_path_factory.mktemp("machine")
     project = toy.create(home / "toy", home)
     serving.add_flows(project)
-    (project.folder / "dvc.yaml").write_text(ONE_STAGE)
-    project.commit("The flows, and one stage")
+    (project.folder / "dvc.yaml").write_text(toy.EVALUATIONS)
+    project.commit("The flows")
     return project
 
 
@@ -77,8 +72,8 @@ def test_a_worker_does_what_the_server_is_asked_for(
         run = serving.submit(client, NIGHTLY, require_gpu=False)
         ended = serving.wait_for_state(client, run, "Completed", "Failed", "Crashed")
     assert ended.state is not None
-    assert ended.state.message == "1 ran"
-    assert not (project.folder / "raw.txt").exists()  # the run has a clone of its own
+    assert ended.state.message == "2 ran"
+    assert not (project.folder / "one.json").exists()  # the run has a clone of its own
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # in apprise

@@ -10,6 +10,8 @@ from convdepth.core.errors import MachineError, ParameterError
 from pipelines.dvc.remote import fetch_results, has_remote, push_results
 from project import Project
 
+pytestmark = pytest.mark.usefixtures("quick_dvc")
+
 EVALUATIONS = {"begin evaluate@one", "begin evaluate@two"}
 
 STUDY = "stages:\n  study:\n    cmd: cp ../work.sh copy\n    deps: [../work.sh]\n    outs: [copy]\n"
@@ -29,9 +31,7 @@ def first_machine(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def first(
-    first_machine: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_dvc: None
-) -> Project:
+def first(first_machine: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of it for one test, with a remote of its own, ``storage`` in ``tmp_path``."""
     project = first_machine.copy(tmp_path / "first" / "toy")
     set_remote(project, tmp_path / "storage")

@@ -9,16 +9,6 @@ from pipelines.flows.nightly import nightly
 from pipelines.reporting.regressions import RegressionError
 from project import Project
 
-EVALUATIONS = """
-stages:
-  evaluate:
-    foreach: ${architectures}
-    do:
-      cmd: sh work.sh evaluate@${key} ${key}.json
-      deps: [work.sh]
-      metrics: ["${key}.json": {cache: false}]
-"""
-
 pytestmark = pytest.mark.usefixtures("harness", "quick_dvc")
 
 
@@ -79,7 +69,7 @@ def test_the_newest_commit_runs_in_a_clone_and_is_published(
 
 
 def test_what_got_worse_fails_the_run(project: Project) -> None:
-    (project.folder / "dvc.yaml").write_text(EVALUATIONS)
+    (project.folder / "dvc.yaml").write_text(toy.EVALUATIONS)
     project.repro()
     toy.push(project, "Results")
     assert nightly(jobs=1, return_state=True).message == "2 unchanged"
