@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,45 +26,13 @@ ADDRESS = "FORKED_DVC"
 """Environment variable with the path of the server's socket."""
 
 MODULES = [
-    "celery",
-    "configobj",
-    "dulwich.ignore",
     "dulwich.porcelain",
-    "dulwich.worktree",
-    "dvc.cachemgr",
     "dvc.cli.parser",
-    "dvc.data_cloud",
-    "dvc.dvcfile",
-    "dvc.parsing",
-    "dvc.repo.artifacts",
-    "dvc.repo.brancher",
-    "dvc.repo.datasets",
-    "dvc.repo.experiments",
-    "dvc.repo.index",
-    "dvc.repo.metrics.diff",
-    "dvc.repo.open_repo",
-    "dvc.repo.params",
+    "dvc.repo.experiments.queue.celery",
     "dvc.repo.plots",
-    "dvc.repo.reproduce",
-    "dvc.repo.stage",
-    "dvc.rwlock",
-    "dvc.scm",
-    "dvc.stage.cache",
-    "dvc.stage.run",
-    "dvc.ui.table",
-    "dvc.utils.hydra",
-    "dvc.utils.strictyaml",
-    "dvc_data.fs",
-    "dvc_data.hashfile.db.local",
-    "dvc_data.hashfile.state",
-    "dvc_data.hashfile.status",
-    "dvc_studio_client",
-    "dvc_task",
-    "fsspec.implementations.memory",
     "networkx",
     "platformdirs",
     "ruamel.yaml",
-    "scmrepo.fs",
 ]
 """What most commands import. Without pygit2, which keeps the home that it is imported with."""
 
@@ -80,7 +49,9 @@ def run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) 
 @cache
 def server() -> str:
     """Start the process that forks, once for this process; give its address."""
-    address = f"{tempfile.mkdtemp(prefix='dvc-')}/socket"
+    folder = tempfile.mkdtemp(prefix="dvc-")
+    atexit.register(shutil.rmtree, folder)
+    address = f"{folder}/socket"
     command = [sys.executable, "-P", __file__, "--serve", address]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     atexit.register(process.kill)
