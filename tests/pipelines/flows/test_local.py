@@ -161,11 +161,11 @@ def test_the_command_shows_the_stages_and_the_metrics_or_the_error_once(
     assert output.count("error: train@two: failed with exit code 6") == 1
     assert "Traceback" not in output
     (project.folder / "fail-train@two").unlink()
-    process = start("pipeline", "--force", url=harness)
+    process = start("train-architecture", "two", "--force", url=harness)
     lines = process.communicate(timeout=120)[0].splitlines()
     assert process.returncode == 0
-    assert lines.count("train@one | train@one is at work") == 1
-    assert sum("train@one is at work" in line for line in lines) == 1
+    assert lines.count("train@two | train@two is at work") == 1
+    assert sum("train@two is at work" in line for line in lines) == 1
     assert any(line.split() == ["accuracy", "0.5", "0.5"] for line in lines)
 
 
@@ -187,6 +187,7 @@ def test_a_server_that_is_down_is_told_within_seconds(project: Project, start: S
         pytest.param(os.kill, signal.SIGTERM, 143, marks=pytest.mark.nightly),
     ],
 )
+@pytest.mark.usefixtures("quick_dvc")
 def test_a_signal_stops_everything_within_seconds(
     harness: str,
     project: Project,
