@@ -86,4 +86,6 @@ def test_a_wrong_architecture_keeps_the_results(finished: Finished, workspace: P
     key = "architectures.tiny.block1.conv1.filters"
     workspace.edit_params({key: 0})
     assert key in workspace.run("dvc", "repro", code=255)
-    assert finished.differences(workspace) == []
+    assert set(finished.differences(workspace)) <= {
+        "metrics/parameters.txt"
+    }  # DVC deletes it first
