@@ -36,14 +36,26 @@ absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the faults; begin with what takes minutes, so that it does not run alone at the end."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark the faults; share the slow fixtures out among the two processes of `make test`.
+
+    With ``--dist worksteal`` one process begins at the first test, the other one in the middle: one
+    with what needs the finished project, the other one with what needs a Prefect server.
+    """
     for item in items:
         if item.path.parent.name == "faults":
             item.add_marker("faults")
             item.add_marker(pytest.mark.timeout(3600))
-    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("worker", "faults"))))
+    yield  # the tests of other tiers are removed
+    finished, flows, rest = list[pytest.Item](), list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        if "pipelines" in item.path.parts:
+            flows.append(item)
+        else:
+            (finished if "finished" in getattr(item, "fixturenames", ()) else rest).append(item)
+    middle = max(0, len(items) // 2 - len(finished))
+    items[:] = [*finished, *rest[:middle], *flows, *rest[middle:]]
 
 
 @pytest.fixture(scope="session")
@@ -122,13 +134,15 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield str(PREFECT_API_URL.value())
 
 
-@pytest.fixture(scope="module")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Prefect server in a process of its own."""
-    import serving
+@pytest.fixture
+def quick_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the flows in this process run DVC by `forked_dvc`, as `Project.run` does."""
+    import forked_dvc
 
-    with serving.server(tmp_path_factory.mktemp("server")) as url:
-        yield url
+    from pipelines.core import dvc_child
+
+    monkeypatch.setenv(forked_dvc.ADDRESS, forked_dvc.server())
+    monkeypatch.setattr(dvc_child, "__file__", forked_dvc.__file__)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import pytest
 import serving
 from fault_report import Record, TryEach
 
@@ -30,7 +31,7 @@ def test_each_flipped_byte_is_reported(
     names = [*outputs, *(str(path.relative_to(workspace.folder)) for path in cached)]
     attempt = partial(verify_flipped, workspace, random.Random(SEED))
     cases = dict(zip(names, names, strict=True))
-    try_each("flipped bytes", cases, attempt, sample=4, note=f"seed {SEED}")
+    try_each("flipped bytes", cases, attempt, sample=2, note=f"seed {SEED}")
     workspace.run("convdepth", "verify")
 
 
@@ -60,6 +61,7 @@ def flip(path: Path, place: int, bit: int) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+@pytest.mark.nightly
 def test_nothing_is_reported_where_nothing_is_damaged(
     workspace: Project, try_each: TryEach
 ) -> None:
@@ -69,8 +71,9 @@ def test_nothing_is_reported_where_nothing_is_damaged(
     try_each("clean checks", {f"{n}": n for n in range(100)}, attempt, sample=2)
 
 
+@pytest.mark.nightly
 def test_a_plain_run_and_a_parallel_flow_in_two_clones_give_equal_bytes(
-    finished: Finished, tmp_path: Path, full: bool, record_fault: Record, server_url: str
+    finished: Finished, tmp_path: Path, full: bool, record_fault: Record, harness: str
 ) -> None:
     expected, origin = finished.results, finished.project
     if full:
@@ -79,7 +82,7 @@ def test_a_plain_run_and_a_parallel_flow_in_two_clones_give_equal_bytes(
         run(one, "022", "dvc", "repro")
         expected = faults.results(one)
     other = clone(origin, tmp_path / "somewhere else" / "ä" / "b", THERE)
-    other.environment["PREFECT_API_URL"] = server_url
+    other.environment["PREFECT_API_URL"] = harness
     run(other, "077", *serving.PIPELINES, "pipeline", "--jobs", "2")
     found = faults.results(other)
     names = found.keys() | expected.keys()

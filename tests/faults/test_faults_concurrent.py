@@ -16,6 +16,8 @@ from project import Project
 TRIALS = {("dvc", "dvc"): 20, ("dvc", "flow"): 15, ("flow", "flow"): 15}
 """How often each pair starts: fifty times in all."""
 
+PAIRS = [("dvc", "dvc"), *(pytest.param(p, marks=pytest.mark.nightly) for p in list(TRIALS)[1:])]
+
 COMMANDS = {"dvc": ["dvc", "repro"], "flow": [*serving.PIPELINES, "pipeline", "--jobs", "2"]}
 
 LONGEST_OFFSET = {"dvc": 2.0, "flow": 5.0}
@@ -27,13 +29,13 @@ BUSY = {"dvc": (255, LOCKED), "flow": (5, rf"{LOCKED}|another DVC process")}
 SEED = 20260103
 
 
-@pytest.mark.parametrize("pair", TRIALS, ids="-".join)
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_two_runs_at_once_never_write_the_same(
-    project: Project, try_each: TryEach, server_url: str, pair: tuple[str, str]
+    project: Project, try_each: TryEach, harness: str, pair: tuple[str, str]
 ) -> None:
     half = '*) printf %s "half of " > "$2"; sleep 0.2; echo "$1" >> "$2" ;;'
     toy.edit_work(project, '*) echo "$1" > "$2" ;;', half)
-    toy.use_server(project, server_url)
+    toy.use_server(project, harness)
     project.repro()
     expected, endings = outputs(project), Counter[str]()
 

@@ -22,7 +22,7 @@ from convdepth.models.archive import DIGESTS, WEIGHTS
 from faults import Finished
 from project import Project
 
-SAMPLE = 8
+SAMPLE = 4
 
 LONGEST_SECONDS = 60
 

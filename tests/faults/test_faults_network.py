@@ -36,7 +36,7 @@ def test_the_pipeline_runs_without_network_and_does_not_look_for_one(
     workspace.environment["ATTEMPTS"] = str(attempts)
     stages = list(faults.locked(workspace)) if full else ["download", "normalize", "validate"]
     faults.forget(workspace, *stages)
-    ran = stages_run(workspace.run("dvc", "repro"))
+    ran = stages_run(workspace.run("python", "-m", "dvc", "repro"))
     made = attempts.read_text().splitlines() if attempts.exists() else []
     quiet = finished.differences(workspace) == made == []
     record_fault("no network", int(quiet), 1, f"{len(ran)} stages, {len(made)} attempts")

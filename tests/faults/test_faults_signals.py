@@ -40,16 +40,18 @@ FLOWS["evaluate@tiny"] = FLOWS["train@tiny"]
 SEED = 20260104
 
 
-@pytest.mark.parametrize("target", SAMPLE)
+@pytest.mark.parametrize(
+    "target", ["dvc", *(pytest.param(t, marks=pytest.mark.nightly) for t in ("stage", "flow"))]
+)
 def test_a_signal_leaves_no_process(
     finished: Finished,
     workspace: Project,
     full: bool,
     record_fault: Record,
-    server_url: str,
+    harness: str,
     target: str,
 ) -> None:
-    workspace.environment["PREFECT_API_URL"] = server_url
+    workspace.environment["PREFECT_API_URL"] = harness
     moments, seconds, ignored = random.Random(f"{SEED} {target}"), {}, 0
     for number, stage in product(SIGNALS, STAGES) if full else [SAMPLE[target]]:
         moment = moments.uniform(0, finished.seconds[stage] / 2)
@@ -135,22 +137,21 @@ def seconds_until_gone(process: Process, send: Callable[[], object]) -> float:
                 member.kill()
 
 
+@pytest.mark.nightly
 def test_a_signal_to_a_worker_leaves_no_process(
-    project: Project, full: bool, record_fault: Record, server_url: str
+    project: Project, full: bool, record_fault: Record, harness: str
 ) -> None:
-    if not full:
-        pytest.skip("test_worker stops a worker, too")
-    project.environment |= {"PREFECT_API_URL": server_url, "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    project.environment |= {"PREFECT_API_URL": harness, "PREFECT_WORKER_QUERY_SECONDS": "2"}
     project.environment["TOY"] = str(project.folder)
     serving.add_flows(project, {"nightly": {"parameters": {"require_gpu": False}, "schedules": []}})
     project.commit("The flows")
-    serving.deploy(project, server_url)
+    serving.deploy(project, harness)
     toy.mark(project, "hang-train@one")
     seconds = {}
-    for number in SIGNALS:
+    for number in SIGNALS if full else [signal.SIGTERM]:
         faults.delete(project.folder / "log.txt")
         with (
-            serving.client_of(server_url) as client,
+            serving.client_of(harness) as client,
             faults.started(project, *serving.PIPELINES, "worker", stdout=DEVNULL) as process,
         ):
             run = serving.submit(client, "nightly/nightly", force=True)
@@ -160,6 +161,7 @@ def test_a_signal_to_a_worker_leaves_no_process(
     judge(record_fault, "worker", seconds, full=full)
 
 
+@pytest.mark.nightly
 def test_the_work_is_done_although_the_server_was_killed(tmp_path: Path, full: bool) -> None:
     for returns in [True, False] if full else [True]:  # takes minutes if it never returns
         home = tmp_path / f"{returns}"

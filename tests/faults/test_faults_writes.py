@@ -83,7 +83,9 @@ def kills_of_training() -> dict[str, Point]:
     }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage", [TRAIN, *(pytest.param(s, marks=pytest.mark.nightly) for s in STAGES if s != TRAIN)]
+)
 def test_a_stage_whose_write_fails_loses_nothing(
     finished: Finished, workspace: Project, try_each: TryEach, stage: str
 ) -> None:
@@ -102,7 +104,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     with faults.forks(workspace, TRAIN) as run:
         attempt = partial(try_point, finished, workspace, TRAIN, run)
-        try_each("killed trainings", kills_of_training(), attempt, sample=6)
+        try_each("killed trainings", kills_of_training(), attempt, sample=2)
 
 
 def try_point(finished: Finished, project: Project, stage: str, run: Any, point: Point) -> None:

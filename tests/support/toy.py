@@ -38,6 +38,17 @@ stages:
   plot: {cmd: sh work.sh plot figures/depth.png, deps: [one.json, two.json], outs: [figures]}
 """
 
+EVALUATIONS = """
+stages:
+  evaluate:
+    foreach: ${architectures}
+    do:
+      cmd: sh work.sh evaluate@${key} ${key}.json
+      deps: [work.sh]
+      metrics: ["${key}.json": {cache: false}]
+"""
+"""For `dvc.yaml` where it is enough that there are metrics."""
+
 ARCHITECTURES = """architectures:
   one: {block1: {conv1: {filters: 1, kernel_size: 3}, pool_size: 2}, head: {units: 1}}
   two: {block1: {conv1: {filters: 2, kernel_size: 3}, pool_size: 2}, head: {units: 1}}

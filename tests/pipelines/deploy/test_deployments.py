@@ -38,6 +38,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     home = tmp_path_factory.mktemp("machine")
     project = toy.create(home / "toy", home)
     serving.add_flows(project)
+    (project.folder / "dvc.yaml").write_text(toy.EVALUATIONS)
+    project.commit("The flows")
     return project
 
 
@@ -56,13 +58,30 @@ def client(harness: str) -> Iterator[SyncPrefectClient]:
             client.delete_work_pool(pool.name)
 
 
-@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # in apprise
-def test_deploy_sets_up_a_server_and_again_leaves_what_a_user_has_changed(
+@pytest.fixture(scope="module")
+def deployed(client: SyncPrefectClient, project: Project) -> str:
+    """What the first `deploy` says."""
+    return serving.deploy(project, str(client.api_url))
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_worker_does_what_the_server_is_asked_for(
     harness: str, client: SyncPrefectClient, project: Project
 ) -> None:
-    said = serving.deploy(project, harness)
-    assert f"{NIGHTLY}: 30 2 * * *" in said
-    assert WEBHOOK in said
+    with serving.worker(project, harness):
+        run = serving.submit(client, NIGHTLY, require_gpu=False)
+        ended = serving.wait_for_state(client, run, "Completed", "Failed", "Crashed")
+    assert ended.state is not None
+    assert ended.state.message == "2 ran"
+    assert not (project.folder / "one.json").exists()  # the run has a clone of its own
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # in apprise
+def test_deploy_sets_up_a_server_and_again_leaves_what_a_user_has_changed(
+    harness: str, client: SyncPrefectClient, project: Project, deployed: str
+) -> None:
+    assert f"{NIGHTLY}: 30 2 * * *" in deployed
+    assert WEBHOOK in deployed
     check_all_is_there(client)
     block = change_by_hand(client)
     # Prefect puts the value of a variable that is set here into what the workers are told.
@@ -151,12 +170,21 @@ def check_messages(harness: str, client: SyncPrefectClient, received: list[bytes
     finish(client, Failed(message="the last one"))
     wait_until(lambda: len(received) > 5)
     assert b"the last one" in received[5]
-    (missing,) = client.read_automations_by_name(ALERTING[-1])
-    changed = AutomationCore(**missing.model_dump(exclude={"id", "owner_resource"}))
-    assert isinstance(changed.trigger, EventTrigger)
-    changed.trigger.within = datetime.timedelta(seconds=10)
-    client.update_automation(missing.id, changed)
-    wait_until(lambda: b"no nightly" in received[-1])
+
+
+@pytest.mark.nightly  # the server asks every ten seconds what is missing
+def test_no_nightly_for_too_long_sends_a_message(
+    harness: str, client: SyncPrefectClient, project: Project
+) -> None:
+    with servers.serve({"*": servers.answer(status=204)}, secure=False) as server:
+        serving.deploy(project, harness, **{WEBHOOK: f"{server.url}secret"})
+        (missing,) = client.read_automations_by_name(ALERTING[-1])
+        changed = AutomationCore(**missing.model_dump(exclude={"id", "owner_resource"}))
+        assert isinstance(changed.trigger, EventTrigger)
+        changed.trigger.within = datetime.timedelta(seconds=10)
+        client.update_automation(missing.id, changed)
+        finish(client, Completed())
+        wait_until(lambda: b"no nightly" in b"".join(server.bodies))
 
 
 def finish(client: SyncPrefectClient, state: State) -> str:

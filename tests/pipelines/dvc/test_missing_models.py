@@ -81,7 +81,7 @@ def project(studied: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return project
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_only_a_new_seed_is_trained_or_what_an_evaluation_needs(project: Project) -> None:
     (project.folder / "studies" / "params.yaml").write_text("seeds: [2, 3, 4]\n")
     assert flows.studies(jobs=2, return_state=True).is_completed()

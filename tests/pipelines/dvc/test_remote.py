@@ -10,6 +10,8 @@ from convdepth.core.errors import MachineError, ParameterError
 from pipelines.dvc.remote import fetch_results, has_remote, push_results
 from project import Project
 
+pytestmark = pytest.mark.usefixtures("quick_dvc")
+
 EVALUATIONS = {"begin evaluate@one", "begin evaluate@two"}
 
 STUDY = "stages:\n  study:\n    cmd: cp ../work.sh copy\n    deps: [../work.sh]\n    outs: [copy]\n"

@@ -33,6 +33,7 @@ def run(project: Project, stage: str, *, force: bool = False) -> tuple[Outcome, 
     return run_stage(stage, Processes(), options, lines.append), lines
 
 
+@pytest.mark.usefixtures("quick_dvc")
 def test_a_stage_runs_once_unless_forced_and_each_line_has_its_name(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +115,7 @@ def test_the_exit_code_is_the_one_behind_dvcs(tmp_path: Path, script: str, code:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 @pytest.mark.parametrize(("code", "attempts"), [(4, 3), (2, 1)])
 def test_dvc_is_the_only_cache_and_an_attempt_that_cannot_help_is_not_made(
     project: Project, code: int, attempts: int

@@ -51,7 +51,7 @@ def machine(name: str, home: Path) -> Project:
     return project
 
 
-@pytest.mark.worker
+@pytest.mark.nightly
 def test_each_network_is_trained_once_and_none_where_they_are_collected(
     project: Project, tmp_path: Path
 ) -> None:

@@ -31,7 +31,7 @@ pathlib.Path(path).write_text(found)
 """
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_networks_are_searched_side_by_side_and_the_settings_are_shown(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

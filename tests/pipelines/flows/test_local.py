@@ -48,7 +48,7 @@ def of_run(state: Any, kind: str) -> list[dict[str, Any]]:
         return list(client.request("POST", f"/{kind}/filter", json=wanted).json())
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_the_whole_graph_runs_side_by_side_and_then_not_again(
     project: Project, tmp_path: Path
 ) -> None:
@@ -84,7 +84,7 @@ def test_the_whole_graph_runs_side_by_side_and_then_not_again(
     assert toy.locked(project) == toy.locked(plain)
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_one_job_runs_one_stage_at_a_time_the_most_arithmetic_first(project: Project) -> None:
     (project.folder / "picture.png").write_text("no picture")  # it fails nothing
     assert flows.pipeline(jobs=1, return_state=True).is_completed()
@@ -94,7 +94,7 @@ def test_one_job_runs_one_stage_at_a_time_the_most_arithmetic_first(project: Pro
     assert log.index("begin train@two") < log.index("begin train@one")  # the other one is smaller
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_one_failed_stage_stops_only_what_depends_on_it(project: Project) -> None:
     toy.mark(project, "fail-train@one")
     state = flows.pipeline(jobs=2, return_state=True)
@@ -109,7 +109,7 @@ def test_one_failed_stage_stops_only_what_depends_on_it(project: Project) -> Non
     assert flows.pipeline(jobs=2, return_state=True).message == "4 unchanged, 3 ran"
 
 
-@pytest.mark.usefixtures("harness")
+@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_the_parts_and_the_studies_are_flows_of_their_own(project: Project) -> None:
     assert flows.prepare_data(return_state=True).message == "2 ran"
     assert flows.train_architecture("one", return_state=True).message == "2 ran"
@@ -161,11 +161,11 @@ def test_the_command_shows_the_stages_and_the_metrics_or_the_error_once(
     assert output.count("error: train@two: failed with exit code 6") == 1
     assert "Traceback" not in output
     (project.folder / "fail-train@two").unlink()
-    process = start("pipeline", "--force", url=harness)
+    process = start("train-architecture", "two", "--force", url=harness)
     lines = process.communicate(timeout=120)[0].splitlines()
     assert process.returncode == 0
-    assert lines.count("train@one | train@one is at work") == 1
-    assert sum("train@one is at work" in line for line in lines) == 1
+    assert lines.count("train@two | train@two is at work") == 1
+    assert sum("train@two is at work" in line for line in lines) == 1
     assert any(line.split() == ["accuracy", "0.5", "0.5"] for line in lines)
 
 
@@ -181,8 +181,13 @@ def test_a_server_that_is_down_is_told_within_seconds(project: Project, start: S
 
 
 @pytest.mark.parametrize(
-    ("send", "number", "code"), [(os.kill, signal.SIGTERM, 143), (os.killpg, signal.SIGINT, 130)]
+    ("send", "number", "code"),
+    [
+        (os.killpg, signal.SIGINT, 130),
+        pytest.param(os.kill, signal.SIGTERM, 143, marks=pytest.mark.nightly),
+    ],
 )
+@pytest.mark.usefixtures("quick_dvc")
 def test_a_signal_stops_everything_within_seconds(
     harness: str,
     project: Project,
@@ -206,7 +211,10 @@ def test_a_signal_stops_everything_within_seconds(
     assert flows.pipeline(jobs=2, return_state=True).message == "2 unchanged, 5 ran"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.nightly)],
+)
 def test_without_a_server_the_flow_has_one_that_ends_with_it(
     project: Project, start: Start, number: signal.Signals, code: int
 ) -> None:

@@ -9,7 +9,7 @@ from pipelines.flows.nightly import nightly
 from pipelines.reporting.regressions import RegressionError
 from project import Project
 
-pytestmark = pytest.mark.usefixtures("harness")
+pytestmark = pytest.mark.usefixtures("harness", "quick_dvc")
 
 
 @pytest.fixture
@@ -69,9 +69,10 @@ def test_the_newest_commit_runs_in_a_clone_and_is_published(
 
 
 def test_what_got_worse_fails_the_run(project: Project) -> None:
+    (project.folder / "dvc.yaml").write_text(toy.EVALUATIONS)
     project.repro()
     toy.push(project, "Results")
-    assert nightly(jobs=1, return_state=True).message == "7 unchanged"
+    assert nightly(jobs=1, return_state=True).message == "2 unchanged"
     (project.folder / "accuracy").write_text("0.4")
     toy.push(project, "Worse")
     state = nightly(jobs=1, force=True, return_state=True)

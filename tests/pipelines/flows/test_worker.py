@@ -22,7 +22,7 @@ from waiting import lives, wait_until
 from pipelines.checkout.clone import CLONES
 from project import Project
 
-pytestmark = pytest.mark.worker
+pytestmark = pytest.mark.nightly
 
 NIGHTLY = "nightly/nightly"
 CRASH_DETECTION = "convdepth: a run without heartbeats has crashed"
