@@ -138,7 +138,7 @@ $(INSTALLED): $(LOCK) pyproject.toml
 ifeq ($(INSTALLER),uv)
 	sed -n '/^uv==/,/[^\]$$/p' $(LOCK) > .venv/uv.txt
 	$(QUIET_PIP) --no-deps --require-hashes --requirement .venv/uv.txt
-	@$(use_pip_settings); uv pip install --quiet --python .venv --no-deps --require-hashes --requirement $(LOCK) || \
+	@$(use_pip_settings); uv pip install --quiet --compile-bytecode --python .venv --no-deps --require-hashes --requirement $(LOCK) || \
 		{ echo "uv cannot install $(LOCK). pip installs it now, in about two minutes." >&2; \
 		$(QUIET_PIP) --no-deps --require-hashes --requirement $(LOCK); }
 else

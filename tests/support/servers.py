@@ -47,7 +47,7 @@ def small_files() -> dict[str, bytes]:
         name: idx.encode(arrays[f"{'x' if kind == 'images' else 'y'}_{split}"])
         for (split, kind), name in idx.FILE_NAMES.items()
     }
-    packed = {f"{name}.gz": gzip.compress(content) for name, content in plain.items()}
+    packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in plain.items()}
     archives = {mnist.NPZ: make_npz(**arrays), mnist.WHEEL: stream.getvalue()}
     return plain | packed | archives
 
