@@ -12,6 +12,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from convdepth.evaluation.results import Replicates
 from convdepth.figures.palette import COLORS
 from convdepth.report.absent import Lazy
 from convdepth.report.facts import block_medians, is_whole, mean_curve
@@ -160,42 +161,9 @@ def _draw_answer(results: Results) -> go.Figure:
     rows = [(f"{each.name}, recipe", each, each.replicates) for each in results.networks]
     rows += [(f"{each.name}, tuned", each, found) for each, found in results.tuned]
     rows.sort(key=lambda row: row[1].index)
-
-    def add(
-        learned: bool, network: Network, shares: Sequence[float], *rest: Any, **style: Any
-    ) -> None:
-        xs = [error_share(share, results.num_images) for share in shares]
-        _add(figure, network, xs, *rest, xaxis="x" if learned else "x2", **style)
-
-    for row, (label, network, found) in enumerate(rows):
-        color, _, symbol = _look(network)
-        is_open = results.tuned and found is not network.tuned
-        marker = {"symbol": f"{symbol}-open" if is_open else symbol}
-        ends = {
-            "size": [12, 18, 12],
-            "symbol": "line-ns-open",
-            "line": {"width": 1.5, "color": color},
-        }
-        line = {"color": color, "width": 2.5}
-        mean, number = found.accuracy, found.count
-        interval = f"95% interval {percent(mean.low)} to {percent(mean.high)}"
-        text = f"{label}, mean of {number}: {percent(mean.mean)}<br>{interval}"
-        shares = (mean.low, mean.mean, mean.high)
-        ys = [row - 0.14] * 3
-        add(found.has_learned, network, shares, ys, [text] * 3, marker=ends, line=line)
-        for step, run in enumerate(found.runs, 1):
-            # Side by side, so that equal accuracies do not hide each other.
-            ys = [row + 0.04 + 0.3 * step / (number + 1)]
-            hover = [f"{label}, seed {run.seed}: {percent(run.accuracy)}"]
-            add(
-                run.status == "ok",
-                network,
-                [run.accuracy],
-                ys,
-                hover,
-                mode="markers",
-                marker=marker,
-            )
+    for place, (label, network, found) in enumerate(rows):
+        is_open = bool(results.tuned) and found is not network.tuned
+        _add_seeds(figure, place, label, network, found, is_open, results.num_images)
     _split_axis(figure)
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
@@ -204,6 +172,38 @@ def _draw_answer(results: Results) -> go.Figure:
         showgrid=False,
     )
     return figure
+
+
+def _add_seeds(
+    figure: go.Figure,
+    place: int,
+    label: str,
+    network: Network,
+    found: Replicates,
+    is_open: bool,
+    num_images: int,
+) -> None:
+    """Add the mean with its interval, and below it the seeds."""
+
+    def add(learned: bool, shares: Sequence[float], *rest: Any, **style: Any) -> None:
+        xs = [error_share(share, num_images) for share in shares]
+        _add(figure, network, xs, *rest, xaxis="x" if learned else "x2", **style)
+
+    color, _, symbol = _look(network)
+    rule = {"width": 1.5, "color": color}
+    ends = {"size": [12, 18, 12], "symbol": "line-ns-open", "line": rule}
+    mean, number = found.accuracy, found.count
+    interval = f"95% interval {percent(mean.low)} to {percent(mean.high)}"
+    text = f"{label}, mean of {number}: {percent(mean.mean)}<br>{interval}"
+    line, ys = {"color": color, "width": 2.5}, [place - 0.14] * 3
+    shares = (mean.low, mean.mean, mean.high)
+    add(found.has_learned, shares, ys, [text] * 3, marker=ends, line=line)
+    marker = {"symbol": f"{symbol}-open" if is_open else symbol}
+    for step, run in enumerate(found.runs, 1):
+        # Side by side, so that equal accuracies do not hide each other.
+        ys = [place + 0.04 + 0.3 * step / (number + 1)]
+        hover = [f"{label}, seed {run.seed}: {percent(run.accuracy)}"]
+        add(run.status == "ok", [run.accuracy], ys, hover, mode="markers", marker=marker)
 
 
 def _split_axis(figure: go.Figure) -> None:
