@@ -135,6 +135,8 @@ def test_exchanged_networks_have_the_opposite_mean_and_the_same_p(values: NDArra
     assert close(found, exchanged)
     low, high = exchanged.interval
     assert found.interval == pytest.approx((-high, -low), abs=1e-12)
+    if found.p is not None:
+        assert (found.p < significance.LEVEL) == (not low <= 0 <= high)
 
 
 @cases(200)

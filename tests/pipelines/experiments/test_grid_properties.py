@@ -66,11 +66,6 @@ def test_a_sample_has_its_size_and_keeps_the_order_of_the_grid(
     assert flat(combine(changes, size, seed)) == sample
 
 
-def test_samples_of_other_seeds_differ() -> None:
-    samples = {json.dumps(combine({"a": range(9), "b": range(9)}, 5, seed)) for seed in range(20)}
-    assert len(samples) == 20
-
-
 @cases(25)
 @given(st.sampled_from(["train.seed", "train.new", "normalize.max_images", "new.section"]), SCALARS)
 def test_a_value_is_set_and_all_else_stays(key: str, value: Value) -> None:
