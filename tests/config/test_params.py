@@ -98,9 +98,7 @@ def test_the_project_s_own_parameters_are_right(monkeypatch: pytest.MonkeyPatch)
         (f"{BLOCK1}.conv2.padding", "no", ""),  # a text, as DVC reads it
     ],
 )
-def test_a_wrong_value_is_named_with_its_limits(
-    edit: Edit, key: str, value: str, limits: str
-) -> None:
+def test_a_wrong_value_is_told_with_limits(edit: Edit, key: str, value: str, limits: str) -> None:
     (line,) = mistakes(edit({key: value}))
     assert line.startswith(f"{key}: ")
     assert repr(YAML(typ="safe").load(value)) in line
@@ -121,9 +119,7 @@ def test_a_wrong_value_is_named_with_its_limits(
         (f"{BLOCK1}.blocks", None),
     ],
 )
-def test_an_unknown_key_is_named_with_the_nearest_of_its_section(
-    edit: Edit, key: str, nearest: str | None
-) -> None:
+def test_an_unknown_key_is_told_with_the_nearest(edit: Edit, key: str, nearest: str | None) -> None:
     (line,) = mistakes(edit({key: "0.5"}))
     assert line.startswith(f"{key}: ")
     known = line.partition("; did you mean ")[0].partition("known here: ")[2].split(", ")
@@ -189,9 +185,7 @@ def test_an_unsafe_source_or_none_is_refused(edit: Edit, key: str, value: str) -
         ),
     ],
 )
-def test_blocks_and_convolutions_are_numbered_in_order_and_fit(
-    edit: Edit, entry: str, key: str
-) -> None:
+def test_blocks_and_convolutions_are_numbered_and_fit(edit: Edit, entry: str, key: str) -> None:
     (line,) = mistakes(edit({NEW: entry}))
     place, _, limit = key.partition(" ")
     assert line.startswith(f"{NEW}.{place}: ")
@@ -201,9 +195,7 @@ def test_blocks_and_convolutions_are_numbered_in_order_and_fit(
 @pytest.mark.parametrize(
     "name", ["CNN 9", "../x", "cnn-9", "_x", "größer", "a" * 41, "", "validation"]
 )
-def test_a_name_that_makes_no_file_name_is_refused(
-    write: Write, params_text: str, name: str
-) -> None:
+def test_a_name_that_is_no_file_name_is_refused(write: Write, params_text: str, name: str) -> None:
     (line,) = mistakes(write(f"{params_text}\n  '{name}': {{block1: {BLOCK}, {HEAD}}}\n"))
     assert line.startswith(f"architectures.{name}: ")
 
@@ -235,9 +227,7 @@ def test_several_mistakes_have_one_line_each(edit: Edit) -> None:
         ("train: !!python/object/apply:os.getcwd []\n", 1),
     ],
 )
-def test_other_text_than_a_yaml_mapping_is_refused_with_its_line(
-    write: Write, text: str, line: int | None
-) -> None:
+def test_what_is_no_mapping_is_told_by_its_line(write: Write, text: str, line: int | None) -> None:
     (said,) = mistakes(write(text))
     assert line is None or f"line {line}: " in said
     assert "suppress" not in said  # ruamel's advice about duplicated keys

@@ -83,9 +83,7 @@ def test_a_wrong_parameter_is_named_and_nothing_is_written(
         ("weight_decay: 0.04149, ", "", "tuned.settings.cnn1.weight_decay"),
     ],
 )
-def test_a_mistake_in_the_studies_is_named_by_its_key(
-    folder: Path, old: str, new: str, key: str
-) -> None:
+def test_a_mistake_in_the_studies_has_its_key(folder: Path, old: str, new: str, key: str) -> None:
     assert old in TEXT
     (folder / NAMES[1]).write_text(TEXT.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ParameterError) as caught:

@@ -48,9 +48,7 @@ def test_an_idx_file_is_read_back(tmp_path: Path, array: Pixels, is_mirrored: bo
 
 @cases(200)
 @given(damaged(SMALL) | st.binary(max_size=40))
-def test_a_damaged_idx_file_is_refused_or_holds_no_more_than_its_bytes(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_a_damaged_idx_file_is_refused_or_means_its_bytes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
     try:
         array = idx.read(tmp_path / "a")
@@ -76,9 +74,7 @@ def test_a_split_is_read_back(tmp_path: Path, size: int, seed: int) -> None:
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")
 @cases(200)
 @given(st.data())
-def test_a_damaged_split_is_refused_or_has_the_same_shape(
-    tmp_path: Path, data: st.DataObject
-) -> None:
+def test_a_damaged_split_is_refused_or_has_its_shape(tmp_path: Path, data: st.DataObject) -> None:
     wrong = data.draw(st.sampled_from(sorted(SPLIT)))
     for name, content in SPLIT.items():
         changed = data.draw(damaged(content)) if name == wrong else content

@@ -84,9 +84,7 @@ def test_extreme_means_over_seeds() -> None:
 
 
 @pytest.mark.parametrize(("seed_spread", "image_spread"), [(0.5, 0.0), (0.1, 2.0), (0.0, 1.0)])
-def test_the_mean_over_seeds_and_images_keeps_its_level_and_coverage(
-    seed_spread: float, image_spread: float
-) -> None:
+def test_mean_over_seeds_keeps_level_and_coverage(seed_spread: float, image_spread: float) -> None:
     draw = np.random.default_rng(3).normal
     studies = [
         draw(0, seed_spread, (5, 1)) + draw(0, image_spread, (1, 100)) + draw(0, 1, (5, 100))

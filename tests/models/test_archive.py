@@ -142,9 +142,7 @@ def test_layers_that_are_not_those_of_the_network_are_refused(
         load_weights(build_network(ARCHITECTURES["cnn5"]), saved(path))
 
 
-def test_a_full_disk_while_weights_are_read_is_not_taken_for_damage(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_not_taken_for_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise MachineError("no space")
 

@@ -73,9 +73,7 @@ def visible_text(page: str) -> str:
     return "\n".join(line for line in lines if line).removesuffix(" |")
 
 
-def test_the_page_is_equal_in_each_run_structured_and_self_contained(
-    inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_the_page_is_structured_and_self_contained(inputs: dict[str, Path], tmp_path: Path) -> None:
     page = build(inputs)
     assert build(inputs) == page
     assert str(tmp_path) not in page
@@ -148,9 +146,7 @@ def test_held_out_images_and_broken_rules_are_named() -> None:
     assert "3 rows in breach" in text
 
 
-def test_files_are_read_in_the_order_of_the_parameters(
-    inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_files_are_read_in_the_parameters_order(inputs: dict[str, Path], tmp_path: Path) -> None:
     block = "{conv1: {filters: 2, kernel_size: 1}, pool_size: 1}"
     blocks = [f"block{number}" for number in range(1, 12)]
     deep = "".join(f"    {name}: {block}\n" for name in blocks)

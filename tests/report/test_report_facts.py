@@ -139,9 +139,7 @@ def test_signals_and_losses_are_split_by_who_learned() -> None:
 @pytest.mark.parametrize(
     ("learned", "agreement", "separates"), [(0, 0.001, True), (0, 0.5, False), (2, 0.001, None)]
 )
-def test_gradients_are_held_against_who_learned(
-    learned: int, agreement: float, separates: bool | None
-) -> None:
+def test_gradients_and_who_learned(learned: int, agreement: float, separates: bool | None) -> None:
     found = find("collapse", ONE, study(THREE, {1: learned}, agreement=agreement))[
         "label_agreement"
     ]

@@ -155,9 +155,7 @@ def test_damage_to_normalized_images_is_caught(
     assert rule in broken(NORMALIZED, tabulate(splits, raw_splits))
 
 
-def test_equal_splits_and_shuffled_labels_are_caught(
-    normalized_splits: Splits, raw_splits: Splits
-) -> None:
+def test_equal_splits_and_labels_are_caught(normalized_splits: Splits, raw_splits: Splits) -> None:
     images, labels = normalized_splits["train"]
     splits = {"train": (images, np.random.default_rng(1).permutation(labels))}
     found = broken(NORMALIZED, tabulate({**splits, "test": (images, labels)}, raw_splits))

@@ -87,9 +87,7 @@ def test_a_value_is_read_again_unchanged(value: object) -> None:
 
 
 @pytest.mark.parametrize("networks", [[], ["cnn1"], ["cnn3", "cnn1"]])
-def test_names_follow_from_commit_values_and_networks(
-    project: Project, networks: list[str]
-) -> None:
+def test_names_follow_from_commit_and_changes(project: Project, networks: list[str]) -> None:
     wide = plan(GRID, architectures=networks)
     same = plan(dict(reversed(GRID.items())), architectures=[*networks[::-1], *networks])
     names = {each.name for each in wide}
@@ -131,9 +129,7 @@ def test_wrong_keys_and_values_are_told(changes: dict[str, list[object]], lines:
         assert re.match(f"params.yaml: {expected}", line)
 
 
-def test_an_experiment_varies_something_of_a_commit(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_experiment_varies_a_commit(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = {"train.seed": [1], **HELD_OUT}
     for nothing in ({}, {"train.epochs": []}):
         with pytest.raises(ParameterError, match="nothing is varied"):

@@ -30,9 +30,7 @@ def test_equal_or_better_is_no_regression(before: float, by: float, tolerance: T
 
 @cases(200)
 @given(VALUES, st.floats(1e-6, 1e3), TOLERANCES)
-def test_worse_is_a_regression_beyond_the_larger_tolerance_only(
-    before: float, by: float, tolerance: Tolerance
-) -> None:
+def test_worse_beyond_the_larger_tolerance(before: float, by: float, tolerance: Tolerance) -> None:
     allowed = max(tolerance.absolute, tolerance.relative * abs(before))
     assert judge(before, worsen(before, allowed + by, tolerance), tolerance).is_regression
     within = worsen(before, max(0, allowed - by), tolerance)
@@ -55,9 +53,7 @@ def test_a_wider_tolerance_finds_no_more(
 
 @cases(200)
 @given(VALUES, VALUES, SIZES)
-def test_only_one_direction_of_a_change_is_a_regression(
-    before: float, after: float, absolute: float
-) -> None:
+def test_only_one_direction_is_a_regression(before: float, after: float, absolute: float) -> None:
     higher, lower = (
         judge(before, after, Tolerance(better=better, absolute=absolute, relative=0))
         for better in ("higher", "lower")
