@@ -1,5 +1,7 @@
 """Each kind of mistake in ``params.yaml`` is named by its key, in one line."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,9 @@ def test_the_project_s_own_parameters_are_right(monkeypatch: pytest.MonkeyPatch)
         (f"{BLOCK1}.conv2.padding", "no", ""),  # a text, as DVC reads it
     ],
 )
-def test_a_wrong_value_is_told_with_limits(edit: Edit, key: str, value: str, limits: str) -> None:
+def test_a_wrong_value_is_named_with_its_limits(
+    edit: Edit, key: str, value: str, limits: str
+) -> None:
     (line,) = mistakes(edit({key: value}))
     assert line.startswith(f"{key}: ")
     assert repr(YAML(typ="safe").load(value)) in line
@@ -119,7 +123,9 @@ def test_a_wrong_value_is_told_with_limits(edit: Edit, key: str, value: str, lim
         (f"{BLOCK1}.blocks", None),
     ],
 )
-def test_an_unknown_key_is_told_with_the_nearest(edit: Edit, key: str, nearest: str | None) -> None:
+def test_an_unknown_key_is_named_with_the_nearest_of_its_section(
+    edit: Edit, key: str, nearest: str | None
+) -> None:
     (line,) = mistakes(edit({key: "0.5"}))
     assert line.startswith(f"{key}: ")
     known = line.partition("; did you mean ")[0].partition("known here: ")[2].split(", ")
@@ -173,11 +179,7 @@ def test_an_unsafe_source_or_none_is_refused(edit: Edit, key: str, value: str) -
         (f"{{block1: {{pool_size: 2}}, {HEAD}}}", "block1.conv1"),
         (f"{{block1: {{conv2: {CONV}, conv1: {CONV}, pool_size: 2}}, {HEAD}}}", "block1.conv2"),
         (f"{{block1: {{conv1: {CONV}, conv3: {CONV}, pool_size: 2}}, {HEAD}}}", "block1.conv3"),
-        (
-            f"{{block1: {{conv1: {CONV}, pool_size: 13}}, block2: {BLOCK}, {HEAD}}}",
-            "block2.conv1.kernel_size 2",
-        ),
-        (f"{{block1: {{conv1: {CONV}, pool_size: 27}}, {HEAD}}}", "block1.pool_size 26"),
+        (f"{{block1: {{conv1: {CONV}, pool_size: 27}}, {HEAD}}}", "block1.pool_size"),
         (f"{{block1: {BLOCK}, 7: 1, {HEAD}}}", "7"),
         (
             f"{{block1: {BLOCK}, dropout_scale: 2, head: {{units: 9, dropout: 0.5}}}}",
@@ -185,11 +187,11 @@ def test_an_unsafe_source_or_none_is_refused(edit: Edit, key: str, value: str) -
         ),
     ],
 )
-def test_blocks_and_convolutions_are_numbered_and_fit(edit: Edit, entry: str, key: str) -> None:
+def test_blocks_and_convolutions_are_numbered_in_order_and_fit(
+    edit: Edit, entry: str, key: str
+) -> None:
     (line,) = mistakes(edit({NEW: entry}))
-    place, _, limit = key.partition(" ")
-    assert line.startswith(f"{NEW}.{place}: ")
-    assert limit in line
+    assert line.startswith(f"{NEW}.{key}: ")
 
 
 @pytest.mark.parametrize(
@@ -295,6 +297,16 @@ def test_a_fifth_network_is_one_entry_and_its_dropout_may_be_left_out(edit: Edit
     assert (without.blocks["block1"].dropout, without.head.dropout) == (None, None)
     assert null == without
     assert zero.blocks["block1"].dropout == 0
+
+
+def test_a_mistake_is_found_without_the_slow_libraries(edit: Edit) -> None:
+    code = "import sys; from pathlib import Path; from convdepth.config.params import read_params\n"
+    code += "try: read_params(Path(sys.argv[1]))\nfinally: print(sys.modules.keys())"
+    command = [sys.executable, "-Werror", "-c", code, str(edit({f"{BLOCK1}.dropuot": "0.5"}))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"{BLOCK1}.dropuot: " in done.stderr
+    heavy = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "pandas", "matplotlib")
+    assert not [name for name in heavy if f"'{name}'" in done.stdout]
 
 
 BOMB = "a0: &a0 [1]\n" + "".join(

@@ -107,32 +107,18 @@ def garbled(draw: st.DrawFn, name: str) -> bytes:
     )
 
 
-def require_params_or_error(path: Path, name: str, content: bytes) -> None:
-    path.write_bytes(content)
-    try:
-        READERS[name](path)
-    except ConvdepthError as error:
-        assert error.exit_code == 2
-        assert str(error).startswith(f"{path}: ")
-
-
 @pytest.mark.parametrize("name", READERS)
-def test_changed_keys_and_values_are_valid_or_an_error_of_the_file(
-    tmp_path: Path, name: str
-) -> None:
-    @cases(400)
-    @given(mutated(name))
+def test_a_changed_file_is_valid_or_named_by_its_error(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "params.yaml"
+
+    @cases(600)
+    @given(mutated(name) | garbled(name))
     def check(content: bytes) -> None:
-        require_params_or_error(tmp_path / "params.yaml", name, content)
-
-    check()
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_changed_bytes_are_valid_or_an_error_of_the_file(tmp_path: Path, name: str) -> None:
-    @cases(250)
-    @given(garbled(name))
-    def check(content: bytes) -> None:
-        require_params_or_error(tmp_path / "params.yaml", name, content)
+        path.write_bytes(content)
+        try:
+            READERS[name](path)
+        except ConvdepthError as error:
+            assert error.exit_code == 2
+            assert str(error).startswith(f"{path}: ")
 
     check()

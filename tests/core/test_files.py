@@ -113,6 +113,15 @@ def test_a_folder_that_is_a_file_or_the_reverse_is_named(path: Path) -> None:
     assert path.read_text() == "former"
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
+def test_a_read_only_folder_is_named(path: Path) -> None:
+    path.parent.chmod(0o555)
+    with pytest.raises(MachineError, match=r"cannot be written: Permission denied\."):
+        files.write_text(path, "new")
+    path.parent.chmod(0o755)
+    assert path.read_text() == "former"
+
+
 def test_text_and_json_have_one_form(path: Path) -> None:
     files.write_text(path, "Größe\nä\r\n")
     assert path.read_bytes() == "Größe\nä\r\n".encode()

@@ -62,7 +62,9 @@ def chunks(content: bytes, end: bytes = b"0\r\n\r\n") -> servers.Reply:
     ],
     ids=["one byte flipped", "cut short", "bomb"],
 )
-def test_other_bytes_are_refused_and_not_asked_again(serve: Serve, reply: servers.Reply) -> None:
+def test_other_bytes_are_refused_undecoded_and_not_asked_for_again(
+    serve: Serve, reply: servers.Reply
+) -> None:
     server = serve(reply)
     with pytest.raises(DataError, match=r"^mnist\.npz: SHA-256 differs: .* \w{64}, got \w{64} "):
         fetch_npz(server, attempts=3)

@@ -139,7 +139,9 @@ def panel(figure: Figure, title: str) -> Axes:
     "case",
     [pytest.param(case, marks=[pytest.mark.nightly] * (case in LIKE_OTHERS)) for case in CASES],
 )
-def test_each_network_is_named_and_no_word_is_hidden_or_cut(figure: str, case: str) -> None:
+def test_each_network_is_named_and_no_word_lies_on_another_or_leaves_the_picture(
+    figure: str, case: str
+) -> None:
     drawn = FIGURES[figure](CASES[case])
     texts = draw_texts(drawn)
     assert len(drawn.get_suptitle()) > 20

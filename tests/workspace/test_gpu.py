@@ -134,7 +134,9 @@ def test_on_the_cpu_no_gpu_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
 
 
-def test_a_required_gpu_says_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_is_required_and_absent_says_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "nvidia-smi").unlink()
     monkeypatch.setenv("CONVDEPTH_DEVICE", "gpu")
     with pytest.raises(MachineError, match=r"no nvidia-smi.*CONVDEPTH_DEVICE=auto"):
@@ -221,7 +223,9 @@ def test_a_gpu_that_tensorflow_cannot_use_is_given_back(capsys: pytest.CaptureFi
     assert "cnn1: the driver has GPU 0 (NVIDIA H200), but" in capsys.readouterr().out
 
 
-def test_a_required_gpu_that_tensorflow_lacks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_required_gpu_that_tensorflow_cannot_use_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     gpus = find_gpus().gpus
     assert check_usable(gpus, ["NVIDIA H200"], require=True) == check_usable([], []) == ""
     monkeypatch.setenv("CONVDEPTH_DEVICE", "gpu")
