@@ -98,9 +98,7 @@ def test_a_collapsed_network_is_reported_with_its_evidence(
     assert all(each in said for each in ("collapsed", '"4"', "100.00%", "2,000", prior))
 
 
-def test_held_out_images_and_the_notebook_stand_beside_the_metrics(
-    evaluate: Evaluate, study: Study, tmp_path: Path
-) -> None:
+def test_held_out_images_and_the_notebook(evaluate: Evaluate, study: Study, tmp_path: Path) -> None:
     edit(study.params, {"train.validation_images": 100})
     history, notebook = tmp_path / "history.csv", tmp_path / "notebook.json"
     history.write_text("epoch,val_loss,val_accuracy\n1,0.5,0.75\n2,0.25,0.8750004\n")

@@ -67,9 +67,7 @@ def test_mcnemar_is_symmetric_and_the_binomial_test(first: int, second: int) -> 
 
 @cases(300)
 @given(COUNTS, COUNTS, COUNTS, COUNTS)
-def test_the_interval_of_two_trainings_is_mirrored_when_they_are_exchanged(
-    both: int, first: int, second: int, neither: int
-) -> None:
+def test_the_interval_of_two_is_mirrored(both: int, first: int, second: int, neither: int) -> None:
     assume(images := both + first + second + neither)
     one, other = (
         significance.Paired(images, both, first, second, 0),

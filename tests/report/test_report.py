@@ -222,9 +222,7 @@ def test_sections_name_an_absent_file_and_its_command_and_other_sections_are_who
         assert name in absent or len(part) > 500
 
 
-def test_a_network_that_no_study_has_is_in_the_results_and_named_by_the_other_sections(
-    inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_network_that_no_study_has_is_named(inputs: dict[str, Path], tmp_path: Path) -> None:
     tables, params = inputs["tables"], inputs["params"]
     params.write_text(params.read_text() + SECOND.replace("cnn9", "new"))
     again = write_inputs(tmp_path / "again", inputs["normalized"], params)
@@ -297,9 +295,7 @@ def test_files_that_do_not_match_are_named(
         ("contrasts.json", "gains.networks.tiny"),
     ],
 )
-def test_a_result_that_lacks_a_network_is_absent(
-    file: str, keys: str, inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_network_is_absent(file: str, keys: str, inputs: dict[str, Path], tmp_path: Path) -> None:
     change(tmp_path / file, keys, None)
     where = f"{tmp_path / file}: {keys.rpartition('.')[0]}: "
     assert any(where in part for part in read_sections(build(inputs)).values())

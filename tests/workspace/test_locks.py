@@ -48,9 +48,7 @@ def test_a_second_writer_is_told_who_the_first_one_is(
     locks.hold_outputs("train@cnn3", [model.with_name("cnn3.keras")])  # another output is free
 
 
-def test_a_writer_that_waits_goes_on_when_the_other_one_ends(
-    project: Path, model: Path, holder: "subprocess.Popen[str]"
-) -> None:
+def test_next_writer_goes_on(project: Path, model: Path, holder: "subprocess.Popen[str]") -> None:
     assert list(locks.held_outputs(project)) == ["100%/a b", "models/cnn1.keras"]
     with start_holder("train@cnn1", model) as second:
         assert second.stdout is not None
@@ -72,9 +70,7 @@ def test_the_words_of_a_former_process_are_not_believed(project: Path) -> None:
     locks.hold_outputs("train@cnn1", [project / "a"])
 
 
-def test_a_linked_folder_belongs_to_the_project_that_links_it(
-    project: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_linked_folder_is_inside(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     outside = tmp_path_factory.mktemp("other")
     (project / "data").symlink_to(outside)
     assert locks.find_project(project / "data" / "models") == project

@@ -48,9 +48,7 @@ def test_each_combination_is_there_once(changes: Mapping[str, list[Value]], rand
 
 @cases(100)
 @given(CHANGES, st.integers(-1, 300), st.integers())
-def test_a_sample_has_its_size_and_keeps_the_order_of_the_grid(
-    changes: Mapping[str, list[Value]], size: int, seed: int
-) -> None:
+def test_samples_keep_the_order(changes: Mapping[str, list[Value]], size: int, seed: int) -> None:
     points = flat(combine(changes))
     if not 1 <= size <= len(points):
         with pytest.raises(ParameterError, match=rf"1 to {len(points)},.* got {size}"):

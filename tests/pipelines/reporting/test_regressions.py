@@ -38,9 +38,7 @@ TOLERANCES = {"accuracy": tolerance("higher", 0.003), "loss": tolerance("lower",
         (math.nan, 0.1, tolerance("higher"), False),
     ],
 )
-def test_worse_is_what_is_more_than_allowed(
-    before: Any, after: Any, allowed: Tolerance, is_regression: bool
-) -> None:
+def test_what_is_worse(before: Any, after: Any, allowed: Tolerance, is_regression: bool) -> None:
     (change,) = compare(
         {"cnn1": {"metric": before}}, {"cnn1": {"metric": after}}, {"metric": allowed}
     )
