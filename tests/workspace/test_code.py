@@ -28,12 +28,8 @@ TRAININGS = {"train", "train_tuned", "collapse"}
         ("report", {"report"}),
         ("evaluation.metrics", set(STAGES) - {"train", "train_tuned"}),
         ("evaluation", set(STAGES) - {"train", "train_tuned"}),
-        ("training.progress", set()),
-        ("models.precision_advice", set()),
-        ("cli", set()),
-        ("commands", set()),
-        ("workspace", set()),
-        ("integrity", set()),
+        *((name, set()) for name in ("training.progress", "models.precision_advice", "cli")),
+        *((name, set()) for name in ("commands", "workspace", "integrity")),
     ],
 )
 def test_a_changed_package_reruns_these_commands_only(package: str, commands: set[str]) -> None:

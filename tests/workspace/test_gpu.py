@@ -89,9 +89,7 @@ def said(process: Training) -> str:
         ("GPU-aa", []),  # either of them
         ("0,7,1", ["GPU-aaaa-1"]),  # CUDA reads no further than the first wrong one
         ("MIG-GPU-aaaa-1/1/0", ["MIG-GPU-aaaa-1/1/0"]),
-        ("-1", []),
-        ("", []),
-        ("NoDevFiles", []),
+        *((nothing, []) for nothing in ("-1", "", "NoDevFiles")),
     ],
 )
 def test_only_those_are_used_that_cuda_may_see(
