@@ -48,6 +48,10 @@ def test_values_are_read_as_dvc_reads_yaml_or_all_refused_at_once() -> None:
     assert [line.partition(": expected KEY=VALUE")[0] for line in lines] == wrong
 
 
+def test_true_and_1_are_two_values() -> None:
+    assert [repr(point["a"]) for point in combine({"a": [True, 1, True]})] == ["True", "1"]
+
+
 def test_samples_of_other_seeds_differ() -> None:
     samples = {json.dumps(combine({"a": range(9), "b": range(9)}, 5, seed)) for seed in range(20)}
     assert len(samples) == 20
