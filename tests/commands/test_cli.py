@@ -66,9 +66,7 @@ def test_help_names_every_command_and_loads_no_heavy_library() -> None:
         (["predict", "nowhere.png", "--model", "cnn4"], 2, "architectures.cnn4"),
     ],
 )
-def test_a_mistake_has_a_message_and_an_exit_code_and_no_traceback(
-    arguments: list[str], code: int, message: str
-) -> None:
+def test_a_mistake_has_a_message_and_a_code(arguments: list[str], code: int, message: str) -> None:
     finished = run(*arguments)
     assert finished.returncode == code
     assert message in finished.stderr
@@ -76,9 +74,7 @@ def test_a_mistake_has_a_message_and_an_exit_code_and_no_traceback(
 
 
 @pytest.mark.parametrize("command", ["validate", "train", "plot"])
-def test_a_wrong_parameter_is_refused_before_a_heavy_library_is_loaded(
-    command: str, tmp_path: Path, params_text: str
-) -> None:
+def test_a_wrong_parameter_is_refused_soon(command: str, tmp_path: Path, params_text: str) -> None:
     (tmp_path / "params.yaml").write_text(params_text.replace("epochs: 12", "epochs: 0"))
     finished = run(*stage(command), folder=tmp_path, PYTHONPROFILEIMPORTTIME="1")
     assert finished.returncode == 2
@@ -130,9 +126,7 @@ def driver(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_a_training_waits_for_the_gpu_until_its_holder_is_killed(
-    driver: dict[str, str], train: list[str], tmp_path: Path
-) -> None:
+def test_trainings_wait_for_gpus(driver: dict[str, str], train: list[str], tmp_path: Path) -> None:
     hold = "from convdepth.workspace.gpu import take_slot; take_slot('cnn7'); print(); input()"
     options: dict[str, Any] = {"env": os.environ | driver, "text": True, "stdin": subprocess.PIPE}
     options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from convdepth.commands import compare_output
 from convdepth.commands.compare import (
     Answers,
     Change,
@@ -16,14 +17,6 @@ from convdepth.commands.compare import (
     compare,
     compare_networks,
     read_states,
-)
-from convdepth.commands.compare_output import (
-    CHANGES,
-    PAIRS,
-    Wording,
-    print_comparison,
-    print_ranking,
-    to_markdown,
 )
 from convdepth.core.errors import DataError, IntegrityError, ParameterError
 from convdepth.evaluation.significance import Paired
@@ -152,7 +145,7 @@ def test_two_commits(project: Project, capsys: pytest.CaptureFixture[str]) -> No
     before, after = read_states(["HEAD~1", "HEAD"], project.folder)
     assert before.answers["three"].seeds == SEEDS.seeds
     assert not after.answers["three"].seeds  # the network is none of the seeds
-    print_comparison("HEAD~1", "HEAD", "json", project.folder)
+    compare_output.print_comparison("HEAD~1", "HEAD", "json", project.folder)
     result = json.loads(capsys.readouterr().out)
     assert result["before"]["revision"] == "HEAD~1"
     assert result["after"]["commit"] == project.run("git", "rev-parse", "HEAD").strip()
@@ -167,7 +160,7 @@ def test_two_commits(project: Project, capsys: pytest.CaptureFixture[str]) -> No
     one, three = result["networks"]["one"], result["networks"]["three"]
     assert one["corrected_p"] == pytest.approx(3 * one["p"], rel=1e-4)
     assert three["between_seeds"] > -three["difference"] > 0
-    print_comparison("HEAD", None, "table", project.folder)
+    compare_output.print_comparison("HEAD", None, "table", project.folder)
     assert "HEAD -> workspace" in capsys.readouterr().out
 
 
@@ -180,9 +173,9 @@ def test_each_pair_of_networks(project: Project, capsys: pytest.CaptureFixture[s
     assert {each.verdict for each in found.values()} == {Verdict.BETTER}
     # 2 / 2 ** 7 = 0.0156 alone; of three p, it is the largest, and stays.
     assert found["two", "three"].p == pytest.approx(2 / 2**7)
-    print_ranking("HEAD", "json", project.folder)
+    compare_output.print_ranking("HEAD", "json", project.folder)
     assert json.loads(capsys.readouterr().out)["pairs"]["one / two"]["images"] == IMAGES
-    print_ranking(None, "table", project.folder)
+    compare_output.print_ranking(None, "table", project.folder)
     assert "one / two" in capsys.readouterr().out
 
 
@@ -217,15 +210,17 @@ def test_a_commit_that_does_not_exist_or_has_no_results(project: Project) -> Non
         read_states(["HEAD"], project.folder)
 
 
-@pytest.mark.parametrize("wording", [CHANGES, PAIRS])
-def test_every_verdict_has_words(wording: Wording) -> None:
+@pytest.mark.parametrize("wording", [compare_output.CHANGES, compare_output.PAIRS])
+def test_every_verdict_has_words(wording: compare_output.Wording) -> None:
     paired = Paired(images=100, both=90, only_first=2, only_second=4, differing=7)
     found = [
         Change(["a", "b"], verdict, paired, 0.0, missing="HEAD") for verdict in wording.verdicts
     ]
-    header, _, *rows = to_markdown(found, wording).partition("\n\n")[0].splitlines()
+    header, _, *rows = compare_output.to_markdown(found, wording).partition("\n\n")[0].splitlines()
     assert len({row.split("|")[-2] for row in rows}) == len(found)
     assert all(row.count("|") == header.count("|") for row in rows)
     assert all("| 92.00 | 94.00 | +2.00 (" in row for row in rows)
     assert not any(word in row for row in rows for word in "{}")
-    assert "McNemar" not in to_markdown([Change(["a"], next(iter(wording.verdicts)))], wording)
+    assert "McNemar" not in compare_output.to_markdown(
+        [Change(["a"], next(iter(wording.verdicts)))], wording
+    )

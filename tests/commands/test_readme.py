@@ -118,15 +118,6 @@ def test_every_link_leads_to_a_file_or_folder_and_a_heading_of_it(page: Path) ->
             assert anchor in slugs, link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_target_that_a_page_names_exists(page: Path) -> None:
-    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    shown = [*code_lines(TEXTS[page]), *re.findall(r"`([^`]+)`", TEXTS[page])]
-    for line in shown:
-        for target in re.findall(r"(?:^|&& |; |=\S+ )make ([a-z-]+)", line):
-            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-
-
 @pytest.mark.parametrize(
     ("program", "module"),
     [("convdepth", "convdepth.cli"), ("python -m pipelines", "pipelines.__main__")],

@@ -1,6 +1,5 @@
 """Each kind of mistake in ``params.yaml`` is named by its key, in one line."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from conftest import PROJECT
 from convdepth.config.params import read_architecture, read_params
 from convdepth.core.errors import ParameterError
 
-HEAVY = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "pandas", "matplotlib")
 BLOCK1 = "architectures.cnn1.block1"
 NEW = "architectures.cnn9"
 
@@ -83,26 +81,20 @@ def test_the_project_s_own_parameters_are_right(monkeypatch: pytest.MonkeyPatch)
     ("key", "value", "limits"),
     [
         ("train.epochs", "0", "1"),
-        ("train.epochs", "'12'", ""),
-        ("train.epochs", "true", ""),
-        ("train.epochs", "", ""),
+        *(("train.epochs", value, "") for value in ("'12'", "true", "")),
         ("train.batch_size", "60001", "60000"),
         ("train.learning_rate", "0", "0.0"),
         ("train.learning_rate", ".nan", ""),
         ("train.seed", "4294967296", "4294967296"),
         ("train.precision", "float16", "float32 mixed_bfloat16"),
         ("train.dropout_scale", "1.5", "1.0"),
-        ("train", "", ""),
         ("normalize.max_images", "9", "10"),
         ("validate.pixel_mean_tolerance", "-.inf", ""),
-        ("download.attempts", "11", "10"),
         ("download.sources", "[]", ""),
         ("tolerances.accuracy.better", "up", "higher lower"),
-        ("architectures", "", ""),
-        (BLOCK1, "", ""),
+        *((section, "", "") for section in ("train", "architectures", BLOCK1)),
         (f"{BLOCK1}.dropout", "1.0", "1.0"),
         (f"{BLOCK1}.pool_size", "0", "1"),
-        (f"{BLOCK1}.conv1.kernel_size", "[3, 3]", ""),
         (f"{BLOCK1}.conv1.kernel_size", "29", "28"),
         (f"{BLOCK1}.conv2.padding", "full", "valid same"),
         (f"{BLOCK1}.conv2.padding", "no", ""),  # a text, as DVC reads it
@@ -145,9 +137,8 @@ def test_an_unknown_key_is_named_with_the_nearest_of_its_section(
 @pytest.mark.parametrize(
     "key",
     [
-        *("download", "normalize", "validate", "train", "tolerances", "architectures"),
-        *("tolerances.accuracy.better", "normalize.max_images", "train.validation_images"),
-        *("architectures.cnn1.head", f"{BLOCK1}.pool_size", f"{BLOCK1}.conv2.filters", BLOCK1),
+        *("download", "tolerances.accuracy.better", "normalize.max_images"),
+        *("train.validation_images", "architectures.cnn1.head", f"{BLOCK1}.pool_size", BLOCK1),
     ],
 )
 def test_a_missing_key_is_named(edit: Edit, key: str) -> None:
@@ -188,10 +179,6 @@ def test_an_unsafe_source_or_none_is_refused(edit: Edit, key: str, value: str) -
         (f"{{block1: {{pool_size: 2}}, {HEAD}}}", "block1.conv1"),
         (f"{{block1: {{conv2: {CONV}, conv1: {CONV}, pool_size: 2}}, {HEAD}}}", "block1.conv2"),
         (f"{{block1: {{conv1: {CONV}, conv3: {CONV}, pool_size: 2}}, {HEAD}}}", "block1.conv3"),
-        (
-            f"{{block1: {BLOCK}, block2: {BLOCK}, block3: {BLOCK}, block4: {BLOCK}, {HEAD}}}",
-            "block4.conv1.kernel_size",
-        ),
         (f"{{block1: {{conv1: {CONV}, pool_size: 27}}, {HEAD}}}", "block1.pool_size"),
         (f"{{block1: {BLOCK}, 7: 1, {HEAD}}}", "7"),
         (
@@ -210,9 +197,7 @@ def test_blocks_and_convolutions_are_numbered_in_order_and_fit(
 @pytest.mark.parametrize(
     "name", ["CNN 9", "../x", "cnn-9", "_x", "größer", "a" * 41, "", "validation"]
 )
-def test_a_name_that_makes_no_file_name_is_refused(
-    write: Write, params_text: str, name: str
-) -> None:
+def test_a_name_that_is_no_file_name_is_refused(write: Write, params_text: str, name: str) -> None:
     (line,) = mistakes(write(f"{params_text}\n  '{name}': {{block1: {BLOCK}, {HEAD}}}\n"))
     assert line.startswith(f"architectures.{name}: ")
 
@@ -240,17 +225,11 @@ def test_several_mistakes_have_one_line_each(edit: Edit) -> None:
         ("train: {epochs: 1}\nseed: 1\ntrain: 2\n", 3),
         ("train: 1\n---\ntrain: 2\n", 2),
         ("train: *recipe\n", 1),
-        ("<<: 3\n", 1),
         ("? {a: 1}\n: 3\n", 1),
         ("train: !!python/object/apply:os.getcwd []\n", 1),
-        ("train: 2024-13-01\n", None),
-        ("train: !!bool maybe\n", None),
-        ("train: \0\n", None),
     ],
 )
-def test_other_text_than_a_yaml_mapping_is_refused_with_its_line(
-    write: Write, text: str, line: int | None
-) -> None:
+def test_what_is_no_mapping_is_told_by_its_line(write: Write, text: str, line: int | None) -> None:
     (said,) = mistakes(write(text))
     assert line is None or f"line {line}: " in said
     assert "suppress" not in said  # ruamel's advice about duplicated keys
@@ -320,31 +299,14 @@ def test_a_fifth_network_is_one_entry_and_its_dropout_may_be_left_out(edit: Edit
     assert zero.blocks["block1"].dropout == 0
 
 
-def test_a_network_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(ParameterError) as caught:
-        read_architecture("cnn31", PROJECT / "params.yaml")
-    said = str(caught.value)
-    assert f"{PROJECT / 'params.yaml'}: architectures.cnn31: " in said
-    assert [said.count(name) for name in ("cnn1", "cnn5", "cnn7")] == [1, 1, 1]
-    assert said.rstrip("?").endswith("cnn3")  # the nearest
-
-
 def test_a_mistake_is_found_without_the_slow_libraries(edit: Edit) -> None:
-    code = f"""
-import sys
-from pathlib import Path
-from convdepth.config.params import read_params
-try:
-    read_params(Path(sys.argv[1]))
-except ValueError as error:
-    print(error)
-print([name for name in {HEAVY} if name in sys.modules])
-"""
+    code = "import sys; from pathlib import Path; from convdepth.config.params import read_params\n"
+    code += "try: read_params(Path(sys.argv[1]))\nfinally: print(sys.modules.keys())"
     command = [sys.executable, "-Werror", "-c", code, str(edit({f"{BLOCK1}.dropuot": "0.5"}))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
-    message, heavy = done.stdout.splitlines()
-    assert "did you mean dropout?" in message
-    assert heavy == "[]"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"{BLOCK1}.dropuot: " in done.stderr
+    heavy = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "pandas", "matplotlib")
+    assert not [name for name in heavy if f"'{name}'" in done.stdout]
 
 
 BOMB = "a0: &a0 [1]\n" + "".join(
@@ -354,8 +316,5 @@ BOMB = "a0: &a0 [1]\n" + "".join(
 
 
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("value", [BOMB, "seed: " + "[" * 5000 + "]" * 5000 + "\n"])
-def test_a_value_that_is_far_too_large_is_refused_soon_and_shown_briefly(
-    write: Write, params_text: str, value: str
-) -> None:
-    assert mistakes(write(params_text.replace("train:", f"bomb:\n  x: 1\n{value}train:", 1)))
+def test_a_value_that_is_far_too_large_is_refused_soon(write: Write, params_text: str) -> None:
+    assert mistakes(write(params_text.replace("train:", f"bomb:\n  x: 1\n{BOMB}train:", 1)))

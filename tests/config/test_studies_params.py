@@ -9,7 +9,6 @@ from study_inputs import edit
 
 from conftest import PROJECT
 from convdepth.config.check import main
-from convdepth.config.studies import read_study_params
 from convdepth.core.errors import ParameterError
 
 TEXT = (PROJECT / "studies" / "params.yaml").read_text(encoding="utf-8")
@@ -84,17 +83,9 @@ def test_a_wrong_parameter_is_named_and_nothing_is_written(
         ("weight_decay: 0.04149, ", "", "tuned.settings.cnn1.weight_decay"),
     ],
 )
-def test_a_mistake_in_the_studies_is_named_by_its_key(
-    folder: Path, old: str, new: str, key: str
-) -> None:
+def test_a_mistake_in_the_studies_has_its_key(folder: Path, old: str, new: str, key: str) -> None:
     assert old in TEXT
     (folder / NAMES[1]).write_text(TEXT.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ParameterError) as caught:
         check(folder)
     assert f"{folder / NAMES[1]}: {key}" in str(caught.value)
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError) as caught:
-        read_study_params(tmp_path / "missing.yaml")
-    assert str(caught.value).startswith(f"{tmp_path / 'missing.yaml'}: ")

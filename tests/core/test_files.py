@@ -58,9 +58,7 @@ def test_a_block_that_raises_changes_nothing(path: Path, error: BaseException) -
     assert path.read_text() == "former"
 
 
-def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_content_is_on_disk_before_the_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[tuple[Path, str]] = []
 
     def fsync(descriptor: int) -> None:

@@ -3,9 +3,12 @@
 import gzip
 import hashlib
 import io
+import re
+import struct
 from pathlib import Path
 from typing import Any
 
+import drawn
 import numpy as np
 import pytest
 import servers
@@ -30,7 +33,8 @@ def npy(array: NDArray[Any]) -> bytes:
 
 
 BYTES = arrays(np.uint8, array_shapes(max_dims=4, min_side=0, max_side=5))
-SMALL = idx.encode(np.arange(2 * 28 * 28).astype(np.uint8).reshape(2, 28, 28))
+LABELS = np.array([7, 2, 1], np.uint8)
+PIXELS = np.arange(2 * 28 * 28).astype(np.uint8).reshape(2, 28, 28)
 SPLIT = {
     "test_images.npy": npy(np.ones((2, 28, 28, 1), np.float32)),
     "test_labels.npy": npy(np.ones(2, np.uint8)),
@@ -47,10 +51,8 @@ def test_an_idx_file_is_read_back(tmp_path: Path, array: Pixels, is_mirrored: bo
 
 
 @cases(200)
-@given(damaged(SMALL) | st.binary(max_size=40))
-def test_a_damaged_idx_file_is_refused_or_holds_no_more_than_its_bytes(
-    tmp_path: Path, content: bytes
-) -> None:
+@given(damaged(idx.encode(PIXELS)) | st.binary(max_size=40))
+def test_a_damaged_idx_file_is_refused_or_means_its_bytes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
     try:
         array = idx.read(tmp_path / "a")
@@ -58,6 +60,44 @@ def test_a_damaged_idx_file_is_refused_or_holds_no_more_than_its_bytes(
         assert str(tmp_path / "a") in str(error)
     else:
         assert idx.encode(array) == content
+
+
+def test_header_is_big_endian() -> None:
+    assert idx.encode(LABELS) == bytes.fromhex("00000801 00000003 070201")
+    assert idx.encode(PIXELS)[:16] == bytes.fromhex("00000803 00000002 0000001c 0000001c")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        bytes.fromhex("00000d01 00000001 00000000"),  # floats
+        b"\x00\x00\x08\x41" + struct.pack(">65I", *[1] * 65) + b"\x07",  # too many dimensions
+        b"\x00\x00\x08\x04" + struct.pack(">4I", 0, *[2**32 - 1] * 3),  # too large
+    ],
+)
+def test_missing_or_other_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / idx.FILE_NAMES["test", "images"]
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=f"^{path}: expected .*dvc repro"):
+        idx.read_split(tmp_path, "test")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "found"),
+    [
+        (PIXELS[:, :, 1:], LABELS[:2], "(2, 28, 27)"),
+        (PIXELS, LABELS, "(3,)"),
+        (PIXELS, LABELS[:2, np.newaxis], "(2, 1)"),
+    ],
+)
+def test_split_of_another_shape_is_refused(
+    tmp_path: Path, pixels: np.ndarray, labels: np.ndarray, found: str
+) -> None:
+    drawn.write_split(tmp_path, "train", pixels, labels)
+    with pytest.raises(DataError, match=re.escape(found)):
+        idx.read_split(tmp_path, "train")
 
 
 @cases(30)
@@ -76,9 +116,7 @@ def test_a_split_is_read_back(tmp_path: Path, size: int, seed: int) -> None:
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")
 @cases(200)
 @given(st.data())
-def test_a_damaged_split_is_refused_or_has_the_same_shape(
-    tmp_path: Path, data: st.DataObject
-) -> None:
+def test_a_damaged_split_is_refused_or_has_its_shape(tmp_path: Path, data: st.DataObject) -> None:
     wrong = data.draw(st.sampled_from(sorted(SPLIT)))
     for name, content in SPLIT.items():
         changed = data.draw(damaged(content)) if name == wrong else content

@@ -67,9 +67,7 @@ def test_npz_is_decoded_in_any_order_of_memory() -> None:
         ("x_train", npy(np.array([Trap()], dtype=object)), "Object arrays cannot be loaded"),
         ("y_train", npy(np.zeros(60, np.int64)), r"got int64 of shape \(60,\)"),
         ("x_test", npy(np.zeros((10, 28, 27), np.uint8)), r"got uint8 of shape \(10, 28, 27\)"),
-        ("x_train", npy(np.zeros((60, 28, 28), np.uint8))[:-1], "got: "),
         ("x_train", HUGE, "got: "),
-        ("x_train", b"<html>not found</html>", "got: "),
     ],
 )
 def test_npz_with_another_array_names_the_member(member: str, content: bytes, found: str) -> None:
@@ -99,16 +97,3 @@ def test_npz_that_unpacks_to_too_much_is_refused_in_little_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
     finally:
         tracemalloc.stop()
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        (GOOD[:-100], r"expected a zip archive"),
-        (GOOD[:300] + bytes([GOOD[300] ^ 0xFF]) + GOOD[301:], r"x_train\.npy: expected uint8"),
-    ],
-    ids=["cut", "one byte flipped"],
-)
-def test_damaged_npz_is_refused(content: bytes, found: str) -> None:
-    with pytest.raises(DataError, match=rf"^mnist\.npz: {found}"):
-        decode_npz(content)

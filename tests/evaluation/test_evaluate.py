@@ -50,9 +50,7 @@ def evaluate(network: keras.Model, study: Study) -> Evaluate:
     return evaluate
 
 
-def test_the_metrics_follow_from_the_predictions(
-    evaluate: Evaluate, normalized: Path, tmp_path: Path
-) -> None:
+def test_metrics_follow_predictions(evaluate: Evaluate, normalized: Path, tmp_path: Path) -> None:
     metrics, table = evaluate()
     _, labels = read_split(normalized, "test")
     assert list(table) == ["index", "label", "predicted", "second", "probability", "loss"]
@@ -72,9 +70,7 @@ def test_the_metrics_follow_from_the_predictions(
     assert [path.read_bytes() for path in paths] == former
 
 
-def test_a_prediction_is_what_keras_says_and_has_a_finite_loss(
-    network: keras.Model, normalized: Path
-) -> None:
+def test_predictions_are_those_of_keras_and_finite(network: keras.Model, normalized: Path) -> None:
     images, labels = (array[:50] for array in read_split(normalized, "test"))
     table = predict(network, images, labels)
     probabilities = network.predict(images, verbose=0)
@@ -102,9 +98,7 @@ def test_a_collapsed_network_is_reported_with_its_evidence(
     assert all(each in said for each in ("collapsed", '"4"', "100.00%", "2,000", prior))
 
 
-def test_held_out_images_and_the_notebook_stand_beside_the_metrics(
-    evaluate: Evaluate, study: Study, tmp_path: Path
-) -> None:
+def test_held_out_images_and_the_notebook(evaluate: Evaluate, study: Study, tmp_path: Path) -> None:
     edit(study.params, {"train.validation_images": 100})
     history, notebook = tmp_path / "history.csv", tmp_path / "notebook.json"
     history.write_text("epoch,val_loss,val_accuracy\n1,0.5,0.75\n2,0.25,0.8750004\n")

@@ -1,6 +1,6 @@
 """Tests and intervals of the difference of two networks, against cases computed by hand."""
 
-from math import atan, comb, pi
+from math import atan, pi
 
 import numpy as np
 import pandas as pd
@@ -8,15 +8,7 @@ import pytest
 import scipy.stats
 
 from convdepth.core.errors import DataError
-from convdepth.evaluation.significance import (
-    LEVEL,
-    Paired,
-    holm,
-    mcnemar,
-    mean_over_seeds,
-    pair,
-    seed_range,
-)
+from convdepth.evaluation.significance import Paired, holm, mean_over_seeds, pair, seed_range
 
 
 def answers(*predicted: int, labels: tuple[int, ...] = (1, 2, 3, 4)) -> pd.DataFrame:
@@ -39,13 +31,6 @@ def test_other_images_are_refused() -> None:
         pair(table, table.assign(index=range(4, 8)))
     with pytest.raises(pd.errors.MergeError):
         pair(pd.concat([table] * 2), table)
-
-
-@pytest.mark.parametrize(("first", "second"), [(3, 10), (10, 3), (0, 6), (1, 1), (5, 5), (0, 0)])
-def test_mcnemar_is_the_sign_test_of_the_discordant(first: int, second: int) -> None:
-    n, k = first + second, min(first, second)
-    by_hand = min(1.0, 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n)
-    assert mcnemar(first, second) == pytest.approx(by_hand)
 
 
 def interval(only_first: int, only_second: int, images: int) -> tuple[float, float]:
@@ -98,28 +83,8 @@ def test_extreme_means_over_seeds() -> None:
     assert mean_over_seeds(np.array([[1]])).interval == (1, 1)
 
 
-def test_p_is_below_the_level_exactly_if_the_interval_excludes_zero() -> None:
-    generator = np.random.default_rng(0)
-    significant = 0
-    for _ in range(2_000):
-        seeds, images = generator.integers(2, [8, 40])
-        losses, gains = generator.uniform(0, [0.3, 0.3])
-        chances = [losses, 1 - losses - gains, gains]
-        values = generator.choice([-1, 0, 1], (seeds, images), p=chances)
-        values += generator.random((seeds, 1)) < generator.choice([0, 0.3])  # seeds that differ
-        found = mean_over_seeds(values)
-        low, high = found.interval
-        assert low <= found.mean <= high
-        assert found.p is not None
-        assert (found.p < LEVEL) == (not low <= 0 <= high)
-        significant += found.p < LEVEL
-    assert 200 < significant < 1_800
-
-
 @pytest.mark.parametrize(("seed_spread", "image_spread"), [(0.5, 0.0), (0.1, 2.0), (0.0, 1.0)])
-def test_the_mean_over_seeds_and_images_keeps_its_level_and_coverage(
-    seed_spread: float, image_spread: float
-) -> None:
+def test_mean_over_seeds_keeps_level_and_coverage(seed_spread: float, image_spread: float) -> None:
     draw = np.random.default_rng(3).normal
     studies = [
         draw(0, seed_spread, (5, 1)) + draw(0, image_spread, (1, 100)) + draw(0, 1, (5, 100))
@@ -146,6 +111,3 @@ def test_the_range_of_two_seeds_by_hand() -> None:
 def test_holm_by_hand() -> None:
     # In order 0.005, 0.01, 0.03, 0.04: times 4, 3, 2, 1, and never below the one before.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == pytest.approx([1, 1])
-    assert holm([0.2]) == [0.2]
-    assert holm([]) == []

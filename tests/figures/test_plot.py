@@ -46,9 +46,7 @@ def paths(tmp_path: Path, tiny_params: Path, normalized: Path) -> dict[str, Path
     return inputs | outputs
 
 
-def test_all_figures_and_tables_are_written_and_a_second_run_changes_no_byte(
-    paths: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_figures_and_tables(paths: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     runs = []
     for _ in range(2):
         plot.main(**paths)
@@ -73,9 +71,7 @@ def test_all_figures_and_tables_are_written_and_a_second_run_changes_no_byte(
         assert row.count == counts.get((row.label, row.predicted), 0)
 
 
-def test_the_networks_are_those_of_the_parameters_with_all_their_results(
-    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_networks_with_all_results(paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     (paths["histories"] / "stale.csv").write_text("stale")
     edit(paths["params"], {"train.validation_images": 500})
     drawn: list[Inputs] = []

@@ -25,9 +25,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_users_settings_of_keras_change_nothing_and_the_import_writes_nothing(
-    tmp_path: Path,
-) -> None:
+def test_a_users_settings_of_keras_change_nothing_and_nothing_is_said(tmp_path: Path) -> None:
     (tmp_path / "keras.json").write_text(
         json.dumps({"backend": "jax", "floatx": "float16", "image_data_format": "channels_first"})
     )

@@ -41,9 +41,7 @@ def rates(network: keras.Sequential) -> list[float]:
 
 
 @each_architecture
-def test_each_architecture_is_built_as_foretold_and_answers_with_probabilities(
-    architecture: Architecture,
-) -> None:
+def test_each_architecture_is_built_as_foretold_and_answers(architecture: Architecture) -> None:
     network = build_network(architecture)
     built = [
         (

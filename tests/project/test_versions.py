@@ -57,9 +57,7 @@ def test_another_version_is_installed() -> None:
 
 
 @pytest.mark.parametrize("version", OTHERS)
-def test_the_pipeline_gives_the_same_bytes(
-    request: pytest.FixtureRequest, tmp_path: Path, version: str
-) -> None:
+def test_the_bytes_are_equal(request: pytest.FixtureRequest, tmp_path: Path, version: str) -> None:
     interpreter = find_interpreters().get(version)
     if interpreter is None:
         pytest.skip(f"Python {version} is not installed")

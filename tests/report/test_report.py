@@ -73,9 +73,7 @@ def visible_text(page: str) -> str:
     return "\n".join(line for line in lines if line).removesuffix(" |")
 
 
-def test_the_page_is_equal_in_each_run_structured_and_self_contained(
-    inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_the_page_is_structured_and_self_contained(inputs: dict[str, Path], tmp_path: Path) -> None:
     page = build(inputs)
     assert build(inputs) == page
     assert str(tmp_path) not in page
@@ -148,9 +146,7 @@ def test_held_out_images_and_broken_rules_are_named() -> None:
     assert "3 rows in breach" in text
 
 
-def test_files_are_read_in_the_order_of_the_parameters(
-    inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_files_are_read_in_the_parameters_order(inputs: dict[str, Path], tmp_path: Path) -> None:
     block = "{conv1: {filters: 2, kernel_size: 1}, pool_size: 1}"
     blocks = [f"block{number}" for number in range(1, 12)]
     deep = "".join(f"    {name}: {block}\n" for name in blocks)
@@ -226,9 +222,7 @@ def test_sections_name_an_absent_file_and_its_command_and_other_sections_are_who
         assert name in absent or len(part) > 500
 
 
-def test_a_network_that_no_study_has_is_in_the_results_and_named_by_the_other_sections(
-    inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_network_that_no_study_has_is_named(inputs: dict[str, Path], tmp_path: Path) -> None:
     tables, params = inputs["tables"], inputs["params"]
     params.write_text(params.read_text() + SECOND.replace("cnn9", "new"))
     again = write_inputs(tmp_path / "again", inputs["normalized"], params)
@@ -301,9 +295,7 @@ def test_files_that_do_not_match_are_named(
         ("contrasts.json", "gains.networks.tiny"),
     ],
 )
-def test_a_result_that_lacks_a_network_is_absent(
-    file: str, keys: str, inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_network_is_absent(file: str, keys: str, inputs: dict[str, Path], tmp_path: Path) -> None:
     change(tmp_path / file, keys, None)
     where = f"{tmp_path / file}: {keys.rpartition('.')[0]}: "
     assert any(where in part for part in read_sections(build(inputs)).values())

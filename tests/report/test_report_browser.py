@@ -142,9 +142,7 @@ def test_text_stands_out_in_both_themes(theme: Any, page: Page) -> None:
         assert min(found) >= 4.5, selector
 
 
-def test_the_theme_follows_the_system_and_the_button_which_names_the_other_theme(
-    page: Page,
-) -> None:
+def test_the_theme_follows_the_system_and_the_button_names_the_other_theme(page: Page) -> None:
     button = page.locator("#theme")
     light = page.evaluate(AXIS_COLOR)
     assert button.inner_text() == "Dark theme"

@@ -28,17 +28,11 @@ TRAININGS = {"train", "train_tuned", "collapse"}
         ("report", {"report"}),
         ("evaluation.metrics", set(STAGES) - {"train", "train_tuned"}),
         ("evaluation", set(STAGES) - {"train", "train_tuned"}),
-        ("training.progress", set()),
-        ("models.precision_advice", set()),
-        ("cli", set()),
-        ("commands", set()),
-        ("workspace", set()),
-        ("integrity", set()),
+        *((name, set()) for name in ("training.progress", "models.precision_advice", "cli")),
+        *((name, set()) for name in ("commands", "workspace", "integrity")),
     ],
 )
-def test_a_change_in_a_package_reruns_these_commands_at_most(
-    package: str, commands: set[str]
-) -> None:
+def test_a_changed_package_reruns_these_commands_only(package: str, commands: set[str]) -> None:
     name = f"convdepth.{package}"
     found = {
         stage
@@ -146,9 +140,7 @@ def test_every_form_of_import_is_followed(tmp_path: Path, statement: str) -> Non
         ("def", r"top\.py"),
     ],
 )
-def test_what_cannot_be_read_is_named_and_not_left_out(
-    tmp_path: Path, statement: str, named: str
-) -> None:
+def test_what_cannot_be_read_is_named(tmp_path: Path, statement: str, named: str) -> None:
     with pytest.raises(DataError, match=named):
         read_code("convdepth.top", package(tmp_path, top=statement))
 

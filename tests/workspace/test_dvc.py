@@ -6,21 +6,7 @@ from pathlib import Path
 import pytest
 
 from convdepth.core.errors import DataError, MachineError
-from convdepth.workspace.dvc import (
-    GRAPH,
-    STUDIES,
-    Output,
-    Remotes,
-    _reason,
-    cache_folder,
-    find_option,
-    find_remotes,
-    ignored_by_dvc,
-    lies_within,
-    planned_command,
-    planned_commands,
-    recorded_outputs,
-)
+from convdepth.workspace import dvc
 from convdepth.workspace.git import find_commit
 from convdepth.workspace.lockfile import LOCK
 from project import Project
@@ -57,8 +43,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(home / "toy", home)
     (project.folder / "studies").mkdir(parents=True)
     (project.folder / "params.yaml").write_text("names: {cnn1: 1, cnn9: 2}\n")
-    (project.folder / GRAPH).write_text(STAGES)
-    (project.folder / STUDIES).write_text(STUDY)
+    (project.folder / dvc.GRAPH).write_text(STAGES)
+    (project.folder / dvc.STUDIES).write_text(STUDY)
     project.run("git", "init", "--quiet")
     project.run("dvc", "init", "--quiet")
     project.run("dvc", "repro", "make")
@@ -75,16 +61,16 @@ def toy(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 def test_planned_commands(toy: Project) -> None:
     train = ["convdepth", "train", "cnn9", "--model=x"]
-    assert planned_commands(toy.folder)["train@cnn9"] == train
-    assert planned_commands(toy.folder, STUDIES) == {
-        f"{STUDIES}:more@{seed}": ["cp", "small", f"{seed}.txt"] for seed in (1, 2)
+    assert dvc.planned_commands(toy.folder)["train@cnn9"] == train
+    assert dvc.planned_commands(toy.folder, dvc.STUDIES) == {
+        f"{dvc.STUDIES}:more@{seed}": ["cp", "small", f"{seed}.txt"] for seed in (1, 2)
     }
     head = find_commit("HEAD", toy.folder)
-    (toy.folder / GRAPH).write_text(STAGES.replace("--model=x", "--model=y"))
-    assert planned_command("cnn9", toy.folder, head) == train
-    assert planned_command("cnn9", toy.folder)[-1] == "--model=y"
+    (toy.folder / dvc.GRAPH).write_text(STAGES.replace("--model=x", "--model=y"))
+    assert dvc.planned_command("cnn9", toy.folder, head) == train
+    assert dvc.planned_command("cnn9", toy.folder)[-1] == "--model=y"
     with pytest.raises(DataError, match=r"dvc\.yaml: train@cnn3\.cmd"):
-        planned_command("cnn3", toy.folder)
+        dvc.planned_command("cnn3", toy.folder)
 
 
 @pytest.mark.parametrize("commit", [None, "HEAD"])
@@ -93,12 +79,12 @@ def test_recorded_outputs(toy: Project, commit: str | None) -> None:
         commit = find_commit(commit, toy.folder)
         shutil.rmtree(toy.folder / "folder")
         (toy.folder / LOCK).unlink()
-    folder, small = recorded_outputs(toy.folder, commit)
+    folder, small = dvc.recorded_outputs(toy.folder, commit)
     assert (folder.path, folder.is_folder, folder.cached) == ("folder", True, True)
-    assert small == Output("make", "small", TWO, cached=False)
+    assert small == dvc.Output("make", "small", TWO, cached=False)
     assert small.lock == "dvc.lock"
-    (more,) = recorded_outputs(toy.folder, commit, STUDIES)
-    assert more == Output(f"{STUDIES}:more@1", "1.txt", TWO)
+    (more,) = dvc.recorded_outputs(toy.folder, commit, dvc.STUDIES)
+    assert more == dvc.Output(f"{dvc.STUDIES}:more@1", "1.txt", TWO)
     assert more.lock == "studies/dvc.lock"
 
 
@@ -111,53 +97,51 @@ def test_recorded_outputs(toy: Project, commit: str | None) -> None:
         (LOCK, TWO, f"1{TWO}"),
         (LOCK, "outs:", "outs: 3\n    other:"),
         (LOCK, "stages:", "stages:\n  more: 3"),
-        (GRAPH, "stages:", "stages: [1"),
-        (GRAPH, "", None),
-        (GRAPH, "${names}", "${missing}"),
+        (dvc.GRAPH, "stages:", "stages: [1"),
+        (dvc.GRAPH, "", None),
+        (dvc.GRAPH, "${names}", "${missing}"),
     ],
 )
-def test_a_damaged_file_is_named_and_stays(
-    toy: Project, file: Path, old: str, new: str | None
-) -> None:
+def test_a_damaged_file_is_named(toy: Project, file: Path, old: str, new: str | None) -> None:
     path = toy.folder / file
     content = None if new is None else path.read_text().replace(old, new)
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(DataError, match=file.name):
-        recorded_outputs(toy.folder)
+        dvc.recorded_outputs(toy.folder)
     assert (path.read_text() if path.exists() else None) == content
 
 
 def test_outside_of_a_project_dvc_says_so(tmp_path: Path) -> None:
-    for ask in (cache_folder, find_remotes):
+    for ask in (dvc.cache_folder, dvc.find_remotes):
         with pytest.raises(MachineError, match=str(tmp_path)):
             ask(tmp_path)
     with pytest.raises(DataError, match=str(tmp_path)):
-        planned_commands(tmp_path)
+        dvc.planned_commands(tmp_path)
 
 
 def test_options() -> None:
     command = ["x", "--a", "1", "--b=2=3", "--d"]
-    values = [find_option(command, option) for option in ("--a", "--b", "--c", "--d")]
+    values = [dvc.find_option(command, option) for option in ("--a", "--b", "--c", "--d")]
     assert values == ["1", "2=3", None, None]
 
 
 def test_paths_that_leave_a_folder_are_told() -> None:
-    assert not any(map(lies_within, ("", "/etc", "..", "a/../b", "../a", "a\0b")))
-    assert all(map(lies_within, ("a", "a/b", "a..b/c", ".a")))
+    assert not any(map(dvc.lies_within, ("", "/etc", "..", "a/../b", "../a", "a\0b")))
+    assert all(map(dvc.lies_within, ("a", "a/b", "a..b/c", ".a")))
 
 
 def test_ignored_files_cache_and_remotes(toy: Project) -> None:
     (toy.folder / ".dvcignore").write_text(".*.tmp*\n")
     paths = [toy.folder / name for name in (".a.tmp", "b", "with a blank/.ä.tmp.x")]
-    assert ignored_by_dvc(paths, toy.folder) == {paths[0], paths[2]}
-    assert cache_folder(toy.folder) == toy.folder / ".dvc" / "cache"
-    assert find_remotes(toy.folder) == Remotes([], None)
+    assert dvc.ignored_by_dvc(paths, toy.folder) == {paths[0], paths[2]}
+    assert dvc.cache_folder(toy.folder) == toy.folder / ".dvc" / "cache"
+    assert dvc.find_remotes(toy.folder) == dvc.Remotes([], None)
     toy.run("dvc", "remote", "add", "the.other", f"/{'name' * 40}")
     toy.run("dvc", "remote", "default", "--local", "the.other")
-    assert find_remotes(toy.folder) == Remotes(["the.other"], "the.other")
+    assert dvc.find_remotes(toy.folder) == dvc.Remotes(["the.other"], "the.other")
 
 
 def test_the_words_of_a_remote_are_shown_without_its_password() -> None:
     said = "ERROR: failed: ssh://me:secret@host/folder\nERROR: more\nHaving any troubles?\n"
-    assert _reason(said) == "failed: ssh://host/folder"
-    assert (_reason("\nso\n\n"), _reason("")) == ("so", "no message")
+    assert dvc._reason(said) == "failed: ssh://host/folder"
+    assert (dvc._reason("\nso\n\n"), dvc._reason("")) == ("so", "no message")

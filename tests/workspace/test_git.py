@@ -56,9 +56,7 @@ def test_the_newest_commit_is_that_of_the_upstream(root: Path, tmp_path: Path) -
     assert caught.value.exit_code == 4
 
 
-def test_without_an_upstream_or_a_branch_it_is_head_with_the_command_that_fixes_it(
-    root: Path, tmp_path: Path
-) -> None:
+def test_without_an_upstream_it_is_head_with_the_command_to_fix(root: Path, tmp_path: Path) -> None:
     head = git("rev-parse", "HEAD", folder=root)
     found = newest_commit(root)
     assert found.sha == head

@@ -89,9 +89,7 @@ def said(process: Training) -> str:
         ("GPU-aa", []),  # either of them
         ("0,7,1", ["GPU-aaaa-1"]),  # CUDA reads no further than the first wrong one
         ("MIG-GPU-aaaa-1/1/0", ["MIG-GPU-aaaa-1/1/0"]),
-        ("-1", []),
-        ("", []),
-        ("NoDevFiles", []),
+        *((nothing, []) for nothing in ("-1", "", "NoDevFiles")),
     ],
 )
 def test_only_those_are_used_that_cuda_may_see(
@@ -147,17 +145,13 @@ def test_a_gpu_that_is_required_and_absent_says_what_was_found(
     ("variable", "value"),
     [("CONVDEPTH_DEVICE", "GPU"), *(("CONVDEPTH_SLOTS_PER_GPU", n) for n in ("0", "1.5", "two"))],
 )
-def test_a_wrong_setting_names_its_variable(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
-) -> None:
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(ParameterError, match=rf"^{variable}: .*'{value}'"):
         take_slot("cnn1")
 
 
-def test_trainings_spread_over_the_gpus_before_they_share_one(
-    start: Start, driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gpus_fill_up_evenly(start: Start, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     driver(f"{H200}\n{A100}")
     monkeypatch.setenv("CONVDEPTH_SLOTS_PER_GPU", "2")
     begun = [said(start(name)) for name in ("cnn1", "cnn3", "cnn5", "cnn7")]
@@ -167,9 +161,7 @@ def test_trainings_spread_over_the_gpus_before_they_share_one(
     assert "GPU 1 (NVIDIA A100-SXM4-40GB), slot 2 is in use by cnn7 (" in waiting
 
 
-def test_locks_lie_among_the_temporary_files_open_to_all_whatever_the_umask(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_locks_are_open_to_all_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CONVDEPTH_LOCKS")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = os.umask(0o077)

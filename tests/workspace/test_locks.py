@@ -13,13 +13,6 @@ from waiting import wait_until
 
 from convdepth.core.errors import BusyError, MachineError
 from convdepth.workspace import locks
-from convdepth.workspace.locks import (
-    describe_holder,
-    find_project,
-    held_outputs,
-    hold_outputs,
-    try_lock,
-)
 
 
 @pytest.fixture
@@ -49,22 +42,22 @@ def test_a_second_writer_is_told_who_the_first_one_is(
     monkeypatch.setattr(locks, "WAIT_SECONDS", 0.3)
     text = rf"train@cnn1 \(process {holder.pid} on {re.escape(socket.gethostname())}, since 20.*\)"
     with pytest.raises(BusyError, match=rf"^{model}: .*{text}") as caught:
-        hold_outputs("train@cnn1", [model])
+        locks.hold_outputs("train@cnn1", [model])
     assert caught.value.exit_code == 5
     assert re.match(rf"train@cnn1: .*{model}: {text}", capsys.readouterr().out)
-    hold_outputs("train@cnn3", [model.with_name("cnn3.keras")])  # another output is free
+    locks.hold_outputs("train@cnn3", [model.with_name("cnn3.keras")])  # another output is free
 
 
-def test_a_writer_that_waits_goes_on_when_the_other_one_ends(
-    project: Path, model: Path, holder: "subprocess.Popen[str]"
-) -> None:
-    assert list(held_outputs(project)) == ["100%/a b", "models/cnn1.keras"]
+def test_next_writer_goes_on(project: Path, model: Path, holder: "subprocess.Popen[str]") -> None:
+    assert list(locks.held_outputs(project)) == ["100%/a b", "models/cnn1.keras"]
     with start_holder("train@cnn1", model) as second:
         assert second.stdout is not None
         assert f"process {holder.pid} " in second.stdout.readline()
         holder.kill()
         assert second.stdout.readline() == "holds it\n"
-        wait_until(lambda: f"process {second.pid} " in held_outputs(project)["models/cnn1.keras"])
+        wait_until(
+            lambda: f"process {second.pid} " in locks.held_outputs(project)["models/cnn1.keras"]
+        )
         second.kill()
 
 
@@ -73,29 +66,27 @@ def test_the_words_of_a_former_process_are_not_believed(project: Path) -> None:
     folder.mkdir(parents=True)
     # In a container the same number is another process, which lives.
     (folder / "a.lock").write_text(f"train@cnn1 (process {os.getpid()} on a container)")
-    assert held_outputs(project) == {}
-    hold_outputs("train@cnn1", [project / "a"])
+    assert locks.held_outputs(project) == {}
+    locks.hold_outputs("train@cnn1", [project / "a"])
 
 
-def test_a_linked_folder_belongs_to_the_project_that_links_it(
-    project: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_linked_folder_is_inside(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     outside = tmp_path_factory.mktemp("other")
     (project / "data").symlink_to(outside)
-    assert find_project(project / "data" / "models") == project
-    hold_outputs("train@cnn1", [outside / "a"])  # outside of a project nothing is locked
+    assert locks.find_project(project / "data" / "models") == project
+    locks.hold_outputs("train@cnn1", [outside / "a"])  # outside of a project nothing is locked
     assert list(outside.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(project: Path) -> None:
     (project / ".dvc" / "tmp").write_text("")
     with pytest.raises(MachineError, match=r"a\.lock: .*Not a directory"):
-        hold_outputs("train@cnn1", [project / "a"])
+        locks.hold_outputs("train@cnn1", [project / "a"])
 
 
 def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a.lock").symlink_to(tmp_path / "target")
-    for action in (lambda path: try_lock(path, "me"), describe_holder):
+    for action in (lambda path: locks.try_lock(path, "me"), locks.describe_holder):
         with pytest.raises(OSError, match="symbolic links"):
             action(tmp_path / "a.lock")
     assert not (tmp_path / "target").exists()
@@ -104,12 +95,12 @@ def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
 def test_the_words_in_a_lock_cannot_change_the_terminal(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     path.write_text("the one before " * 20)
-    descriptor = try_lock(path, "me")
+    descriptor = locks.try_lock(path, "me")
     assert descriptor is not None
     assert re.fullmatch(
-        rf"me \(process {os.getpid()} on [^,]+, since [^)]+\)", str(describe_holder(path))
+        rf"me \(process {os.getpid()} on [^,]+, since [^)]+\)", str(locks.describe_holder(path))
     )
     path.write_bytes(b"\x1b[2Jred\xff\n" + 1000 * b"x")
-    assert re.fullmatch("\\[2Jred\ufffdx{100,200}", str(describe_holder(path)))
+    assert re.fullmatch("\\[2Jred\ufffdx{100,200}", str(locks.describe_holder(path)))
     os.close(descriptor)
-    assert describe_holder(path) is None
+    assert locks.describe_holder(path) is None

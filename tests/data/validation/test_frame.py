@@ -40,9 +40,7 @@ def test_each_image_has_a_row_with_its_numbers(splits: Splits) -> None:
     assert table.iloc[8][list(expected)].to_dict() == pytest.approx(expected)
 
 
-def test_chunks_change_nothing_and_a_missing_raw_image_gives_null(
-    splits: Splits, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_and_missing_raw_images(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     normalized = {split: (normalize(pixels), labels) for split, (pixels, labels) in splits.items()}
     raw = {split: (pixels[:2], labels[:2]) for split, (pixels, labels) in splits.items()}
     table = tabulate(normalized, raw)

@@ -31,9 +31,7 @@ def test_no_room_for_a_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch)
         outcomes_of([1], SMALL)
 
 
-def test_a_kept_rule_gives_what_was_found_and_nothing_is_printed(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_a_kept_rule_gives_what_was_found_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
     assert outcomes_of([1, 2, 3, 4], MEAN, SMALL, FOUR) == [
         Outcome("things", "mean", True, observed=2.5),
         Outcome("things", "small", True, num_broken=0),

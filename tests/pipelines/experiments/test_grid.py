@@ -1,9 +1,9 @@
 """Which experiments a sweep is made of, and what is refused before any of them runs."""
 
+import json
 import os
 import re
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from pipelines.experiments.grid import combine, parse_settings, plan, set_values
 from project import Project
 
 HELD_OUT = {"train.validation_images": [5000]}
+GRID = {"train.seed": [1, 2], "train.epochs": [1, 2], **HELD_OUT}
 
 
 @pytest.fixture
@@ -47,19 +48,13 @@ def test_values_are_read_as_dvc_reads_yaml_or_all_refused_at_once() -> None:
     assert [line.partition(": expected KEY=VALUE")[0] for line in lines] == wrong
 
 
-def test_the_grid_has_each_combination_once_and_a_sample_follows_from_its_seed() -> None:
-    points = combine({"a": [1, 2, 1], "b": [True, 1]})
-    assert points == [{"a": 1, "b": True}, {"a": 1, "b": 1}, {"a": 2, "b": True}, {"a": 2, "b": 1}]
-    assert [type(point["b"]) for point in points] == [bool, int, bool, int]
-    changes = {"a": list(range(10)), "b": list(range(10))}
-    drawn = combine(changes, 50, 1)
-    assert drawn == combine(changes, 50, 1)
-    assert drawn != combine(changes, 50, 2)
-    assert len({tuple(point.values()) for point in drawn}) == 50
-    assert combine(changes, 100, 1) == combine(changes)
-    for sample in (0, -1, 101):
-        with pytest.raises(ParameterError, match=f"sample: expected 1 to 100.*got {sample}"):
-            combine(changes, sample)
+def test_true_and_1_are_two_values() -> None:
+    assert [repr(point["a"]) for point in combine({"a": [True, 1, True]})] == ["True", "1"]
+
+
+def test_samples_of_other_seeds_differ() -> None:
+    samples = {json.dumps(combine({"a": range(9), "b": range(9)}, 5, seed)) for seed in range(20)}
+    assert len(samples) == 20
 
 
 def test_only_the_values_are_changed_in_the_text(params_text: str) -> None:
@@ -95,22 +90,21 @@ def test_a_value_is_read_again_unchanged(value: object) -> None:
         assert after == before | {"k": before["k"] | {"a": value}}
 
 
-def test_an_experiments_name_follows_from_the_commit_the_changes_and_the_networks(
-    project: Project,
-) -> None:
-    changes = {"train.seed": [1], **HELD_OUT}
-    (experiment,) = plan(changes)
-    name = experiment.name
-    assert re.fullmatch("sweep-[0-9a-f]{8}", name)
-    assert plan(dict(reversed(changes.items())))[0].name == name
-    assert plan(changes | {"train.seed": [2, 1]})[1].name == name
-    networks = [plan(changes, architectures=each)[0].name for each in (["cnn1", "cnn3"], ["cnn1"])]
-    assert plan(changes, architectures=["cnn3", "cnn1", "cnn1"])[0].name == networks[0]
-    (project.folder / "params.yaml").write_text(experiment.params)  # all of them
+@pytest.mark.parametrize("networks", [[], ["cnn1"], ["cnn3", "cnn1"]])
+def test_names_follow_from_commit_and_changes(project: Project, networks: list[str]) -> None:
+    wide = plan(GRID, architectures=networks)
+    same = plan(dict(reversed(GRID.items())), architectures=[*networks[::-1], *networks])
+    names = {each.name for each in wide}
+    assert len(names) == len(wide) == 4
+    assert all(re.fullmatch("sweep-[0-9a-f]{8}", name) for name in names)
+    assert {each.name: each.changes for each in same} == {each.name: each.changes for each in wide}
+    assert {each.name for each in plan(GRID, sample=2, architectures=networks)} < names
+    assert not {each.name for each in plan(GRID, architectures=["cnn5"])} & names
+    (project.folder / "params.yaml").write_text(wide[0].params)  # all of them
     train = read_params().train
     assert (train.seed, train.validation_images) == (1, 5000)
     project.commit("Hold images out")
-    assert len({name, *networks, plan(changes)[0].name}) == 4
+    assert not {each.name for each in plan(GRID, architectures=networks)} & names
     assert len(plan({"train.seed": [1, 2]})) == 2
 
 
@@ -139,9 +133,7 @@ def test_wrong_keys_and_values_are_told(changes: dict[str, list[object]], lines:
         assert re.match(f"params.yaml: {expected}", line)
 
 
-def test_an_experiment_varies_something_of_a_commit(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_experiment_varies_a_commit(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = {"train.seed": [1], **HELD_OUT}
     for nothing in ({}, {"train.epochs": []}):
         with pytest.raises(ParameterError, match="nothing is varied"):
@@ -159,18 +151,13 @@ def test_an_experiment_varies_something_of_a_commit(
         plan(changes)
 
 
-def test_a_mistake_is_told_in_two_seconds_without_prefect_and_dvc(project: Project) -> None:
+def test_a_mistake_is_told_without_prefect_and_dvc(project: Project) -> None:
     code = (
         "import sys; from pipelines.experiments.grid import parse_settings, plan\n"
         "try: plan(parse_settings(['train.sed=1,2,3']))\n"
         "finally: assert not {'prefect', 'dvc'} & set(sys.modules), 'slow'"
     )
     project.environment["PYTHONPATH"] = f"{PROJECT}{os.pathsep}{PROJECT / 'src'}"
-    best = 60.0
-    for _ in range(3):  # the first one of all compiles the modules
-        started = time.monotonic()
-        said = project.run(sys.executable, "-c", code, code=1)
-        best = min(best, time.monotonic() - started)
-        assert "params.yaml: train.sed: " in said
-        assert "slow" not in said
-    assert best < 2
+    said = project.run(sys.executable, "-c", code, code=1)
+    assert "params.yaml: train.sed: " in said
+    assert "slow" not in said

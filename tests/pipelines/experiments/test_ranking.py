@@ -58,9 +58,7 @@ def test_seeds_are_averaged_for_each_combination_of_the_rest() -> None:
     assert average_over_seeds(ranked(epochs=[1, 2], seed=[3])) == []
 
 
-def test_scores_of_held_out_images_are_read_and_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_held_out_scores_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = toy.create(tmp_path / "toy", tmp_path)
     for name, value in project.environment.items():
         monkeypatch.setenv(name, value)

@@ -30,39 +30,8 @@ def test_equal_or_better_is_no_regression(before: float, by: float, tolerance: T
 
 @cases(200)
 @given(VALUES, st.floats(1e-6, 1e3), TOLERANCES)
-def test_worse_is_a_regression_beyond_the_larger_tolerance_only(
-    before: float, by: float, tolerance: Tolerance
-) -> None:
+def test_worse_beyond_the_larger_tolerance(before: float, by: float, tolerance: Tolerance) -> None:
     allowed = max(tolerance.absolute, tolerance.relative * abs(before))
     assert judge(before, worsen(before, allowed + by, tolerance), tolerance).is_regression
     within = worsen(before, max(0, allowed - by), tolerance)
     assert not judge(before, within, tolerance).is_regression
-
-
-@cases(200)
-@given(VALUES, VALUES, TOLERANCES, SIZES, st.floats(0, 10))
-def test_a_wider_tolerance_finds_no_more(
-    before: float, after: float, tolerance: Tolerance, absolute: float, relative: float
-) -> None:
-    wider = Tolerance(
-        better=tolerance.better,
-        absolute=tolerance.absolute + absolute,
-        relative=tolerance.relative + relative,
-    )
-    narrow = judge(before, after, tolerance)
-    assert narrow.is_regression or not judge(before, after, wider).is_regression
-
-
-@cases(200)
-@given(VALUES, VALUES, SIZES)
-def test_only_one_direction_of_a_change_is_a_regression(
-    before: float, after: float, absolute: float
-) -> None:
-    higher, lower = (
-        judge(before, after, Tolerance(better=better, absolute=absolute, relative=0))
-        for better in ("higher", "lower")
-    )
-    assert not (higher.is_regression and lower.is_regression)
-    if higher.is_regression or lower.is_regression:
-        assert higher.is_regression == (after < before)
-    assert higher.difference == lower.difference
