@@ -161,11 +161,7 @@ def _read_networks(
     reading: schemas.Reading | AbsentError,
 ) -> list[Network]:
     names, recipe = list(parameters.architectures), parameters.train
-    scores = _read_table(
-        paths.tables / "scores.csv",
-        names,
-        lambda rows: TypeAdapter(Score).validate_python(rows.to_dict("records")[0]),
-    )
+    scores = _read_table(paths.tables / "scores.csv", names, _parse_score)
     counts = _read_table(
         paths.tables / "confusion.csv",
         names,
@@ -201,6 +197,10 @@ def _read_networks(
         )
         networks.append(network)
     return networks
+
+
+def _parse_score(rows: pd.DataFrame) -> Score:
+    return TypeAdapter(Score).validate_python(rows.to_dict("records")[0])
 
 
 def _read_table(
