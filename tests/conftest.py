@@ -50,10 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     yield  # the tests of other tiers are removed
     finished, flows, rest = list[pytest.Item](), list[pytest.Item](), list[pytest.Item]()
     for item in items:
-        if "pipelines" in item.path.parts:
+        fixtures = getattr(item, "fixturenames", ())
+        if "pipelines" in item.path.parts or "harness" in fixtures:
             flows.append(item)
         else:
-            (finished if "finished" in getattr(item, "fixturenames", ()) else rest).append(item)
+            (finished if "finished" in fixtures else rest).append(item)
     middle = max(0, len(items) // 2 - len(finished))
     items[:] = [*finished, *rest[:middle], *flows, *rest[middle:]]
 

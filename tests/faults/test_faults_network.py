@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from fault_report import Record
 
 import faults
@@ -26,6 +27,7 @@ with open(os.environ["ATTEMPTS"] + ".watched", "a") as watched:
 """Is run by each Python as it starts. Addresses of sockets of this machine alone are texts."""
 
 
+@pytest.mark.nightly
 def test_the_pipeline_runs_without_network_and_does_not_look_for_one(
     finished: Finished, workspace: Project, tmp_path: Path, full: bool, record_fault: Record
 ) -> None:

@@ -40,9 +40,8 @@ FLOWS["evaluate@tiny"] = FLOWS["train@tiny"]
 SEED = 20260104
 
 
-@pytest.mark.parametrize(
-    "target", ["dvc", *(pytest.param(t, marks=pytest.mark.nightly) for t in ("stage", "flow"))]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("target", SAMPLE)
 def test_a_signal_leaves_no_process(
     finished: Finished,
     workspace: Project,

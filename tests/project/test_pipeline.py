@@ -62,6 +62,7 @@ def test_predict_answers_from_the_trained_network(ran: Project, tmp_path: Path) 
     assert float(shown) == pytest.approx(first["probability"], abs=1e-4)
 
 
+@pytest.mark.nightly
 def test_a_changed_or_another_architecture_runs_only_its_own_stages(workspace: Project) -> None:
     with (workspace.folder / "params.yaml").open("a", encoding="utf-8") as params:
         params.write(SECOND)

@@ -95,7 +95,9 @@ def test_an_interrupted_search_trains_no_whole_trial_again_and_never_asks_the_te
     assert count.done == total - EPOCHS
 
 
-@pytest.mark.parametrize("choices", [[False, True], [True]])
+@pytest.mark.parametrize(
+    "choices", [[False, True], pytest.param([True], marks=pytest.mark.nightly)]
+)
 def test_the_first_trial_trains_the_network_unchanged(
     study: Study, monkeypatch: pytest.MonkeyPatch, choices: list[bool]
 ) -> None:

@@ -126,6 +126,7 @@ def test_what_is_drawn_follows_from_the_seed_the_epoch_and_the_layer_alone(tiny:
     assert states[3] == states[0]
 
 
+@pytest.mark.nightly
 def test_compiled_by_xla_it_learns_the_same(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.change(("dropout_scale: 1 ", "dropout_scale: 0 "))  # XLA draws other masks
     histories = []

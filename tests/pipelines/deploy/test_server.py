@@ -55,6 +55,7 @@ def run(home: Path, port: int, *command: str, code: int = 0, **variables: str) -
     return ended.stdout
 
 
+@pytest.mark.nightly
 def test_the_server_of_ui_outlives_the_command_and_is_found(tmp_path: Path) -> None:
     home, other = tmp_path / "home", tmp_path / "other"
     port = serving.free_port()

@@ -109,6 +109,7 @@ def test_one_failed_stage_stops_only_what_depends_on_it(project: Project) -> Non
     assert flows.pipeline(jobs=2, return_state=True).message == "4 unchanged, 3 ran"
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("harness", "quick_dvc")
 def test_the_parts_and_the_studies_are_flows_of_their_own(project: Project) -> None:
     assert flows.prepare_data(return_state=True).message == "2 ran"

@@ -181,6 +181,7 @@ def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
     assert "up to date" in project.run("dvc", "status")
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("harness", "quick_dvc")
 def test_a_failed_experiment_leaves_the_others_and_only_what_is_missing_runs(
     project: Project,
