@@ -38,10 +38,10 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Mark the faults; share the slow fixtures out among the two processes of `make test`.
+    """Mark the fault tests, and order the tests for the two workers of `make test`.
 
-    With ``--dist worksteal`` one process begins at the first test, the other one in the middle: one
-    with what needs the finished project, the other one with what needs a Prefect server.
+    With ``--dist worksteal``, worker 1 starts at the first test and worker 2 at the middle.
+    Worker 1 sets up the finished project; worker 2 starts the Prefect server.
     """
     for item in items:
         if item.path.parent.name == "faults":

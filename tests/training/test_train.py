@@ -145,7 +145,7 @@ def test_an_interrupted_training_ends_with_the_bytes_of_an_uninterrupted_one(
     model, history = tiny.train("whole")
     losses = pd.read_csv(history)["loss"]
     assert losses.iloc[-1] < losses.iloc[0]
-    for epoch in (2, 2):  # one is kept of the first time, and one more of the second
+    for epoch in (1, 2, 2):  # no epoch is kept of the first time, then one, then one more
         with counted_epochs(interrupted=epoch), pytest.raises(KeyboardInterrupt):
             tiny.train("resumed")
     assert not list((tiny.folder / "resumed").rglob("*.keras"))

@@ -120,8 +120,7 @@ def update_pages(pages: Sequence[Path], metrics: Path, notebook: Path, params: P
                 f"{', '.join(map(str, pages))}: expected {start} ... {end} in one place, found it "
                 f"in {len(found)}. Add or delete marks."
             )
-        before, _, after = texts[found[0]].partition(start)
-        after = after.partition(end)[2]
+        before, after = mark.split(texts[found[0]])
         texts[found[0]] = f"{before}{start}\n{_table(results[name], columns)}\n{end}{after}"
     for page, text in texts.items():
         write_text(page, text)

@@ -73,7 +73,7 @@ def test_a_worker_does_what_the_server_is_asked_for(
         ended = serving.wait_for_state(client, run, "Completed", "Failed", "Crashed")
     assert ended.state is not None
     assert ended.state.message == "2 ran"
-    assert not (project.folder / "one.json").exists()  # the run has a clone of its own
+    assert not (project.folder / "one.json").exists()  # the run works in its own clone
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # in apprise

@@ -7,7 +7,9 @@ import pytest
 import toy
 from ruamel.yaml import YAML
 
-from pipelines.dvc.lockfile import mend_locks, order_lock
+import project as projects
+from conftest import PROJECT
+from pipelines.dvc.lockfile import LOCKS, mend_locks, order_lock
 from project import Project
 
 MATRIX = """
@@ -102,3 +104,12 @@ def test_a_torn_dvc_lock_that_git_does_not_have_is_deleted_and_nothing_runs_agai
         assert not path.exists()
         assert busy.exists()
     assert project.repro() == []  # all of it is restored
+
+
+def test_a_run_of_a_clone_leaves_the_committed_order(tmp_path: Path) -> None:
+    folder = projects.create(tmp_path / "convdepth", tmp_path, {}).folder
+    committed = {lock: (PROJECT / lock).read_text(encoding="utf-8") for lock in LOCKS}
+    for lock, text in committed.items():
+        (folder / lock).write_text(text, encoding="utf-8")
+    order_lock(folder)
+    assert {lock: (folder / lock).read_text(encoding="utf-8") for lock in LOCKS} == committed
