@@ -90,10 +90,16 @@ def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
 def is_finished(stage: Stage) -> bool:
     """Return True if a stage is unchanged, or DVC's run cache has its result.
 
-    What it depends on must be in the workspace, and its project locked.
+    Its dependencies must be in the workspace, and its project locked.
     """
     if not stage.changed():
         return True
+    if not all(dep.exists for dep in stage.deps):
+        return False
+    if not stage.deps_cached():
+        stage.save_deps()  # in memory; else DVC would look up what the lock file has
+        for out in stage.outs:
+            out.clear()
     try:
         stage.repo.stage_cache.restore(stage, dry=True)
     except RunCacheNotFoundError:
