@@ -211,11 +211,11 @@ def _start_staying(host: str, port: int) -> str:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.create_server((host, port), family=family).close()
-    except OSError as error:
+    except OSError as taken:
         raise MachineError(
             f"PREFECT_SERVER_API_HOST={host}, PREFECT_SERVER_API_PORT={port}: no server can listen "
-            f"there: {error.strerror}. Use another port: `PREFECT_SERVER_API_PORT=4201 make ui`."
-        ) from error
+            f"there: {taken.strerror}. Use another port: `PREFECT_SERVER_API_PORT=4201 make ui`."
+        ) from taken
     if log_file().exists() and log_file().stat().st_size > LOG_BYTES:
         log_file().replace(f"{log_file()}.1")
     # Prefect's own `server start --background` gives the server a pipe that nobody reads: the
