@@ -16,13 +16,13 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Cancelling
 
 from convdepth.config.params import read_params
-from convdepth.core.errors import ConvdepthError, MachineError, ParameterError
+from convdepth.core.errors import ConvdepthError, MachineError
 from convdepth.workspace.dvc import open_project
-from convdepth.workspace.git import changed_files, git, newest_commit
 from pipelines.checkout.enter import entered_commit
 from pipelines.checkout.share import STAGE_HOURS, Hours, run_and_share
 from pipelines.dvc.graph import is_finished, name_of, read_graph
-from pipelines.dvc.remote import NO_REMOTE, fetch_results, has_remote
+from pipelines.dvc.inputs import require_pushed, require_remote
+from pipelines.dvc.remote import fetch_results
 from pipelines.dvc.stage import Options
 from pipelines.execution.runner import run_graph, to_state
 from pipelines.flows.local import PREPARED
@@ -59,7 +59,7 @@ def train_on_worker(
         stage_hours: The longest run of one stage.
     """
     tag_run(entered_commit())
-    _require_remote(Path())
+    require_remote(Path())
     results = run_and_share(
         lambda options: run_graph(options, 1, lambda graph: graph.up_to(graph.key(name))),
         force=force,
@@ -82,8 +82,8 @@ def spread(require_gpu: bool = False, job_variables: dict[str, Any] | None = Non
         job_variables: Of the work pool, such as the number of GPUs or the image of a container.
     """
     root = Path.cwd()
-    _require_remote(root)
-    commit = _require_pushed(root)
+    require_remote(root)
+    commit = require_pushed(root)
     pull = fetch_results(root, get_run_logger().info)
     prepared = run_graph(Options(pull=pull), None, lambda graph: graph.groups(*PREPARED))
     prepared.summary()
@@ -166,27 +166,3 @@ def _read_state(client: SyncPrefectClient, run: UUID) -> State[Any] | None:
             raise
         get_run_logger().warning("the Prefect server does not answer, so we wait: %s", error)
         return None
-
-
-def _require_remote(root: Path) -> None:
-    if not has_remote(root):
-        raise ParameterError(
-            f"{NO_REMOTE} Machines share trainings only by a DVC remote; commit .dvc/config."
-        )
-
-
-def _require_pushed(root: Path) -> str:
-    """Return the current commit, if workers can fetch it."""
-    if changed := changed_files(root):
-        raise ParameterError(
-            f"there are changes that are in no commit: {', '.join(changed[:5])}. Workers run "
-            "commits: `git commit`, then `git push`."
-        )
-    newest_commit(root)
-    commit = git("rev-parse", "HEAD", folder=root)
-    if not git("branch", "--remotes", "--contains", commit, folder=root):
-        raise MachineError(
-            f"commit {commit[:12]} is in no branch of a git remote, so workers cannot fetch it. "
-            "Run `git push`."
-        )
-    return commit
