@@ -46,7 +46,7 @@ class Report:
     Attributes:
         outcomes: Of each stage that ended: `Outcome`, or the error.
         seconds: Of each stage that ended.
-        commit: The commit that ran, with which the metrics are compared.
+        commit: The commit that ran, with which the metrics are compared; empty if unknown.
         folder: The root of the project in which the stages ran.
         branch: The published branch with the results.
         changes: From `changes_since`; empty if the metrics were not judged.
@@ -130,8 +130,9 @@ def _facts(report: Report) -> dict[str, Any]:
     """Find what the report shows beside its own fields; what cannot be read is left out."""
     facts: dict[str, Any] = {"subject": "", "rows": [], "figure": "", "answers": "", "nights": []}
     facts["url"] = None
-    with best_effort("commit"):
-        facts["subject"] = git("log", "-1", "--format=%s", report.commit, folder=report.folder)
+    if report.commit:
+        with best_effort("commit"):
+            facts["subject"] = git("log", "-1", "--format=%s", report.commit, folder=report.folder)
     if report.branch:
         with best_effort("branch"):
             origin = git("remote", "get-url", "origin", folder=report.folder)
