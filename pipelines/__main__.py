@@ -108,6 +108,10 @@ def nightly(
 
     `tolerances` in params.yaml says how much worse it may be.
     """
+    from pipelines.checkout.enter import CLONE, enter_commit
+
+    if CLONE not in os.environ:
+        enter_commit([sys.executable, *sys.orig_argv[1:]])
     _run("nightly", "nightly", force=force, publish=publish, require_gpu=require_gpu, jobs=jobs)
 
 
@@ -158,7 +162,7 @@ def deploy() -> None:
 
 
 @app.command(rich_help_panel=SERVER)
-def worker(pool: Pool = "gpu", name: WorkerName = None) -> None:
+def worker(pool: Pool = "convdepth", name: WorkerName = None) -> None:
     """Run in this clone what the server has for a pool, one run at a time, until stopped."""
     _call("deployments", "work", pool=pool, name=name)
 

@@ -13,6 +13,9 @@ from pipelines.dvc.stage import Options, StageError, run_child
 
 Log = Callable[[str], None]
 
+TRANSFER_SECONDS = 2 * 3600.0
+"""The longest transfer; a remote that hangs must not hold up the nights to come."""
+
 NO_REMOTE = (
     "no default DVC remote is set. `dvc remote add --default storage s3://BUCKET/FOLDER` adds one, "
     "`dvc remote default NAME` selects one that there is; a folder that all machines see will do."
@@ -67,4 +70,5 @@ def _transfer(command: str, folder: Path, log: Log) -> None:
     # The root's stages with what they depend on elsewhere, and no other pipeline's results.
     words = dvc_command(command, "--run-cache", "--with-deps", PROJECT_FILE)
     with Processes() as processes:
-        run_child(f"dvc {command}", words, processes, log, Options(folder=folder))
+        options = Options(folder=folder, seconds=TRANSFER_SECONDS)
+        run_child(f"dvc {command}", words, processes, log, options)

@@ -38,12 +38,17 @@ class RegressionError(ConvdepthError):
 
     exit_code = 6
 
-    def __init__(self, regressions: Sequence[Change]) -> None:
+    def __init__(self, regressions: Sequence[Change], branch: str | None = None) -> None:
+        accept = "To accept this, commit the new dvc.lock and metrics, or widen the tolerances."
+        if branch:
+            accept = (
+                f"The branch {branch} has these results.\n"
+                f"To accept them: git fetch origin {branch} && git merge FETCH_HEAD && git push\n"
+                f"To delete them: git push origin --delete {branch}"
+            )
         super().__init__(
             "metrics became worse by more than `tolerances` in params.yaml allows:\n"
-            f"{describe(regressions)}\n"
-            "If this is meant, commit the new dvc.lock and metrics, with which the next run is "
-            "then compared, or widen the tolerances."
+            f"{describe(regressions)}\n{accept}"
         )
 
 

@@ -73,7 +73,9 @@ def client_of(url: str) -> Iterator[SyncPrefectClient]:
 
 
 @contextlib.contextmanager
-def worker(project: Project, url: str, pool: str = "gpu") -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    project: Project, url: str, pool: str = "convdepth"
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker in a project that has the flows; its log is ``worker.log`` beside the project.
 
     At the end nothing of it or of what it has started is left.
