@@ -114,7 +114,7 @@ def test_a_run_has_one_page_with_its_findings_and_recent_runs(project: Project) 
     assert nights == [["43.21%", "50.00%"], ["50.00%", "50.00%"]]
     stages = [row for row in rows if row[0].strip("`") in STAGES]
     assert [row[0].strip("`") for row in stages] == STAGES[::-1]
-    assert ["`train@one`", "3.0 s", "ran"] in stages
+    assert ["`train@one`", "0:00:03", "ran"] in stages
     assert not [row for row in cells(publish(report, "another")["data"]) if row[2:] == nights[1]]
 
 
