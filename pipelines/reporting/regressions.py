@@ -101,8 +101,8 @@ def compare(before: Metrics, after: Metrics, tolerances: Mapping[str, Tolerance]
         _judge(
             network,
             metric,
-            _number(before.get(network, {}).get(metric)),
-            _number(after.get(network, {}).get(metric)),
+            as_number(before.get(network, {}).get(metric)),
+            as_number(after.get(network, {}).get(metric)),
             tolerance,
         )
         for network in dict.fromkeys([*before, *after])
@@ -148,7 +148,8 @@ def _show(value: float | None, sign: str = "-") -> str:
     return "none" if value is None else format(value, f"{sign}.10g")
 
 
-def _number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
+    """Return a metric as a number; None if it is none, or infinite."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
