@@ -115,11 +115,14 @@ lint: $(INSTALLED)  ## Check style and types
 	mypy
 
 lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml again
-	@$(use_pip_settings); uv pip compile pyproject.toml --extra dev $(RESOLVE) --output-file requirements.lock
-	@$(use_pip_settings); uv pip compile pyproject.toml --extra dev --extra gpu $(RESOLVE) --output-file requirements-gpu.lock
+	@$(use_pip_settings); $(RESOLVE) $(STORAGE) --extra dev --output-file requirements.lock
+	@$(use_pip_settings); $(RESOLVE) $(STORAGE) --extra dev --extra gpu --output-file requirements-gpu.lock
+	@$(use_pip_settings); $(RESOLVE) --extra docker --extra kubernetes --constraint requirements.lock \
+		$$(sed -nE 's/^([a-z0-9._-]+).*==.*/--no-emit-package \1/p' requirements.lock) --output-file requirements-pools.lock
 
 # No index address in the lock. pip needs the extras when it checks hashes.
-RESOLVE := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+STORAGE := --extra s3 --extra ssh
+RESOLVE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-annotate --no-header --quiet
 
 # uv ignores pip's configuration. Hashes make the order of package indexes irrelevant.
@@ -145,4 +148,4 @@ else
 	$(QUIET_PIP) --no-deps --require-hashes --requirement $(LOCK)
 endif
 	$(QUIET_PIP) --no-deps --no-build-isolation --editable .
-	@touch $@
+	@cp $(LOCK) $@  # what is installed, for comparison with the lock of a commit
