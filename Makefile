@@ -19,7 +19,7 @@ export DO_NOT_TRACK := 1
 .DEFAULT_GOAL := help
 .PHONY: help environment repro fast studies tune report compare readme ui deploy worker test test-real \
 	test-browser test-versions faults nightly screenshot lint lock bench bench-gpu fast-recipe \
-	time-to-accuracy
+	time-to-accuracy service image
 
 help:
 	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-18s%s\n", $$1, $$2 }' Makefile
@@ -82,6 +82,25 @@ deploy: $(INSTALLED)  ## Create the work pool, the deployments and the schedule 
 
 worker: $(INSTALLED)  ## Run scheduled flows on this machine until you stop it (POOL=, NAME=)
 	exec python -m pipelines worker $(if $(POOL),--pool $(POOL)) $(if $(NAME),--name $(NAME))
+
+service: $(INSTALLED)  ## Write systemd user units for the server and the worker, and print how to start them
+	@mkdir -p "$(UNITS)"
+	@for unit in $(SERVICES:%=%.service); do \
+		sed "s|@PROJECT@|$$(printf %s "$(CURDIR)" | sed 's/%/%%/g; s/[&|\\]/\\&/g')|" pipelines/deploy/$$unit > "$(UNITS)/$$unit"; done
+	@printf '%s\n' "Units: $(UNITS)" "Start now, and with each login:" \
+		"  systemctl --user daemon-reload && systemctl --user enable --now $(SERVICES)" \
+		"Keep them when you log out, and start them when the machine does:  loginctl enable-linger" \
+		"Logs:    journalctl --user --follow $(SERVICES:%=--unit %)" \
+		"Remove:  systemctl --user disable --now $(SERVICES); rm $(SERVICES:%=\"$(UNITS)/%.service\")"
+
+SERVICES := convdepth-server convdepth-worker
+UNITS := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/systemd/user
+
+image: ## Build the container image convdepth:cpu (TARGET=cuda: with CUDA; DOCKER=: another builder)
+	$(DOCKER) build --target $(TARGET) --build-arg COMMIT=$$(git rev-parse HEAD) --tag convdepth:$(TARGET) .
+
+DOCKER ?= docker
+TARGET ?= cpu
 
 ##@ Develop
 

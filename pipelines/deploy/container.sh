@@ -1,7 +1,6 @@
 #!/bin/sh
 # Entry point of the image: make or update the clone on the volume, then run the command in it.
 set -eu
-umask 0002
 
 mkdir -p "$(dirname "$CONVDEPTH_HOME")"
 exec 9> "$CONVDEPTH_HOME.lock"  # containers that start at the same time share the volume
@@ -15,5 +14,7 @@ else
 fi
 exec 9>&-
 
+# The clone may be newer than the image.
+export PYTHONPATH="$CONVDEPTH_HOME/src:$CONVDEPTH_HOME"
 cd "$CONVDEPTH_HOME"
 exec "$@"
