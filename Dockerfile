@@ -22,12 +22,13 @@ WORKDIR /opt/convdepth
 ENTRYPOINT ["/opt/convdepth/pipelines/deploy/container.sh"]
 CMD ["python", "-m", "pipelines", "worker"]
 
-# The commit of the build context, without files that are not in git. Its remotes are not copied.
+# What is committed in the build context: no other files, no addresses of remotes.
 FROM base AS code
+ARG COMMIT
 RUN --mount=type=bind,source=.git,target=/tmp/project.git \
     git init --quiet --initial-branch=main . \
     && git fetch --quiet /tmp/project.git HEAD \
-    && git reset --quiet --hard FETCH_HEAD
+    && git reset --quiet --hard "${COMMIT:-FETCH_HEAD}"
 
 FROM base AS packages-cpu
 COPY requirements.lock /tmp/
@@ -49,7 +50,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 FROM packages-cuda AS cuda
 COPY --from=code /opt/convdepth /opt/convdepth
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --no-index --editable .
-ARG COMMIT=unknown
+ARG COMMIT
 LABEL org.opencontainers.image.title="convdepth, CUDA" \
       org.opencontainers.image.licenses=MIT \
       org.opencontainers.image.revision=${COMMIT}
@@ -59,7 +60,7 @@ USER 1000:1000
 FROM packages-cpu AS cpu
 COPY --from=code /opt/convdepth /opt/convdepth
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --no-index --editable .
-ARG COMMIT=unknown
+ARG COMMIT
 LABEL org.opencontainers.image.title="convdepth, CPU" \
       org.opencontainers.image.licenses=MIT \
       org.opencontainers.image.revision=${COMMIT}
