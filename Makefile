@@ -96,8 +96,8 @@ service: $(INSTALLED)  ## Write systemd user units for the server and the worker
 SERVICES := convdepth-server convdepth-worker
 UNITS := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/systemd/user
 
-image: ## Build the container image convdepth:cpu (TARGET=cuda: with CUDA; DOCKER=: another builder)
-	$(DOCKER) build --target $(TARGET) --build-arg COMMIT=$$(git rev-parse HEAD) --tag convdepth:$(TARGET) .
+image:  ## Build the container image convdepth:cpu (TARGET=cuda: with CUDA; OPTIONS=: of the build)
+	$(DOCKER) build --target $(TARGET) --build-arg COMMIT=$$(git rev-parse HEAD) $(OPTIONS) --tag convdepth:$(TARGET) .
 
 DOCKER ?= docker
 TARGET ?= cpu
