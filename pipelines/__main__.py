@@ -4,11 +4,19 @@ import os
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from convdepth.config.params import find_architecture, read_params
 from convdepth.workspace.process import run_app
+from convdepth.workspace.servers import (
+    bypass_proxies,
+    explained_settings,
+    prefect_home,
+    running_server,
+)
 
 app = typer.Typer(
     name="python -m pipelines",
@@ -57,6 +65,7 @@ WorkerName = Annotated[
 @app.command(rich_help_panel=HERE)
 def pipeline(jobs: Jobs = None, force: Force = False, preset: Preset = None) -> None:
     """Run the whole graph: what has changed, and what depends on it."""
+    _require()
     if preset is not None:
         import_module("pipelines.experiments.presets").apply_preset(preset)
     _run("local", "pipeline", metrics=True, jobs=jobs, force=force)
@@ -65,18 +74,23 @@ def pipeline(jobs: Jobs = None, force: Force = False, preset: Preset = None) -> 
 @app.command(rich_help_panel=HERE)
 def prepare_data(force: Force = False) -> None:
     """Check code and parameters, then get MNIST, normalize it, and validate it."""
+    _require()
     _run("local", "prepare_data", force=force)
 
 
 @app.command(rich_help_panel=HERE)
 def train_architecture(name: Name, force: Force = False) -> None:
     """Train and evaluate one network; the data must have been prepared."""
+    _require(name)
+    _inputs("require_inputs", f"train@{name}", "python -m pipelines prepare-data")
     _run("local", "train_architecture", metrics=True, name=name, force=force)
 
 
 @app.command(rich_help_panel=HERE)
 def plot_results(force: Force = False) -> None:
     """Draw all figures; all networks must have been trained and evaluated."""
+    _require()
+    _inputs("require_inputs", "plot", "python -m pipelines pipeline")
     _run("local", "plot_results", force=force)
 
 
@@ -87,6 +101,7 @@ def studies(jobs: Jobs = None, force: Force = False) -> None:
     Changed stages of the pipeline run first. An interrupted training goes on where it was. A
     missing model alone is not trained again: git keeps its answers.
     """
+    _require()
     _run("local", "studies", jobs=jobs, force=force)
 
 
@@ -97,6 +112,7 @@ def tune(names: Names = None, jobs: Jobs = None) -> None:
     `tuning` in studies/params.yaml says what may be varied. Only held-out training images decide.
     An interrupted search goes on after its last whole trial.
     """
+    _require(*names or ())
     _run("tune", "tune", names=names, jobs=jobs)
 
 
@@ -108,6 +124,10 @@ def nightly(
 
     `tolerances` in params.yaml says how much worse it may be.
     """
+    from pipelines.checkout.enter import CLONE, enter_commit
+
+    if CLONE not in os.environ:
+        enter_commit([sys.executable, *sys.orig_argv[1:]])
     _run("nightly", "nightly", force=force, publish=publish, require_gpu=require_gpu, jobs=jobs)
 
 
@@ -117,8 +137,10 @@ def spread(require_gpu: Gpu = False) -> None:
 
     Needs a git remote and a DVC remote that the workers share, and a server with the deployments.
     """
-    _call("server", "require_server", staying=True)
-    _run("fan_out", "spread", metrics=True, require_gpu=require_gpu)
+    _require()
+    _inputs("require_remote")
+    _inputs("require_pushed")
+    _run("fan_out", "spread", metrics=True, staying=True, require_gpu=require_gpu)
 
 
 @app.command(rich_help_panel=IN_CLONES)
@@ -136,6 +158,7 @@ def sweep(
     """
     from pipelines.experiments.grid import parse_settings, plan
 
+    _require(*architectures or ())
     grid: dict[str, Any] = {"sample": sample, "sample_seed": sample_seed}
     grid |= {"changes": parse_settings(settings), "architectures": architectures}
     plan(**grid)  # a mistake is told before Prefect starts
@@ -145,6 +168,7 @@ def sweep(
 @app.command(rich_help_panel=SERVER)
 def ui() -> None:
     """Start a server that stays, with its web page, and say where to look."""
+    _say_start("a Prefect server")
     _call("server", "start_ui")
 
 
@@ -158,18 +182,43 @@ def deploy() -> None:
 
 
 @app.command(rich_help_panel=SERVER)
-def worker(pool: Pool = "gpu", name: WorkerName = None) -> None:
+def worker(pool: Pool = "convdepth", name: WorkerName = None) -> None:
     """Run in this clone what the server has for a pool, one run at a time, until stopped."""
     _call("deployments", "work", pool=pool, name=name)
 
 
+def _require(*names: str) -> None:
+    """Check all parameters, and names of networks, in a tenth of the time that Prefect takes."""
+    path = Path("params.yaml")
+    params = read_params(path)
+    for name in names:
+        find_architecture(name, params, path)
+
+
+def _inputs(function: str, *arguments: str) -> None:
+    getattr(import_module("pipelines.dvc.inputs"), function)(*arguments)
+
+
 def _call(module: str, function: str, **arguments: Any) -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it at its import
-    getattr(import_module(f"pipelines.deploy.{module}"), function)(**arguments)
+    bypass_proxies()
+    with explained_settings():
+        loaded = import_module(f"pipelines.deploy.{module}")
+    getattr(loaded, function)(**arguments)
 
 
-def _run(module: str, flow: str, *, metrics: bool = False, **parameters: Any) -> None:
-    _call("server", "require_server")
+def _say_start(what: str) -> None:
+    """Say at once what takes up to half a minute, unless a server is known."""
+    if not running_server(prefect_home() / "server.pid"):
+        print(f"starting {what}", flush=True)
+
+
+def _run(
+    module: str, flow: str, *, metrics: bool = False, staying: bool = False, **parameters: Any
+) -> None:
+    if not staying and "PREFECT_API_URL" not in os.environ:
+        _say_start("Prefect, and a server for this flow alone")
+    _call("server", "require_server", staying=staying)
     from pipelines.reporting.console import print_metrics, show_stage_lines
 
     function = getattr(import_module(f"pipelines.flows.{module}"), flow)

@@ -8,24 +8,16 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 from dvc.config import Config, merge
 from dvc.repo import Repo
-from prefect.logging import get_run_logger
 
 from convdepth.core.errors import MachineError
-from convdepth.integrity.check_environment import installed_lock
-from convdepth.workspace.git import git, newest_commit
+from convdepth.workspace.git import git
 from convdepth.workspace.locks import try_lock
-from pipelines.core.process_tree import stage_environment
-from pipelines.dvc.remote import fetch_results, push_results
-from pipelines.dvc.stage import Options
-from pipelines.execution.runner import FlowError
 
 CLONES = Path(".dvc/tmp/clones")
 """Ignored by git and DVC, and on the file system of the cache, so that links can be made."""
@@ -43,78 +35,29 @@ def temporary_clone(commit: str, root: Path = Path()) -> Iterator[Path]:
     identity are copied. Its git remote ``here`` is the user's repository; ``origin`` is that
     repository's own ``origin``, if there is one.
     """
-    root = root.resolve()
-    folder, lock = _take_folder(root / CLONES)
+    folder, lock = make_clone(commit, root)
     try:
-        _clone(root, commit, folder)
-        _share_dvc(root, folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
-def run_and_share(
-    folder: Path, work: Callable[[Options], str], *, force: bool, require_gpu: bool
-) -> str:
-    """Fetch the results of other machines, run stages in a clone, and push the new results.
+def make_clone(commit: str, root: Path) -> tuple[Path, int]:
+    """Make a clone as `temporary_clone` does; return its folder, and the lock that keeps it.
 
-    The results of stages that did not fail are pushed, whatever has failed.
-
-    Args:
-        folder: Of the clone.
-        work: Runs stages with the given options, and returns a summary.
-        force: Run the stages even if nothing has changed.
-        require_gpu: Let no stage fall back to the CPU.
+    Once the lock is closed, the next call removes the clone.
     """
-    log = get_run_logger().info
-    variables = {"CONVDEPTH_DEVICE": "gpu"} if require_gpu else {}
-    options = Options(force, fetch_results(folder, log), folder, variables)
+    root = root.resolve()
+    folder, lock = _take_folder(root / CLONES)
     try:
-        summary = work(options)
-    except FlowError:
-        push_results(folder, log)
+        _clone(root, commit, folder)
+        _share_dvc(root, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
         raise
-    push_results(folder, log)
-    return summary
-
-
-@contextlib.contextmanager
-def clone_for_worker(commit: str | None = None, *, require_gpu: bool) -> Iterator[tuple[str, Path]]:
-    """Clone a commit, by default the upstream's newest; yield its full name and the folder.
-
-    A GPU that is required and absent, or a commit that locks other packages than are installed, is
-    a `MachineError`.
-    """
-    root, log = Path.cwd(), get_run_logger().info
-    if require_gpu:
-        log(_require_gpu())
-    newest = newest_commit(root)  # fetches, so that a commit that is asked for is here, too
-    sha = commit or newest.sha
-    log("commit %s%s", sha, "" if commit else f" of {newest.source}")
-    with temporary_clone(sha, root) as folder:
-        lock = installed_lock()
-        wanted, installed = folder / lock, root / lock
-        both = wanted.exists() and installed.exists()
-        if both and wanted.read_bytes() != installed.read_bytes():
-            raise MachineError(
-                f"the commit has another {lock} than {root}, from which the packages here were "
-                f"installed. Run `git pull && make environment LOCK={lock}` there, then start "
-                "the worker again."
-            )
-        yield sha, folder
-
-
-def _require_gpu() -> str:
-    """Check in a child process that TensorFlow has a GPU; return its description."""
-    command = [str(Path(sys.executable).with_name("convdepth")), "device", "--require-gpu"]
-    ended = subprocess.run(
-        command, env=stage_environment(), capture_output=True, text=True, check=False
-    )
-    if ended.returncode:
-        words = ended.stderr.strip().removeprefix("error: ")
-        raise MachineError(f"{words} This run has require_gpu set.")
-    return ended.stdout.strip()
+    return folder, lock
 
 
 def _take_folder(clones: Path) -> tuple[Path, int]:

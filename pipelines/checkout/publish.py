@@ -1,6 +1,5 @@
 """Publish new results as a branch ``results/<date>``, never main, for people to merge."""
 
-import datetime
 from itertools import count
 from pathlib import Path
 
@@ -33,12 +32,12 @@ def require_publishing(root: Path = Path()) -> None:
         )
 
 
-def publish_results(folder: Path, date: datetime.date, message: str) -> str | None:
+def publish_results(folder: Path, title: str, message: str) -> str | None:
     """Commit what the stages have changed on top of the commit that was run, and push a branch.
 
     Args:
         folder: A clone with no branch checked out, in which the stages have run.
-        date: For the branch's name; ``-2`` and so on is added if the name is taken.
+        title: For the branch's name, such as a date; ``-2`` and so on is added to a taken name.
         message: Of the commit.
 
     Returns:
@@ -60,7 +59,7 @@ def publish_results(folder: Path, date: datetime.date, message: str) -> str | No
     if tree in published.values():
         return next(name for name, other in published.items() if other == tree)
     git("commit", "--quiet", "--message", message, folder=folder)
-    return _push(folder, date, tree)
+    return _push(folder, f"{BRANCHES}/{title}", tree)
 
 
 def _require_results(folder: Path, changed: list[str]) -> None:
@@ -89,9 +88,8 @@ def _fetch_published(folder: Path) -> dict[str, str]:
     return dict(line.split() for line in listed.splitlines())
 
 
-def _push(folder: Path, date: datetime.date, tree: str) -> str:
+def _push(folder: Path, first: str, tree: str) -> str:
     """Push under the first free name, also if another machine takes one meanwhile."""
-    first = f"{BRANCHES}/{date.isoformat()}"
     for number in count(1):
         name = first if number == 1 else f"{first}-{number}"
         target = f"refs/heads/{name}"

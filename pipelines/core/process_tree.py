@@ -18,6 +18,8 @@ from pipelines.core import dvc_child
 GRACE_SECONDS = dvc_child.GRACE_SECONDS + 1
 """Time between SIGTERM and SIGKILL; `dvc_child` needs its own grace within it."""
 
+TIMED_OUT = 124  # the exit code of `timeout`
+
 
 class StoppedError(ConvdepthError):
     """A process was stopped, or not started, because the flow is being stopped."""
@@ -53,8 +55,12 @@ class Processes:
         folder: Path,
         environment: Mapping[str, str],
         log: Callable[[str], None],
+        seconds: float | None = None,
     ) -> int:
-        """Run a command, and log each line of its output and errors; return -n after signal n."""
+        """Run a command, and log each line of its output and errors; return its exit code.
+
+        It is -n after signal n, and `TIMED_OUT` if the command was ended after ``seconds``.
+        """
         with self._lock:
             if self.stopped:
                 raise StoppedError("not started")
@@ -69,6 +75,15 @@ class Processes:
                 errors="replace",
             )
             self._running.add(process)
+        late = threading.Event()
+
+        def end_late() -> None:
+            late.set()
+            _end([process])
+
+        limit = threading.Timer(seconds or 0, end_late)
+        if seconds is not None:
+            limit.start()
         with process:
             try:
                 for line in process.stdout or ():
@@ -76,8 +91,10 @@ class Processes:
             except BaseException:
                 _end([process])
                 raise
+            finally:
+                limit.cancel()
         self._running.discard(process)
-        return process.returncode
+        return TIMED_OUT if late.is_set() else process.returncode
 
 
 def dvc_command(*arguments: str) -> list[str]:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from string import Template
@@ -24,12 +25,20 @@ from prefect.workers.process import ProcessWorker
 from ruamel.yaml import YAML
 
 from convdepth.core.errors import MachineError, ParameterError
+from convdepth.workspace.gpu import choose_gpus
+from pipelines.core.process_tree import stage_environment
+from pipelines.deploy.engine import HOME
 from pipelines.deploy.server import require_server
+from pipelines.reporting.flow_run import close_overdue
 
 FOLDER = Path(__file__).parent
 
 TAG = "convdepth"  # the tag of the deployments in `prefect.yaml`, and so of all of their runs
-POOL = "gpu"  # the work pool of `prefect.yaml`
+POOL = "convdepth"  # the work pool of `prefect.yaml`
+
+QUEUE = "nightly"
+"""The queue of the pool for the nightly, which runs one at a time. A limit of the deployment would
+take a lease, which a server keeps in memory: its restart would end the run as crashed."""
 
 POOL_ADVICE = (
     "Start its workers by `make worker` in a clone of the project. With Prefect's own command, "
@@ -37,7 +46,8 @@ POOL_ADVICE = (
 )
 """The description of the pool, whose page advises Prefect's own command."""
 
-CLONE = "CONVDEPTH_HOME"  # the environment variable in which a worker has the root of its clone
+PARENT = "CONVDEPTH_PARENT"
+DEPLOY_SECONDS = 600.0
 
 WEBHOOK = "CONVDEPTH_WEBHOOK"
 """The environment variable of `deploy` with the web address for alerts, which is a secret."""
@@ -48,7 +58,7 @@ ALERTS = "convdepth-alerts"  # the notification block on the server that alerts 
 def deploy() -> None:
     """Put the work pool, the deployments and the automations on the server.
 
-    Changes of users are kept: the limit of the pool, paused deployments and automations.
+    Changes of users are kept: the limits of pool and queue, paused deployments and automations.
     """
     address = os.environ.get(WEBHOOK)
     if address and not address.startswith(("https://", "http://")):
@@ -56,19 +66,18 @@ def deploy() -> None:
     require_server(staying=True)
     with get_client(sync_client=True) as client:
         _ensure_pool(client)
-        ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-        paused = [
-            each.id for each in client.read_deployments(deployment_filter=ours) if each.paused
-        ]
+        before = read_ours(client)
         try:
             _deploy_all()
         finally:
-            for deployment in paused:
-                client.pause_deployment(deployment)  # deploying it has resumed it
+            for deployment in before:
+                if deployment.paused:
+                    client.pause_deployment(deployment.id)  # deploying it has resumed it
+        _close_overdue(client, before)
         alerts = _ensure_alerts(client, address)
         _put_automations(client, alerts)
         print(f"On {PREFECT_UI_URL.value()}, for the workers of the pool {POOL}:")
-        for each in client.read_deployments(deployment_filter=ours):
+        for each in read_ours(client):
             print(f"  {client.read_flow(each.flow_id).name}/{_describe(each)}")
         print("A worker on each machine runs them: make worker")
         if alerts is None:
@@ -86,13 +95,48 @@ def work(pool: str = POOL, name: str | None = None) -> NoReturn:
     require_server(staying=True)
     with get_client(sync_client=True) as client:
         _require_pool(client, pool)
+        for warning in _missing_gpu(client, pool):
+            print(f"warning: {warning}", flush=True)
     project = Path.cwd()
     name = name or f"{socket.gethostname()}-{project.name}"
     options = ["--pool", pool, "--type", ProcessWorker.type, "--limit", "1", "--name", name]
     # A worker takes SIGTERM for SIGINT; a shell that starts it in the background has that ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command = _prefect("worker", "start", *options)
-    os.execve(sys.executable, command, {**os.environ, CLONE: str(project)})  # noqa: S606 our own
+    own = {HOME: str(project), PARENT: str(os.getpid())}  # the process id stays
+    os.execve(sys.executable, command, stage_environment() | own)  # noqa: S606 our own
+
+
+def read_ours(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """Return the deployments of `prefect.yaml` that the server has."""
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    return client.read_deployments(deployment_filter=ours)
+
+
+def _missing_gpu(client: SyncPrefectClient, pool: str) -> Iterator[str]:
+    """Say which deployments of a pool will fail here, since they require a GPU."""
+    for each in read_ours(client):
+        if each.work_pool_name == pool and each.parameters.get("require_gpu"):
+            choice = choose_gpus()
+            if choice.gpus:
+                return
+            yield (
+                f"{each.name} requires a GPU, and this machine has none: {choice.reason}. Its runs "
+                "fail here. Run the worker on a machine with a GPU, or write `require_gpu: false` "
+                "in pipelines/deploy/prefect.yaml and run `make deploy`."
+            )
+
+
+def _close_overdue(client: SyncPrefectClient, before: Sequence[DeploymentResponse]) -> None:
+    """Close the overdue runs of each schedule that was changed or removed; none would run now."""
+    after = {each.id: _times(each) for each in read_ours(client)}
+    changed = [each.id for each in before if after.get(each.id) != _times(each)]
+    if changed:
+        close_overdue(client, changed, "Its schedule was changed.")
+
+
+def _times(deployment: DeploymentResponse) -> list[str]:
+    return sorted(each.schedule.model_dump_json() for each in deployment.schedules)
 
 
 def _describe(deployment: DeploymentResponse) -> str:
@@ -114,6 +158,8 @@ def _ensure_pool(client: SyncPrefectClient) -> None:
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(pool)
     _require_pool(client, POOL)
+    with suppress(ObjectAlreadyExists):
+        client.create_work_queue(QUEUE, concurrency_limit=1, work_pool_name=POOL)
 
 
 def _require_pool(client: SyncPrefectClient, name: str) -> None:
@@ -128,7 +174,7 @@ def _require_pool(client: SyncPrefectClient, name: str) -> None:
     if found.type != ProcessWorker.type:
         raise ParameterError(
             f"the work pool {name} of the Prefect server is of the type {found.type}, expected "
-            f"{ProcessWorker.type}. Run `prefect work-pool delete {name}`, then `make deploy`."
+            f"{ProcessWorker.type}. Choose another pool: `make worker POOL=NAME`."
         )
 
 
@@ -136,12 +182,13 @@ def _deploy_all() -> None:
     ended = subprocess.run(
         _prefect("deploy", "--all", "--prefect-file", os.path.relpath(FOLDER / "prefect.yaml")),
         # Prefect would put the value of this variable into the file's templates.
-        env={name: value for name, value in os.environ.items() if name != CLONE},
+        env={name: value for name, value in os.environ.items() if name != HOME},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        timeout=DEPLOY_SECONDS,
     )
     if ended.returncode:
         raise MachineError(f"`prefect deploy --all` failed:\n{ended.stdout.strip()}")

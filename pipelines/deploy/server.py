@@ -7,12 +7,15 @@ All are started in the current folder, the project's root: Prefect reads the set
 import atexit
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import prefect.context
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -23,16 +26,18 @@ from prefect.settings import (
     PREFECT_HOME,
     PREFECT_SERVER_API_HOST,
     PREFECT_SERVER_API_PORT,
+    PREFECT_SERVER_DATABASE_CONNECTION_URL,
     temporary_settings,
 )
 
-from convdepth.core.errors import MachineError
-from convdepth.workspace.servers import api_url, running_server
+from convdepth.core.errors import MachineError, ParameterError
+from convdepth.core.files import explained_temporary_folder
+from convdepth.workspace.servers import api_url, require_home, running_server
 
 START_SECONDS = 120.0  # the longest start of a server: the first one creates its database
 
 PATIENCE_SECONDS = 5.0  # the longest answer of a server, and the longest end of a stopped one
-LAST_LINES = 12  # how much of its log the error of a server that ended shows
+LOG_BYTES = 10_000_000  # a longer log of `make ui` makes way for a new one; one former is kept
 
 LEASH = 'exec 3<&0; (cat <&3; kill $$ 2>&-) & exec "$@" 3<&- </dev/null'
 """Runs a program that gets SIGTERM when the other end of its standard input is closed."""
@@ -43,7 +48,11 @@ def require_server(*, staying: bool = False) -> None:
 
     One that is ``staying`` outlives this process, so none is started for it.
     """
-    url = PREFECT_API_URL.value() or staying_server()
+    if url := PREFECT_API_URL.value():
+        _require_address(url)
+    else:
+        require_home(pid_file().parent)
+        url = staying_server()
     if url is not None:
         _require_answer(url)
     elif staying:
@@ -60,6 +69,7 @@ def require_server(*, staying: bool = False) -> None:
 
 def start_ui() -> None:
     """Start a server that outlives this process unless it runs already; print its addresses."""
+    require_home(pid_file().parent)
     url = staying_server()
     if url is None:
         url = _start_staying(PREFECT_SERVER_API_HOST.value(), PREFECT_SERVER_API_PORT.value())
@@ -95,6 +105,19 @@ def log_file() -> Path:
     return pid_file().with_suffix(".log")
 
 
+def _require_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # the port
+        is_address = False
+    if not is_address:
+        raise ParameterError(
+            f"PREFECT_API_URL: expected an address such as http://127.0.0.1:4200/api, got {url!r}. "
+            "Correct it, or unset the variable."
+        )
+
+
 def _ask(url: str, question: Callable[[SyncPrefectClient], Exception | None]) -> Exception | None:
     """Put a question to a server without retries; return the error, if there is one."""
     settings = {
@@ -102,11 +125,11 @@ def _ask(url: str, question: Callable[[SyncPrefectClient], Exception | None]) ->
         PREFECT_CLIENT_MAX_RETRIES: 0,
         PREFECT_API_REQUEST_TIMEOUT: PATIENCE_SECONDS,
     }
-    with temporary_settings(settings), get_client(sync_client=True) as client:
-        try:
+    try:
+        with temporary_settings(settings), get_client(sync_client=True) as client:
             return question(client)
-        except Exception as error:
-            return error
+    except Exception as error:
+        return error
 
 
 def _require_answer(url: str) -> None:
@@ -133,40 +156,73 @@ def _start_for_this_process() -> str:
     Prefect would start one by itself, but in the process group of the flow: Ctrl-C would end it
     first, and the flow would then try for minutes to report that the run was interrupted.
     """
-    print("starting a Prefect server for this flow alone", flush=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host, port = probe.getsockname()
     uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
     options = ["--log-level", "error", "--host", host, "--port", str(port)]
-    process = subprocess.Popen(
-        ["sh", "-c", LEASH, "sh", *uvicorn, *options],
-        stdin=subprocess.PIPE,
-        env={**os.environ, "PREFECT__SERVER_EPHEMERAL": "1"},  # as Prefect does it
-        process_group=0,
-    )
-    atexit.register(_stop, process)
-    url = api_url(host, port)
-    if (error := _wait_for(url, process)) is not None:
-        raise MachineError(
-            f"no Prefect server could be started: {error}. Its own messages are above. "
-            "`dvc repro` needs no server."
+    with explained_temporary_folder():
+        log = tempfile.TemporaryFile()  # noqa: SIM115 closed below
+    with log:
+        process = subprocess.Popen(
+            ["sh", "-c", LEASH, "sh", *uvicorn, *options],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PREFECT__SERVER_EPHEMERAL": "1"},  # as Prefect does it
+            process_group=0,
         )
+        atexit.register(_stop, process)
+        url = api_url(host, port)
+        if (error := _wait_for(url, process)) is not None:
+            log.seek(0)
+            raise MachineError(
+                f"no Prefect server could be started: {_reason(log.read(), error)} "
+                "`dvc repro` needs no server."
+            )
     return url
 
 
+def _reason(log: bytes, error: Exception) -> str:
+    """Return why a server did not start: the last error of its log, and what to do."""
+    lines = list(filter(None, log.decode(errors="replace").splitlines()))
+    found = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    reason = (found or [" ".join(lines[-2:]) or str(error)])[-1].rstrip(".")
+    database = pid_file().with_name("prefect.db")
+    if str(database) not in str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()):
+        return f"PREFECT_SERVER_DATABASE_CONNECTION_URL: {reason}. Correct it."
+    if re.search("sqlite3|sqlalchemy|alembic", "\n".join(found[-3:])):
+        fix = f"`mv {database} {database}.bad` loses the list of runs, and no result"
+        return f"{database}: {reason}. {fix}."
+    return f"{reason}."
+
+
 def _start_staying(host: str, port: int) -> str:
+    if not 0 < port < 65536:
+        raise ParameterError(
+            f"PREFECT_SERVER_API_PORT: expected a port from 1 to 65535, got {port}. Correct it."
+        )
     url = api_url(host, port)
     if _ask(url, SyncPrefectClient.api_healthcheck) is None:
         raise MachineError(
             f"{url}: another Prefect server has this port. Use it: `export PREFECT_API_URL={url}`, "
             "or use another port: `PREFECT_SERVER_API_PORT=4201 make ui`."
         )
-    log_file().parent.mkdir(parents=True, exist_ok=True)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as taken:
+        raise MachineError(
+            f"PREFECT_SERVER_API_HOST={host}, PREFECT_SERVER_API_PORT={port}: no server can listen "
+            f"there: {taken.strerror}. Use another port: `PREFECT_SERVER_API_PORT=4201 make ui`."
+        ) from taken
+    if log_file().exists() and log_file().stat().st_size > LOG_BYTES:
+        log_file().replace(f"{log_file()}.1")
     # Prefect's own `server start --background` gives the server a pipe that nobody reads: the
     # server dies of the first line that it logs.
     command = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
-    with log_file().open("wb") as log:
+    with log_file().open("ab") as log:
+        begin = log.tell()
         process = subprocess.Popen(
             [*command, "--host", host, "--port", str(port)],
             stdin=subprocess.DEVNULL,
@@ -178,11 +234,9 @@ def _start_staying(host: str, port: int) -> str:
     try:
         pid_file().write_text(str(process.pid), encoding="utf-8")
         if (error := _wait_for(url, process)) is not None:
-            lines = log_file().read_text(encoding="utf-8", errors="replace").splitlines()
-            last = "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
+            reason = _reason(log_file().read_bytes()[begin:], error)
             raise MachineError(
-                f"{url}: the Prefect server could not be started: {error}. The last lines of its "
-                f"log, {log_file()}:\n{last}"
+                f"{url}: the Prefect server could not be started: {reason} Its log: {log_file()}."
             )
     except BaseException:
         _stop(process)

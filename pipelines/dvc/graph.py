@@ -7,6 +7,7 @@ from pathlib import Path
 from dvc.dvcfile import PROJECT_FILE
 from dvc.repo.reproduce import get_active_graph, plan_repro
 from dvc.stage import PipelineStage, Stage
+from dvc.stage.cache import RunCacheNotFoundError
 
 from convdepth.core.errors import ParameterError
 from convdepth.workspace.dvc import open_project
@@ -84,6 +85,26 @@ def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
             for stage in planned
         ]
     return Graph({node.name: node for node in nodes})
+
+
+def is_finished(stage: Stage) -> bool:
+    """Return True if a stage is unchanged, or DVC's run cache has its result.
+
+    Its dependencies must be in the workspace, and its project locked.
+    """
+    if not stage.changed():
+        return True
+    if not all(dep.exists for dep in stage.deps):
+        return False
+    if not stage.deps_cached():
+        stage.save_deps()  # in memory; else DVC would look up what the lock file has
+        for out in stage.outs:
+            out.clear()
+    try:
+        stage.repo.stage_cache.restore(stage, dry=True)
+    except RunCacheNotFoundError:
+        return False
+    return True
 
 
 def name_of(stage: Stage) -> str:

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import re
+import shlex
 from pathlib import Path
 
 from dvc.exceptions import DvcException
 from dvc.lock import make_lock
-from dvc.repo import Repo
 from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils.serialize import (
@@ -17,11 +18,17 @@ from dvc.utils.serialize import (
 )
 from voluptuous import Invalid
 
+from convdepth.core.errors import MachineError, ParameterError
 from convdepth.core.files import write_bytes, write_text
+from convdepth.core.hashes import md5_of
+from convdepth.workspace.dvc import open_project
 from convdepth.workspace.git import read_file
 
 LOCKS = (Path("dvc.lock"), Path("studies/dvc.lock"))
 """The lock files of the pipeline and of the studies; either may be missing."""
+
+TORN = Path(".dvc/tmp/torn")
+"""Where copies of torn files are kept, under their name and the beginning of their MD5."""
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +39,7 @@ def order_lock(folder: Path = Path()) -> None:
     DVC appends an entry when its stage ends, so the order differs from run to run. Entries of
     stages that are no longer defined keep their order, at the end.
     """
-    with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
+    with open_project(folder, wait=True) as repo, repo.lock:
         for path in (folder / lock for lock in LOCKS if (folder / lock).exists()):
             content = parse_yaml_for_update(path.read_text(encoding="utf-8"), path)  # and comments
             entries = content.get("stages", {})
@@ -49,47 +56,95 @@ def order_lock(folder: Path = Path()) -> None:
 
 
 def mend_locks(folder: Path = Path()) -> None:
-    """Mend the files that DVC rewrites in place, and that stop every run if they are torn.
+    """Mend the files that DVC rewrites in place, and that stop every run if a kill has torn them.
 
-    A killed process can leave half of one. The list of busy files is deleted. ``dvc.lock`` is
-    taken from the last commit, or deleted if git has none; what has run since then is restored
-    from DVC's run cache.
+    DVC empties a file, then writes it: a torn one is empty, or ends within a line. A copy of it is
+    kept in `TORN`. The list of busy files is deleted. ``dvc.lock`` is taken from the last commit,
+    or deleted if that has none; what has run since then is restored from DVC's run cache.
+
+    Raises:
+        ParameterError: A file is invalid for another reason, such as a merge conflict.
+        MachineError: Git, which knows the last commit, does not answer. Nothing was changed.
     """
-    _mend_busy_files(folder / ".dvc" / "tmp")
+    _mend_busy_files(folder)
     if any(_is_torn(folder / lock) for lock in LOCKS):
-        with Repo(str(folder), _wait_for_lock=True) as repo, repo.lock:
+        with open_project(folder, wait=True) as repo, repo.lock:
             for lock in LOCKS:
                 if _is_torn(folder / lock):  # and not only just being written
                     _restore_lock(folder, lock)
 
 
-def _mend_busy_files(tmp: Path) -> None:
+def _mend_busy_files(folder: Path) -> None:
+    tmp = folder / ".dvc" / "tmp"
     path = tmp / RWLOCK_FILE
     if not path.exists():
         return
     with make_lock(str(tmp / RWLOCK_LOCK), tmp_dir=str(tmp), wait=True):
+        content = path.read_bytes()
         try:
-            json.loads(path.read_bytes())
-        except ValueError:
-            path.unlink()
-            logger.warning("%s was torn by a killed process; deleted it", path)
+            json.loads(content)
+        except ValueError as error:
+            if content.endswith(b"}"):
+                raise ParameterError(
+                    f"{path}: DVC's list of busy files is not valid: {error}. If no DVC process "
+                    f"runs, run `rm {shlex.quote(str(path))}`."
+                ) from error
+            _replace(folder, Path(RWLOCK_FILE), path, None)
 
 
-def _is_torn(lock: Path) -> bool:
-    try:
-        COMPILED_LOCKFILE_SCHEMA(parse_yaml(lock.read_text(encoding="utf-8"), lock))
-    except FileNotFoundError:
+def _is_torn(path: Path) -> bool:
+    """Tell whether a kill has torn a lock; one with another fault is a `ParameterError`."""
+    if not path.exists():
         return False
-    except (YAMLFileCorruptedError, Invalid, ValueError):
+    content = path.read_bytes()
+    try:
+        COMPILED_LOCKFILE_SCHEMA(parse_yaml(content.decode(), path))
+    except (YAMLFileCorruptedError, Invalid, ValueError) as error:
+        marker = re.search(rb"^(<{7} |={7}$|>{7} )", content, re.MULTILINE)
+        if marker or content.endswith(b"\n"):
+            raise ParameterError(_explain(path, content, marker, error)) from error
         return True
     return False
 
 
+def _explain(path: Path, content: bytes, marker: re.Match[bytes] | None, error: Exception) -> str:
+    name = shlex.quote(str(path))
+    if marker:
+        line = content.count(b"\n", 0, marker.start()) + 1
+        return (
+            f"{path}: line {line}: a merge conflict. Take one side by `git checkout --ours {name}` "
+            f"or `git checkout --theirs {name}`, then `git add {name}`; what the other side ran "
+            "is restored from DVC's run cache."
+        )
+    mark = getattr(error.__cause__, "problem_mark", None)
+    where = f"line {mark.line + 1}: " if mark else ""
+    reason = " ".join(str(error.__cause__ if mark else error).split())
+    return (
+        f"{path}: {where}not a valid DVC lock: {reason}. `git diff {name}` shows the changes, "
+        f"`git checkout {name}` takes the last commit's."
+    )
+
+
 def _restore_lock(folder: Path, lock: Path) -> None:
-    path, committed = folder / lock, read_file(str(lock), "HEAD", folder)
-    if committed is None:
+    path = folder / lock
+    try:
+        committed = read_file(str(lock), "HEAD", folder)
+    except MachineError as error:
+        raise MachineError(
+            f"{path}: torn by a killed process, and not mended without its last commit: {error} "
+            f"Without git, `rm {shlex.quote(str(path))}`; DVC's run cache restores the results."
+        ) from error
+    _replace(folder, lock, path, committed)
+
+
+def _replace(folder: Path, name: Path, path: Path, content: bytes | None) -> None:
+    """Replace a torn file, or delete it; keep a copy."""
+    torn = path.read_bytes()
+    copy = folder / TORN / f"{'-'.join(name.parts)}.{md5_of(torn)[:8]}"
+    write_bytes(copy, torn)
+    if content is None:
         path.unlink()
     else:
-        write_bytes(path, committed)
-    what = "deleted it" if committed is None else "restored it from the last commit"
-    logger.warning("%s was torn by a killed process; %s", path, what)
+        write_bytes(path, content)
+    what = "deleted it" if content is None else "restored it from the last commit"
+    logger.warning("%s was torn by a killed process; %s, and kept a copy: %s", path, what, copy)

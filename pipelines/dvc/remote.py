@@ -3,28 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from dvc.config import Config
 from dvc.dvcfile import PROJECT_FILE
-from dvc.exceptions import DvcException
 
-from convdepth.core.errors import MachineError, ParameterError
+from convdepth.core.errors import MachineError
 from pipelines.core.process_tree import Processes, dvc_command
+from pipelines.dvc.inputs import NO_REMOTE, has_remote
 from pipelines.dvc.stage import Options, StageError, run_child
 
 Log = Callable[[str], None]
 
-NO_REMOTE = (
-    "no default DVC remote is set. `dvc remote add --default storage s3://BUCKET/FOLDER` adds one, "
-    "`dvc remote default NAME` selects one that there is; a folder that all machines see will do."
-)
-
-
-def has_remote(folder: Path = Path()) -> bool:
-    """Return True if the project in a folder has a default DVC remote."""
-    try:
-        return bool(Config(str(folder.resolve() / ".dvc"))["core"].get("remote"))
-    except DvcException as error:
-        raise ParameterError(f"DVC's {error}. `dvc config --list` shows it.") from error
+TRANSFER_SECONDS = 2 * 3600.0
+"""The longest transfer; a remote that hangs must not hold up the nights to come."""
 
 
 def fetch_results(folder: Path, log: Log) -> bool:
@@ -67,4 +56,5 @@ def _transfer(command: str, folder: Path, log: Log) -> None:
     # The root's stages with what they depend on elsewhere, and no other pipeline's results.
     words = dvc_command(command, "--run-cache", "--with-deps", PROJECT_FILE)
     with Processes() as processes:
-        run_child(f"dvc {command}", words, processes, log, Options(folder=folder))
+        options = Options(folder=folder, seconds=TRANSFER_SECONDS)
+        run_child(f"dvc {command}", words, processes, log, options)

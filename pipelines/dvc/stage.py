@@ -13,11 +13,17 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
 from convdepth.core.errors import ConvdepthError
 from convdepth.workspace.dvc import without_credentials
-from pipelines.core.process_tree import Processes, StoppedError, dvc_command, stage_environment
+from pipelines.core.process_tree import (
+    TIMED_OUT,
+    Processes,
+    StoppedError,
+    dvc_command,
+    stage_environment,
+)
 
 LAST_LINES = 12  # lines of a failed stage's log that its error shows
 STAGE_LOG = "stage"  # the child of Prefect's task logger for the lines of the stages
@@ -51,6 +57,7 @@ class Options:
     pull: bool = False  # take missing files from the DVC remote
     folder: Path = Path()  # the root of the project
     variables: Mapping[str, str] = field(default_factory=dict)  # additional environment variables
+    seconds: float | None = None  # the longest run of a stage
     allow_missing: bool = False  # skip an unchanged stage even if its files are missing
 
 
@@ -60,12 +67,14 @@ DEFAULT = Options()
 class StageError(ConvdepthError):
     """A stage failed.
 
-    The exit code is that of the stage's command, 128 + n after signal n, 5 if another DVC process
-    works on the same files; otherwise that of DVC.
+    The exit code is that of the stage's command, 128 + n after signal n, 124 at the time limit, 5
+    if another DVC process works on the same files; otherwise that of DVC.
     """
 
     def __init__(self, name: str, exit_code: int, log: Sequence[str]) -> None:
-        if exit_code == 128 + 9:
+        if exit_code == TIMED_OUT:
+            reason = "stopped at its time limit; `stage_hours` of the run sets that of a stage"
+        elif exit_code == 128 + 9:
             reason = "killed by signal 9, often out of memory; lower batch_size or the jobs at once"
         elif 128 < exit_code < 128 + 65:
             reason = f"ended by signal {exit_code - 128}"
@@ -130,7 +139,7 @@ def run_child(
             log(line)
 
     environment = stage_environment() | dict(options.variables)
-    code = processes.run(command, options.folder, environment, show)
+    code = processes.run(command, options.folder, environment, show, options.seconds)
     if code and processes.stopped:
         raise StoppedError("stopped")
     if code:
@@ -139,6 +148,8 @@ def run_child(
 
 def _exit_code(code: int, log: Sequence[str]) -> int:
     """Return the exit code behind DVC's, which is 255 for nearly everything."""
+    if code == TIMED_OUT:
+        return code
     text = "\n".join(log)
     if exited := re.findall(r"exited with (-?\d+)$", text, re.MULTILINE):
         code = int(exited[-1])
@@ -150,8 +161,11 @@ def _exit_code(code: int, log: Sequence[str]) -> int:
 @task(name="work", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
 def work_task(name: str, work: Callable[[Callable[[str], None]], str]) -> State[str]:  # noqa: ARG001 for Prefect's page
     """Do work that logs lines; the outcome that it returns names the state in Prefect."""
-    # Prefect's adapter has the methods of a logger, and says less of itself.
-    outcome = work(cast(logging.Logger, get_run_logger()).getChild(STAGE_LOG).info)
+    try:
+        # Prefect's adapter has the methods of a logger, and says less of itself.
+        outcome = work(cast(logging.Logger, get_run_logger()).getChild(STAGE_LOG).info)
+    except StoppedError as error:
+        return Cancelled(name="Stopped", message=str(error), data=error)
     return Completed(name=outcome.capitalize(), data=outcome)
 
 

@@ -1,10 +1,12 @@
 """Run the tasks of a graph: a task starts when its dependencies are done and a slot is free."""
 
 import functools
+import logging
 import os
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from queue import SimpleQueue
@@ -35,7 +37,7 @@ Parameters = ParamSpec("Parameters")
 class FlowError(ConvdepthError):
     """Tasks failed; the exit code is that of the first one."""
 
-    def __init__(self, failures: Mapping[str, Exception], not_run: list[str]) -> None:
+    def __init__(self, failures: Mapping[str, Exception], not_run: Sequence[str]) -> None:
         lines = [
             str(error) if name in str(error).partition(":")[0] else f"{name}: {error}"
             for name, error in failures.items()
@@ -46,14 +48,35 @@ class FlowError(ConvdepthError):
         self.exit_code = getattr(next(iter(failures.values())), "exit_code", 1)
 
 
-def to_state(work: Callable[Parameters, str]) -> Callable[Parameters, State[Any]]:
-    """Let a flow return its summary as a completed state, and its error as a failed one.
+@dataclass(frozen=True)
+class Results:
+    """How the tasks of a run ended."""
 
-    The error is not raised, so that the log has no traceback.
-    """
+    outcomes: Mapping[str, Any]
+    """What each task that was started has returned, or its error, in the order of their ends."""
+    seconds: Mapping[str, float]
+    """The duration of each of them."""
+    not_run: Sequence[str]
+    """The tasks that were not started, since one that they depend on has failed."""
+
+    def summary(self) -> str:
+        """Return how many tasks came to each outcome; a failed task is a `FlowError`."""
+        failures = {
+            name: error for name, error in self.outcomes.items() if isinstance(error, Exception)
+        }
+        if failures:
+            raise FlowError(failures, self.not_run)
+        counts = Counter(map(str, self.outcomes.values()))
+        return ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+
+
+def to_state(work: Callable[Parameters, str]) -> Callable[Parameters, State[Any]]:
+    """Let a flow return its summary as a completed state, and its error as a failed one."""
 
     @functools.wraps(work)
     def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> State[Any]:
+        for name in ("prefect.flow_runs", "prefect.task_runs"):
+            logging.getLogger(name).addFilter(_is_news)
         if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker started it; nobody else could cancel it
             end_with_parent()
         try:
@@ -64,32 +87,36 @@ def to_state(work: Callable[Parameters, str]) -> Callable[Parameters, State[Any]
     return run
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop Prefect's traceback of an expected error, whose state has the message."""
+    return not (record.exc_info and isinstance(record.exc_info[1], ConvdepthError))
+
+
 def run_graph(
     options: Options = DEFAULT,
     jobs: int | None = None,
     select: Callable[[Graph], Graph] = lambda graph: graph,
     file: str = PROJECT_FILE,
-) -> str:
-    """Run stages of the project in a folder, and show the results in Prefect.
+) -> Results:
+    """Run stages of the project in a folder.
 
     Args:
         options: How, and where.
         jobs: Stages at once, see `choose_jobs`.
         select: Returns the part of the graph to run.
         file: The ``dvc.yaml`` whose graph it is, see `read_graph`.
-
-    Returns:
-        How many stages ran, were restored, or were unchanged.
     """
     mend_locks(options.folder)
     graph = select(read_graph(options.folder, file))
     results = _run_stages(graph, choose_jobs(jobs, options.folder), options)
-    written = [name for name, each in results.items() if each in (Outcome.RAN, Outcome.RESTORED)]
+    written = [
+        name for name, each in results.outcomes.items() if each in (Outcome.RAN, Outcome.RESTORED)
+    ]
     if written:
         order_lock(options.folder)
     publish_metrics(options.folder)
     publish_figures(out for name in written for out in graph.stages[name].outs)
-    return summarize(results, graph.stages)
+    return results
 
 
 def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
@@ -106,7 +133,7 @@ def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
     return costs
 
 
-def _run_stages(graph: Graph, jobs: int, options: Options) -> dict[str, Any]:
+def _run_stages(graph: Graph, jobs: int, options: Options) -> Results:
     models = Models(graph, options.folder)
     futures: dict[str, PrefectFuture[Any]] = {}
 
@@ -129,7 +156,7 @@ def run_tasks(
     jobs: int,
     submit: Callable[[str], PrefectFuture[Any]],
     upstream: Mapping[str, Iterable[str]] | None = None,
-) -> dict[str, Any]:
+) -> Results:
     """Run tasks, those with the highest costs first, and show the progress in Prefect.
 
     After a failure, only the tasks that depend on the failed one are not run.
@@ -139,9 +166,6 @@ def run_tasks(
         jobs: Tasks at once.
         submit: Starts a task.
         upstream: For each task the tasks that must be done before it; by default none.
-
-    Returns:
-        The result of each task that was started, or its error, in the order in which they ended.
     """
     sorter = TopologicalSorter(upstream or dict.fromkeys(costs, ()))
     sorter.prepare()
@@ -149,29 +173,23 @@ def run_tasks(
     running: dict[PrefectFuture[Any], str] = {}
     finished: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
     results: dict[str, Any] = {}
+    started, seconds = dict[str, float](), dict[str, float]()
     progress = Progress(len(costs))
     while True:
         waiting = sorted([*waiting, *sorter.get_ready()], key=lambda name: -costs[name])
         # Nothing is queued in Prefect: what it holds would still start after a cancel.
         while waiting and len(running) < jobs:
             name = waiting.pop(0)
+            started[name] = time.monotonic()
             future = submit(name)
             running[future] = name
             future.add_done_callback(finished.put)
         progress.update(len(results))
         if not running:
-            return results
+            return Results(results, seconds, [name for name in costs if name not in results])
         ended = finished.get()
         name = running.pop(ended)
         results[name] = ended.result(raise_on_failure=False)
+        seconds[name] = time.monotonic() - started[name]
         if not isinstance(results[name], Exception):
             sorter.done(name)
-
-
-def summarize(results: Mapping[str, Any], wanted: Iterable[str]) -> str:
-    """Return how many of the wanted tasks came to each outcome; a failure is a `FlowError`."""
-    failures = {name: error for name, error in results.items() if isinstance(error, Exception)}
-    if failures:
-        raise FlowError(failures, [name for name in wanted if name not in results])
-    counts = Counter(map(str, results.values()))
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items())

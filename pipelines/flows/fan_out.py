@@ -1,36 +1,50 @@
 """Training on several machines: each network on any free worker, and all results here."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, TerminationSignal
 from prefect.logging import get_run_logger
-from prefect.states import Cancelling
+from prefect.states import Cancelled, Cancelling
 
 from convdepth.config.params import read_params
-from convdepth.core.errors import ConvdepthError, MachineError, ParameterError
-from convdepth.workspace.git import changed_files, git, newest_commit
-from pipelines.checkout.clone import clone_for_worker, run_and_share
-from pipelines.dvc.remote import NO_REMOTE, fetch_results, has_remote
+from convdepth.core.errors import ConvdepthError, MachineError
+from convdepth.workspace.dvc import open_project
+from pipelines.checkout.enter import entered_commit
+from pipelines.checkout.share import STAGE_HOURS, Hours, run_and_share
+from pipelines.dvc.graph import is_finished, name_of, read_graph
+from pipelines.dvc.inputs import require_pushed, require_remote
+from pipelines.dvc.remote import fetch_results
 from pipelines.dvc.stage import Options
 from pipelines.execution.runner import run_graph, to_state
+from pipelines.flows.local import PREPARED
+from pipelines.flows.nightly import NIGHT_SECONDS
+from pipelines.reporting.flow_run import tag_run
 
 DEPLOYMENT = "train-on-worker/train-architecture"
 
 POLL_SECONDS = 2.0
 
+TRAIN = "train"
+"""The group of the trainings, which alone take long."""
 
-@flow(name="train-on-worker", flow_run_name="train-{name}")
+
+@flow(name="train-on-worker", flow_run_name="train-{name}", timeout_seconds=NIGHT_SECONDS)
 @to_state
 def train_on_worker(
-    name: str, commit: str | None = None, force: bool = False, require_gpu: bool = False
+    name: str,
+    commit: str | None = None,  # noqa: ARG001 `enter` reads it
+    force: bool = False,
+    require_gpu: bool = False,
+    stage_hours: Hours = STAGE_HOURS,
 ) -> str:
     """Train and evaluate one network of a commit, and push the result to the DVC remote.
 
@@ -42,29 +56,40 @@ def train_on_worker(
         commit: A full hash; by default the newest commit of the upstream branch.
         force: Run the stages even if nothing has changed.
         require_gpu: Stop at once if TensorFlow has no GPU.
+        stage_hours: The longest run of one stage.
     """
-    _require_remote(Path())
-    with clone_for_worker(commit, require_gpu=require_gpu) as (_, folder):
-        return run_and_share(
-            folder,
-            lambda options: run_graph(options, 1, lambda graph: graph.up_to(graph.key(name))),
-            force=force,
-            require_gpu=require_gpu,
-        )
+    tag_run(entered_commit())
+    require_remote(Path())
+    results = run_and_share(
+        lambda options: run_graph(options, 1, lambda graph: graph.up_to(graph.key(name))),
+        force=force,
+        require_gpu=require_gpu,
+        stage_hours=stage_hours,
+    )
+    return results.summary()
 
 
 @flow(name="spread")
 @to_state
-def spread(require_gpu: bool = False) -> str:
+def spread(require_gpu: bool = False, job_variables: dict[str, Any] | None = None) -> str:
     """Train each network on a worker of the pool, and collect the results.
 
     Workers need the commit in a git repository that they can fetch from, and a DVC remote that all
-    machines share. Nothing is trained here.
+    machines share. Nothing is trained here. Networks whose training the remote has are not queued.
+
+    Args:
+        require_gpu: Let a worker without a GPU fail at once.
+        job_variables: Of the work pool, such as the number of GPUs or the image of a container.
     """
     root = Path.cwd()
-    _require_remote(root)
-    parameters = {"commit": _require_pushed(root), "require_gpu": require_gpu}
-    runs = {name: _submit({"name": name, **parameters}) for name in read_params().architectures}
+    require_remote(root)
+    commit = require_pushed(root)
+    pull = fetch_results(root, get_run_logger().info)
+    prepared = run_graph(Options(pull=pull), None, lambda graph: graph.groups(*PREPARED))
+    prepared.summary()
+    names = unfinished_networks(list(read_params().architectures))
+    parameters = {"commit": commit, "require_gpu": require_gpu}
+    runs = {name: _submit({"name": name, **parameters}, job_variables or {}) for name in names}
     failures = _wait(runs)
     pull = fetch_results(root, get_run_logger().info)
     if failures:
@@ -72,12 +97,34 @@ def spread(require_gpu: bool = False) -> str:
             "\n".join(f"{name}: {reason}" for name, reason in failures.items())
             + "\nThe DVC remote has the others; `python -m pipelines spread` trains these."
         )
-    return run_graph(Options(pull=pull))
+    return run_graph(Options(pull=pull)).summary()
 
 
-def _submit(parameters: dict[str, Any]) -> UUID:
+def unfinished_networks(names: Sequence[str], folder: Path = Path()) -> list[str]:
+    """Keep the networks whose training must run: it has changed, and DVC's run cache lacks it."""
+    graph = read_graph(folder)
+    trainings = {name: graph.key(name).groups(TRAIN).stages for name in names}
+    with open_project(folder, wait=True) as repo, repo.lock:
+        stages = {name_of(stage): stage for stage in repo.index.stages}
+        return [
+            name
+            for name, needed in trainings.items()
+            if not all(is_finished(stages[stage]) for stage in needed)
+        ]
+
+
+def _submit(parameters: dict[str, Any], job_variables: dict[str, Any]) -> UUID:
     try:
-        run = cast(FlowRun, run_deployment(DEPLOYMENT, parameters=parameters, timeout=0))
+        run = cast(
+            FlowRun,
+            run_deployment(
+                DEPLOYMENT,
+                parameters=parameters,
+                job_variables=job_variables,
+                flow_run_name=f"train-{parameters['name']}",
+                timeout=0,
+            ),
+        )
     except ObjectNotFound as error:
         raise MachineError(
             f"the Prefect server has no deployment {DEPLOYMENT}. `make deploy` creates it."
@@ -87,7 +134,7 @@ def _submit(parameters: dict[str, Any]) -> UUID:
 
 
 def _wait(runs: Mapping[str, UUID]) -> dict[str, str]:
-    """Wait for runs on workers, or cancel them if this flow is stopped; return the failures."""
+    """Wait for runs on workers, or cancel them if a user stops this flow; return the failures."""
     waiting = dict(runs)
     failures: dict[str, str] = {}
     with get_client(sync_client=True) as client:
@@ -95,38 +142,27 @@ def _wait(runs: Mapping[str, UUID]) -> dict[str, str]:
             while waiting:
                 time.sleep(POLL_SECONDS)
                 for name, run in list(waiting.items()):
-                    state = client.read_flow_run(run).state
+                    state = _read_state(client, run)
                     if state and state.is_final():
                         del waiting[name]
                         get_run_logger().info("%s: %s", name, state.name)
                         if not state.is_completed():
                             failures[name] = f"{state.name}: {state.message}"
-        except BaseException:
+        except (KeyboardInterrupt, SystemExit, TerminationSignal):
             for run in waiting.values():
                 client.set_flow_run_state(run, Cancelling())
             raise
     return failures
 
 
-def _require_remote(root: Path) -> None:
-    if not has_remote(root):
-        raise ParameterError(
-            f"{NO_REMOTE} Machines share trainings only by a DVC remote; commit .dvc/config."
-        )
-
-
-def _require_pushed(root: Path) -> str:
-    """Return the current commit, if workers can fetch it."""
-    if changed := changed_files(root):
-        raise ParameterError(
-            f"there are changes that are in no commit: {', '.join(changed[:5])}. Workers run "
-            "commits: `git commit`, then `git push`."
-        )
-    newest_commit(root)
-    commit = git("rev-parse", "HEAD", folder=root)
-    if not git("branch", "--remotes", "--contains", commit, folder=root):
-        raise MachineError(
-            f"commit {commit[:12]} is in no branch of a git remote, so workers cannot fetch it. "
-            "Run `git push`."
-        )
-    return commit
+def _read_state(client: SyncPrefectClient, run: UUID) -> State[Any] | None:
+    """Return the state of a run; None while the server is away, since workers go on without it."""
+    try:
+        return client.read_flow_run(run).state
+    except ObjectNotFound:
+        return Cancelled(message="the run was deleted")
+    except httpx.HTTPError as error:
+        if isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error:
+            raise
+        get_run_logger().warning("the Prefect server does not answer, so we wait: %s", error)
+        return None

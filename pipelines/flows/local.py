@@ -8,35 +8,35 @@ from pipelines.execution.runner import run_graph, to_state
 
 STUDIES = "studies/dvc.yaml"  # the graph of the studies, which depends on that of the pipeline
 FIRST = ("code", "check")  # stages that every other stage depends on; they take seconds
+PREPARED = (*FIRST, "download", "normalize", "validate")  # the stages upstream of all trainings
 
 
 @flow(name="prepare-data")
 @to_state
 def prepare_data(force: bool = False) -> str:
     """Digest the code, check the parameters; download, normalize and validate the data."""
-    groups = (*FIRST, "download", "normalize", "validate")
-    return run_graph(Options(force), 1, lambda graph: graph.groups(*groups))
+    return run_graph(Options(force), 1, lambda graph: graph.groups(*PREPARED)).summary()
 
 
 @flow(name="train-architecture", flow_run_name="train-{name}")
 @to_state
 def train_architecture(name: str, force: bool = False) -> str:
     """Train and evaluate one network on data that were prepared before."""
-    return run_graph(Options(force), 1, lambda graph: graph.key(name, *FIRST))
+    return run_graph(Options(force), 1, lambda graph: graph.key(name, *FIRST)).summary()
 
 
 @flow(name="plot-results")
 @to_state
 def plot_results(force: bool = False) -> str:
     """Draw all figures of networks that were trained and evaluated before."""
-    return run_graph(Options(force), 1, lambda graph: graph.groups(*FIRST, "plot"))
+    return run_graph(Options(force), 1, lambda graph: graph.groups(*FIRST, "plot")).summary()
 
 
 @flow(name="pipeline")
 @to_state
 def pipeline(jobs: Jobs | None = None, force: bool = False) -> str:
     """Run the whole graph."""
-    return run_graph(Options(force), jobs)
+    return run_graph(Options(force), jobs).summary()
 
 
 @flow(name="studies")
@@ -46,4 +46,4 @@ def studies(jobs: Jobs | None = None, force: bool = False) -> str:
 
     The missing model of a further seed is not trained again, see `missing_models`.
     """
-    return run_graph(Options(force), jobs, file=STUDIES)
+    return run_graph(Options(force), jobs, file=STUDIES).summary()

@@ -1,21 +1,37 @@
-"""The scheduled run: check out the newest commit, run its graph, publish, judge."""
+"""The scheduled run: run the graph of a commit, judge, publish."""
 
-import datetime
+from pathlib import Path
 
 from prefect import flow
+from prefect.logging import get_run_logger
 
-from pipelines.checkout.clone import clone_for_worker, run_and_share
+from convdepth.workspace.git import git
+from pipelines.checkout.enter import entered_commit
 from pipelines.checkout.publish import publish_results, require_publishing
+from pipelines.checkout.share import STAGE_HOURS, Hours, run_and_share
 from pipelines.execution.concurrency import Jobs
 from pipelines.execution.runner import run_graph, to_state
 from pipelines.reporting.artifacts import publish_regressions
+from pipelines.reporting.flow_run import close_superseded, scheduled_day, tag_run
 from pipelines.reporting.regressions import RegressionError, changes_since, describe
 
+NIGHT_SECONDS = 20 * 3600
+"""The longest run. It must end before the next night, since one nightly runs at a time."""
 
-@flow(name="nightly")
+
+def name_run() -> str:
+    """Return a name such as ``nightly-2026-01-31-3f2a1c7``: day in UTC, and commit."""
+    return f"nightly-{scheduled_day()}-{git('rev-parse', '--short=7', 'HEAD')}"
+
+
+@flow(name="nightly", flow_run_name=name_run, timeout_seconds=NIGHT_SECONDS)
 @to_state
 def nightly(
-    force: bool = False, publish: bool = False, require_gpu: bool = False, jobs: Jobs | None = None
+    force: bool = False,
+    publish: bool = False,
+    require_gpu: bool = False,
+    jobs: Jobs | None = None,
+    stage_hours: Hours = STAGE_HOURS,
 ) -> str:
     """Run the changed stages of the newest commit, and fail if a metric became worse.
 
@@ -28,20 +44,30 @@ def nightly(
         publish: Push changed results as a branch ``results/<date>``.
         require_gpu: Stop at once if TensorFlow has no GPU.
         jobs: Stages at once, see `choose_jobs`.
+        stage_hours: The longest run of one stage; the whole night has 20 hours.
     """
+    commit, folder = entered_commit(), Path.cwd()
+    close_superseded()
+    tag_run(commit)
     if publish:
-        require_publishing()
-    with clone_for_worker(require_gpu=require_gpu) as (commit, folder):
-        summary = run_and_share(
-            folder, lambda options: run_graph(options, jobs), force=force, require_gpu=require_gpu
-        )
-        changes = changes_since(commit, folder)
-        if publish:
-            today = datetime.datetime.now().astimezone().date()
-            message = f"Results of {commit[:12]}\n\n{describe(changes)}\n"
-            branch = publish_results(folder, today, message)
-            summary += f"; published as {branch}" if branch else "; nothing to publish"
-    if regressions := [change for change in changes if change.is_regression]:
+        require_publishing(folder)
+    results = run_and_share(
+        lambda options: run_graph(options, jobs),
+        force=force,
+        require_gpu=require_gpu,
+        stage_hours=stage_hours,
+    )
+    summary = results.summary()
+    changes = changes_since(commit, folder)
+    regressions = [change for change in changes if change.is_regression]
+    branch = None
+    if publish:
+        title = f"{scheduled_day()}{'-regressed' if regressions else ''}"
+        message = f"Results of {commit[:12]}\n\n{describe(changes)}\n"
+        branch = publish_results(folder, title, message)
+        get_run_logger().info("published as %s", branch or "nothing: no result has changed")
+        summary += f"; published as {branch}" if branch else "; nothing to publish"
+    if regressions:
         publish_regressions(regressions)
-        raise RegressionError(regressions)
+        raise RegressionError(regressions, branch)
     return summary

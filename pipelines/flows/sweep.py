@@ -24,7 +24,7 @@ from pipelines.core.process_tree import Processes, StoppedError, dvc_command
 from pipelines.dvc.graph import Graph, read_graph
 from pipelines.dvc.stage import ADVICE, Options, run_child, work_task
 from pipelines.execution.concurrency import Jobs, choose_jobs
-from pipelines.execution.runner import run_tasks, summarize, to_state
+from pipelines.execution.runner import Results, run_tasks, to_state
 from pipelines.experiments.grid import PARAMS, Experiment, Value, plan
 from pipelines.experiments.ranking import (
     average_over_seeds,
@@ -94,7 +94,7 @@ def sweep(
     networks = list(dict.fromkeys(architectures or read_params().architectures))
     states = _run_missing(experiments, recipe, choose_jobs(jobs))
     _show(experiments, networks, states)
-    return summarize(states, states)
+    return Results(states, {}, []).summary()
 
 
 def make_recipe(graph: Graph, architectures: Iterable[str]) -> Recipe:
@@ -120,7 +120,7 @@ def _run_missing(
                 lambda name: work_task.submit(
                     name, partial(run_experiment, missing[name], recipe, processes)
                 ),
-            )
+            ).outcomes
     return states
 
 

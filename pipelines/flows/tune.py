@@ -17,7 +17,7 @@ from convdepth.config.params import find_architecture, read_params
 from pipelines.core.process_tree import Processes
 from pipelines.dvc.stage import run_child, work_task
 from pipelines.execution.concurrency import Jobs, choose_jobs
-from pipelines.execution.runner import run_tasks, summarize, to_state
+from pipelines.execution.runner import run_tasks, to_state
 from pipelines.reporting.artifacts import best_effort
 
 PARAMS = Path("params.yaml")
@@ -49,7 +49,7 @@ def tune(names: list[str] | None = None, jobs: Jobs | None = None) -> str:
             choose_jobs(jobs),
             lambda name: work_task.submit(name, partial(_search, name, processes)),
         )
-    summary = summarize(results, costs)
+    summary = results.summary()
     _show(sorted(costs))
     return summary
 

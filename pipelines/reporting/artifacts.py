@@ -65,7 +65,7 @@ def publish_figures(outs: Iterable[Path]) -> None:
         for path in sorted([out] if out.suffix == ".png" else out.glob("**/*.png")):
             with best_effort(path.name):
                 key = f"figure-{path.stem.lower().replace('_', '-')}"
-                create_markdown_artifact(f"![{path.stem}]({_data_url(path)})", key=key)
+                create_markdown_artifact(f"![{path.stem}]({data_url(path)})", key=key)
 
 
 def publish_regressions(regressions: Sequence[Change]) -> None:
@@ -98,7 +98,8 @@ def compare_answers(folder: Path = Path()) -> str:
         return f"Not compared: {error}"
 
 
-def _data_url(path: Path) -> str:
+def data_url(path: Path | io.BytesIO) -> str:
+    """Return a PNG as an address that holds the picture, at most `FIGURE_PIXELS` wide and high."""
     with Image.open(path) as figure:
         figure.thumbnail((FIGURE_PIXELS, FIGURE_PIXELS))
         content = io.BytesIO()

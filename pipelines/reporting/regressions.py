@@ -38,12 +38,17 @@ class RegressionError(ConvdepthError):
 
     exit_code = 6
 
-    def __init__(self, regressions: Sequence[Change]) -> None:
+    def __init__(self, regressions: Sequence[Change], branch: str | None = None) -> None:
+        accept = "To accept this, commit the new dvc.lock and metrics, or widen the tolerances."
+        if branch:
+            accept = (
+                f"The branch {branch} has these results.\n"
+                f"To accept them: git fetch origin {branch} && git merge FETCH_HEAD && git push\n"
+                f"To delete them: git push origin --delete {branch}"
+            )
         super().__init__(
             "metrics became worse by more than `tolerances` in params.yaml allows:\n"
-            f"{describe(regressions)}\n"
-            "If this is meant, commit the new dvc.lock and metrics, with which the next run is "
-            "then compared, or widen the tolerances."
+            f"{describe(regressions)}\n{accept}"
         )
 
 
@@ -96,8 +101,8 @@ def compare(before: Metrics, after: Metrics, tolerances: Mapping[str, Tolerance]
         _judge(
             network,
             metric,
-            _number(before.get(network, {}).get(metric)),
-            _number(after.get(network, {}).get(metric)),
+            as_number(before.get(network, {}).get(metric)),
+            as_number(after.get(network, {}).get(metric)),
             tolerance,
         )
         for network in dict.fromkeys([*before, *after])
@@ -143,7 +148,8 @@ def _show(value: float | None, sign: str = "-") -> str:
     return "none" if value is None else format(value, f"{sign}.10g")
 
 
-def _number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
+    """Return a metric as a number; None if it is none, or infinite."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)

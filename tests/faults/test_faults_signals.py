@@ -176,24 +176,16 @@ def kill_server(home: Path, *, returns: bool) -> None:
     wait = 'while [ -f "$control/hang-$1" ]; do sleep 0.1; done\n'
     toy.edit_work(project, hang, f"{wait}{hang}")
     toy.mark(project, "hang-train@one")
-    port = serving.free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    toy.use_server(project, url)
     command = [*serving.PIPELINES, "pipeline", "--jobs", "1"]
-    server = serving.start_server(home / "server", port)
-    try:
-        serving.wait_for_health(url, server)
+    with serving.server(home / "server") as url:
+        toy.use_server(project, url)
         with log.open("w") as file, faults.started(project, *command, stdout=file) as process:
             wait_until(lambda: "begin train@one" in toy.log(project), 120)
-            serving.kill_tree(server.pid)
-            server.wait()
+            serving.kill_server(home / "server")
             (project.folder / "hang-train@one").unlink()
             if returns:
-                server = serving.start_server(home / "server", port)
+                serving.start_server(home / "server", url)
             code = process.wait(900)
-    finally:
-        serving.kill_tree(server.pid)
-        server.wait()
     assert sorted(toy.log(project)) == sorted(
         f"{event} {name}" for name in toy.STAGES for event in ("begin", "end")
     ), log.read_text()

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import psutil
@@ -35,24 +36,31 @@ START_SECONDS = 180
 @contextlib.contextmanager
 def server(home: Path) -> Iterator[str]:
     """Run a server with a database in a home of its own; gives the address of its API."""
-    port = free_port()
-    process = start_server(home, port)
+    url = f"http://127.0.0.1:{free_port()}/api"
+    start_server(home, url)
     try:
-        url = f"http://127.0.0.1:{port}/api"
-        wait_for_health(url, process)
         yield url
     finally:
-        kill_tree(process.pid)
-        process.wait()
+        kill_server(home)
 
 
-def start_server(home: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start the process of a server; its log is in its home."""
+def start_server(home: Path, url: str) -> None:
+    """Start a server, and wait until it answers; its log and process id are in its home."""
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
     environment = os.environ | {"HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
-    options = ["--port", str(port), "--analytics-off"]
-    return _start([*command, *options], home, environment, home / "server.log")
+    options = ["--port", str(urlsplit(url).port), "--analytics-off"]
+    process = _start([*command, *options], home, environment, home / "server.log")
+    (home / "pid").write_text(str(process.pid))
+    wait_for_health(url, process)
+
+
+def kill_server(home: Path) -> None:
+    """Kill the server of a home, as a machine does that loses power."""
+    pid = int((home / "pid").read_text())
+    kill_tree(pid)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def wait_for_health(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -73,7 +81,9 @@ def client_of(url: str) -> Iterator[SyncPrefectClient]:
 
 
 @contextlib.contextmanager
-def worker(project: Project, url: str, pool: str = "gpu") -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    project: Project, url: str, pool: str = "convdepth"
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker in a project that has the flows; its log is ``worker.log`` beside the project.
 
     At the end nothing of it or of what it has started is left.

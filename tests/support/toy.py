@@ -7,15 +7,21 @@ log end with ``on MACHINE`` where that variable is set.
 """
 
 import atexit
+import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from conftest import PROJECT
+from convdepth.workspace.git import newest_commit
+from pipelines.checkout.clone import temporary_clone
+from pipelines.checkout.enter import CLONE
 from project import Project
 
 DVC_YAML = """
@@ -140,6 +146,16 @@ def log(project: Project) -> list[str]:
     """Read which stages began and ended, in order."""
     path = project.folder / "log.txt"
     return path.read_text().splitlines() if path.exists() else []
+
+
+@contextlib.contextmanager
+def entered(project: Project) -> Iterator[Path]:
+    """Let this process work in a clone of the newest commit, as it does for a worker."""
+    commit = newest_commit(project.folder).sha
+    with temporary_clone(commit, project.folder) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv(CLONE, str(folder))
+        yield folder
 
 
 def use_server(project: Project, url: str) -> None:

@@ -1,6 +1,7 @@
 """Git through its own program: revisions, committed and changed files, and who commits."""
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,14 +43,14 @@ def git(*arguments: str, folder: Path = Path()) -> str:
     return git_bytes(*arguments, folder=folder).decode(errors="replace").strip("\r\n")
 
 
-def git_bytes(*arguments: str, folder: Path = Path()) -> bytes:
-    """Run git in a folder, without questions, and return its output."""
+def git_bytes(*arguments: str, folder: Path = Path(), given: bytes = b"") -> bytes:
+    """Run git in a folder, without questions; return its output for a given standard input."""
     environment = {name: os.environ[name] for name in os.environ if name not in _OF_A_HOOK}
     try:
         ended = subprocess.run(
             ["git", "-C", str(folder), *arguments],
             env=_DEFAULTS | environment | {"GIT_TERMINAL_PROMPT": "0"},
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             check=False,
             timeout=TIMEOUT_SECONDS,
@@ -93,23 +94,31 @@ def read_commit(commit: str, arguments: Sequence[str], project: Path = Path()) -
 
 
 def read_file(path: str, commit: str | None, project: Path = Path()) -> bytes | None:
-    """Return a file of a commit, or of the workspace for None; None if it is not there."""
+    """Return a file of a commit, or of the workspace for None; None if it is not there.
+
+    That there is no such file, or no such commit, is an answer of git. Without git or a repository
+    it is a `MachineError`.
+    """
     if commit is None:
         return (project / path).read_bytes() if (project / path).is_file() else None
-    try:
-        return git_bytes("cat-file", "blob", f"{commit}:./{path}", folder=project)
-    except MachineError:
-        return None
+    question = f"{commit}:./{path}\n".encode()
+    found, _, content = git_bytes("cat-file", "--batch", folder=project, given=question).partition(
+        b"\n"
+    )
+    return content[:-1] if re.fullmatch(rb"[0-9a-f]+ blob \d+", found) else None
 
 
 def committed_md5(output: Output, project: Path = Path()) -> str | None:
-    """Return the MD5 that an output has in the last commit; None if git does not track it."""
+    """Return the MD5 that an output has in the last commit; None if git does not say.
+
+    The answer chooses an advice, so a missing git is no error here.
+    """
     options = ("-r", "-z", "--name-only", "HEAD", "--", output.path)
     try:
         names = [name for name in git("ls-tree", *options, folder=project).split("\0") if name]
+        digests = {name: md5_of(read_file(name, "HEAD", project) or b"") for name in names}
     except MachineError:
         return None
-    digests = {name: md5_of(read_file(name, "HEAD", project) or b"") for name in names}
     if not output.is_folder:
         return digests.get(output.path)
     within = {str(PurePosixPath(name).relative_to(output.path)): digests[name] for name in names}

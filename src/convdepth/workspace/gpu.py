@@ -92,9 +92,10 @@ def choose_gpus(*, require: bool = False) -> Choice:
     else:
         choice = find_gpus()
     if (require or device == "gpu") and not choice.gpus:
+        fix = "" if require else f", or set {DEVICE_VARIABLE}=auto to compute on the CPU"
         raise MachineError(
             f"a GPU is required, but there is none: {choice.reason}. Run on a machine with an "
-            f"NVIDIA GPU and its driver, or set {DEVICE_VARIABLE}=auto to compute on the CPU."
+            f"NVIDIA GPU and its driver{fix}."
         )
     return choice
 

@@ -1,9 +1,134 @@
-"""Addresses of Prefect servers on this machine, without Prefect and its seconds of import."""
+"""Prefect's servers on this machine and its settings, without Prefect and its seconds of import."""
 
+import contextlib
 import itertools
+import logging
+import os
+import sys
+import tempfile
+import tomllib
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psutil
+from pydantic import ValidationError
+
+from convdepth.core.errors import MachineError, ParameterError
+from convdepth.workspace.dvc import without_credentials
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+"""Names of this machine, which no proxy reaches."""
+
+
+def prefect_home() -> Path:
+    """Return Prefect's folder: its database, its profiles, and the files of the server of `ui`."""
+    return Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+
+
+def require_home(home: Path) -> None:
+    """Raise a `MachineError` if Prefect's folder cannot be written."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise MachineError(
+            f"PREFECT_HOME={home}: cannot be written: {error.strerror or error}. Set PREFECT_HOME "
+            "to a folder that you may write. `dvc repro` needs none."
+        ) from error
+
+
+def bypass_proxies() -> None:
+    """Let this process and its children reach servers of this machine without a proxy.
+
+    The user's own exceptions stay. Prefect's client, its websockets and httpx read the variables.
+    """
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    for name, value in proxies.items():
+        if value.startswith("socks") and find_spec("socksio") is None:
+            raise MachineError(
+                f"{name}: a SOCKS proxy needs the package socksio. Run `pip install socksio`, or "
+                "unset the variable."
+            )
+    given = [os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY")]
+    entries = [entry.strip() for entry in ",".join(given).split(",") if entry.strip()]
+    if "*" not in entries:
+        value = ",".join(dict.fromkeys([*entries, *LOCAL]))
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = value
+
+
+@contextlib.contextmanager
+def explained_settings(project: Path = Path()) -> Iterator[None]:
+    """Turn errors of Prefect's settings, which its first import reads, into lines for users.
+
+    Raises:
+        ParameterError: A value or a file is invalid.
+        MachineError: A file cannot be read.
+    """
+    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH") or prefect_home() / "profiles.toml")
+    files = [profiles, project / "prefect.toml", project / "pyproject.toml"]
+    texts = {file: text for file in files if (text := _read_toml(file))}
+    logging.disable(logging.ERROR)  # Prefect also logs a wrong value, in many lines
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Failed to create the Prefect home")
+            yield
+    except ValidationError as error:
+        lines = {_explain(error.title, detail, texts): None for detail in error.errors()}
+        raise ParameterError("\n".join(filter(None, lines))) from None
+    except Exception as error:
+        if type(error).__name__ != "SettingsError":  # a value that is not JSON
+            raise
+        field = "_" + str(error).partition('"')[2].partition('"')[0].upper()
+        names = [
+            name for name in os.environ if name.startswith("PREFECT_") and name.endswith(field)
+        ]
+        raise ParameterError(
+            f"{' or '.join(names) or 'Prefect'}: {error}. Expected JSON. Correct or unset it."
+        ) from None
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _read_toml(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="utf-8")
+        tomllib.loads(text)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise MachineError(f"{file}: cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ParameterError(
+            f"{file}: not valid TOML: {error}. Correct it, or move it away."
+        ) from error
+    return text
+
+
+def _explain(title: str, detail: Any, texts: dict[Path, str]) -> str:
+    """Describe one invalid value of the settings class ``title`` by its variable and its place."""
+    if detail["type"] == "default_factory_not_called":
+        return ""  # follows from another mistake
+    settings = _subclasses(sys.modules["pydantic_settings"].BaseSettings)
+    prefix = next(each.model_config["env_prefix"] for each in settings if each.__name__ == title)
+    field = str(next(iter(detail["loc"]), ""))
+    name = field.upper() if field.upper().startswith("PREFECT_") else f"{prefix}{field}".upper()
+    found = next((each for each in os.environ if each.upper() == name), None)
+    place = next((str(file) for file, text in texts.items() if name in text or field in text), None)
+    where = f"`unset {name}`" if found or not place else f"correct {place}"
+    got = (
+        f", got {detail['input']!r:.100}" if isinstance(detail["input"], str | int | float) else ""
+    )
+    return without_credentials(f"{name}: {detail['msg']}{got}. Correct the value, or {where}.")
+
+
+def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _subclasses(each)
 
 
 def api_url(host: str, port: int | str) -> str:

@@ -1,6 +1,5 @@
 """Results as a branch: what is committed, under which name, and what is refused."""
 
-import datetime
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from convdepth.workspace.git import changed_files, git
 from pipelines.checkout.publish import publish_results, require_publishing
 from project import Project
 
-DATE = datetime.date(2026, 1, 31)
+DATE = "2026-01-31"
 BRANCH = "results/2026-01-31"
 MESSAGE = "Results\n\none  accuracy  0.5\n# two"
 
@@ -65,7 +64,7 @@ def test_results_become_a_branch_on_top_of_what_was_run_and_only_once(clone: Pat
     assert changed_files(clone) == []
     assert publish_results(clone, DATE, "Nothing new") is None
     git("reset", "--quiet", ran, folder=clone)  # as if it were run again
-    assert publish_results(clone, DATE + datetime.timedelta(days=1), "The same") == BRANCH
+    assert publish_results(clone, "2026-02-01", "The same") == BRANCH
     assert branches(clone) == ["main", BRANCH]
     (clone / "one.json").unlink()
     assert publish_results(clone, DATE, "One is missing") == f"{BRANCH}-2"

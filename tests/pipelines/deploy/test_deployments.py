@@ -2,8 +2,10 @@
 
 import datetime
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import servers
@@ -11,7 +13,15 @@ import serving
 import toy
 from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
@@ -19,7 +29,7 @@ from prefect.states import Cancelled, Completed, Crashed, Failed, Running, State
 from ruamel.yaml import YAML
 from waiting import wait_until
 
-from pipelines.deploy.deployments import ALERTS, FOLDER, POOL, TAG, WEBHOOK
+from pipelines.deploy.deployments import ALERTS, FOLDER, POOL, QUEUE, TAG, WEBHOOK
 from pipelines.flows.fan_out import DEPLOYMENT
 from pipelines.flows.nightly import nightly
 from project import Project
@@ -65,15 +75,64 @@ def deployed(client: SyncPrefectClient, project: Project) -> str:
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_worker_does_what_the_server_is_asked_for(
+def test_a_worker_runs_the_code_of_the_commit_once_for_all_missed_nights(
     harness: str, client: SyncPrefectClient, project: Project
 ) -> None:
+    found = client.read_deployment_by_name(NIGHTLY)
+    client.update_deployment(found.id, DeploymentUpdate(parameters={"require_gpu": False}))
+    missed = miss_nights(client, 3)
+    assert len(missed) == 3
+    flows = project.folder / "pipelines" / "flows"
+    flows.rename(flows.with_name("moved"))  # the worker's own are broken
     with serving.worker(project, harness):
-        run = serving.submit(client, NIGHTLY, require_gpu=False)
-        ended = serving.wait_for_state(client, run, "Completed", "Failed", "Crashed")
-    assert ended.state is not None
-    assert ended.state.message == "2 ran"
+        run, *others = [
+            serving.wait_for_state(client, each, "Completed", "Failed", "Crashed", "Superseded")
+            for each in missed
+        ]
+    flows.with_name("moved").rename(flows)
+    client.update_deployment(found.id, DeploymentUpdate(parameters=found.parameters))
+    assert [each.state_name for each in others] == ["Superseded"] * 2
+    assert run.state is not None
+    assert run.state.message == "2 ran"
+    commit = project.run("git", "rev-parse", "--short=7", "HEAD").strip()
+    assert run.expected_start_time is not None
+    assert run.name == f"nightly-{run.expected_start_time.date()}-{commit}"
+    machine = f"machine: {socket.gethostname()}"
+    assert {TAG, f"commit: {commit}", machine, "device: CPU"} <= set(run.tags)
     assert not (project.folder / "one.json").exists()  # the run works in its own clone
+    assert "Traceback" not in (project.folder.parent / "worker.log").read_text()
+
+
+def miss_nights(client: SyncPrefectClient, number: int) -> list[UUID]:
+    """Let the server plan nights that are over; return their runs, the oldest first."""
+    found = client.read_deployment_by_name(NIGHTLY).id
+    now = datetime.datetime.now(datetime.UTC)
+    body = {"start_time": str(now - datetime.timedelta(days=number)), "end_time": str(now)}
+    client.request("POST", f"/deployments/{found}/schedule", json=body)
+    ours = FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(any_=[found]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        expected_start_time=FlowRunFilterExpectedStartTime(before_=now),
+    )
+    past = client.read_flow_runs(flow_run_filter=ours)
+    return [run.id for run in sorted(past, key=lambda run: str(run.expected_start_time))]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_changed_schedule_closes_its_overdue_runs(
+    harness: str, client: SyncPrefectClient, project: Project
+) -> None:
+    missed = miss_nights(client, 5)
+    assert missed
+    serving.deploy(project, harness)
+    assert {client.read_flow_run(run).state_name for run in missed} <= {"Scheduled", "Late"}
+    path = project.folder / "pipelines" / "deploy" / "prefect.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("30 2 * * *", "45 2 * * *"))
+    serving.deploy(project, harness)
+    assert {client.read_flow_run(run).state_name for run in missed} == {"Superseded"}
+    path.write_text(text)
+    serving.deploy(project, harness)
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # in apprise
@@ -103,9 +162,13 @@ def check_all_is_there(client: SyncPrefectClient) -> None:
     assert found.parameters == {"require_gpu": True, "publish": False, "force": False}
     assert set(found.parameters) < set(nightly.parameters.properties)
     assert found.tags == client.read_deployment_by_name(DEPLOYMENT).tags == [TAG]
-    assert found.job_variables == {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}}
-    assert found.global_concurrency_limit is not None
-    assert found.global_concurrency_limit.limit == 1
+    assert found.job_variables == {
+        "command": "python -m pipelines.deploy.engine",
+        "env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"},
+    }
+    assert found.global_concurrency_limit is None  # a restart of the server would end its lease
+    assert found.work_queue_name == QUEUE
+    assert client.read_work_queue_by_name(QUEUE, POOL).concurrency_limit == 1
     (schedule,) = found.schedules
     assert schedule.active
     assert schedule.slug  # else a new version of it loses a pause
@@ -164,9 +227,11 @@ def check_messages(harness: str, client: SyncPrefectClient, received: list[bytes
         assert f"{harness.removesuffix('/api')}/runs/flow-run/{run}" in text
         assert str(state.name) in text
         assert NIGHTLY in text
+        assert "machine: lab" in text
     assert "recovered" in text
     assert 'worse: "loss"' in json.loads(received[0])["text"]
     finish(client, Completed())  # sends nothing
+    finish(client, Cancelled(name="Superseded"))  # neither
     finish(client, Failed(message="the last one"))
     wait_until(lambda: len(received) > 5)
     assert b"the last one" in received[5]
@@ -189,7 +254,7 @@ def test_no_nightly_for_too_long_sends_a_message(
 
 def finish(client: SyncPrefectClient, state: State) -> str:
     deployment = client.read_deployment_by_name(NIGHTLY).id
-    run = client.create_flow_run_from_deployment(deployment, tags=[TAG])
+    run = client.create_flow_run_from_deployment(deployment, tags=[TAG, "machine: lab"])
     client.set_flow_run_state(run.id, Running(), force=True)
     client.set_flow_run_state(run.id, state, force=True)
     return str(run.id)

@@ -73,7 +73,7 @@ def test_the_server_of_ui_outlives_the_command_and_is_found(tmp_path: Path) -> N
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/ui-settings") as page:
             assert f'"api_url":"{url}"' in page.read().decode()
         # A second start only says where it is.
-        assert run(home, port, *UI) == said.rpartition("Note:")[0]
+        assert run(home, port, *UI) == said.rpartition("Note:")[0].partition("\n")[2]
         assert psutil.Process(int((home / "server.pid").read_text())) == server
         with (
             temporary_settings({PREFECT_HOME: home}, restore_defaults=[PREFECT_API_URL]),
@@ -92,28 +92,80 @@ def test_the_server_of_ui_outlives_the_command_and_is_found(tmp_path: Path) -> N
         serving.kill_tree(server.pid)
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "reason"),
-    [
-        ("DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////missing/a.db", "unable to open database"),
-        pytest.param(
-            "API_HOST", "192.0.2.1", "192.0.2.1", marks=pytest.mark.nightly
-        ),  # of no machine
-        pytest.param("API_PORT", "", "running on port", marks=pytest.mark.nightly),
-    ],
-)
-def test_a_server_that_does_not_start_shows_its_log(
-    tmp_path: Path, setting: str, value: str, reason: str
-) -> None:
+def test_a_server_that_does_not_start_says_why_in_one_line(tmp_path: Path) -> None:
+    database = tmp_path / "prefect.db"
+    database.write_bytes(b"no database" * 100)
+    log = tmp_path / "server.log"
+    log.write_bytes(b"The former log\n")
+    port = serving.free_port()
+    said = run(tmp_path, port, *serving.PIPELINES, "prepare-data", code=4)
+    assert len(said.splitlines()) == 2  # with the one that comes at once
+    assert f"{database}: " in said
+    url = "sqlite+aiosqlite:////missing/a.db"
+    said = run(tmp_path, port, *UI, code=4, PREFECT_SERVER_DATABASE_CONNECTION_URL=url)
+    assert len(said.splitlines()) == 2
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL: " in said
+    assert str(log) in said
+    assert log.read_bytes().startswith(b"The former log\n")
+    assert not (tmp_path / "server.pid").exists()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = taken.getsockname()[1] if setting == "API_PORT" else serving.free_port()
-        variables = {f"PREFECT_SERVER_{setting}": value} if value else {}
-        message = run(tmp_path, port, *UI, code=4, **variables)
-    assert reason in message
-    assert str(tmp_path / "server.log") in message
-    assert not (tmp_path / "server.pid").exists()
+        said = run(tmp_path, taken.getsockname()[1], *UI, code=4)
+    assert "PREFECT_SERVER_API_PORT" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "variables", "code", "named"),
+    [
+        ("pipeline", {"PREFECT_CLIENT_MAX_RETRIES": "x"}, 2, "PREFECT_CLIENT_MAX_RETRIES"),
+        ("worker", {"PREFECT_LOGGING_LEVEL": "loud"}, 2, "PREFECT_LOGGING_LEVEL"),
+        ("ui", {"PREFECT_CLIENT_CUSTOM_HEADERS": "x"}, 2, "PREFECT_CLIENT_CUSTOM_HEADERS"),
+        ("ui", {"PREFECT_SERVER_API_PORT": "99999"}, 2, "PREFECT_SERVER_API_PORT"),
+        ("deploy", {"PREFECT_API_URL": "127.0.0.1:4200"}, 2, "PREFECT_API_URL"),
+        ("deploy", {"PREFECT_API_URL": "http://127.0.0.1:99999/api"}, 2, "PREFECT_API_URL"),
+        ("deploy", {"PREFECT_HOME": "/proc/missing"}, 4, "PREFECT_HOME=/proc/missing"),
+        ("pipeline", {"PREFECT_PROFILES_PATH": "bad"}, 2, "profiles.toml"),
+        ("pipeline", {"PREFECT_PROFILES_PATH": "wrong"}, 2, "PREFECT_API_REQUEST_TIMEOUT"),
+        ("pipeline", {"ALL_PROXY": "socks5://127.0.0.1:9"}, 4, "ALL_PROXY"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(
+    tmp_path: Path, command: str, variables: dict[str, str], code: int, named: str
+) -> None:
+    profiles = tmp_path / "profiles.toml"
+    wrong = 'active = "a"\n[profiles.a]\nPREFECT_API_REQUEST_TIMEOUT = "soon"\n'
+    if content := {"bad": "x = [", "wrong": wrong}.get(variables.get("PREFECT_PROFILES_PATH", "")):
+        profiles.write_text(content)
+        variables = {"PREFECT_PROFILES_PATH": str(profiles)}
+    said = run(tmp_path, 4200, *serving.PIPELINES, command, code=code, **variables).splitlines()
+    assert said[-1].startswith(("error: " + named, f"error: {profiles}"))
+    assert len(said) <= 2
+
+
+REACHED = """
+import asyncio, os
+from pipelines.__main__ import _call
+_call('server', 'require_server')
+from prefect.events import Event
+from prefect.events.clients import get_events_client
+
+async def emit():
+    async with get_events_client(checkpoint_every=1) as client:
+        await client.emit(Event(event='a', resource={'prefect.resource.id': 'b'}))
+
+asyncio.run(emit())
+print(os.environ['NO_PROXY'], os.environ['no_proxy'], os.environ['HTTP_PROXY'])
+"""
+
+
+def test_local_servers_are_reached_without_the_proxy(harness: str, tmp_path: Path) -> None:
+    dead = f"http://127.0.0.1:{serving.free_port()}"
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"), dead)
+    given = {"PREFECT_API_URL": harness, "NO_PROXY": "a.example, b.example"}
+    said = run(tmp_path, 4200, PYTHON, "-c", REACHED, **proxies, **given, no_proxy="c.example")
+    exceptions = "c.example,a.example,b.example,127.0.0.1,localhost,::1"
+    assert said.splitlines()[-1] == f"{exceptions} {exceptions} {dead}"
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from ruamel.yaml import YAML
 
 import project as projects
 from conftest import PROJECT
-from pipelines.dvc.lockfile import LOCKS, mend_locks, order_lock
+from convdepth.core.errors import MachineError, ParameterError
+from pipelines.dvc.lockfile import LOCKS, TORN, mend_locks, order_lock
 from project import Project
 
 MATRIX = """
@@ -76,17 +77,68 @@ def test_a_torn_list_of_busy_files_is_deleted(project: Project, torn: bytes) -> 
     project.run("dvc", "repro", "download", code=255)
     mend_locks(project.folder)
     assert not path.exists()
+    assert copies(project) == {torn}
     project.run("dvc", "repro", "download")
+    path.write_bytes(b"{not of DVC}")
+    with pytest.raises(ParameterError, match=str(path)):
+        mend_locks(project.folder)
+    assert path.read_bytes() == b"{not of DVC}"
+
+
+def copies(project: Project) -> set[bytes]:
+    return {path.read_bytes() for path in (project.folder / TORN).iterdir()}
 
 
 def test_a_torn_dvc_lock_becomes_that_of_the_last_commit(project: Project) -> None:
+    tears = {b"", b"schema: '2.0'\nstages:\n  download:\n    cmd", b"stages: ["}
     for lock in ("dvc.lock", "studies/dvc.lock"):
         path = project.folder / lock
         whole = path.read_bytes()
-        for torn in (b"", b"schema: '2.0'\nstages:\n  download:\n    cmd", b"stages: ["):
+        for torn in tears:
             path.write_bytes(torn)
             mend_locks(project.folder)
             assert path.read_bytes() == whole
+    assert copies(project) == tears
+
+
+def test_a_dvc_lock_that_no_kill_tore_is_untouched(project: Project) -> None:
+    path = project.folder / "dvc.lock"
+    whole = path.read_text()
+    ours, _, theirs = whole.partition("stages:\n")
+    conflict = f"{ours}<<<<<<< ours\n{whole}=======\n{theirs}>>>>>>> theirs"
+    for content, where in {
+        conflict: rf"{path}: line 2: .*git checkout --ours",
+        f"{whole}  x: [\n": rf"{path}: line {whole.count(chr(10)) + 2}: .*git diff",
+        whole.replace("    cmd:", "    command:", 1): rf"{path}: .*git checkout",
+        "no lock\n": rf"{path}: ",
+    }.items():
+        path.write_text(content)
+        with pytest.raises(ParameterError, match=where):
+            mend_locks(project.folder)
+        assert path.read_text() == content
+
+
+def test_a_torn_dvc_lock_is_untouched_if_git_does_not_answer(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, git = project.folder / "dvc.lock", project.folder / ".git"
+    path.write_bytes(b"stages: [")
+
+    def refused(reason: str) -> None:
+        with pytest.raises(MachineError, match=f"(?s){path}: .*{reason}"):
+            mend_locks(project.folder)
+        assert path.read_bytes() == b"stages: ["
+
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        refused("git: not found")
+    for each in (git / "objects").glob("??/*"):
+        each.chmod(0o644)
+        each.write_bytes(b"")
+    refused("object file")
+    project.run("dvc", "config", "--local", "core.no_scm", "true")
+    git.rename(tmp_path / "git")
+    refused("not a git repository")
 
 
 def test_a_torn_dvc_lock_that_git_does_not_have_is_deleted_and_nothing_runs_again(

@@ -7,7 +7,8 @@ import pytest
 import toy
 
 from convdepth.core.errors import MachineError, ParameterError
-from pipelines.dvc.remote import fetch_results, has_remote, push_results
+from pipelines.dvc.inputs import has_remote
+from pipelines.dvc.remote import fetch_results, push_results
 from project import Project
 
 pytestmark = pytest.mark.usefixtures("quick_dvc")

@@ -1,14 +1,22 @@
 """Training on several machines: what is refused, and two workers in two clones."""
 
-from contextlib import ExitStack
+import logging
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
 
+import httpx
 import pytest
 import serving
 import toy
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Completed
 
 from pipelines.checkout.clone import CLONES
-from pipelines.flows.fan_out import spread
+from pipelines.flows import fan_out
+from pipelines.flows.fan_out import spread, unfinished_networks
 from project import Project
 
 
@@ -38,6 +46,58 @@ def test_what_workers_cannot_get_is_refused(project: Project) -> None:
     assert "`git push`" in refusal()
     project.run("dvc", "config", "--unset", "core.remote")
     assert "dvc remote add --default" in refusal()
+
+
+@pytest.mark.usefixtures("harness", "quick_dvc")
+def test_only_networks_that_dvc_cannot_restore_are_queued(project: Project) -> None:
+    assert unfinished_networks(["one", "two"]) == ["one", "two"]
+    project.repro()
+    text = (project.folder / "params.yaml").read_text()
+    (project.folder / "params.yaml").write_text(text.replace("filters: 1", "filters: 3"))
+    assert unfinished_networks(["one", "two"]) == ["one"]
+    project.run("dvc", "repro", "train@one")
+    (project.folder / "params.yaml").write_text(text)
+    (project.folder / "one.model").unlink()
+    assert unfinished_networks(["one", "two"]) == []  # the run cache has the first result
+
+
+def test_only_a_user_cancels_the_trainings_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is away for longer than Prefect's client tries, then back."""
+    monkeypatch.setattr(fan_out, "POLL_SECONDS", 0.01)
+    runs, cancelled = {name: uuid4() for name in ("one", "two")}, []
+    away = [httpx.ConnectError("refused"), *map(http_error, (500, 503))]
+
+    class Client:
+        """A server that is away three times."""
+
+        def read_flow_run(self, run: UUID) -> FlowRun:
+            if away:
+                raise away.pop()
+            if run == runs["two"]:
+                raise interruption
+            return FlowRun(id=run, flow_id=uuid4(), state=Completed())
+
+        def set_flow_run_state(self, run: UUID, state: State[Any]) -> None:
+            cancelled.append((run, state.type))
+
+    monkeypatch.setattr(fan_out, "get_client", lambda **_: nullcontext(Client()))
+    monkeypatch.setattr(fan_out, "get_run_logger", lambda: logging.getLogger("test"))
+    interruption: BaseException = ObjectNotFound(Exception())  # somebody has deleted the run
+    assert "deleted" in fan_out._wait(runs)["two"]
+    assert (away, cancelled) == ([], [])
+    interruption = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        fan_out._wait(runs)
+    assert cancelled == [(runs["two"], "CANCELLING")]
+    interruption = http_error(401)  # it would not help to wait
+    with pytest.raises(httpx.HTTPStatusError):
+        fan_out._wait(runs)
+    assert len(cancelled) == 1
+
+
+def http_error(status: int) -> httpx.HTTPStatusError:
+    request = httpx.Request("GET", "http://127.0.0.1")
+    return httpx.HTTPStatusError("no", request=request, response=httpx.Response(status))
 
 
 def machine(name: str, home: Path) -> Project:

@@ -1,13 +1,22 @@
 """The scheduled run: newest commit, a clone of its own, judgement, publication."""
 
+import datetime
+import time
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 import toy
+from prefect.client.schemas.objects import State
 
+from pipelines.core import dvc_child
 from pipelines.flows.nightly import nightly
+from pipelines.reporting.flow_run import scheduled_day
 from pipelines.reporting.regressions import RegressionError
 from project import Project
+
+DVC_CHILD = dvc_child.__file__
 
 pytestmark = pytest.mark.usefixtures("harness", "quick_dvc")
 
@@ -24,6 +33,12 @@ def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
+def run(project: Project, **parameters: Any) -> State[Any]:
+    """Run the flow in a clone of the newest commit."""
+    with toy.entered(project):
+        return nightly(jobs=1, **parameters, return_state=True)
+
+
 def branches(project: Project) -> list[str]:
     listed = project.run("git", "ls-remote", "--heads", "origin", "results/*").splitlines()
     return [line.split("refs/heads/")[1] for line in listed]
@@ -34,17 +49,17 @@ def begun_since(project: Project, before: int) -> set[str]:
 
 
 def test_the_newest_commit_runs_in_a_clone_and_is_published(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, tmp_path: Path
 ) -> None:
     (project.folder / "notes").write_text("not committed")
     before = project.run("git", "status", "--porcelain")
     toy.mark(project, "fail-train@one")
-    state = nightly(publish=True, jobs=1, return_state=True)
+    state = run(project, publish=True)
     assert str(state.message).startswith("train@one: ")
     assert branches(project) == []
     (project.folder / "fail-train@one").unlink()
     known = len(toy.log(project))
-    state = nightly(publish=True, jobs=1, return_state=True)
+    state = run(project, publish=True)
     assert state.is_completed(), state.message
     assert "begin train@two" not in begun_since(project, known)  # nothing of the others was lost
     (branch,) = branches(project)
@@ -56,15 +71,14 @@ def test_the_newest_commit_runs_in_a_clone_and_is_published(
     assert ran == head
     files = project.run("git", "show", "--name-only", "--format=%B", "FETCH_HEAD").split()
     assert {"dvc.lock", "one.json", "two.json", "accuracy", "0.5"} <= set(files)
-    again = nightly(publish=True, jobs=1, return_state=True)
+    again = run(project, publish=True)
     assert str(again.message).endswith(f"restored; published as {branch}")
     assert branches(project) == [branch]
     # Another machine takes the results from the DVC remote. The metrics are not there, but in git.
     other = tmp_path / "other machine"
     project.run("git", "clone", "--quiet", str(tmp_path / "origin.git"), str(other))
-    monkeypatch.chdir(other)
     known = len(toy.log(project))
-    assert nightly(jobs=1, return_state=True).is_completed()
+    assert run(Project(other, tmp_path)).is_completed()
     assert begun_since(project, known) <= {"begin evaluate@one", "begin evaluate@two"}
 
 
@@ -72,31 +86,68 @@ def test_what_got_worse_fails_the_run(project: Project) -> None:
     (project.folder / "dvc.yaml").write_text(toy.EVALUATIONS)
     project.repro()
     toy.push(project, "Results")
-    assert nightly(jobs=1, return_state=True).message == "2 unchanged"
+    assert run(project).message == "2 unchanged"
     (project.folder / "accuracy").write_text("0.4")
     toy.push(project, "Worse")
-    state = nightly(jobs=1, force=True, return_state=True)
+    state = run(project, force=True, publish=True)
     with pytest.raises(RegressionError) as caught:
         state.result()
     row = ["one", "accuracy", "0.5", "0.4", "-0.1", "0.003"]
     assert row in [line.split() for line in str(caught.value).splitlines()]
+    (branch,) = branches(project)  # marked, and named with what to do
+    assert branch == f"results/{datetime.datetime.now(datetime.UTC).date()}-regressed"
+    assert f"git fetch origin {branch}" in str(state.message)
+    assert f"git push origin --delete {branch}" in str(state.message)
     path = project.folder / "params.yaml"
     path.write_text(path.read_text().replace("  accuracy: {better", "  acuracy: {better"))
     toy.push(project, "A slip: the tolerance guards nothing")
-    state = nightly(jobs=1, return_state=True)
+    state = run(project)
     assert "params.yaml: tolerances.acuracy" in str(state.message)
 
 
 def test_what_is_missing_is_told_before_anything_runs(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert "make deploy" in str(nightly(return_state=True).message)  # not in the user's folder
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert "GPU" in str(nightly(require_gpu=True, return_state=True).message)
-    (project.folder / "requirements.lock").write_text("prefect==3\n")
-    toy.push(project, "Packages")
-    (project.folder / "requirements.lock").write_text("prefect==2\n")
-    assert "requirements.lock" in str(nightly(return_state=True).message)
+    refused = str(run(project, require_gpu=True).message)
+    assert "require_gpu: false" in refused
+    assert "CONVDEPTH_DEVICE=auto" not in refused  # it would not help
     for name in ("user.name", "user.email"):
         project.run("git", "config", "--unset", name)
-    assert "git config user.name" in str(nightly(publish=True, return_state=True).message)
+    assert "git config user.name" in str(run(project, publish=True).message)
     assert toy.log(project) == []
+
+
+def test_a_stage_that_hangs_is_ended_and_the_night_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dvc_child, "__file__", DVC_CHILD)  # a fork would outlive its end
+    (project.folder / "dvc.yaml").write_text(toy.EVALUATIONS)
+    toy.push(project, "Two stages")
+    toy.mark(project, "hang-evaluate@one")
+    state = run(project, stage_hours=15 / 3600)
+    assert str(state.message).startswith("evaluate@one: stopped at its time limit")
+    assert "end evaluate@two" in toy.log(project)
+    monkeypatch.setattr(nightly, "timeout_seconds", 8.0)
+    assert run(project).name == "TimedOut"
+    assert not [line for line in commands() if "evaluate@one" in line]
+
+
+def commands() -> list[str]:
+    """The command lines of this process's descendants."""
+    children = psutil.Process().children(recursive=True)
+    return [" ".join(child.cmdline()) for child in children]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Niue"])  # UTC+14, UTC-11
+def test_the_day_of_a_night_is_that_of_the_schedule(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert scheduled_day() == datetime.datetime.now(datetime.UTC).date()
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -3,6 +3,7 @@
 import datetime
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ class Machine:
     """A clone of the made-up project that has the flows, and the server that it works for."""
 
     project: Project
+    home: Path  # of the server
     url: str
     client: SyncPrefectClient
 
@@ -90,7 +92,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     project.commit("The flows")
     with serving.server(home / "server") as url, serving.client_of(url) as client:
         assert "nightly/nightly: * * * * * (Etc/UTC)" in serving.deploy(project, url)
-        yield Machine(project, url, client)
+        yield Machine(project, home / "server", url, client)
 
 
 @pytest.fixture
@@ -142,6 +144,17 @@ def test_a_killed_worker_leaves_no_orphan_and_a_crashed_run(
     wait_until(lambda: not any(map(lives, members)), 20)
     ended = machine.finish(run, "Crashed", seconds=30)
     assert message(ended) == "Execution was aborted by a termination signal."
+
+
+def test_a_restart_of_the_server_does_not_end_a_run(
+    machine: Machine, worker: subprocess.Popen[bytes]
+) -> None:
+    run = machine.start_hanging("train@one")  # for a minute
+    serving.kill_server(machine.home)
+    time.sleep(15)
+    serving.start_server(machine.home, machine.url)
+    assert message(machine.finish(run, "Completed", "Failed", "Crashed")) == "7 ran"
+    assert worker.poll() is None
 
 
 def test_the_run_of_a_machine_that_is_gone_is_closed_and_the_next_one_runs(

@@ -1,0 +1,83 @@
+"""Run a commit by its own flow code: this process becomes another program in a clone of it.
+
+So a commit may change flows and parameters, and no worker needs to be updated for it.
+"""
+
+import atexit
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from convdepth.core.errors import MachineError
+from convdepth.integrity.check_environment import installed_lock
+from convdepth.workspace.git import git, newest_commit
+from pipelines.checkout.clone import make_clone
+
+CLONE = "CONVDEPTH_CLONE"
+"""Environment variable: the clone of one commit in which this process runs, and which it removes
+at its end."""
+
+
+def enter_commit(
+    command: Sequence[str], commit: str | None = None, variables: Mapping[str, str] | None = None
+) -> NoReturn:
+    """Become a command in a clone of a commit, with the commit's code before the installed one.
+
+    Args:
+        command: The absolute path of a program, and its arguments.
+        commit: A full hash; by default the newest commit of the upstream branch.
+        variables: Additional environment variables.
+
+    Raises:
+        MachineError: There is no such commit, or it locks other packages than are installed.
+    """
+    root = Path.cwd()
+    newest = newest_commit(root)  # fetches, so that a commit that is asked for is here, too
+    sha = commit or newest.sha
+    print(f"commit {sha}" + ("" if commit else f" of {newest.source}"), flush=True)
+    folder, lock = make_clone(sha, root)
+    try:
+        _require_same_packages(folder, root)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    os.set_inheritable(lock, True)  # it keeps the clone until the command ends
+    former = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(folder / "src"), str(folder), *([former] if former else [])])
+    os.chdir(folder)
+    given = {CLONE: str(folder), "PYTHONPATH": path, **(variables or {})}
+    os.execve(command[0], list(command), {**os.environ, **given})  # noqa: S606 our own
+
+
+def entered_commit() -> str:
+    """Return the commit of this process's clone, and remove the clone when the process ends.
+
+    A process that did not come by `enter_commit` would work in a user's folder: a `MachineError`.
+    """
+    folder = Path.cwd()
+    if os.environ.get(CLONE) != str(folder):
+        raise MachineError(
+            f"{folder}: expected the clone of one commit, which {CLONE} names. Start this flow by "
+            "`python -m pipelines nightly`, or by a deployment; `make deploy` updates those."
+        )
+    atexit.register(_leave, folder)
+    return git("rev-parse", "HEAD")
+
+
+def _leave(folder: Path) -> None:
+    os.chdir("/")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_same_packages(folder: Path, root: Path) -> None:
+    lock = installed_lock()
+    wanted, installed = folder / lock, root / lock
+    both = wanted.exists() and installed.exists()
+    if both and wanted.read_bytes() != installed.read_bytes():
+        raise MachineError(
+            f"the commit has another {lock} than {root}, from which the packages here were "
+            f"installed. Run `git pull && make environment LOCK={lock}` there, then start "
+            "the worker again."
+        )

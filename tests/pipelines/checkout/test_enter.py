@@ -1,0 +1,75 @@
+"""A process that becomes another program in a clone of a commit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import toy
+
+from conftest import PROJECT
+from pipelines.checkout.clone import CLONES, temporary_clone
+from project import Project
+
+ENTER = """
+import sys
+from pipelines.checkout.enter import enter_commit
+enter_commit([sys.executable, "-c", sys.argv[1]], *sys.argv[2:])
+"""
+
+WAIT = """
+import own
+from pipelines.checkout.enter import entered_commit
+print(entered_commit(), own.__file__, flush=True)
+input()
+"""
+
+
+@pytest.fixture
+def project(project: Project) -> Project:
+    """A worker's clone, whose upstream has a newer commit with a module."""
+    toy.share(project)
+    project.environment["PYTHONPATH"] = str(PROJECT)
+    (project.folder / "own.py").touch()
+    (project.folder / "requirements.lock").write_text("prefect==3\n")
+    toy.push(project, "A module")
+    project.run("git", "reset", "--quiet", "--hard", "HEAD~1")
+    return project
+
+
+def clones(project: Project) -> list[Path]:
+    return [path for path in (project.folder / CLONES).iterdir() if path.is_dir()]
+
+
+def test_the_newest_commit_is_there_until_the_command_ends(project: Project) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ENTER, WAIT],
+        cwd=project.folder,
+        env=project.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # says the commit
+        commit, module = process.stdout.readline().split(maxsplit=1)
+        with temporary_clone("HEAD", project.folder):  # would remove an abandoned clone
+            (clone, _) = sorted(clones(project))
+            assert module.strip() == str(clone / "own.py")
+        assert commit == project.run("git", "rev-parse", "@{upstream}").strip()
+        assert not (project.folder / "own.py").exists()
+        process.communicate("\n")
+    assert process.returncode == 0
+    assert clones(project) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [((), "requirements.lock"), (("0" * 40,), "0" * 40)]
+)
+def test_a_commit_that_cannot_run_is_refused_and_leaves_nothing(
+    project: Project, arguments: tuple[str, ...], named: str
+) -> None:
+    (project.folder / "requirements.lock").write_text("prefect==2\n")
+    said = project.run(sys.executable, "-c", ENTER, "print('ran')", *arguments, code=1)
+    assert any("Error: " in line and named in line for line in said.splitlines())
+    assert clones(project) == []
