@@ -19,7 +19,7 @@ export DO_NOT_TRACK := 1
 .DEFAULT_GOAL := help
 .PHONY: help environment repro fast studies tune report compare readme ui deploy worker test test-real \
 	test-browser test-versions faults nightly screenshot lint lock bench bench-gpu fast-recipe \
-	time-to-accuracy
+	time-to-accuracy service image
 
 help:
 	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-18s%s\n", $$1, $$2 }' Makefile
@@ -83,6 +83,25 @@ deploy: $(INSTALLED)  ## Create the work pool, the deployments and the schedule 
 worker: $(INSTALLED)  ## Run scheduled flows on this machine until you stop it (POOL=, NAME=)
 	exec python -m pipelines worker $(if $(POOL),--pool $(POOL)) $(if $(NAME),--name $(NAME))
 
+service: $(INSTALLED)  ## Write systemd user units for the server and the worker, and print how to start them
+	@mkdir -p "$(UNITS)"
+	@for unit in $(SERVICES:%=%.service); do \
+		sed "s|@PROJECT@|$$(printf %s "$(CURDIR)" | sed 's/%/%%/g; s/[&|\\]/\\&/g')|" pipelines/deploy/$$unit > "$(UNITS)/$$unit"; done
+	@printf '%s\n' "Units: $(UNITS)" "Start now, and with each login:" \
+		"  systemctl --user daemon-reload && systemctl --user enable --now $(SERVICES)" \
+		"Keep them when you log out, and start them when the machine does:  loginctl enable-linger" \
+		"Logs:    journalctl --user --follow $(SERVICES:%=--unit %)" \
+		"Remove:  systemctl --user disable --now $(SERVICES); rm $(SERVICES:%=\"$(UNITS)/%.service\")"
+
+SERVICES := convdepth-server convdepth-worker
+UNITS := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/systemd/user
+
+image:  ## Build the container image convdepth:cpu (TARGET=cuda: with CUDA; OPTIONS=: of the build)
+	$(DOCKER) build --target $(TARGET) --build-arg COMMIT=$$(git rev-parse HEAD) $(OPTIONS) --tag convdepth:$(TARGET) .
+
+DOCKER ?= docker
+TARGET ?= cpu
+
 ##@ Develop
 
 environment: $(INSTALLED)  ## Create or update .venv from the lock (INSTALLER=pip: without uv)
@@ -115,11 +134,14 @@ lint: $(INSTALLED)  ## Check style and types
 	mypy
 
 lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml again
-	@$(use_pip_settings); uv pip compile pyproject.toml --extra dev $(RESOLVE) --output-file requirements.lock
-	@$(use_pip_settings); uv pip compile pyproject.toml --extra dev --extra gpu $(RESOLVE) --output-file requirements-gpu.lock
+	@$(use_pip_settings); $(RESOLVE) $(STORAGE) --extra dev --output-file requirements.lock
+	@$(use_pip_settings); $(RESOLVE) $(STORAGE) --extra dev --extra gpu --output-file requirements-gpu.lock
+	@$(use_pip_settings); $(RESOLVE) --extra docker --extra kubernetes --constraint requirements.lock \
+		$$(sed -nE 's/^([a-z0-9._-]+).*==.*/--no-emit-package \1/p' requirements.lock) --output-file requirements-pools.lock
 
 # No index address in the lock. pip needs the extras when it checks hashes.
-RESOLVE := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+STORAGE := --extra s3 --extra ssh
+RESOLVE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-annotate --no-header --quiet
 
 # uv ignores pip's configuration. Hashes make the order of package indexes irrelevant.
@@ -145,4 +167,4 @@ else
 	$(QUIET_PIP) --no-deps --require-hashes --requirement $(LOCK)
 endif
 	$(QUIET_PIP) --no-deps --no-build-isolation --editable .
-	@touch $@
+	@cp $(LOCK) $@  # what is installed, for comparison with the lock of a commit

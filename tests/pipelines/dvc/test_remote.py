@@ -119,7 +119,7 @@ def test_without_a_remote_the_command_is_named(first: Project) -> None:
 
 @pytest.mark.parametrize(
     ("remote", "words"),
-    [("a file", "Not a directory"), ("s3://bucket/folder", "dvc-s3"), ("no remote", "'gone'")],
+    [("a file", "Not a directory"), ("gs://bucket/folder", "dvc-gs"), ("no remote", "'gone'")],
 )
 def test_a_remote_that_does_not_work_is_a_warning_or_for_push_an_error(
     first: Project, tmp_path: Path, remote: str, words: str
