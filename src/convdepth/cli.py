@@ -13,6 +13,7 @@ import typer
 from convdepth.commands.stages import PARAMETERS, add_commands, take_device
 from convdepth.core.errors import ParameterError
 from convdepth.workspace.process import run_app
+from convdepth.workspace.terminal import guard_terminal
 
 QUESTIONS = "Questions"
 HEALTH = "Health"
@@ -38,6 +39,7 @@ add_commands(app)
 
 def run() -> NoReturn:
     """Run the command line."""
+    guard_terminal()
     run_app(app)
 
 
