@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from convdepth.commands.stages import PARAMETERS, add_commands, take_device
+from convdepth.config.parameter_file import require_text
 from convdepth.core.errors import ParameterError
 from convdepth.workspace.process import run_app
 from convdepth.workspace.terminal import guard_terminal
@@ -19,7 +20,7 @@ QUESTIONS = "Questions"
 HEALTH = "Health"
 PARAMS = PARAMETERS["params"]
 
-Params = Annotated[Path, typer.Option(help="Parameters.", metavar="FILE")]
+Params = Annotated[Path, typer.Option(help="Parameters.", metavar="FILE", callback=require_text)]
 Style = Annotated[
     Literal["table", "markdown", "json"], typer.Option("--format", help="table is for a terminal.")
 ]
