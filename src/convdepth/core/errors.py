@@ -13,6 +13,8 @@ class ConvdepthError(Exception):
     @staticmethod
     def printable(text: str) -> str:
         r"""Replace what is not printable, except tabs and line breaks, by escapes like ``\x1b``."""
+        if text.isprintable():
+            return text
         return "".join(
             each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text
         )

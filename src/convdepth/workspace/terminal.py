@@ -28,8 +28,8 @@ def guard_terminal() -> None:
     """
     if any(action == "error" for action, *_ in warnings.filters):
         warnings.simplefilter("default")
-    # rich removes a few control characters from texts, and ESC is not among them.
-    others = (*range(9), *range(11, 32), *range(127, 160))
+    # rich removes a few control characters from texts: not ESC, nor those that reverse text.
+    others = (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F))
     rich.control._CONTROL_STRIP_TRANSLATE.update(dict.fromkeys(others))
     for name in ("stdout", "stderr"):
         if stream := getattr(sys, name):  # None if the caller has closed it
