@@ -51,7 +51,8 @@ def summary_rows(folder: Path = Path()) -> list[dict[str, Any]]:
 def compare_answers(folder: Path = Path()) -> str:
     """Return the table of `convdepth compare HEAD` in Markdown, or why there is none."""
     try:
-        return to_markdown(compare(*read_states(["HEAD", None], folder)), CHANGES)
+        changes = compare(*read_states(["HEAD", None], folder))
+        return to_markdown(changes, CHANGES) if changes else ""
     except ConvdepthError as error:  # as before the first commit with results
         return f"Not compared: {error}"
 

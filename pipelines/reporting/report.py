@@ -71,7 +71,7 @@ def reported(commit: str, folder: Path = Path()) -> Iterator[Report]:
     try:
         yield report
     except Exception as error:
-        report.error = str(error)
+        report.error = str(error) or type(error).__name__
         publish_report(report)
         raise
     publish_report(report)
@@ -117,7 +117,7 @@ def _facts(report: Report) -> dict[str, Any]:
             stages = read_graph(folder).stages
             # Other outputs are not of this run, but of the commit.
             ended = [name for name, each in report.outcomes.items() if isinstance(each, str)]
-            outs = [out for name in ended for out in stages[name].outs]
+            outs = [out for name in ended if name in stages for out in stages[name].outs]
             facts["rows"] = list(_rows(report, {out.stem for out in outs}))
             figures = [path for out in outs for path in out.rglob(FIGURE)]
             facts["figure"] = data_url(figures[0]) if figures else ""
@@ -127,10 +127,12 @@ def _facts(report: Report) -> dict[str, Any]:
 
 
 def _rows(report: Report, fresh: set[str]) -> Iterator[dict[str, Any]]:
-    """Yield the table's row of each network; its metrics are empty if it was not evaluated."""
+    """Yield the table's row of each network of the run; it has no metrics if not evaluated."""
     before, after = read_metrics(report.folder, report.commit), read_metrics(report.folder)
     worse = {change.network for change in report.changes if change.is_regression}
-    for name in read_params(report.folder / "params.yaml").architectures:
+    networks = read_params(report.folder / "params.yaml").architectures
+    touched = {stage.partition("@")[2] for stage in report.outcomes}
+    for name in (name for name in networks if name in touched):
         metrics = after.get(name, {}) if name in fresh else {}
         accuracy = as_number(metrics.get("accuracy"))
         former = as_number(before.get(name, {}).get("accuracy"))

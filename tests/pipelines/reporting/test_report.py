@@ -1,6 +1,7 @@
 """The report of a run and the learning curves of its trainings, as a real server has them."""
 
 import base64
+import contextlib
 import io
 import json
 import platform
@@ -24,7 +25,7 @@ from pipelines.dvc.stage import Outcome, StageError
 from pipelines.reporting.artifacts import Progress
 from pipelines.reporting.curves import publish_curves
 from pipelines.reporting.regressions import changes_since
-from pipelines.reporting.report import Report, branch_url, publish_report
+from pipelines.reporting.report import Report, branch_url, publish_report, reported
 from project import Project
 
 DATA_URL = re.compile(r"data:image/png;base64,([\w+/=]+)")
@@ -122,13 +123,28 @@ def test_a_failed_run_shows_no_results_of_the_commit_as_its_own(project: Project
     error = StageError("train@two", 6, ["the loss", "is NaN"])
     outcomes: dict[str, Any] = dict.fromkeys(["train@one", "evaluate@one"], Outcome.RAN)
     outcomes |= {"train@two": error, "train@three": StoppedError("stopped")}
+    outcomes["studies/dvc.yaml:study@one"] = Outcome.RAN  # of another graph
     report = make_report(project, outcomes=outcomes, error=str(error))
     found = publish(report)
     assert found["metadata_"] == {"one": "0.5"}
+    assert ["two", "", "", "not evaluated"] in cells(found["data"])
     assert not DATA_URL.search(found["data"])  # `plot` did not run
     assert "is NaN" in found["data"]
     assert "train@two" in found["description"]
     assert "train@three" not in found["description"]
+    outcomes = {"train@two": Outcome.RAN}  # of `train-on-worker`: no other network is shown
+    assert not [
+        row
+        for row in cells(publish(make_report(project, outcomes=outcomes))["data"])
+        if row[0] == "one"
+    ]
+
+    def without_words() -> None:
+        with contextlib.suppress(TimeoutError), reported(report.commit, project.folder):
+            raise TimeoutError
+
+    (timeout,) = run("without words", without_words)
+    assert "TimeoutError" in timeout["description"]
     (project.folder / "dvc.yaml").write_text("stages: {")
     unread = publish(
         make_report(project, error="dvc.yaml: line 1\nis *wrong*", folder=Path("gone"), commit="")
