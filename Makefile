@@ -19,7 +19,7 @@ export DO_NOT_TRACK := 1
 .DEFAULT_GOAL := help
 .PHONY: help environment repro fast studies tune report compare readme ui deploy worker test test-real \
 	test-browser test-versions faults nightly screenshot lint lock bench bench-gpu fast-recipe \
-	time-to-accuracy service image
+	time-to-accuracy service image soak
 
 help:
 	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-18s%s\n", $$1, $$2 }' Makefile
@@ -124,6 +124,9 @@ faults: $(INSTALLED)  ## Inject every fault for half an hour; write the survivor
 nightly: $(INSTALLED)  ## Run the slow tests: soak tests, every fault, all Python versions
 	@$(use_pip_settings); PYTHONS="$(PYTHONS)" pytest -m "nightly or faults or versions" --faults=full --numprocesses 2 \
 		--dist worksteal --durations 15
+
+soak: $(INSTALLED)  ## Run 30 nights with injected faults, a quarter of an hour, as root; update benchmarks/
+	pytest -m nightly --faults=full tests/pipelines/flows/test_soak.py
 
 screenshot: report  ## Write a screenshot of the report to docs/report.png; needs Chromium
 	CONVDEPTH_SCREENSHOT=docs/report.png pytest -m browser -k first_screen

@@ -32,6 +32,9 @@ IN_THE_BACKGROUND = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 
 START_SECONDS = 180
 
+_SERVERS: dict[Path, subprocess.Popen[bytes]] = {}
+"""The running server of each home."""
+
 
 @contextlib.contextmanager
 def server(home: Path) -> Iterator[str]:
@@ -45,22 +48,20 @@ def server(home: Path) -> Iterator[str]:
 
 
 def start_server(home: Path, url: str) -> None:
-    """Start a server, and wait until it answers; its log and process id are in its home."""
+    """Start a server, and wait until it answers; its log is in its home."""
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
     environment = os.environ | {"HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
     options = ["--port", str(urlsplit(url).port), "--analytics-off"]
     process = _start([*command, *options], home, environment, home / "server.log")
-    (home / "pid").write_text(str(process.pid))
+    _SERVERS[home] = process
     wait_for_health(url, process)
 
 
 def kill_server(home: Path) -> None:
     """Kill the server of a home, as a machine does that loses power."""
-    pid = int((home / "pid").read_text())
-    kill_tree(pid)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+    kill_tree(_SERVERS[home].pid)
+    _SERVERS[home].wait()
 
 
 def wait_for_health(url: str, process: subprocess.Popen[bytes]) -> None:

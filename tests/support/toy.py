@@ -1,9 +1,9 @@
 """A made-up DVC project of shell stages in the shape of ours, which runs in seconds.
 
-Files steer a stage: ``fail-NAME`` makes it fail, ``hang-NAME`` makes it run until it is stopped,
-and with ``meet`` the trainings wait until two have begun. ``accuracy`` is what evaluations find.
-They lie in the project, or in the folder that the environment variable ``TOY`` names; lines of the
-log end with ``on MACHINE`` where that variable is set.
+Files steer a stage: ``fail-NAME`` makes it fail, ``hang-NAME`` makes it run for the seconds in that
+file (60), and with ``meet`` the trainings wait until two have begun. ``accuracy`` is what
+evaluations find. They lie in the project, or in the folder that the environment variable ``TOY``
+names; lines of the log end with ``on MACHINE`` where that variable is set.
 """
 
 import atexit
@@ -61,12 +61,15 @@ ARCHITECTURES = """architectures:
 """
 
 WORK_SH = """
+set -e
 control="${TOY:-.}"
 where="${MACHINE:+ on $MACHINE}"
 echo "begin $1$where" >> "$control/log.txt"
 if [ -f "$control/fail-$1" ]; then echo "error: $1 went wrong"; exit 6; fi
 echo "$1 is at work"
-if [ -f "$control/hang-$1" ]; then echo "$1 hangs"; sleep 60; fi
+if [ -f "$control/hang-$1" ]; then
+  seconds=$(cat "$control/hang-$1"); echo "$1 hangs"; sleep "${seconds:-60}"
+fi
 if [ -f "$control/meet" ]; then
   case "$1" in train*)
     tries=0

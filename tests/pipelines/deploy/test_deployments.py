@@ -272,6 +272,24 @@ def test_deploy_needs_a_server_that_stays_and_a_whole_address(
     assert "secret" not in said
 
 
+@pytest.mark.nightly
+def test_a_pool_may_start_containers_and_keeps_its_type(
+    harness: str, client: SyncPrefectClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.deploy(project, harness)
+    monkeypatch.setitem(project.environment, "PREFECT_API_URL", harness)
+    deploy = [*serving.PIPELINES, "deploy", "--pool-type"]
+    assert "is of the type process" in project.run(*deploy, "docker", code=2)
+    client.delete_work_pool(POOL)
+    assert "one of process" in project.run(*deploy, "podman", code=2)
+    for pool_type in ("docker", "kubernetes"):
+        project.run(*deploy, pool_type)
+        pool = client.read_work_pool(POOL)
+        assert pool.type == pool_type
+        assert "convdepth:cuda" in json.dumps(pool.base_job_template)
+        client.delete_work_pool(POOL)
+
+
 def test_a_worker_refuses_a_pool_that_it_cannot_serve(
     harness: str, client: SyncPrefectClient, project: Project
 ) -> None:
