@@ -56,6 +56,9 @@ Sample = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Draw N combinations. Default: all of them.")
 ]
 SampleSeed = Annotated[int, typer.Option(metavar="SEED", help="Determines the draw of --sample.")]
+PoolType = Annotated[
+    str, typer.Option(metavar="TYPE", help="Runs are: process, docker or kubernetes.")
+]
 Pool = Annotated[str, typer.Option(metavar="POOL", help="The work pool to serve.")]
 WorkerName = Annotated[
     str | None, typer.Option(metavar="NAME", help="The worker's name. Default: machine and folder.")
@@ -173,12 +176,12 @@ def ui() -> None:
 
 
 @app.command(rich_help_panel=SERVER)
-def deploy() -> None:
+def deploy(pool_type: PoolType = "process") -> None:
     """Put the work pool, the schedule and the deployments on the server; again without harm.
 
     With a web address in CONVDEPTH_WEBHOOK, the server sends it alerts about runs that end badly.
     """
-    _call("deployments", "deploy")
+    _call("deployments", "deploy", pool_type=pool_type)
 
 
 @app.command(rich_help_panel=SERVER)

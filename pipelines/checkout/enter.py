@@ -6,6 +6,7 @@ So a commit may change flows and parameters, and no worker needs to be updated f
 import atexit
 import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -73,11 +74,13 @@ def _leave(folder: Path) -> None:
 
 def _require_same_packages(folder: Path, root: Path) -> None:
     lock = installed_lock()
-    wanted, installed = folder / lock, root / lock
+    mark = Path(sys.prefix) / f"installed-{lock}"  # a copy of the lock, made by `make environment`
+    has_copy = mark.exists() and mark.stat().st_size > 0
+    wanted, installed = folder / lock, mark if has_copy else root / lock
     both = wanted.exists() and installed.exists()
     if both and wanted.read_bytes() != installed.read_bytes():
         raise MachineError(
-            f"the commit has another {lock} than {root}, from which the packages here were "
-            f"installed. Run `git pull && make environment LOCK={lock}` there, then start "
-            "the worker again."
+            f"the commit has another {lock} than was installed in {sys.prefix}. Run "
+            f"`git pull && make environment LOCK={lock}` in {root}, or build the image again; then "
+            "start the worker again."
         )

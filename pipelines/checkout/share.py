@@ -14,6 +14,7 @@ from pipelines.core.process_tree import stage_environment
 from pipelines.dvc.remote import fetch_results, push_results
 from pipelines.dvc.stage import Options
 from pipelines.execution.runner import Results
+from pipelines.reporting.report import Report
 
 Hours = Annotated[float, Field(gt=0)]
 
@@ -25,26 +26,36 @@ GPU_SECONDS = 300.0
 
 
 def run_and_share(
-    work: Callable[[Options], Results], *, force: bool, require_gpu: bool, stage_hours: float
-) -> Results:
-    """Fetch the results of other machines, run stages in this folder, and push the new results.
+    report: Report,
+    work: Callable[[Options], Results],
+    *,
+    force: bool,
+    require_gpu: bool,
+    stage_hours: float,
+) -> str:
+    """Fetch the results of other machines, run stages, and push the new results.
 
     The results of stages that did not fail are pushed, whatever has failed.
 
     Args:
+        report: Names the folder; gets what became of the stages.
         work: Runs stages with the given options.
         force: Run the stages even if nothing has changed.
         require_gpu: Let no stage fall back to the CPU; without a GPU, nothing runs.
         stage_hours: The longest run of one stage.
+
+    Returns:
+        How many stages ran, were restored, or were unchanged.
     """
-    log, folder = get_run_logger().info, Path.cwd()
+    log, folder = get_run_logger().info, report.folder
     if require_gpu:
         log(_require_gpu())
     variables = {"CONVDEPTH_DEVICE": "gpu"} if require_gpu else {}
     pull = fetch_results(folder, log)
     results = work(Options(force, pull, folder, variables, stage_hours * 3600))
+    report.outcomes, report.seconds = results.outcomes, results.seconds
     push_results(folder, log)
-    return results
+    return results.summary()
 
 
 def _require_gpu() -> str:

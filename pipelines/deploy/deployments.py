@@ -29,12 +29,14 @@ from convdepth.workspace.gpu import choose_gpus
 from pipelines.core.process_tree import stage_environment
 from pipelines.deploy.engine import HOME
 from pipelines.deploy.server import require_server
+from pipelines.deploy.work_pools import base_job_template
 from pipelines.reporting.flow_run import close_overdue
 
 FOLDER = Path(__file__).parent
 
 TAG = "convdepth"  # the tag of the deployments in `prefect.yaml`, and so of all of their runs
 POOL = "convdepth"  # the work pool of `prefect.yaml`
+PROCESS = ProcessWorker.type  # the type of pool whose runs are processes of a worker
 
 QUEUE = "nightly"
 """The queue of the pool for the nightly, which runs one at a time. A limit of the deployment would
@@ -55,9 +57,10 @@ WEBHOOK = "CONVDEPTH_WEBHOOK"
 ALERTS = "convdepth-alerts"  # the notification block on the server that alerts go to
 
 
-def deploy() -> None:
+def deploy(pool_type: str = PROCESS) -> None:
     """Put the work pool, the deployments and the automations on the server.
 
+    The type of the pool decides what a run is, see `work_pools.TYPES`; a pool keeps its type.
     Changes of users are kept: the limits of pool and queue, paused deployments and automations.
     """
     address = os.environ.get(WEBHOOK)
@@ -65,7 +68,7 @@ def deploy() -> None:
         raise ParameterError(f"{WEBHOOK}: expected an address that begins with https:// or http://")
     require_server(staying=True)
     with get_client(sync_client=True) as client:
-        _ensure_pool(client)
+        _ensure_pool(client, pool_type)
         before = read_ours(client)
         try:
             _deploy_all()
@@ -79,7 +82,8 @@ def deploy() -> None:
         print(f"On {PREFECT_UI_URL.value()}, for the workers of the pool {POOL}:")
         for each in read_ours(client):
             print(f"  {client.read_flow(each.flow_id).name}/{_describe(each)}")
-        print("A worker on each machine runs them: make worker")
+        start = "make worker" if pool_type == PROCESS else f"prefect worker start --pool {POOL}"
+        print(f"A worker on each machine runs them: {start}")
         if alerts is None:
             print(
                 f"No alerts: {WEBHOOK} is not set. Run `{WEBHOOK}=https://ADDRESS make deploy`, or "
@@ -94,7 +98,7 @@ def work(pool: str = POOL, name: str | None = None) -> NoReturn:
     """
     require_server(staying=True)
     with get_client(sync_client=True) as client:
-        _require_pool(client, pool)
+        _require_pool(client, pool, PROCESS)
         for warning in _missing_gpu(client, pool):
             print(f"warning: {warning}", flush=True)
     project = Path.cwd()
@@ -148,21 +152,21 @@ def _describe(deployment: DeploymentResponse) -> str:
     return f"{deployment.name}: {', '.join(times) or 'when it is asked for'}"
 
 
-def _ensure_pool(client: SyncPrefectClient) -> None:
+def _ensure_pool(client: SyncPrefectClient, pool_type: str) -> None:
     pool = WorkPoolCreate(
         name=POOL,
-        type=ProcessWorker.type,
-        description=POOL_ADVICE,
-        base_job_template=ProcessWorker.get_default_base_job_template(),
+        type=pool_type,
+        description=POOL_ADVICE if pool_type == PROCESS else None,
+        base_job_template=base_job_template(pool_type),
     )
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(pool)
-    _require_pool(client, POOL)
+    _require_pool(client, POOL, pool_type)
     with suppress(ObjectAlreadyExists):
         client.create_work_queue(QUEUE, concurrency_limit=1, work_pool_name=POOL)
 
 
-def _require_pool(client: SyncPrefectClient, name: str) -> None:
+def _require_pool(client: SyncPrefectClient, name: str, pool_type: str) -> None:
     try:
         found = client.read_work_pool(name)
     except ObjectNotFound:
@@ -171,10 +175,11 @@ def _require_pool(client: SyncPrefectClient, name: str) -> None:
             f"the Prefect server has no work pool {name}; there is {known}. "
             "Run `make deploy`, which makes the pool of this project."
         ) from None
-    if found.type != ProcessWorker.type:
+    if found.type != pool_type:
         raise ParameterError(
             f"the work pool {name} of the Prefect server is of the type {found.type}, expected "
-            f"{ProcessWorker.type}. Choose another pool: `make worker POOL=NAME`."
+            f"{pool_type}. `prefect work-pool ls` lists other pools; `python -m pipelines deploy "
+            f"--pool-type {found.type}` updates this one."
         )
 
 

@@ -18,15 +18,18 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 
 from convdepth.config.params import read_params
-from convdepth.core.errors import ConvdepthError
+from convdepth.core.errors import ConvdepthError, MachineError
+from convdepth.workspace.git import git
 from pipelines.core.dvc_child import end_with_parent
 from pipelines.core.process_tree import Processes
-from pipelines.dvc.graph import Graph, read_graph
+from pipelines.dvc.graph import Graph, Node, read_graph
 from pipelines.dvc.lockfile import mend_locks, order_lock
 from pipelines.dvc.missing_models import Models
 from pipelines.dvc.stage import DEFAULT, Options, Outcome, run_stage, task_for
 from pipelines.execution.concurrency import choose_jobs
-from pipelines.reporting.artifacts import Progress, publish_figures, publish_metrics
+from pipelines.reporting.artifacts import Progress
+from pipelines.reporting.curves import publish_curves
+from pipelines.reporting.report import reported
 
 QUICK = frozenset({"evaluate", "evaluate_seed", "evaluate_tuned", "replicates"})
 """Groups of stages that take seconds, whatever their network."""
@@ -114,9 +117,24 @@ def run_graph(
     ]
     if written:
         order_lock(options.folder)
-    publish_metrics(options.folder)
-    publish_figures(out for name in written for out in graph.stages[name].outs)
     return results
+
+
+def run_and_report(
+    options: Options = DEFAULT,
+    jobs: int | None = None,
+    select: Callable[[Graph], Graph] = lambda graph: graph,
+    file: str = PROJECT_FILE,
+) -> str:
+    """Do as `run_graph`, show the report in Prefect, and return the summary."""
+    try:
+        commit = git("rev-parse", "HEAD", folder=options.folder)
+    except MachineError:  # no repository, or no commit yet
+        commit = ""
+    with reported(commit, options.folder) as report:
+        results = run_graph(options, jobs, select, file)
+        report.outcomes, report.seconds = results.outcomes, results.seconds
+        return results.summary()
 
 
 def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
@@ -133,6 +151,15 @@ def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
     return costs
 
 
+def _run_and_show(
+    stage: Node, processes: Processes, options: Options, log: Callable[[str], None]
+) -> Outcome:
+    outcome = run_stage(stage.name, processes, options, log)
+    if outcome is not Outcome.UNCHANGED:
+        publish_curves(stage.outs)
+    return outcome
+
+
 def _run_stages(graph: Graph, jobs: int, options: Options) -> Results:
     models = Models(graph, options.folder)
     futures: dict[str, PrefectFuture[Any]] = {}
@@ -142,7 +169,7 @@ def _run_stages(graph: Graph, jobs: int, options: Options) -> Results:
         before = [futures[name] for name in sorted(graph.stages[stage].upstream)]
         allow_missing = not options.force and models.may_be_missing(stage)
         given = replace(options, allow_missing=allow_missing)
-        work = functools.partial(run_stage, stage, processes, given)
+        work = functools.partial(_run_and_show, graph.stages[stage], processes, given)
         futures[stage] = task_for(stage).submit(stage, work, wait_for=before)
         return futures[stage]
 

@@ -24,10 +24,11 @@ from pipelines.dvc.graph import is_finished, name_of, read_graph
 from pipelines.dvc.inputs import require_pushed, require_remote
 from pipelines.dvc.remote import fetch_results
 from pipelines.dvc.stage import Options
-from pipelines.execution.runner import run_graph, to_state
+from pipelines.execution.runner import run_and_report, run_graph, to_state
 from pipelines.flows.local import PREPARED
 from pipelines.flows.nightly import NIGHT_SECONDS
 from pipelines.reporting.flow_run import tag_run
+from pipelines.reporting.report import reported
 
 DEPLOYMENT = "train-on-worker/train-architecture"
 
@@ -41,7 +42,7 @@ TRAIN = "train"
 @to_state
 def train_on_worker(
     name: str,
-    commit: str | None = None,  # noqa: ARG001 `enter` reads it
+    commit: str | None = None,
     force: bool = False,
     require_gpu: bool = False,
     stage_hours: Hours = STAGE_HOURS,
@@ -58,15 +59,17 @@ def train_on_worker(
         require_gpu: Stop at once if TensorFlow has no GPU.
         stage_hours: The longest run of one stage.
     """
-    tag_run(entered_commit())
-    require_remote(Path())
-    results = run_and_share(
-        lambda options: run_graph(options, 1, lambda graph: graph.up_to(graph.key(name))),
-        force=force,
-        require_gpu=require_gpu,
-        stage_hours=stage_hours,
-    )
-    return results.summary()
+    commit, folder = entered_commit(), Path.cwd()
+    tag_run(commit)
+    require_remote(folder)
+    with reported(commit, folder) as report:
+        return run_and_share(
+            report,
+            lambda options: run_graph(options, 1, lambda graph: graph.up_to(graph.key(name))),
+            force=force,
+            require_gpu=require_gpu,
+            stage_hours=stage_hours,
+        )
 
 
 @flow(name="spread")
@@ -97,7 +100,7 @@ def spread(require_gpu: bool = False, job_variables: dict[str, Any] | None = Non
             "\n".join(f"{name}: {reason}" for name, reason in failures.items())
             + "\nThe DVC remote has the others; `python -m pipelines spread` trains these."
         )
-    return run_graph(Options(pull=pull)).summary()
+    return run_and_report(Options(pull=pull))
 
 
 def unfinished_networks(names: Sequence[str], folder: Path = Path()) -> list[str]:

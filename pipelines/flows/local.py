@@ -4,7 +4,7 @@ from prefect import flow
 
 from pipelines.dvc.stage import Options
 from pipelines.execution.concurrency import Jobs
-from pipelines.execution.runner import run_graph, to_state
+from pipelines.execution.runner import run_and_report, to_state
 
 STUDIES = "studies/dvc.yaml"  # the graph of the studies, which depends on that of the pipeline
 FIRST = ("code", "check")  # stages that every other stage depends on; they take seconds
@@ -15,28 +15,28 @@ PREPARED = (*FIRST, "download", "normalize", "validate")  # the stages upstream 
 @to_state
 def prepare_data(force: bool = False) -> str:
     """Digest the code, check the parameters; download, normalize and validate the data."""
-    return run_graph(Options(force), 1, lambda graph: graph.groups(*PREPARED)).summary()
+    return run_and_report(Options(force), 1, lambda graph: graph.groups(*PREPARED))
 
 
 @flow(name="train-architecture", flow_run_name="train-{name}")
 @to_state
 def train_architecture(name: str, force: bool = False) -> str:
     """Train and evaluate one network on data that were prepared before."""
-    return run_graph(Options(force), 1, lambda graph: graph.key(name, *FIRST)).summary()
+    return run_and_report(Options(force), 1, lambda graph: graph.key(name, *FIRST))
 
 
 @flow(name="plot-results")
 @to_state
 def plot_results(force: bool = False) -> str:
     """Draw all figures of networks that were trained and evaluated before."""
-    return run_graph(Options(force), 1, lambda graph: graph.groups(*FIRST, "plot")).summary()
+    return run_and_report(Options(force), 1, lambda graph: graph.groups(*FIRST, "plot"))
 
 
 @flow(name="pipeline")
 @to_state
 def pipeline(jobs: Jobs | None = None, force: bool = False) -> str:
     """Run the whole graph."""
-    return run_graph(Options(force), jobs).summary()
+    return run_and_report(Options(force), jobs)
 
 
 @flow(name="studies")
@@ -46,4 +46,4 @@ def studies(jobs: Jobs | None = None, force: bool = False) -> str:
 
     The missing model of a further seed is not trained again, see `missing_models`.
     """
-    return run_graph(Options(force), jobs, file=STUDIES).summary()
+    return run_and_report(Options(force), jobs, file=STUDIES)

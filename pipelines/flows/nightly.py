@@ -11,9 +11,9 @@ from pipelines.checkout.publish import publish_results, require_publishing
 from pipelines.checkout.share import STAGE_HOURS, Hours, run_and_share
 from pipelines.execution.concurrency import Jobs
 from pipelines.execution.runner import run_graph, to_state
-from pipelines.reporting.artifacts import publish_regressions
 from pipelines.reporting.flow_run import close_superseded, scheduled_day, tag_run
 from pipelines.reporting.regressions import RegressionError, changes_since, describe
+from pipelines.reporting.report import reported
 
 NIGHT_SECONDS = 20 * 3600
 """The longest run. It must end before the next night, since one nightly runs at a time."""
@@ -51,23 +51,23 @@ def nightly(
     tag_run(commit)
     if publish:
         require_publishing(folder)
-    results = run_and_share(
-        lambda options: run_graph(options, jobs),
-        force=force,
-        require_gpu=require_gpu,
-        stage_hours=stage_hours,
-    )
-    summary = results.summary()
-    changes = changes_since(commit, folder)
-    regressions = [change for change in changes if change.is_regression]
-    branch = None
-    if publish:
-        title = f"{scheduled_day()}{'-regressed' if regressions else ''}"
-        message = f"Results of {commit[:12]}\n\n{describe(changes)}\n"
-        branch = publish_results(folder, title, message)
-        get_run_logger().info("published as %s", branch or "nothing: no result has changed")
-        summary += f"; published as {branch}" if branch else "; nothing to publish"
-    if regressions:
-        publish_regressions(regressions)
-        raise RegressionError(regressions, branch)
-    return summary
+    with reported(commit, folder) as report:
+        summary = run_and_share(
+            report,
+            lambda options: run_graph(options, jobs),
+            force=force,
+            require_gpu=require_gpu,
+            stage_hours=stage_hours,
+        )
+        report.changes = changes_since(commit, folder)
+        regressions = [change for change in report.changes if change.is_regression]
+        if publish:
+            title = f"{scheduled_day()}{'-regressed' if regressions else ''}"
+            message = f"Results of {commit[:12]}\n\n{describe(report.changes)}\n"
+            report.branch = publish_results(folder, title, message)
+            words = f"published as {report.branch}" if report.branch else "nothing to publish"
+            get_run_logger().info(words)
+            summary += f"; {words}"
+        if regressions:
+            raise RegressionError(regressions, report.branch)
+        return summary

@@ -1,4 +1,4 @@
-"""What a flow shows in Prefect: its progress, the metrics, how they changed, the figures.
+"""What a flow shows in Prefect: its progress, and the parts of its report.
 
 Nothing of it is a result: where Prefect cannot take it, the flow logs a warning and goes on.
 """
@@ -6,28 +6,20 @@ Nothing of it is a result: where Prefect cannot take it, the flow logs a warning
 import base64
 import contextlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from dvc.commands.metrics import DEFAULT_PRECISION
-from dvc.compare import diff_table
-from dvc.repo import Repo
 from PIL import Image
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from convdepth.commands.compare import compare, read_states
 from convdepth.commands.compare_output import CHANGES, to_markdown
 from convdepth.core.errors import ConvdepthError
-from pipelines.reporting.regressions import Change, read_metrics, rows_of
+from pipelines.reporting.regressions import read_metrics
 
 FIGURE_PIXELS = 1200  # the longer side of a figure in Prefect
 
@@ -48,46 +40,12 @@ class Progress:
                 update_progress_artifact(self.artifact, 100.0 * done / self.tasks)
 
 
-def publish_metrics(folder: Path = Path()) -> None:
-    """Show the metrics of all networks, and the differences from the last commit."""
-    with best_effort("metrics"):
-        create_table_artifact(summary_rows(folder), "metrics", "dvc metrics show")
-    with best_effort("metrics diff"):
-        create_table_artifact(diff_metrics(folder), "metrics-diff", "dvc metrics diff")
-    with best_effort("comparison"):
-        answers = compare_answers(folder)
-        create_markdown_artifact(answers, "comparison", "convdepth compare HEAD")
-
-
-def publish_figures(outs: Iterable[Path]) -> None:
-    """Show the ``.png`` files among some files, and in some folders."""
-    for out in outs:
-        for path in sorted([out] if out.suffix == ".png" else out.glob("**/*.png")):
-            with best_effort(path.name):
-                key = f"figure-{path.stem.lower().replace('_', '-')}"
-                create_markdown_artifact(f"![{path.stem}]({data_url(path)})", key=key)
-
-
-def publish_regressions(regressions: Sequence[Change]) -> None:
-    """Show the metrics that became worse than allowed."""
-    with best_effort("regressions"):
-        create_table_artifact(rows_of(regressions), key="regressions")
-
-
 def summary_rows(folder: Path = Path()) -> list[dict[str, Any]]:
     """Return the metrics without sections: a row for each file, its name in ``metrics``."""
     return [
         {"metrics": name, **{key: value for key, value in values.items() if "." not in key}}
         for name, values in read_metrics(folder).items()
     ]
-
-
-def diff_metrics(folder: Path = Path()) -> list[dict[str, str]]:
-    """Return the rows of `dvc metrics diff`; another process for it would take half a second."""
-    with Repo(str(folder)) as repo:
-        changes = repo.metrics.diff().get("diff", {})
-    table = diff_table(changes, "Metric", precision=DEFAULT_PRECISION, round_digits=True)
-    return [{key: str(value) for key, value in row.items()} for row in table.as_dict()]
 
 
 def compare_answers(folder: Path = Path()) -> str:

@@ -8,7 +8,8 @@ import html
 import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from convdepth.workspace.git import git
 from pipelines.core.process_tree import StoppedError
 from pipelines.dvc.graph import read_graph
 from pipelines.reporting.artifacts import best_effort, compare_answers, data_url
+from pipelines.reporting.flow_run import device_name
 from pipelines.reporting.regressions import Change, as_number, read_metrics
 
 KEY = "report"
@@ -40,18 +42,19 @@ WEB_PATHS = {"github.com": "tree", "gitlab.com": "-/tree"}
 """What stands between repository and branch in a web address, by host."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
     """What a run did."""
 
-    outcomes: Mapping[str, str | Exception]  # of each stage that ended: `Outcome`, or the error
-    seconds: Mapping[str, float]  # of each of them
     commit: str  # that ran, and with which metrics are compared; empty if unknown
     folder: Path  # the root of the project in which the stages ran
-    branch: str | None  # the published branch with the results
-    changes: Sequence[Change]  # from `changes_since`; empty if the metrics were not judged
-    device: str  # the name of the GPU, or CPU
-    error: str | None  # why the run failed
+    outcomes: Mapping[str, str | Exception] = field(default_factory=dict)
+    """Of each stage that ended: its `Outcome`, or the error."""
+    seconds: Mapping[str, float] = field(default_factory=dict)  # of each of them
+    branch: str | None = None  # the published branch with the results
+    changes: Sequence[Change] = ()  # from `changes_since`; empty if the metrics were not judged
+    device: str = ""  # the name of the GPU, or CPU
+    error: str | None = None  # why the run failed
 
     @property
     def failed(self) -> list[str]:
@@ -61,9 +64,17 @@ class Report:
         return [name for name, error in errors.items() if not isinstance(error, StoppedError)]
 
 
-def state_summary(report: Report) -> str:
-    """Return one line for a state's message: verdict, branch and machine."""
-    return str(_words().summary(report, platform.node()))
+@contextmanager
+def reported(commit: str, folder: Path = Path()) -> Iterator[Report]:
+    """Yield a report to be filled in; publish it at the end, and also after an error."""
+    report = Report(commit, folder, device=device_name())
+    try:
+        yield report
+    except Exception as error:
+        report.error = str(error)
+        publish_report(report)
+        raise
+    publish_report(report)
 
 
 def publish_report(report: Report) -> None:

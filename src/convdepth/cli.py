@@ -11,14 +11,16 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from convdepth.commands.stages import PARAMETERS, add_commands, take_device
+from convdepth.config.parameter_file import require_text
 from convdepth.core.errors import ParameterError
 from convdepth.workspace.process import run_app
+from convdepth.workspace.terminal import guard_terminal
 
 QUESTIONS = "Questions"
 HEALTH = "Health"
 PARAMS = PARAMETERS["params"]
 
-Params = Annotated[Path, typer.Option(help="Parameters.", metavar="FILE")]
+Params = Annotated[Path, typer.Option(help="Parameters.", metavar="FILE", callback=require_text)]
 Style = Annotated[
     Literal["table", "markdown", "json"], typer.Option("--format", help="table is for a terminal.")
 ]
@@ -38,6 +40,7 @@ add_commands(app)
 
 def run() -> NoReturn:
     """Run the command line."""
+    guard_terminal()
     run_app(app)
 
 

@@ -132,6 +132,7 @@ def test_trainings_wait_for_gpus(driver: dict[str, str], train: list[str], tmp_p
     options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen([sys.executable, "-c", hold], **options) as cnn7:
         assert cnn7.stdout.readline() == "\n"
+        options["env"] |= {"PYTHONWARNINGS": "error"}  # numpy warns when the model is saved
         with subprocess.Popen([COMMAND, *train], **options) as tiny:
             waits = tiny.stdout.readline()
             cnn7.kill()
@@ -179,10 +180,12 @@ def test_device_requires_a_gpu_that_tensorflow_uses(driver: dict[str, str]) -> N
     assert "the driver has GPU 0 (NVIDIA H200), but TensorFlow can use none" in finished.stderr
 
 
-def test_summary_shows_layers_and_sums() -> None:
-    finished = run("summary", "cnn5")
+@pytest.mark.parametrize("columns", ["20", "40", "100"])
+def test_summary_shows_layers_and_sums(columns: str) -> None:
+    finished = run("summary", "cnn5", COLUMNS=columns)
     assert finished.returncode == 0
     assert all(text in finished.stdout for text in ("block2_conv1", "76,978", "34,200,064"))
+    assert max(map(len, finished.stdout.splitlines())) <= int(columns)
 
 
 def test_a_stage_locks_what_it_writes(tmp_path: Path) -> None:

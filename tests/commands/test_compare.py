@@ -164,7 +164,9 @@ def test_two_commits(project: Project, capsys: pytest.CaptureFixture[str]) -> No
     assert "HEAD -> workspace" in capsys.readouterr().out
 
 
-def test_each_pair_of_networks(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_pair_of_networks(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = {
         each.names: each for each in compare_networks(*read_states(["HEAD~1"], project.folder))
     }
@@ -175,8 +177,12 @@ def test_each_pair_of_networks(project: Project, capsys: pytest.CaptureFixture[s
     assert found["two", "three"].p == pytest.approx(2 / 2**7)
     compare_output.print_ranking("HEAD", "json", project.folder)
     assert json.loads(capsys.readouterr().out)["pairs"]["one / two"]["images"] == IMAGES
-    compare_output.print_ranking(None, "table", project.folder)
-    assert "one / two" in capsys.readouterr().out
+    for columns in ("20", "40", "100"):
+        monkeypatch.setenv("COLUMNS", columns)
+        compare_output.print_ranking(None, "table", project.folder)
+        table = capsys.readouterr().out
+        assert "one / two" in table
+        assert "…" not in table
 
 
 def test_a_copy_that_is_gone_or_damaged(project: Project) -> None:

@@ -26,6 +26,7 @@ def test_a_check_that_fails_is_a_fault_and_hides_no_other(
 ) -> None:
     checks = {"a": refuse, "b": crash, "c": lambda folder: [ok(str(folder)), note("so", "Do it.")]}
     monkeypatch.setattr("convdepth.integrity.doctor.CHECKS", checks)
+    (tmp_path / ".dvc").mkdir()
     with pytest.raises(MachineError, match="2"):
         print_diagnosis(tmp_path)
     lines = capsys.readouterr().out.splitlines()

@@ -90,6 +90,12 @@ def test_loading_brings_the_weights_back(path: Path, precision: str) -> None:
             np.testing.assert_array_equal(found, weight)
 
 
+def without_signatures(path: Path) -> None:
+    """Damage HDF5's tables of names, on which h5py raises a RuntimeError."""
+    content = read_members(path)[WEIGHTS].replace(b"SNOD", bytes(4))
+    with_members({WEIGHTS: content}, fitting=True)(path)
+
+
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "missing": (Path.unlink, "No such file"),
     "text": (lambda path: path.write_bytes(b"no archive"), "zip"),
@@ -100,6 +106,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "other weights": (with_members({WEIGHTS: b"other"}), r"model\.weights\.h5: SHA-256"),
     "a bomb": (with_members({WEIGHTS: bytes(100_000_000)}, fitting=True), "larger than"),
     "no HDF5": (with_members({WEIGHTS: b"no HDF5"}, fitting=True), "file signature"),
+    "damaged HDF5": (without_signatures, "symbol table"),
     "no configuration": (with_members({"config.json": b"[1]"}, fitting=True), r"config\.json"),
     "deep": (with_members({"config.json": b"[" * 100_000}, fitting=True), r"config\.json"),
 }

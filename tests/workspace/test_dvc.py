@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from convdepth.core.errors import DataError, MachineError
+from conftest import PROJECT
+from convdepth.core.errors import DataError
 from convdepth.workspace import dvc
 from convdepth.workspace.git import find_commit
 from convdepth.workspace.lockfile import LOCK
@@ -111,14 +112,6 @@ def test_a_damaged_file_is_named(toy: Project, file: Path, old: str, new: str | 
     assert (path.read_text() if path.exists() else None) == content
 
 
-def test_outside_of_a_project_dvc_says_so(tmp_path: Path) -> None:
-    for ask in (dvc.cache_folder, dvc.find_remotes):
-        with pytest.raises(MachineError, match=str(tmp_path)):
-            ask(tmp_path)
-    with pytest.raises(DataError, match=str(tmp_path)):
-        dvc.planned_commands(tmp_path)
-
-
 def test_options() -> None:
     command = ["x", "--a", "1", "--b=2=3", "--d"]
     values = [dvc.find_option(command, option) for option in ("--a", "--b", "--c", "--d")]
@@ -145,3 +138,12 @@ def test_the_words_of_a_remote_are_shown_without_its_password() -> None:
     said = "ERROR: failed: ssh://me:secret@host/folder\nERROR: more\nHaving any troubles?\n"
     assert dvc._reason(said) == "failed: ssh://host/folder"
     assert (dvc._reason("\nso\n\n"), dvc._reason("")) == ("so", "no message")
+
+
+def test_a_command_that_helps_is_named(toy: Project) -> None:
+    toy.run("dvc", "remote", "add", "--default", "storage", "gs://bucket/folder")
+    assert "-m pip install dvc-gs`" in (dvc.ask_remote(toy.folder, 60) or "")
+    for folder, root in ((toy.folder / "studies", toy.folder), (toy.folder.parent, PROJECT)):
+        outside = Project(folder, folder)
+        for words in (["doctor"], ["verify"], ["rank"], ["compare", "HEAD"]):
+            assert f"`cd {root}`" in outside.run("convdepth", *words, code=4)

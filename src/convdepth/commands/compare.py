@@ -88,9 +88,10 @@ def read_states(revisions: Sequence[str | None], project: Path = Path()) -> list
         ParameterError: Git knows no such commit.
         DataError: A commit has no valid ``dvc.lock``, a table is malformed, or DVC failed.
         IntegrityError: A copy in DVC's cache is damaged.
+        MachineError: The folder is no project.
     """
-    commits = [None if each is None else find_commit(each, project) for each in revisions]
     with open_project(project, DataError) as repo:
+        commits = [None if each is None else find_commit(each, project) for each in revisions]
         cache = Path(repo.cache.local_cache_dir)
         return [
             State(revision or "workspace", commit, _read_answers(repo, commit, project, cache))

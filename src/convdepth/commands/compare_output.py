@@ -18,6 +18,7 @@ from convdepth.commands.compare import (
     compare_networks,
     read_states,
 )
+from convdepth.commands.tables import print_table
 from convdepth.core.text import markdown_table
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, rounded_p
 
@@ -180,7 +181,7 @@ def _print_table(changes: Sequence[Change], title: str, wording: Wording) -> Non
     for change in changes:
         cells = _cells(change, wording)
         table.add_row(*(cell.replace(" (", "\n").removesuffix(")") for cell in cells))
-    console = Console()
-    console.print(table)
+    console = Console(markup=False)  # a revision may have brackets
+    print_table(table, console)
     if any(change.p is not None for change in changes):
         console.print(wording.explanation, style="dim", highlight=False)

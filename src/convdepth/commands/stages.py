@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from convdepth.config.parameter_file import require_text
 from convdepth.config.params import read_architecture, read_params
 from convdepth.config.studies import read_study_params
 from convdepth.workspace.code_digests import MODULES, PACKAGE, read_command
@@ -128,7 +129,8 @@ def _parameter(name: str, command: str) -> inspect.Parameter:
     else:
         options = _TABLE["options"]
         metavar, text = options.get(f"{command}.{name}") or options[name]
-        option = typer.Option(help=text, metavar=metavar)
+        check = require_text if name in PARAMETERS else None
+        option = typer.Option(help=text, metavar=metavar, callback=check)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
     )

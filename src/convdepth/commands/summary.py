@@ -3,12 +3,14 @@
 from rich.console import Console
 from rich.table import Table
 
+from convdepth.commands.tables import print_table
 from convdepth.config.architecture import Architecture, walk
+from convdepth.core.text import counted
 
 
 def print_summary(name: str, architecture: Architecture) -> None:
     """Print the layers of a network, with the sums in the last line."""
-    table = Table(title=f"{name}: {len(architecture.blocks)} blocks", show_footer=True)
+    table = Table(title=f"{name}: {counted(len(architecture.blocks), 'block')}", show_footer=True)
     table.add_column("layer", footer="sum")
     table.add_column("type")
     table.add_column("output shape")
@@ -17,4 +19,4 @@ def print_summary(name: str, architecture: Architecture) -> None:
     for layer in walk(architecture):
         counts = (f"{each:,}" if each else "" for each in (layer.num_parameters, layer.flop))
         table.add_row(layer.name, layer.kind, " x ".join(map(str, layer.output_shape)), *counts)
-    Console().print(table)
+    print_table(table, Console())

@@ -6,6 +6,19 @@ class ConvdepthError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """Return the message; escapes replace the control characters in texts from outside."""
+        return self.printable(super().__str__())
+
+    @staticmethod
+    def printable(text: str) -> str:
+        r"""Replace what is not printable, except tabs and line breaks, by escapes like ``\x1b``."""
+        if text.isprintable():
+            return text
+        return "".join(
+            each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text
+        )
+
 
 class ParameterError(ConvdepthError, ValueError):
     """A wrong value in ``params.yaml`` or on the command line."""

@@ -23,7 +23,13 @@ from convdepth.core.text import counted
 from convdepth.integrity.accept import accept, judge_stages
 from convdepth.integrity.training_process import Training, compare_arrays, run_trainings
 from convdepth.training.checkpoints import differences
-from convdepth.workspace.dvc import find_option, planned_command, recorded_outputs, refresh_code
+from convdepth.workspace.dvc import (
+    find_option,
+    planned_command,
+    recorded_outputs,
+    refresh_code,
+    require_project,
+)
 from convdepth.workspace.git import find_commit, read_commit
 
 ONE_EPOCH = """
@@ -72,6 +78,7 @@ def print_comparison(
     By default all networks are trained. Accepted are results whose only change is compared code.
     If a network learns differently, that is an `IntegrityError`, and nothing is accepted.
     """
+    require_project(project)
     commit = find_commit(revision, project)
     networks = list(names or read_params(params).architectures)
     for name in networks:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from convdepth.config.parameter_file import require_text
 from convdepth.config.params import read_params
 from convdepth.config.recipe import read_training
 from convdepth.core.errors import DataError, ParameterError
@@ -40,7 +41,7 @@ RWLOCK = Path(".dvc/tmp/rwlock")
 
 def check_params(project: Path) -> list[Finding]:
     """Read ``params.yaml``."""
-    params = read_params(project / "params.yaml")
+    params = read_params(require_text(project / "params.yaml"))
     return [ok(f"valid; networks: {', '.join(params.architectures)}")]
 
 
@@ -133,7 +134,7 @@ def _forecast(stage: str, command: Sequence[str], kept: Unfinished, project: Pat
 def _networks(project: Path) -> list[str]:
     """List the architectures; none if the parameters are invalid, which `check_params` tells."""
     try:
-        return list(read_params(project / "params.yaml").architectures)
+        return list(read_params(require_text(project / "params.yaml")).architectures)
     except ParameterError:
         return []
 

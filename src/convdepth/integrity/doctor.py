@@ -6,6 +6,7 @@ from pathlib import Path
 from convdepth.core.errors import ConvdepthError, MachineError
 from convdepth.integrity import check_environment, check_project
 from convdepth.integrity.check_environment import Finding, fault
+from convdepth.workspace.dvc import require_project
 
 Check = Callable[[Path], list[Finding]]
 
@@ -27,7 +28,11 @@ REMOTE: dict[str, Check] = {"DVC remote": check_environment.check_remote}
 
 
 def print_diagnosis(project: Path = Path(), *, remote: bool = False) -> None:
-    """Run all checks, and that of the DVC remote if asked to; print each finding."""
+    """Run all checks, and that of the DVC remote if asked to; print each finding.
+
+    Outside of a project it is a `MachineError`.
+    """
+    require_project(project)
     faults = 0
     for label, finding in diagnose(CHECKS | REMOTE if remote else CHECKS, project):
         faults += finding.severity == "FAULT"

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import convdepth
+from convdepth.config.parameter_file import require_text
 from convdepth.core.errors import ConvdepthError, DataError, MachineError
 from convdepth.core.hashes import FOLDER_SUFFIX
 from convdepth.workspace.lockfile import LOCK, require_training
@@ -24,6 +26,9 @@ GRAPH = Path("dvc.yaml")
 
 STUDIES = Path("studies/dvc.yaml")
 """The stages of the studies, which depend on the pipeline; their ``dvc.lock`` is beside it."""
+
+PARAMETER_FILES = ("params.yaml", "studies/params.yaml")
+"""What DVC reads to fill in ``${key}``."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,19 @@ class Remotes(NamedTuple):
     default: str | None
 
 
+def require_project(folder: Path) -> None:
+    """Raise a `MachineError` with the command that helps unless a folder is a project's root."""
+    folder = folder.absolute()
+    if not (folder / ".dvc").is_dir():
+        near = (*folder.parents, Path(convdepth.__file__).parents[2])
+        root = next((each for each in near if (each / ".dvc").is_dir()), None)
+        command = f"cd {shlex.quote(str(root))}" if root else "git clone ADDRESS && cd convdepth"
+        raise MachineError(
+            f"{folder}: expected the root of a project, with the folder .dvc. Run `{command}`, "
+            f"then run again."
+        )
+
+
 @contextmanager
 def open_project(
     project: Path, failure: type[ConvdepthError] = MachineError, *, wait: bool = False
@@ -70,6 +88,9 @@ def open_project(
 
     With ``wait``, wait for another DVC process that holds the lock.
     """
+    require_project(project)
+    for name in PARAMETER_FILES:  # DVC itself would parse them for minutes
+        require_text(project / name)
     from dvc.exceptions import DvcException  # noqa: PLC0415
     from dvc.repo import Repo  # noqa: PLC0415
 
@@ -187,7 +208,13 @@ def ask_remote(project: Path, seconds: float) -> str | None:
         ended = _run_dvc("status", "--cloud", "--json", project=project, seconds=seconds)
     except subprocess.TimeoutExpired:
         return f"no answer within {seconds:.0f} s"
-    return None if ended.returncode == 0 else _reason(ended.stderr)
+    if ended.returncode == 0:
+        return None
+    reason = _reason(ended.stderr)
+    if plugin := re.search(r"requires '(dvc-\w+)' to be installed", reason):
+        install = [sys.executable, "-m", "pip", "install", plugin[1]]
+        return f"{plugin[1]} is not installed; run `{shlex.join(install)}`"
+    return reason
 
 
 def changed_stages(project: Path = Path()) -> dict[str, list[Any]]:

@@ -31,7 +31,6 @@ def project(project: Project) -> Project:
     toy.share(project)
     project.environment["PYTHONPATH"] = str(PROJECT)
     (project.folder / "own.py").touch()
-    (project.folder / "requirements.lock").write_text("prefect==3\n")
     toy.push(project, "A module")
     project.run("git", "reset", "--quiet", "--hard", "HEAD~1")
     return project
@@ -69,6 +68,9 @@ def test_the_newest_commit_is_there_until_the_command_ends(project: Project) -> 
 def test_a_commit_that_cannot_run_is_refused_and_leaves_nothing(
     project: Project, arguments: tuple[str, ...], named: str
 ) -> None:
+    project.run("git", "pull", "--quiet")
+    (project.folder / "requirements.lock").write_text("prefect==3\n")
+    toy.push(project, "Other packages")
     (project.folder / "requirements.lock").write_text("prefect==2\n")
     said = project.run(sys.executable, "-c", ENTER, "print('ran')", *arguments, code=1)
     assert any("Error: " in line and named in line for line in said.splitlines())

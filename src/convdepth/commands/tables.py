@@ -1,0 +1,22 @@
+"""Tables on a terminal of any width."""
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table; where it would cut values, print each row as lines ``header: value``."""
+    with console.capture() as shown:
+        console.print(table)
+    if "…" not in shown.get():
+        console.print(table)
+        return
+    rows = [*zip(*(column.cells for column in table.columns), strict=True)]
+    if table.show_footer:
+        rows.append(tuple(column.footer for column in table.columns))
+    console.print(table.title)
+    for row in rows:
+        console.print()
+        for column, cell in zip(table.columns, row, strict=True):
+            if cell:
+                console.print(*f"{column.header}: {cell}".split())
