@@ -191,10 +191,12 @@ def _reason(log: bytes, error: Exception) -> str:
     database = pid_file().with_name("prefect.db")
     if str(database) not in str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()):
         return f"PREFECT_SERVER_DATABASE_CONNECTION_URL: {reason}. Correct it."
-    if re.search("sqlite3|sqlalchemy|alembic", "\n".join(found[-3:])):
+    if not re.search("sqlite3|sqlalchemy|alembic", "\n".join(found[-3:])):
+        return f"{reason}."
+    fix = "Free space, fix its permissions, or set PREFECT_HOME to another folder"
+    if re.search("not a database|malformed|locate revision", reason):
         fix = f"`mv {database} {database}.bad` loses the list of runs, and no result"
-        return f"{database}: {reason}. {fix}."
-    return f"{reason}."
+    return f"{database}: {reason}. {fix}."
 
 
 def _require_port(host: str, port: int, url: str) -> None:
