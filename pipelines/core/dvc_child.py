@@ -14,7 +14,9 @@ from contextlib import suppress
 
 import psutil
 
-from convdepth.workspace.process import lives
+from convdepth.workspace.process import end_with_parent, lives
+
+__all__ = ["GRACE_SECONDS", "end_with_parent"]
 
 GRACE_SECONDS = 3.0  # time between SIGTERM and SIGKILL
 
@@ -30,23 +32,13 @@ def main(arguments: list[str]) -> int:
     stopper.start()
     from dvc.cli import main as dvc  # it takes a second; the handler must be there before
 
+    if told.is_set():
+        return 128 + signal.SIGTERM
     code = int(dvc(arguments))
     ended.set()
     if told.is_set():
         stopper.join()  # processes that the stage has started may outlive it
     return code
-
-
-def end_with_parent() -> None:
-    """Send SIGTERM to this process once it has lost its parent, even if that was killed."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _end_stage(told: threading.Event, ended: threading.Event) -> None:

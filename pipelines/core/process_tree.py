@@ -13,6 +13,7 @@ from typing import Self
 import psutil
 
 from convdepth.core.errors import ConvdepthError
+from convdepth.workspace.process import PARENT_VARIABLE
 from pipelines.core import dvc_child
 
 GRACE_SECONDS = dvc_child.GRACE_SECONDS + 1
@@ -67,7 +68,7 @@ class Processes:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=dict(environment),
+                env=_with_parent(command, environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -109,6 +110,12 @@ def stage_environment() -> dict[str, str]:
     scripts = str(Path(sys.executable).parent)
     path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _with_parent(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Tell our own programs whom to end with; others would hand it on to their children."""
+    ours = Path(command[0]).name == "convdepth" or dvc_child.__file__ in command
+    return {**environment, **({PARENT_VARIABLE: str(os.getpid())} if ours else {})}
 
 
 def _end(processes: Sequence[subprocess.Popen[str]]) -> None:

@@ -191,18 +191,19 @@ def _reason(log: bytes, error: Exception) -> str:
     database = pid_file().with_name("prefect.db")
     if str(database) not in str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()):
         return f"PREFECT_SERVER_DATABASE_CONNECTION_URL: {reason}. Correct it."
-    if re.search("sqlite3|sqlalchemy|alembic", "\n".join(found[-3:])):
+    if not re.search("sqlite3|sqlalchemy|alembic", "\n".join(found[-3:])):
+        return f"{reason}."
+    fix = "Free space, fix its permissions, or set PREFECT_HOME to another folder"
+    if re.search("not a database|malformed|locate revision", reason):
         fix = f"`mv {database} {database}.bad` loses the list of runs, and no result"
-        return f"{database}: {reason}. {fix}."
-    return f"{reason}."
+    return f"{database}: {reason}. {fix}."
 
 
-def _start_staying(host: str, port: int) -> str:
+def _require_port(host: str, port: int, url: str) -> None:
     if not 0 < port < 65536:
         raise ParameterError(
             f"PREFECT_SERVER_API_PORT: expected a port from 1 to 65535, got {port}. Correct it."
         )
-    url = api_url(host, port)
     if _ask(url, SyncPrefectClient.api_healthcheck) is None:
         raise MachineError(
             f"{url}: another Prefect server has this port. Use it: `export PREFECT_API_URL={url}`, "
@@ -216,6 +217,11 @@ def _start_staying(host: str, port: int) -> str:
             f"PREFECT_SERVER_API_HOST={host}, PREFECT_SERVER_API_PORT={port}: no server can listen "
             f"there: {taken.strerror}. Use another port: `PREFECT_SERVER_API_PORT=4201 make ui`."
         ) from taken
+
+
+def _start_staying(host: str, port: int) -> str:
+    url = api_url(host, port)
+    _require_port(host, port, url)
     if log_file().exists() and log_file().stat().st_size > LOG_BYTES:
         log_file().replace(f"{log_file()}.1")
     # Prefect's own `server start --background` gives the server a pipe that nobody reads: the

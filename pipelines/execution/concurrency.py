@@ -49,9 +49,21 @@ def _free_bytes() -> int:
     free: list[int] = [psutil.virtual_memory().available]
     for group in _cgroups():
         with suppress(OSError, ValueError):
-            limit = int((group / "memory.max").read_text(encoding="ascii"))
-            free.append(limit - int((group / "memory.current").read_text(encoding="ascii")))
+            limit, used = (_read(group / name) for name in ("memory.max", "memory.current"))
+            free.append(limit - max(0, used - _droppable(group)))
     return min(free)
+
+
+def _droppable(group: Path) -> int:
+    """Return the bytes of old file pages, which the kernel drops when needed; as Kubernetes."""
+    with suppress(OSError, ValueError, KeyError):
+        facts = dict(map(str.split, (group / "memory.stat").read_text("ascii").splitlines()))
+        return int(facts["inactive_file"])
+    return 0
+
+
+def _read(file: Path) -> int:
+    return int(file.read_text(encoding="ascii"))
 
 
 def _cgroups() -> Iterator[Path]:

@@ -10,6 +10,7 @@ import pytest
 import serving
 
 from conftest import PROJECT
+from convdepth.core.errors import MachineError
 from convdepth.integrity.check_environment import (
     Finding,
     check_code,
@@ -115,11 +116,24 @@ def test_a_prefect_server(harness: str, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     assert ask(tmp_path, "note") == "no server"
     monkeypatch.setenv("PREFECT_API_URL", harness)
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{serving.free_port()}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
     assert harness in ask(tmp_path, "ok")
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{serving.free_port()}/api")
     assert os.environ["PREFECT_API_URL"] in ask(tmp_path, "note")
     monkeypatch.setenv("PREFECT_API_REQUEST_TIMEOUT", "soon")
-    ask(tmp_path, "note")
+    assert "PREFECT_API_REQUEST_TIMEOUT: " in ask(tmp_path, "FAULT")
+    monkeypatch.delenv("PREFECT_API_REQUEST_TIMEOUT")
+    monkeypatch.delenv("PREFECT_API_URL")
+    (tmp_path / "pyproject.toml").write_text('[tool.prefect.server.api]\nport = "x"')
+    wrong = ask(tmp_path, "FAULT")
+    assert "PREFECT_SERVER_API_PORT: " in wrong
+    assert "pyproject.toml" in wrong
+    monkeypatch.setenv("PREFECT_HOME", "/proc/missing")
+    with pytest.raises(MachineError, match="PREFECT_HOME=/proc/missing: "):
+        check_prefect(tmp_path)
 
 
 def test_a_silent_server_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

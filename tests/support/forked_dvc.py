@@ -118,4 +118,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "--serve":
         serve(sys.argv[2])
     else:
+        os.environ.pop("CONVDEPTH_PARENT", None)  # as `dvc_child` does it
         sys.exit(ask(os.environ[ADDRESS], sys.argv[1:], Path(), os.environ, (1, 2)))

@@ -47,6 +47,9 @@ def f():
 """
 
 
+CHILD = "os.environ['CONVDEPTH_PARENT'] = str(os.getppid())\n"
+
+
 @pytest.mark.parametrize(
     ("code", "exit_code", "message"),
     [
@@ -57,6 +60,9 @@ def f():
         ("def f(): os.kill(os.getpid(), 15); time.sleep(60)", 143, ""),
         ("def f(): os.kill(os.getpid(), 2); time.sleep(60)", 130, ""),
         (TERM, 143, ""),
+        # As a child of a flow that is gone, and of one that lives.
+        ("os.environ['CONVDEPTH_PARENT'] = '1'\ndef f(): time.sleep(60)", 143, ""),
+        (f"{CHILD}def f(): sys.exit('CONVDEPTH_PARENT' in os.environ)", 0, ""),
         # As a shell starts a background job.
         (f"for number in (2, 15): signal.signal(number, signal.SIG_IGN){TERM}", 0, ""),
     ],

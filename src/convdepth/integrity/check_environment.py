@@ -16,10 +16,11 @@ from typing import Literal, NamedTuple
 from packaging.requirements import Requirement
 
 import convdepth
+from convdepth.core.errors import MachineError, ParameterError
 from convdepth.core.text import name_first
 from convdepth.workspace.dvc import ask_remote, find_remotes
 from convdepth.workspace.gpu import GPU_ENVIRONMENT, choose_gpus, describe, list_slots
-from convdepth.workspace.servers import running_server
+from convdepth.workspace.servers import bypass_proxies, prefect_home, require_home, running_server
 
 LOCK = "requirements.lock"
 """The packages that `make environment` installs by default."""
@@ -37,12 +38,20 @@ REMOTE_SECONDS = 20.0
 
 ASK_SERVER = """
 import sys
-from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
-if url := PREFECT_API_URL.value() or sys.argv[1]:
-    print(url)
-    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
-        client.read_flows(limit=1)
+from convdepth.workspace.process import run_app
+from convdepth.workspace.servers import explained_settings
+
+def ask():
+    with explained_settings():
+        import prefect.context
+        from prefect.client.orchestration import get_client
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+    if url := PREFECT_API_URL.value() or sys.argv[1]:
+        print(url, flush=True)
+        with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+            client.read_flows(limit=1)
+
+run_app(ask)
 """
 """Prints the server's address; fails unless it answers. Its health would need no password."""
 
@@ -95,7 +104,10 @@ def check_gpu(_project: Path) -> list[Finding]:
 
 def check_prefect(project: Path) -> list[Finding]:
     """Ask the Prefect server of the settings, or of `make ui`, whether it answers."""
-    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    bypass_proxies()
+    home = prefect_home()
+    if "PREFECT_API_URL" not in os.environ:
+        require_home(home)
     ended = subprocess.run(
         [sys.executable, "-c", ASK_SERVER, running_server(home / "server.pid") or ""],
         cwd=project,
@@ -106,8 +118,10 @@ def check_prefect(project: Path) -> list[Finding]:
         check=False,
     )
     url = ended.stdout.strip() or "Prefect"
+    reason = (ended.stderr.strip() or "no message").splitlines()[-1]
+    if ended.returncode in (ParameterError.exit_code, MachineError.exit_code):
+        return [fault(reason.removeprefix("error: ").rstrip("."))]
     if ended.returncode:
-        reason = (ended.stderr.strip() or "no message").splitlines()[-1]
         remedy = "Start it, set PREFECT_API_AUTH_STRING, or unset PREFECT_API_URL."
         return [note(f"{url} does not work: {reason}", f"{remedy} `dvc repro` needs no server.")]
     if not ended.stdout:

@@ -4,6 +4,7 @@ No stage imports this module: it decides how a command starts and ends, never it
 """
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -26,6 +27,13 @@ POLL_SECONDS = 0.5
 GRACE_SECONDS = 3.0
 """How long a stage whose DVC has ended may clean up before it is killed."""
 
+PARENT_VARIABLE = "CONVDEPTH_PARENT"
+"""Holds the process id of the parent that a child is to end with, see `end_with_parent`."""
+
+PARENT_POLL_SECONDS = 0.1
+PARENT_GRACE_SECONDS = 10.0
+"""How long a command whose flow has ended may clean up before it is killed."""
+
 _received: list[int] = []
 """The signals that have asked this process to end."""
 
@@ -34,12 +42,15 @@ def run_app(app: Callable[[], Any]) -> NoReturn:
     """Run a command line; an expected error becomes one message and its exit code.
 
     A signal ends it with exit code 128 + n, after open files are cleaned up. As a stage of DVC it
-    runs the code of the project in which DVC started it, and ends when DVC does.
+    runs the code of the project in which DVC started it, and ends when DVC does. A child of a flow
+    ends with the flow.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # a shell ignores it for background jobs
             signal.signal(number, _stop)
     try:
+        if PARENT_VARIABLE in os.environ:
+            end_with_parent(PARENT_GRACE_SECONDS)
         if STAGE_VARIABLE in os.environ:
             run_code_of_project()
             end_with_dvc()
@@ -62,6 +73,31 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     if number == signal.SIGINT:
         raise KeyboardInterrupt  # libraries know it: Prefect then calls the run interrupted
     sys.exit(128 + number)
+
+
+def end_with_parent(grace: float = math.inf) -> None:
+    """Send SIGTERM to this process once it has lost its parent, even if that was killed before.
+
+    A parent that sets `PARENT_VARIABLE` to its own process id is missed even if it died while this
+    process imported its modules. The variable is removed, since it is wrong for children.
+
+    Args:
+        grace: Seconds until SIGKILL.
+    """
+    parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_POLL_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        if grace < math.inf:
+            time.sleep(grace)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    thread = threading.Thread(target=watch, name="watch parent", daemon=True)
+    thread.start()
+    if os.getppid() != parent:
+        thread.join(PARENT_POLL_SECONDS)  # nothing begins before the signal
 
 
 def run_code_of_project() -> None:

@@ -52,3 +52,12 @@ def test_dvc_and_its_stage_end_with_their_parent(project: Project) -> None:
     wait_until(lambda: not any(map(lives, family)), seconds=10)
     assert "end download" not in toy.log(project)
     assert not (project.folder / "raw.txt").exists()
+
+
+def test_dvc_whose_parent_died_before_starts_no_stage(project: Project) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    process = start(project, CONVDEPTH_PARENT=str(gone.pid))
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert toy.log(project) == []

@@ -65,3 +65,13 @@ def test_lines_and_exit_code_are_those_of_the_command(tmp_path: Path) -> None:
     text = "import sys; print('out'); print('err  ', file=sys.stderr); sys.exit(3)"
     ended = Processes().run([sys.executable, "-uc", text], tmp_path, os.environ, lines.append)
     assert (ended, lines) == (3, ["out", "err"])
+
+
+def test_only_our_own_programs_learn_whom_to_end_with(tmp_path: Path) -> None:
+    lines: list[str] = []
+    ours = tmp_path / "convdepth"
+    ours.write_text('#!/bin/sh\necho "parent $CONVDEPTH_PARENT"\n')
+    ours.chmod(0o755)
+    for command in ([str(ours)], ["sh", str(ours)]):
+        Processes().run(command, tmp_path, os.environ, lines.append)
+    assert lines == [f"parent {os.getpid()}", "parent"]

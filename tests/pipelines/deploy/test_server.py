@@ -18,7 +18,7 @@ from waiting import lives, wait_until
 from conftest import PROJECT
 from convdepth.core.errors import MachineError
 from convdepth.workspace.servers import api_url
-from pipelines.deploy.server import pid_file, require_server, start_ui, staying_server
+from pipelines.deploy.server import LOG_BYTES, pid_file, require_server, start_ui, staying_server
 
 PASSWORD = "user:secret"
 UI = [*serving.PIPELINES, "ui"]
@@ -61,6 +61,9 @@ def test_the_server_of_ui_outlives_the_command_and_is_found(tmp_path: Path) -> N
     port = serving.free_port()
     url = f"http://127.0.0.1:{port}/api"
     elsewhere = "http://127.0.0.1:9/api"  # its page must not ask there
+    home.mkdir()
+    with (home / "server.log").open("wb") as log:
+        log.truncate(LOG_BYTES + 1)
     said = run(home, port, *UI, PREFECT_API_URL=elsewhere, PREFECT_SERVER_API_AUTH_STRING=PASSWORD)
     server = psutil.Process(int((home / "server.pid").read_text()))
     try:
@@ -69,6 +72,8 @@ def test_the_server_of_ui_outlives_the_command_and_is_found(tmp_path: Path) -> N
         assert "prefect server stop" in said
         assert f"PREFECT_API_URL={elsewhere} is set" in said
         assert lives(server)
+        assert (home / "server.log.1").stat().st_size == LOG_BYTES + 1
+        assert (home / "server.log").stat().st_size < LOG_BYTES
         assert os.getsid(server.pid) != os.getsid(0)  # so that it outlives the terminal
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/ui-settings") as page:
             assert f'"api_url":"{url}"' in page.read().decode()

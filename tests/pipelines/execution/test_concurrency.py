@@ -36,20 +36,23 @@ def test_trainings_share_the_cores_within_the_free_memory(
 
 
 @pytest.mark.parametrize(
-    ("level", "limit", "used", "jobs"),
+    ("level", "limit", "used", "cached", "jobs"),
     [
-        (0, 2 * TRAINING_BYTES, 0, 2),
-        (1, 4 * TRAINING_BYTES, TRAINING_BYTES, 3),
-        (2, 10, 20, 1),
-        (0, "max", 5, 7),
+        (0, 2 * TRAINING_BYTES, 0, 0, 2),
+        (1, 4 * TRAINING_BYTES, TRAINING_BYTES, 0, 3),
+        (1, 4 * TRAINING_BYTES, 3 * TRAINING_BYTES, 2 * TRAINING_BYTES, 3),  # as after a download
+        (2, 10, 20, 0, 1),
+        (0, 2 * TRAINING_BYTES, 5, 20, 2),  # the files are not read at one moment
+        (0, "max", 5, 0, 7),
     ],
 )
 def test_memory_is_that_of_the_narrowest_group(
-    group: Path, level: int, limit: int | str, used: int, jobs: int
+    group: Path, level: int, limit: int | str, used: int, cached: int, jobs: int
 ) -> None:
     folder = [group, *group.parents][level]
     (folder / "memory.max").write_text(f"{limit}\n")
     (folder / "memory.current").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 5\ninactive_file {cached}\nactive_file 7\n")
     assert choose_jobs(None) == jobs
 
 
