@@ -14,3 +14,8 @@ def test_exit_codes_and_builtin_kinds() -> None:
         "TrainingError": (6, ArithmeticError),
         "IntegrityError": (7, ValueError),
     }
+
+
+def test_a_message_has_no_control_characters() -> None:
+    error = errors.MachineError("\x1b[31m\x9b\u202e\udcff\r\nÜ\t")
+    assert str(error) == "\\x1b[31m\\x9b\\u202e\\udcff\\r\nÜ\t"
