@@ -16,8 +16,6 @@ import psutil
 
 from convdepth.workspace.process import end_with_parent, lives
 
-__all__ = ["GRACE_SECONDS", "end_with_parent"]
-
 GRACE_SECONDS = 3.0  # time between SIGTERM and SIGKILL
 
 POLL_SECONDS = 0.1

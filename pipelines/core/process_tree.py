@@ -77,12 +77,7 @@ class Processes:
             )
             self._running.add(process)
         late = threading.Event()
-
-        def end_late() -> None:
-            late.set()
-            _end([process])
-
-        limit = threading.Timer(seconds or 0, end_late)
+        limit = threading.Timer(seconds or 0, _end_late, [process, late])
         if seconds is not None:
             limit.start()
         with process:
@@ -116,6 +111,11 @@ def _with_parent(command: Sequence[str], environment: Mapping[str, str]) -> dict
     """Tell our own programs whom to end with; others would hand it on to their children."""
     ours = Path(command[0]).name == "convdepth" or dvc_child.__file__ in command
     return {**environment, **({PARENT_VARIABLE: str(os.getpid())} if ours else {})}
+
+
+def _end_late(process: subprocess.Popen[str], late: threading.Event) -> None:
+    late.set()
+    _end([process])
 
 
 def _end(processes: Sequence[subprocess.Popen[str]]) -> None:

@@ -26,6 +26,7 @@ from ruamel.yaml import YAML
 
 from convdepth.core.errors import MachineError, ParameterError
 from convdepth.workspace.gpu import choose_gpus
+from convdepth.workspace.process import PARENT_VARIABLE
 from pipelines.core.process_tree import stage_environment
 from pipelines.deploy.engine import HOME
 from pipelines.deploy.server import require_server
@@ -48,7 +49,6 @@ POOL_ADVICE = (
 )
 """The description of the pool, whose page advises Prefect's own command."""
 
-PARENT = "CONVDEPTH_PARENT"
 DEPLOY_SECONDS = 600.0
 
 WEBHOOK = "CONVDEPTH_WEBHOOK"
@@ -107,7 +107,7 @@ def work(pool: str = POOL, name: str | None = None) -> NoReturn:
     # A worker takes SIGTERM for SIGINT; a shell that starts it in the background has that ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command = _prefect("worker", "start", *options)
-    own = {HOME: str(project), PARENT: str(os.getpid())}  # the process id stays
+    own = {HOME: str(project), PARENT_VARIABLE: str(os.getpid())}  # the process id stays
     os.execve(sys.executable, command, stage_environment() | own)  # noqa: S606 our own
 
 

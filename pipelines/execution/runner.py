@@ -20,7 +20,7 @@ from prefect.states import Completed, Failed
 from convdepth.config.params import read_params
 from convdepth.core.errors import ConvdepthError, MachineError
 from convdepth.workspace.git import git
-from pipelines.core.dvc_child import end_with_parent
+from convdepth.workspace.process import end_with_parent
 from pipelines.core.process_tree import Processes
 from pipelines.dvc.graph import Graph, Node, read_graph
 from pipelines.dvc.lockfile import mend_locks, order_lock
