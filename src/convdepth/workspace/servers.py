@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 import sys
 import tempfile
 import tomllib
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies_environment
 
 import psutil
 from pydantic import ValidationError
@@ -46,18 +48,22 @@ def bypass_proxies() -> None:
 
     The user's own exceptions stay. Prefect's client, its websockets and httpx read the variables.
     """
-    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-    for name, value in proxies.items():
-        if value.startswith("socks") and find_spec("socksio") is None:
-            raise MachineError(
-                f"{name}: a SOCKS proxy needs the package socksio. Run `pip install socksio`, or "
-                "unset the variable."
-            )
     given = [os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY")]
     entries = [entry.strip() for entry in ",".join(given).split(",") if entry.strip()]
-    if "*" not in entries:
-        value = ",".join(dict.fromkeys([*entries, *LOCAL]))
-        os.environ["no_proxy"] = os.environ["NO_PROXY"] = value
+    if "*" in entries:
+        return
+    value = ",".join(dict.fromkeys([*entries, *LOCAL]))
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = value
+    for name, proxy in getproxies_environment().items():  # lower case, without the ending
+        if (
+            name in ("http", "https", "all")
+            and proxy.startswith("socks")
+            and not find_spec("socksio")
+        ):
+            raise MachineError(
+                f"{name.upper()}_PROXY: a SOCKS proxy needs the package socksio. Run "
+                "`pip install socksio`, or unset the variable."
+            )
 
 
 @contextlib.contextmanager
@@ -113,11 +119,13 @@ def _explain(title: str, detail: Any, texts: dict[Path, str]) -> str:
     if detail["type"] == "default_factory_not_called":
         return ""  # follows from another mistake
     settings = _subclasses(sys.modules["pydantic_settings"].BaseSettings)
-    prefix = next(each.model_config["env_prefix"] for each in settings if each.__name__ == title)
+    prefixes = [each.model_config["env_prefix"] for each in settings if each.__name__ == title]
     field = str(next(iter(detail["loc"]), ""))
-    name = field.upper() if field.upper().startswith("PREFECT_") else f"{prefix}{field}".upper()
+    own = field.upper().startswith("PREFECT_") or not prefixes
+    name = (field if own else f"{prefixes[0]}{field}").upper()
     found = next((each for each in os.environ if each.upper() == name), None)
-    place = next((str(file) for file, text in texts.items() if name in text or field in text), None)
+    word = re.compile(rf"\b({name}|{re.escape(field)})\b")
+    place = next((str(file) for file, text in texts.items() if word.search(text)), None)
     where = f"`unset {name}`" if found or not place else f"correct {place}"
     got = (
         f", got {detail['input']!r:.100}" if isinstance(detail["input"], str | int | float) else ""
