@@ -28,12 +28,15 @@ def guard_terminal() -> None:
     """
     if any(action == "error" for action, *_ in warnings.filters):
         warnings.simplefilter("default")
-    # rich removes a few control characters from texts: not ESC, nor those that reverse text.
-    others = (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F))
+        os.environ["PYTHONWARNINGS"] = "default"  # child processes read it
+    # rich removes a few control characters from texts: not ESC, nor those that reverse text. Bytes
+    # that are no UTF-8 cannot be written.
+    others = (*range(9), *range(11, 32), *range(127, 160))
+    others = (*others, *range(0x202A, 0x202F), *range(0xDC80, 0xDD00))
     rich.control._CONTROL_STRIP_TRANSLATE.update(dict.fromkeys(others))
     for name in ("stdout", "stderr"):
         if stream := getattr(sys, name):  # None if the caller has closed it
-            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+            stream.reconfigure(line_buffering=True)
             setattr(sys, name, Guarded(stream))
 
 
