@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from convdepth.config.parameter_file import require_text
 from convdepth.config.params import find_architecture, read_params
 from convdepth.workspace.process import run_app
 from convdepth.workspace.servers import (
@@ -17,6 +18,7 @@ from convdepth.workspace.servers import (
     prefect_home,
     running_server,
 )
+from convdepth.workspace.terminal import guard_terminal
 
 app = typer.Typer(
     name="python -m pipelines",
@@ -193,7 +195,7 @@ def worker(pool: Pool = "convdepth", name: WorkerName = None) -> None:
 def _require(*names: str) -> None:
     """Check all parameters, and names of networks, in a tenth of the time that Prefect takes."""
     path = Path("params.yaml")
-    params = read_params(path)
+    params = read_params(require_text(path))
     for name in names:
         find_architecture(name, params, path)
 
@@ -237,6 +239,7 @@ def _run(
 
 def run() -> NoReturn:
     """Run the command line; an expected error becomes one message and its exit code."""
+    guard_terminal()
     run_app(app)
 
 

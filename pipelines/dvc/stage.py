@@ -134,7 +134,7 @@ def run_child(
 
     def show(line: str) -> None:
         if line and not line.startswith(unimportant):
-            line = without_credentials(line)
+            line = ConvdepthError.printable(without_credentials(line))
             last.append(line)
             log(line)
 
