@@ -59,10 +59,10 @@ def train_on_worker(
         require_gpu: Stop at once if TensorFlow has no GPU.
         stage_hours: The longest run of one stage.
     """
-    commit, folder = entered_commit(), Path.cwd()
-    tag_run(commit)
-    require_remote(folder)
-    with reported(commit, folder) as report:
+    folder = Path.cwd()
+    with entered_commit() as commit, reported(commit, folder) as report:
+        tag_run(commit)
+        require_remote(folder)
         return run_and_share(
             report,
             lambda options: run_graph(options, 1, lambda graph: graph.up_to(graph.key(name))),
