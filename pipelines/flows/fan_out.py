@@ -60,8 +60,8 @@ def train_on_worker(
         stage_hours: The longest run of one stage.
     """
     folder = Path.cwd()
-    with entered_commit() as commit, reported(commit, folder) as report:
-        tag_run(commit)
+    with entered_commit() as sha, reported(sha, folder) as report:
+        tag_run(sha)
         require_remote(folder)
         return run_and_share(
             report,

@@ -253,9 +253,7 @@ def commit_mistakes(nights: Nights) -> None:
     nights.night("bad commit: syntax error in the flow", "Crashed", CRASHED)
     nights.undo()
     nights.night("commit reverted", "Completed", RECOVERED)
-    nights.push(
-        "New", flow, code.replace("        return summary\n", '        return "new code"\n')
-    )
+    nights.push("New", flow, code.replace("    return summary\n", '    return "new code"\n'))
     assert nights.night("commit with a changed flow", "Completed") == "new code"
     nights.undo()
 
