@@ -42,7 +42,7 @@ TRAIN = "train"
 @to_state
 def train_on_worker(
     name: str,
-    commit: str | None = None,
+    commit: str | None = None,  # noqa: ARG001  `pipelines.deploy.engine` reads it
     force: bool = False,
     require_gpu: bool = False,
     stage_hours: Hours = STAGE_HOURS,
