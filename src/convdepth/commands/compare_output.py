@@ -1,7 +1,8 @@
 """Words for `convdepth compare` and `rank`: on a terminal, in Markdown, and as JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,10 @@ from convdepth.commands.tables import print_table
 from convdepth.core.text import markdown_table
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, rounded_p
 
-METHODS = (
-    "Accuracies in percent, differences in points with their 95% interval (Bonett and Price); p "
-    f"of McNemar's exact test, corrected for several tests (Holm), below {LEVEL} is evidence. Each "
-    "network is a single training: another seed gives a slightly different one."
-)
-
 
 @dataclass(frozen=True)
 class Wording:
-    """Words for a kind of comparison: its key in JSON, columns, explanation and verdicts."""
+    """Words for a kind of comparison, from ``compare.toml``."""
 
     key: str
     header: Sequence[str]
@@ -39,36 +34,19 @@ class Wording:
     verdicts: Mapping[Verdict, str]
 
 
-CHANGES = Wording(
-    "networks",
-    ("network", "before", "after", "difference", "lost", "gained", "p", "verdict"),
-    f"{METHODS} Where the studies have several seeds, a difference counts only above 95% of the "
-    "differences between two seeds. Lost and gained: images that only the network before, or only "
-    "the one after, classifies correctly.",
-    {
-        Verdict.ADDED: "not in {missing}",
-        Verdict.REMOVED: "no longer in {missing}",
-        Verdict.UNKNOWN: "unknown: its predictions in {missing} are not in DVC's cache here; `dvc "
-        "fetch --all-commits` gets them from a remote, `dvc repro` in that commit makes them",
-        Verdict.SAME: "the same answers",
-        Verdict.NO_EVIDENCE: NO_EVIDENCE,
-        Verdict.LIKE_SEEDS: "no more than between two seeds",
-        Verdict.BETTER: "improved",
-        Verdict.WORSE: "became worse",
-    },
-)
+def _read_words() -> Iterator[Wording]:
+    path = Path(__file__).with_name("compare.toml")
+    words = tomllib.loads(path.read_text(encoding="utf-8"))
+    methods = words.pop("methods").format(level=LEVEL)
+    for entry in words.values():
+        own = {Verdict[verdict]: text for verdict, text in entry.pop("verdicts").items()}
+        explanation = f"{methods} {entry.pop('explanation')}"
+        yield Wording(
+            **entry, explanation=explanation, verdicts=own | {Verdict.NO_EVIDENCE: NO_EVIDENCE}
+        )
 
-PAIRS = Wording(
-    "pairs",
-    ("pair", "first", "second", "difference", "only first", "only second", "p", "verdict"),
-    f"{METHODS} The studies compare several seeds. Only first, only second: images that only this "
-    "network of the two classifies correctly.",
-    {
-        Verdict.NO_EVIDENCE: NO_EVIDENCE,
-        Verdict.BETTER: "{second} is better",
-        Verdict.WORSE: "{first} is better",
-    },
-)
+
+CHANGES, PAIRS = _read_words()
 
 COLLAPSES = {
     (False, False): "",

@@ -134,10 +134,7 @@ def class_scores(predictions: pd.DataFrame) -> list[dict[str, float | int | None
 
 
 def reliability(predictions: pd.DataFrame) -> list[Bin]:
-    """Compare probability and accuracy in each of `BINS` ranges that has images, from the lowest.
-
-    The means have six digits.
-    """
+    """Compare probability and accuracy in each of `BINS` ranges with images, lowest first."""
     # The upper end belongs to a range, so that a probability of 1 is in the last one.
     number = np.ceil(predictions["probability"] * BINS).clip(1, BINS)
     right = predictions["label"] == predictions["predicted"]

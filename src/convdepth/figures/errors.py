@@ -75,10 +75,7 @@ def draw_shared_errors(inputs: Inputs) -> Figure:
 
 
 def find_shared_errors(inputs: Inputs) -> list[int]:
-    """Return the images that every network that has learned gets wrong.
-
-    The images with the highest mean probability of the wrong answers come first.
-    """
+    """Return the images that all networks that have learned get wrong, most confident first."""
     if not inputs.learned:
         return []
     shared = sorted(set.intersection(*(set(each.errors.index) for each in inputs.learned)))
