@@ -17,7 +17,7 @@ from convdepth.workspace.dvc import (
     STUDIES,
     Output,
     cache_folder,
-    find_remotes,
+    default_remote,
     ignored_by_dvc,
     is_md5,
     lies_within,
@@ -180,7 +180,7 @@ class Verification:
             return f"git checkout HEAD -- {name}"
         if source == copy and output.cached:
             return f"dvc checkout {name}"
-        if output.cached and find_remotes(self.project).default:
+        if output.cached and default_remote(self.project):
             return f"dvc pull {name}"
         return f"dvc repro --single-item {stage}"
 
