@@ -19,6 +19,7 @@ from convdepth.report.charts import (
     DARK,
     FEW_IMAGES,
     NETWORK_COLORS,
+    TEMPLATES,
     drawn_networks,
     make_charts,
     serialize,
@@ -26,8 +27,6 @@ from convdepth.report.charts import (
 from convdepth.report.facts import FINDERS
 from convdepth.report.load import Results, read_results
 from convdepth.report.tables import NUMBERS, make_cell, make_columns, make_rows
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def main(
@@ -45,11 +44,7 @@ def main(
     page: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Write the report on the networks in the parameters to `page`; `read_results` reads the rest.
-
-    Raises:
-        DataError: A file is damaged, or does not match the others, or the pipeline's are missing.
-    """
+    """Write the report on the networks in the parameters to `page`."""
     paths = SimpleNamespace(**locals())
     write_text(page, render(read_results(paths)))
     print(f"report: {page}", flush=True)
