@@ -59,10 +59,7 @@ COLLAPSES = {
 def print_comparison(
     before: str, after: str | None = None, style: str = "table", project: Path = Path()
 ) -> None:
-    """Compare two revisions and print the result; ``after`` is the workspace if it is None.
-
-    The style is ``table``, ``markdown`` or ``json``, whose accuracies and differences are shares.
-    """
+    """Compare two revisions, or one and the workspace, and print the result."""
     first, second = read_states([before, after], project)
     heading = {"before": _revision(first), "after": _revision(second)}
     _print(style, compare(first, second), CHANGES, f"{first.label} -> {second.label}", heading)

@@ -48,10 +48,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def take_device(label: str) -> None:
-    """Wait for a GPU slot, where there is a GPU; then import TensorFlow, which sees no other GPU.
-
-    ``label`` names the holder of the slot, for example a network.
-    """
+    """Wait for a GPU slot, if there is a GPU; then import TensorFlow, which sees no other GPU."""
     from convdepth.workspace.gpu import take_slot
 
     slot = take_slot(label)

@@ -28,10 +28,7 @@ REMOTE: dict[str, Check] = {"DVC remote": check_environment.check_remote}
 
 
 def print_diagnosis(project: Path = Path(), *, remote: bool = False) -> None:
-    """Run all checks, and that of the DVC remote if asked to; print each finding.
-
-    Outside of a project it is a `MachineError`.
-    """
+    """Run all checks, and that of the DVC remote if asked to; print each finding."""
     require_project(project)
     faults = 0
     for label, finding in diagnose(CHECKS | REMOTE if remote else CHECKS, project):

@@ -25,7 +25,7 @@ PACKAGE = "convdepth"
 TABLE: dict[str, Any] = tomllib.loads(
     Path(convdepth.__file__).with_name("stages.toml").read_text(encoding="utf-8")
 )
-"""The commands of stages, their panels and their options."""
+"""The commands of stages, their panels and options, and the numeric libraries."""
 
 MODULES: dict[str, str] = {name: entry["module"] for name, entry in TABLE["stages"].items()}
 """The module whose `main` a command runs, for each command of a stage and of the flow `tune`."""
@@ -36,13 +36,7 @@ STAGES = tuple(command for command in MODULES if command not in ("code", "tune")
 NAMES = "modules"
 """The text with the digest of each module by name, for people; no stage depends on it."""
 
-LIBRARIES = {"PIL": "pillow", "great_expectations": "great-expectations"} | {
-    name: name
-    for name in (
-        *("keras", "matplotlib", "numpy", "optuna", "pandas", "plotly", "scipy", "seaborn"),
-        "tensorflow",
-    )
-}
+LIBRARIES: dict[str, str] = TABLE["libraries"]
 """Libraries whose version can change a number or a picture: package name by import name."""
 
 SOURCE_ROOT = Path(convdepth.__file__).parent.parent
