@@ -31,7 +31,6 @@ COLUMNS = ["index", "label", "predicted", "loss"]
 
 
 Verdict = Enum("Verdict", "ADDED REMOVED UNKNOWN SAME NO_EVIDENCE LIKE_SEEDS BETTER WORSE")
-"""Outcome of a comparison."""
 
 
 @dataclass(frozen=True)

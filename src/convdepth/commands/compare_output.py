@@ -11,14 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from convdepth.commands.compare import (
-    Change,
-    State,
-    Verdict,
-    compare,
-    compare_networks,
-    read_states,
-)
+from convdepth.commands import compare
+from convdepth.commands.compare import Change, State, Verdict
 from convdepth.commands.tables import print_table
 from convdepth.core.text import markdown_table
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, rounded_p
@@ -60,15 +54,16 @@ def print_comparison(
     before: str, after: str | None = None, style: str = "table", project: Path = Path()
 ) -> None:
     """Compare two revisions, or one and the workspace, and print the result."""
-    first, second = read_states([before, after], project)
+    first, second = compare.read_states([before, after], project)
     heading = {"before": _revision(first), "after": _revision(second)}
-    _print(style, compare(first, second), CHANGES, f"{first.label} -> {second.label}", heading)
+    title = f"{first.label} -> {second.label}"
+    _print(style, compare.compare(first, second), CHANGES, title, heading)
 
 
 def print_ranking(revision: str | None, style: str = "table", project: Path = Path()) -> None:
     """Compare the networks of one revision with each other, and print the result."""
-    (state,) = read_states([revision], project)
-    _print(style, compare_networks(state), PAIRS, state.label, _revision(state))
+    (state,) = compare.read_states([revision], project)
+    _print(style, compare.compare_networks(state), PAIRS, state.label, _revision(state))
 
 
 def to_markdown(changes: Sequence[Change], wording: Wording) -> str:

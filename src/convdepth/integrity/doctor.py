@@ -21,7 +21,6 @@ CHECKS: dict[str, Check] = {
     "GPU": check_environment.check_gpu,
     "Prefect": check_environment.check_prefect,
 }
-"""Label to check; each takes the root of the project."""
 
 REMOTE: dict[str, Check] = {"DVC remote": check_environment.check_remote}
 """Takes long if the remote is far or absent."""

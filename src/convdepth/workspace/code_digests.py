@@ -40,7 +40,6 @@ LIBRARIES: dict[str, str] = TABLE["libraries"]
 """Libraries whose version can change a number or a picture: package name by import name."""
 
 SOURCE_ROOT = Path(convdepth.__file__).parent.parent
-"""The folder with the package that runs."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,6 @@ from convdepth.core.hashes import FOLDER_SUFFIX
 from convdepth.workspace.lockfile import LOCK, require_training
 
 GRAPH = Path("dvc.yaml")
-"""The pipeline."""
-
 STUDIES = Path("studies/dvc.yaml")
 """The stages of the studies, which depend on the pipeline; their ``dvc.lock`` is beside it."""
 
