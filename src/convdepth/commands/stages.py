@@ -1,7 +1,4 @@
-"""The commands that stages run: each entry of ``stages.toml`` becomes a command of `convdepth`.
-
-Its module is imported when the command runs, since most are slow to import.
-"""
+"""The commands that stages run: each entry of ``stages.toml`` becomes a command of `convdepth`."""
 
 import inspect
 import os

@@ -1,7 +1,4 @@
-"""Checks of the environment: packages, the running code, GPU, Prefect and DVC remote.
-
-Each takes the root of the project and returns its findings. An error that it raises is a finding.
-"""
+"""Checks of the environment: packages, the running code, GPU, Prefect and DVC remote."""
 
 import os
 import platform

@@ -1,7 +1,4 @@
-"""`convdepth verify`: hash each output and each cached copy, and compare with ``dvc.lock``.
-
-DVC trusts mtime, size and read-only cache files, so it misses silent corruption.
-"""
+"""`convdepth verify`: hash each output and each cached copy, and compare with ``dvc.lock``."""
 
 import json
 import os
