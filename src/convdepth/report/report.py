@@ -73,8 +73,6 @@ def render(results: Results) -> str:
         "dark_colors": charts.DARK,
         "palette": list(charts.NETWORK_COLORS.items()),
         "plotly": get_plotlyjs(),
-        "css": (charts.TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        "js": (charts.TEMPLATES / "report.js").read_text(encoding="utf-8"),
     }
     ui: Any = environment.get_template("macros.html.jinja").make_module(context)
 
