@@ -35,7 +35,7 @@ Verdict = Enum("Verdict", "ADDED REMOVED UNKNOWN SAME NO_EVIDENCE LIKE_SEEDS BET
 
 @dataclass(frozen=True)
 class Answers:
-    """Predictions of one network, with the MD5 of their table, None if this machine lacks it.
+    """Predictions of one network; the table is None if this machine lacks it.
 
     `seeds` are the accuracies of all seeds, if the studies have run for this recipe.
     """

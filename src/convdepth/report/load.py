@@ -106,10 +106,7 @@ class Results:
 
 
 def read_results(paths: SimpleNamespace) -> Results:
-    """Read and check all inputs, of the arguments of `report.main`.
-
-    Results of studies may be absent, see `absent`; others of networks in params.yaml may not.
-    """
+    """Read and check the arguments of `report.main`; only results of studies may be absent."""
     parameters = read_params(paths.params)
     images, labels = read_split(paths.normalized, "test")
     reading = attempt(_read_reading, paths.reading, list(parameters.architectures), len(images))

@@ -104,7 +104,7 @@ def read_file(path: str, commit: str | None, project: Path = Path()) -> bytes | 
 
 
 def committed_md5(output: Output, project: Path = Path()) -> str | None:
-    """Return the MD5 of an output in the last commit; None if git, if any, does not say."""
+    """Return the MD5 of an output in the last commit; None without git, or if it does not say."""
     options = ("-r", "-z", "--name-only", "HEAD", "--", output.path)
     try:
         names = [name for name in git("ls-tree", *options, folder=project).split("\0") if name]

@@ -76,7 +76,7 @@ class HeldSlot:
 
 
 def choose_gpus(*, require: bool = False) -> Choice:
-    """Return the GPUs that the environment allows, or hide all; ``require`` takes no CPU."""
+    """Return the GPUs that the environment allows; none is an error if a GPU is required."""
     device = _read_device()
     if device == "cpu":
         os.environ[VISIBLE_VARIABLE] = "-1"
@@ -121,7 +121,7 @@ def find_gpus() -> Choice:
 
 
 def check_usable(gpus: Sequence[Gpu], usable: Sequence[str], *, require: bool = False) -> str:
-    """Return why TensorFlow, which finds the ``usable`` models, cannot use the GPUs; else ""."""
+    """Return why TensorFlow, which finds ``usable``, can use none of the GPUs; empty if it can."""
     if usable or not gpus:
         return ""
     message = (
