@@ -42,7 +42,7 @@ TRAIN = "train"
 @to_state
 def train_on_worker(
     name: str,
-    commit: str | None = None,
+    commit: str | None = None,  # noqa: ARG001  `pipelines.deploy.engine` reads it
     force: bool = False,
     require_gpu: bool = False,
     stage_hours: Hours = STAGE_HOURS,
@@ -59,10 +59,10 @@ def train_on_worker(
         require_gpu: Stop at once if TensorFlow has no GPU.
         stage_hours: The longest run of one stage.
     """
-    commit, folder = entered_commit(), Path.cwd()
-    tag_run(commit)
-    require_remote(folder)
-    with reported(commit, folder) as report:
+    folder = Path.cwd()
+    with entered_commit() as sha, reported(sha, folder) as report:
+        tag_run(sha)
+        require_remote(folder)
         return run_and_share(
             report,
             lambda options: run_graph(options, 1, lambda graph: graph.up_to(graph.key(name))),
