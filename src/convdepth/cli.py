@@ -1,9 +1,11 @@
 """The command line `convdepth`.
 
 Commands of stages come from `commands.stages`. The modules behind all commands are slow to import,
-so each is imported when its command runs.
+so each is imported when its command runs. What `--help` shows is in ``cli.toml``.
 """
 
+import tomllib
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -16,8 +18,7 @@ from convdepth.core.errors import ParameterError
 from convdepth.workspace.process import run_app
 from convdepth.workspace.terminal import guard_terminal
 
-QUESTIONS = "Questions"
-HEALTH = "Health"
+TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 PARAMS = PARAMETERS["params"]
 
 Params = Annotated[Path, typer.Option(help="Parameters.", metavar="FILE", callback=require_text)]
@@ -44,6 +45,16 @@ def run() -> NoReturn:
     run_app(app)
 
 
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Add a function to the command line, with its help."""
+    entry, kinds = TEXTS[function.__name__], function.__annotations__
+    for key, make in (("arguments", typer.Argument), ("options", typer.Option)):
+        for name, given in entry.get(key, {}).items():
+            flag = filter(None, [given.pop("flag", None)])
+            kinds[name] = Annotated[kinds[name], make(*flag, **given)]
+    return app.command(rich_help_panel=entry["panel"], help=entry["help"])(function)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"convdepth {metadata.version('convdepth')}")
@@ -60,75 +71,34 @@ def options(
     """Add the options that come before a command."""
 
 
-@app.command(rich_help_panel=QUESTIONS)
-def summary(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="An entry of `architectures` in params.yaml.")
-    ],
-    params: Params = PARAMS,
-) -> None:
-    """Show the layers of a network: output shapes, parameters, and FLOP per image.
-
-    FLOP of one forward pass, a multiplication and an addition counted as two. Training on an image
-    takes about three times as many.
-    """
+@_command
+def summary(name: str, params: Params = PARAMS) -> None:
+    """Print the layers of a network."""
     from convdepth.commands.summary import print_summary
     from convdepth.config.params import read_architecture
 
     print_summary(name, read_architecture(name, params))
 
 
-@app.command(rich_help_panel=QUESTIONS)
-def compare(
-    before: Annotated[str, typer.Argument(metavar="REV", help="A git revision, such as HEAD~1.")],
-    after: Annotated[
-        str | None, typer.Argument(metavar="[REV]", help="Another; by default the workspace.")
-    ] = None,
-    style: Style = "table",
-) -> None:
-    """Test for each network whether its answers differ between two revisions beyond chance.
-
-    Shows accuracy before and after, the difference with its 95% interval, the images that only one
-    of the two classifies correctly, and the p value of McNemar's exact test, corrected for several
-    networks. Reads predictions from DVC's cache; nothing is computed anew.
-    """
+@_command
+def compare(before: str, after: str | None = None, style: Style = "table") -> None:
+    """Compare two revisions."""
     from convdepth.commands.compare_output import print_comparison
 
     print_comparison(before, after, style)
 
 
-@app.command(rich_help_panel=QUESTIONS)
-def rank(
-    revision: Annotated[
-        str | None, typer.Argument(metavar="[REV]", help="By default the workspace.")
-    ] = None,
-    style: Style = "table",
-) -> None:
-    """Test for each pair of networks whether one is better beyond chance; see `compare`."""
+@_command
+def rank(revision: str | None = None, style: Style = "table") -> None:
+    """Compare the networks of a revision."""
     from convdepth.commands.compare_output import print_ranking
 
     print_ranking(revision, style)
 
 
-@app.command(rich_help_panel=QUESTIONS)
-def predict(
-    images: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IMAGE...",
-            help="Pictures (.png and others) of one digit each, or .npy files of uint8 with shape "
-            "(28, 28) or (n, 28, 28).",
-        ),
-    ],
-    model: Annotated[str, typer.Option(metavar="NAME", help="A trained network, such as cnn3.")],
-    params: Params = PARAMS,
-) -> None:
-    """Classify images with a trained network.
-
-    Prints the digit and the probability of each of the ten. A picture is converted to grey,
-    inverted if its border is light, and scaled to 28 x 28 pixels. MNIST's digits are light on
-    dark, centred, and fill the middle 20 x 20.
-    """
+@_command
+def predict(images: list[Path], model: str, params: Params = PARAMS) -> None:
+    """Classify images."""
     from convdepth.config.params import read_architecture, read_params
     from convdepth.workspace.lockfile import model_path
 
@@ -144,16 +114,9 @@ def predict(
         print(f"{prediction.source}: {prediction.digit}   {row}")
 
 
-@app.command(rich_help_panel=QUESTIONS)
-def device(
-    require_gpu: Annotated[
-        bool, typer.Option("--require-gpu", help="Exit with code 4 if no GPU can be used.")
-    ] = False,
-) -> None:
-    """Show the devices that TensorFlow uses, and which trainings hold a GPU.
-
-    Reads CONVDEPTH_DEVICE, CONVDEPTH_SLOTS_PER_GPU and CONVDEPTH_LOCKS as a training does.
-    """
+@_command
+def device(require_gpu: bool = False) -> None:
+    """Print the devices and their users."""
     from convdepth.workspace.gpu import check_usable, choose_gpus, describe, list_slots
 
     choice = choose_gpus(require=require_gpu)
@@ -168,49 +131,32 @@ def device(
             print(line)
 
 
-@app.command(rich_help_panel=QUESTIONS)
-def readme(
-    pages: Annotated[list[Path], typer.Argument(metavar="PAGE...", help="Markdown files.")],
-    metrics: Annotated[Path, typer.Option(help="Folder of the metrics.", metavar="FOLDER")],
-    notebook: Annotated[Path, typer.Option(help="The notebook's results.", metavar="FILE")],
-    params: Params = PARAMS,
-) -> None:
-    """Write the results into the tables of Markdown pages."""
+@_command
+def readme(pages: list[Path], metrics: Path, notebook: Path, params: Params = PARAMS) -> None:
+    """Write results into pages."""
     from convdepth.commands.readme import update_pages
 
     update_pages(pages, metrics, notebook, params)
 
 
-@app.command(rich_help_panel=HEALTH)
+@_command
 def verify(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME", help="Networks for --twice or --against; by default all."),
-    ] = None,
-    twice: Annotated[
-        bool, typer.Option("--twice", help="Train each network twice and compare the bytes.")
-    ] = False,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="With --twice: train N epochs.", min=1, max=10_000, metavar="N"),
-    ] = None,
-    against: Annotated[
-        str | None, typer.Option(metavar="REV", help="Train an epoch with the code of REV, too.")
-    ] = None,
-    accept: Annotated[
-        bool, typer.Option("--accept", help="With --against: keep results of equal code.")
-    ] = False,
+    names: list[str] | None = None,
+    twice: bool = False,
+    epochs: int | None = None,
+    against: str | None = None,
+    accept: bool = False,
     params: Params = PARAMS,
 ) -> None:
-    """Re-hash all outputs and cached copies; name what is damaged and how to restore it.
-
-    DVC trusts size, mtime and read-only cache files, so it misses silent corruption. Exits with
-    code 7 if anything is damaged. A missing file is no damage.
-
-    With --twice, models and histories must be equal to the byte; otherwise the first differing
-    layer is named. With --against, weights, optimizer state and history must be equal to the byte.
-    """
-    _refuse_options(names, epochs, twice, against, accept)
+    """Check outputs, or train to compare bytes."""
+    for wrong, expected in (
+        (twice and against is not None, "--twice and --against: expected one of them"),
+        (names and not twice and against is None, "NAME: expected --twice or --against"),
+        (epochs is not None and not twice, "--epochs: expected --twice"),
+        (accept and against is None, "--accept: expected --against"),
+    ):
+        if wrong:
+            raise ParameterError(f"verify: {expected}. See `convdepth verify --help`.")
     if twice:
         from convdepth.config.params import read_params
         from convdepth.integrity.train_twice import print_repetitions
@@ -226,29 +172,9 @@ def verify(
         print_verification()
 
 
-@app.command(rich_help_panel=HEALTH)
-def doctor(
-    remote: Annotated[
-        bool, typer.Option("--remote", help="Check the DVC remote, too, which can take seconds.")
-    ] = False,
-) -> None:
-    """Check everything that a run needs, and say how to fix what is wrong.
-
-    Prints one line per check and changes nothing. Exits with code 4 if anything is wrong.
-    """
+@_command
+def doctor(remote: bool = False) -> None:
+    """Check what a run needs."""
     from convdepth.integrity.doctor import print_diagnosis
 
     print_diagnosis(remote=remote)
-
-
-def _refuse_options(
-    names: list[str] | None, epochs: int | None, twice: bool, against: str | None, accept: bool
-) -> None:
-    for wrong, expected in (
-        (twice and against is not None, "--twice and --against: expected one of them"),
-        (names and not twice and against is None, "NAME: expected --twice or --against"),
-        (epochs is not None and not twice, "--epochs: expected --twice"),
-        (accept and against is None, "--accept: expected --against"),
-    ):
-        if wrong:
-            raise ParameterError(f"verify: {expected}. See `convdepth verify --help`.")

@@ -81,7 +81,7 @@ def test_a_gpu_and_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     held = take_slot("cnn7")
     assert held is not None
     finding, *others = check_gpu(PROJECT)
-    held.release()
+    os.close(held.descriptor)
     assert "slot 1 is in use by cnn7 (process" in finding.text
     assert all("without CUDA" in other.text for other in others)
     monkeypatch.setenv("CONVDEPTH_DEVICE", "cpu")

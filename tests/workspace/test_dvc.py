@@ -128,10 +128,10 @@ def test_ignored_files_cache_and_remotes(toy: Project) -> None:
     paths = [toy.folder / name for name in (".a.tmp", "b", "with a blank/.ä.tmp.x")]
     assert dvc.ignored_by_dvc(paths, toy.folder) == {paths[0], paths[2]}
     assert dvc.cache_folder(toy.folder) == toy.folder / ".dvc" / "cache"
-    assert dvc.find_remotes(toy.folder) == dvc.Remotes([], None)
+    assert dvc.default_remote(toy.folder) is None
     toy.run("dvc", "remote", "add", "the.other", f"/{'name' * 40}")
     toy.run("dvc", "remote", "default", "--local", "the.other")
-    assert dvc.find_remotes(toy.folder) == dvc.Remotes(["the.other"], "the.other")
+    assert dvc.default_remote(toy.folder) == "the.other"
 
 
 def test_the_words_of_a_remote_are_shown_without_its_password() -> None:

@@ -171,7 +171,7 @@ def test_locks_are_open_to_all_users(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert os.umask(before) == 0o077
     assert held is not None
     assert os.environ["CUDA_VISIBLE_DEVICES"] == held.slot.gpu.uuid == "GPU-aaaa-1"
-    held.release()
+    os.close(held.descriptor)
     assert held.slot.path == tmp_path / "convdepth-devices" / "GPU-aaaa-1-1.lock"
     assert held.slot.path.stat().st_mode & 0o7777 == 0o666
     assert held.slot.path.parent.stat().st_mode & 0o7777 == 0o1777

@@ -31,17 +31,13 @@ COLUMNS = ["index", "label", "predicted", "loss"]
 
 
 Verdict = Enum("Verdict", "ADDED REMOVED UNKNOWN SAME NO_EVIDENCE LIKE_SEEDS BETTER WORSE")
-"""Outcome of a comparison."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Predictions of one network.
+    """Predictions of one network; the table is None if this machine lacks it.
 
-    Attributes:
-        md5: Of the table.
-        table: None if this machine does not have it.
-        seeds: Accuracies of all seeds, 0 to 1; empty if the studies have not run for this recipe.
+    `seeds` are the accuracies of all seeds, if the studies have run for this recipe.
     """
 
     md5: str
@@ -60,16 +56,11 @@ class State:
 
 @dataclass(frozen=True)
 class Change:
-    """One network in two states, or two networks in one state.
+    """One network in two states, or two networks in one state; the verdict is on the second.
 
-    Attributes:
-        names: The network, or the two networks.
-        verdict: Of the second state or network, relative to the first.
-        paired: The counts; None where there is nothing to count.
-        p: Of McNemar's exact test, corrected for the number of comparisons.
-        between_seeds: Bound that 95% of the differences between two seeds stay below, 0 to 1.
-        collapsed: Whether the network had learned nothing before, and after.
-        missing: Label of the state that lacks the network, or its predictions on this machine.
+    `p` is of McNemar's exact test, corrected for the number of comparisons. `between_seeds` bounds
+    95% of the differences between two seeds. `collapsed` tells whether the network had learned
+    nothing before, and after. `missing` labels the state without the network or its predictions.
     """
 
     names: Sequence[str]
@@ -82,14 +73,7 @@ class Change:
 
 
 def read_states(revisions: Sequence[str | None], project: Path = Path()) -> list[State]:
-    """Read the predictions of commits; None is the workspace.
-
-    Raises:
-        ParameterError: Git knows no such commit.
-        DataError: A commit has no valid ``dvc.lock``, a table is malformed, or DVC failed.
-        IntegrityError: A copy in DVC's cache is damaged.
-        MachineError: The folder is no project.
-    """
+    """Read the predictions of commits; None is the workspace."""
     with open_project(project, DataError) as repo:
         commits = [None if each is None else find_commit(each, project) for each in revisions]
         cache = Path(repo.cache.local_cache_dir)

@@ -1,7 +1,8 @@
 """Words for `convdepth compare` and `rank`: on a terminal, in Markdown, and as JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,28 +11,16 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from convdepth.commands.compare import (
-    Change,
-    State,
-    Verdict,
-    compare,
-    compare_networks,
-    read_states,
-)
+from convdepth.commands import compare
+from convdepth.commands.compare import Change, State, Verdict
 from convdepth.commands.tables import print_table
 from convdepth.core.text import markdown_table
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, rounded_p
 
-METHODS = (
-    "Accuracies in percent, differences in points with their 95% interval (Bonett and Price); p "
-    f"of McNemar's exact test, corrected for several tests (Holm), below {LEVEL} is evidence. Each "
-    "network is a single training: another seed gives a slightly different one."
-)
-
 
 @dataclass(frozen=True)
 class Wording:
-    """Words for a kind of comparison: its key in JSON, columns, explanation and verdicts."""
+    """Words for a kind of comparison, from ``compare.toml``."""
 
     key: str
     header: Sequence[str]
@@ -39,36 +28,19 @@ class Wording:
     verdicts: Mapping[Verdict, str]
 
 
-CHANGES = Wording(
-    "networks",
-    ("network", "before", "after", "difference", "lost", "gained", "p", "verdict"),
-    f"{METHODS} Where the studies have several seeds, a difference counts only above 95% of the "
-    "differences between two seeds. Lost and gained: images that only the network before, or only "
-    "the one after, classifies correctly.",
-    {
-        Verdict.ADDED: "not in {missing}",
-        Verdict.REMOVED: "no longer in {missing}",
-        Verdict.UNKNOWN: "unknown: its predictions in {missing} are not in DVC's cache here; `dvc "
-        "fetch --all-commits` gets them from a remote, `dvc repro` in that commit makes them",
-        Verdict.SAME: "the same answers",
-        Verdict.NO_EVIDENCE: NO_EVIDENCE,
-        Verdict.LIKE_SEEDS: "no more than between two seeds",
-        Verdict.BETTER: "improved",
-        Verdict.WORSE: "became worse",
-    },
-)
+def _read_words() -> Iterator[Wording]:
+    path = Path(__file__).with_name("compare.toml")
+    words = tomllib.loads(path.read_text(encoding="utf-8"))
+    methods = words.pop("methods").format(level=LEVEL)
+    for entry in words.values():
+        own = {Verdict[verdict]: text for verdict, text in entry.pop("verdicts").items()}
+        explanation = f"{methods} {entry.pop('explanation')}"
+        yield Wording(
+            **entry, explanation=explanation, verdicts=own | {Verdict.NO_EVIDENCE: NO_EVIDENCE}
+        )
 
-PAIRS = Wording(
-    "pairs",
-    ("pair", "first", "second", "difference", "only first", "only second", "p", "verdict"),
-    f"{METHODS} The studies compare several seeds. Only first, only second: images that only this "
-    "network of the two classifies correctly.",
-    {
-        Verdict.NO_EVIDENCE: NO_EVIDENCE,
-        Verdict.BETTER: "{second} is better",
-        Verdict.WORSE: "{first} is better",
-    },
-)
+
+CHANGES, PAIRS = _read_words()
 
 COLLAPSES = {
     (False, False): "",
@@ -81,19 +53,17 @@ COLLAPSES = {
 def print_comparison(
     before: str, after: str | None = None, style: str = "table", project: Path = Path()
 ) -> None:
-    """Compare two revisions and print the result; ``after`` is the workspace if it is None.
-
-    The style is ``table``, ``markdown`` or ``json``, whose accuracies and differences are shares.
-    """
-    first, second = read_states([before, after], project)
+    """Compare two revisions, or one and the workspace, and print the result."""
+    first, second = compare.read_states([before, after], project)
     heading = {"before": _revision(first), "after": _revision(second)}
-    _print(style, compare(first, second), CHANGES, f"{first.label} -> {second.label}", heading)
+    title = f"{first.label} -> {second.label}"
+    _print(style, compare.compare(first, second), CHANGES, title, heading)
 
 
 def print_ranking(revision: str | None, style: str = "table", project: Path = Path()) -> None:
     """Compare the networks of one revision with each other, and print the result."""
-    (state,) = read_states([revision], project)
-    _print(style, compare_networks(state), PAIRS, state.label, _revision(state))
+    (state,) = compare.read_states([revision], project)
+    _print(style, compare.compare_networks(state), PAIRS, state.label, _revision(state))
 
 
 def to_markdown(changes: Sequence[Change], wording: Wording) -> str:

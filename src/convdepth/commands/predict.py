@@ -1,8 +1,8 @@
 """Predictions of a trained network for the user's own images."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,8 @@ from convdepth.models.build import build_network
 HEIGHT, WIDTH, _ = IMAGE_SHAPE
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for one image: the file, the digit, and ten probabilities, float32.
-
-    If the file has several images, ``source`` ends in the image's number.
-    """
+class Prediction(NamedTuple):
+    """The prediction for one image: file (and number of several), digit, ten probabilities."""
 
     source: str
     digit: int
@@ -34,11 +30,7 @@ class Prediction:
 def predict_files(
     paths: list[Path], architecture: Architecture, model: Path, precision: str
 ) -> Iterator[Prediction]:
-    """Yield one prediction per image of `read_pixels`, in the order of the files.
-
-    ``precision`` is the Keras dtype policy; `evaluate` takes that of the recipe. A model that is
-    missing, damaged, or of another architecture is an `IntegrityError`.
-    """
+    """Yield one prediction per image of `read_pixels`, in the order of the files."""
     pixels = {path: read_pixels(path) for path in paths}
     configure(threads=1)
     network = build_network(architecture, precision)
@@ -50,14 +42,10 @@ def predict_files(
 
 
 def read_pixels(path: Path) -> Pixels:
-    """Read images as MNIST has them: light ink on a dark ground, 28 x 28.
+    """Read images as MNIST has them: ``(n, 28, 28)``, uint8, 0 (ground) to 255 (ink).
 
     A ``.npy`` file of uint8 in the shape ``(28, 28)`` or ``(n, 28, 28)`` is used unchanged. A
     picture that Pillow can read is converted to grey, inverted if its border is light, and scaled.
-    Anything else is a `DataError`.
-
-    Returns:
-        ``(n, 28, 28)``, uint8, 0 (ground) to 255 (ink).
     """
     try:
         return _read_array(path) if path.suffix == ".npy" else _read_picture(path)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Formatter
@@ -15,65 +16,10 @@ from convdepth.evaluation.notebook_record import read_notebook
 
 Entry = Mapping[str, Any]
 
-JUDGED = {
-    "95% interval": "{low:points} to {high:points}",
-    "p": "{corrected_p:p}",
-    "verdict": "{verdict}",
-}
-
-PAIRS = {"pair": "{name}", "second less first, points": "{difference:points}", **JUDGED}
-
-SECTIONS: Mapping[str, Mapping[str, str]] = {
-    "overview": {
-        "network": "{name}",
-        "blocks": "{blocks}",
-        "parameters": "{parameters:,}",
-        "the notebook printed": "{notebook_accuracy:percent}",
-        "same recipe here": "{recipe:mean}",
-        "tuned": "{tuned:mean}",
-    },
-    "results": {
-        "network": "{name}",
-        "blocks": "{blocks}",
-        "parameters": "{parameters:,}",
-        "test accuracy": "**{accuracy:percent}**",
-        "95% interval": "{accuracy_low:percent} to {accuracy_high:percent}",
-        "notebook": "{notebook_accuracy:percent}",
-        "status": "{status}",
-    },
-    "seeds": {
-        "network": "{name}",
-        "seeds": "{count}",
-        "mean test accuracy": "**{accuracy[mean]:percent}**",
-        "sd": "{accuracy[standard_deviation]:percent}",
-        "95% interval": "{accuracy[low]:percent} to {accuracy[high]:percent}",
-        "collapsed": "{collapsed} of {count}",
-    },
-    "pairs": PAIRS,
-    "tuned": {
-        "network": "{name}",
-        "tuned: mean test accuracy": "**{accuracy[mean]:percent}**",
-        "sd": "{accuracy[standard_deviation]:percent}",
-        "collapsed": "{collapsed} of {count}",
-        "gain, points": "{difference:points}",
-        **JUDGED,
-    },
-    "tuned_pairs": PAIRS,
-    "collapse": {
-        "network": "{name}",
-        "learns with every seed": "{all}",
-        "with some seeds": "{some}",
-        "with no seed": "{none}",
-    },
-    "claims": {
-        "network": "{name}",
-        "accuracy, output": "{test_accuracy:percent}",
-        "accuracy, text": "{claimed_accuracy:percent}",
-        "loss, output": "{test_loss:.3f}",
-        "loss, text": "{claimed_loss:.3f}",
-    },
-}
-"""For each table, by the name in its marks, the header and the template of each column."""
+SECTIONS: Mapping[str, Mapping[str, str]] = tomllib.loads(
+    Path(__file__).with_name("readme.toml").read_text(encoding="utf-8")
+)
+"""The columns of each table, by the name in its marks."""
 
 
 class CellFormatter(Formatter):
@@ -99,15 +45,7 @@ class CellFormatter(Formatter):
 def update_pages(pages: Sequence[Path], metrics: Path, notebook: Path, params: Path) -> None:
     """Write the tables between their marks, ``<!-- name -->`` and ``<!-- /name -->``.
 
-    Args:
-        pages: The Markdown files to change; their other text stays.
-        metrics: The folder with one JSON file per network, and with the results of the studies.
-        notebook: The JSON file with the notebook's records.
-        params: The parameters; they give the networks and their order.
-
-    Raises:
-        DataError: A result is missing or malformed, or the pages together do not have the marks of
-            each table exactly once. No page has changed then.
+    The pages together must have the marks of each table exactly once; else none changes.
     """
     results = _collect(metrics, notebook, list(read_params(params).architectures))
     texts = {page: page.read_text(encoding="utf-8") for page in pages}

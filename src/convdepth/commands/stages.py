@@ -1,13 +1,7 @@
-"""The commands that stages run, from the table in ``stages.toml``.
-
-Each entry becomes a command of `convdepth`. Its function is `main` of the module that
-`code_digests.MODULES` names; the module is imported when the command runs, since most are slow to
-import.
-"""
+"""The commands that stages run: each entry of ``stages.toml`` becomes a command of `convdepth`."""
 
 import inspect
 import os
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,7 +13,7 @@ import typer
 from convdepth.config.parameter_file import require_text
 from convdepth.config.params import read_architecture, read_params
 from convdepth.config.studies import read_study_params
-from convdepth.workspace.code_digests import MODULES, PACKAGE, read_command
+from convdepth.workspace.code_digests import PACKAGE, TABLE, read_command
 from convdepth.workspace.locks import hold_outputs
 from convdepth.workspace.process import STAGE_VARIABLE
 
@@ -31,6 +25,7 @@ PARAMETERS = {"params": Path("params.yaml"), "studies": Path("studies/params.yam
 class Stage:
     """A command that a stage runs; ``stages.toml`` explains the fields."""
 
+    module: str
     panel: str
     arguments: str
     writes: str
@@ -39,23 +34,18 @@ class Stage:
     trains: bool = False
 
 
-_TABLE = tomllib.loads(Path(__file__).with_name("stages.toml").read_text(encoding="utf-8"))
-
-STAGES = {command: Stage(**entry) for command, entry in _TABLE["stages"].items()}
+STAGES = {command: Stage(**entry) for command, entry in TABLE["stages"].items()}
 """Command as Python names it (DVC's stages write ``-`` for ``_``) to its description."""
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add each command of `STAGES` to the command line."""
     for command, stage in STAGES.items():
-        app.command(rich_help_panel=_TABLE["panels"][stage.panel])(_as_function(command, stage))
+        app.command(rich_help_panel=TABLE["panels"][stage.panel])(_as_function(command, stage))
 
 
 def take_device(label: str) -> None:
-    """Wait for a GPU slot, where there is a GPU; then import TensorFlow, which sees no other GPU.
-
-    ``label`` names the holder of the slot, for example a network.
-    """
+    """Wait for a GPU slot, if there is a GPU; then import TensorFlow, which sees no other GPU."""
     from convdepth.workspace.gpu import take_slot
 
     slot = take_slot(label)
@@ -85,7 +75,7 @@ def _run(command: str, stage: Stage, arguments: dict[str, Any]) -> None:
 
         if advice := advise_precision(read_params(arguments["params"]).train.precision):
             print(f"{arguments['name']}  {advice}", flush=True)
-    import_module(f"{PACKAGE}.{MODULES[command]}").main(**arguments)
+    import_module(f"{PACKAGE}.{stage.module}").main(**arguments)
 
 
 def _check_parameters(
@@ -127,7 +117,7 @@ def _parameter(name: str, command: str) -> inspect.Parameter:
         option = typer.Option("--tuned", help="The network has the settings of `tuned`.")
         kind, default = bool, False
     else:
-        options = _TABLE["options"]
+        options = TABLE["options"]
         metavar, text = options.get(f"{command}.{name}") or options[name]
         check = require_text if name in PARAMETERS else None
         option = typer.Option(help=text, metavar=metavar, callback=check)

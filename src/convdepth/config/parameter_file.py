@@ -12,11 +12,7 @@ LARGEST = 256 * 1024
 
 
 def require_text(path: Path) -> Path:
-    """Return the path of a file that is not too large and is UTF-8, which is all that DVC reads.
-
-    Raises:
-        ParameterError: It is another file. One that cannot be read is explained by its reader.
-    """
+    """Return the path of a file that is not too large and is UTF-8, which is all that DVC reads."""
     if not path.is_file():  # a pipe can be read only once
         return path
     try:

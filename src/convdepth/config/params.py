@@ -138,11 +138,7 @@ def read_architecture(name: str, path: Path = Path("params.yaml")) -> Architectu
 
 
 def find_architecture(name: str, params: Params, path: Path) -> Architecture:
-    """Return one architecture, its ``dropout_scale`` multiplied with the recipe's.
-
-    Raises:
-        ParameterError: ``params``, read from ``path``, have no architecture of this name.
-    """
+    """Return one architecture, its ``dropout_scale`` multiplied with the recipe's."""
     architectures = params.architectures
     if name not in architectures:
         raise ParameterError(

@@ -81,11 +81,7 @@ def effective_architecture(architecture: Architecture, recipe: Recipe) -> Archit
 
 
 def read_section(path: Path, keys: tuple[str, ...], kind: type[Section]) -> Section:
-    """Read and check the section of a YAML file to which the keys lead.
-
-    Raises:
-        ParameterError: The file or the section is missing or wrong.
-    """
+    """Read and check the section of a YAML file to which the keys lead."""
     try:
         entry: Any = YAML(typ="safe").load(path)
         for each in keys:

@@ -107,12 +107,7 @@ def read_study_params(path: Path) -> StudyParams:
 
 
 def require_consistent(path: Path, studies: StudyParams, params: Params) -> None:
-    """Check the studies' parameters, read from ``path``, against the pipeline's.
-
-    Raises:
-        ParameterError: A tuned network does not exist, a dropout rate reaches 1, or the seeds of
-            recipe and tuned networks differ.
-    """
+    """Require known tuned networks, dropout rates below 1, and equal seeds of recipe and tuned."""
     known = list(params.architectures)
     for name, settings in studies.tuned.settings.items():
         if name not in known:

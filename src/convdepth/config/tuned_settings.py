@@ -58,11 +58,7 @@ class Tuned(Strict):
 
 
 def read_tuned(name: str, params: Path, studies: Path) -> tuple[Settings, Architecture, Train]:
-    """Return the settings of a tuned network, then architecture and recipe with these settings.
-
-    Raises:
-        ParameterError: A file or a section is missing or wrong, or a dropout rate would reach 1.
-    """
+    """Return the settings of a tuned network, then architecture and recipe with these settings."""
     architecture, recipe = read_training(name, params)
     tuned = read_section(studies, ("tuned",), Tuned)
     settings = read_section(studies, ("tuned", "settings", name), Settings)

@@ -45,12 +45,7 @@ EXPECTED = {
 
 
 def read_file(path: Path, kind: type[File]) -> File:
-    """Read and check a YAML file.
-
-    Raises:
-        ParameterError: The file is missing or malformed, or values are wrong. The message has one
-            line per mistake: dotted key, expected value, found value.
-    """
+    """Read and check a YAML file; the error has a line per mistake: dotted key, expected, found."""
     entries = _read_yaml(path)
     try:
         return kind.model_validate(entries)

@@ -21,9 +21,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary file is empty, in the same folder, and named ``.<stem>.<random>.tmp<suffix>``. If
     the block raises, it is removed and the former file stays. A symbolic link at ``path`` is
     replaced and its target kept: DVC may have linked it into its cache.
-
-    Raises:
-        MachineError: The block raised an OSError, for example because the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -32,13 +32,9 @@ def write_split(folder: Path, split: str, images: Images, labels: Labels) -> Non
 
 
 def read_split(folder: Path, split: str) -> tuple[Images, Labels]:
-    """Map one split into memory; parallel trainings share one copy in the page cache.
+    """Map images ``(n, 28, 28, 1)``, float32, and labels ``(n,)``, uint8, of a split, read-only.
 
-    Returns:
-        Images ``(n, 28, 28, 1)``, float32, and labels ``(n,)``, uint8, both read-only.
-
-    Raises:
-        DataError: A file is missing, damaged, or has another dtype or shape.
+    Parallel trainings share one copy in the page cache.
     """
     image_path, label_path = _split_paths(folder, split)
     images = _open_array(image_path, np.dtype(np.float32), IMAGE_SHAPE)

@@ -18,9 +18,6 @@ def main(raw: Path, params: Path = Path("params.yaml")) -> None:
     """Write MNIST to the folder ``raw``; open no connection if it is there already.
 
     Read the copy that ``CONVDEPTH_MNIST`` names, or else try ``download.sources`` in order.
-
-    Raises:
-        DataError: No source has MNIST; the message has one line for each, with the reason.
     """
     settings = read_params(params).download
     if is_complete(raw):

@@ -46,11 +46,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def read_split(folder: Path, split: str) -> tuple[Pixels, Labels]:
-    """Read the pixels ``(n, 28, 28)`` and labels ``(n,)`` of one split.
-
-    Raises:
-        DataError: A file is missing or damaged, or has another shape.
-    """
+    """Read the pixels ``(n, 28, 28)`` and labels ``(n,)`` of one split."""
     pixels, labels = (read(folder / FILE_NAMES[split, kind]) for kind in ("images", "labels"))
     if pixels.shape[1:] != IMAGE_SHAPE[:2] or labels.shape != pixels.shape[:1]:
         raise DataError(

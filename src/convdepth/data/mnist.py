@@ -83,12 +83,7 @@ def gunzip(content: bytes, name: str) -> bytes:
 
 
 def decode_npz(content: bytes) -> Files:
-    """Decode Keras's ``mnist.npz``.
-
-    Raises:
-        DataError: The archive is damaged or too large, has other members, or a member has another
-            dtype or shape.
-    """
+    """Decode Keras's ``mnist.npz``."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except Exception as error:  # zipfile raises errors of many types for a damaged archive

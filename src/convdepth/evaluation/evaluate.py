@@ -77,9 +77,6 @@ def validation(history: Path, images: int) -> dict[str, Any]:
 
     Empty if ``images`` is 0: the ``val_`` columns are of the test set then, and nothing may be
     selected by it.
-
-    Raises:
-        DataError: The file is missing or no history.
     """
     if images == 0:
         return {}

@@ -19,7 +19,7 @@ COLLAPSED_SHARE = 0.99
 """A network that gives one answer to at least this share of the images has collapsed."""
 
 BINS = 15
-"""Number of equal ranges of the probabilities from 0 to 1 (Guo et al. 2017)."""
+"""Number of equal ranges of the probabilities from 0 to 1 (Naeini et al. 2015)."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,7 @@ def class_scores(predictions: pd.DataFrame) -> list[dict[str, float | int | None
 
 
 def reliability(predictions: pd.DataFrame) -> list[Bin]:
-    """Compare probability and accuracy in each of `BINS` ranges that has images, from the lowest.
-
-    The means have six digits.
-    """
+    """Compare probability and accuracy in each of `BINS` ranges with images, lowest first."""
     # The upper end belongs to a range, so that a probability of 1 is in the last one.
     number = np.ceil(predictions["probability"] * BINS).clip(1, BINS)
     right = predictions["label"] == predictions["predicted"]
@@ -152,10 +149,7 @@ def reliability(predictions: pd.DataFrame) -> list[Bin]:
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """Return the expected calibration error, 0 to 1 (Naeini et al. 2015, Guo et al. 2017).
-
-    It is the mean over images of the difference between probability and accuracy in their range.
-    """
+    """Return the expected calibration error over images, 0 to 1 (Naeini et al. 2015)."""
     ranges = pd.DataFrame([dict(each) for each in bins])
     gaps = (ranges["probability"] - ranges["accuracy"]).abs()
     return round(float((gaps * ranges["images"]).sum() / ranges["images"].sum()), 6)

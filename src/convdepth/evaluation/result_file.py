@@ -24,11 +24,7 @@ class Result(BaseModel):
 
 
 def read_result(path: Path, kind: type[Kind], command: str) -> Kind:
-    """Read a JSON file of the schema ``kind``, which ``command`` writes.
-
-    Raises:
-        DataError: The file is missing or does not fit the schema; names the key.
-    """
+    """Read a JSON file of the schema ``kind``, which ``command`` writes."""
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
     except OSError as error:

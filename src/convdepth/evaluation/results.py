@@ -244,9 +244,7 @@ def read_table(
 ) -> pd.DataFrame:
     """Read the columns, by default all, of a CSV file of finite numbers, which ``command`` writes.
 
-    Raises:
-        DataError: The file is missing or damaged, an answer is not a whole number from 0 to 9, or
-            the labels are not the given ones.
+    Answers must be whole numbers from 0 to 9, and labels the given ones.
     """
     again = f"Run `{command}`, which writes it."
     try:

@@ -65,11 +65,7 @@ class Paired:
 
 
 def pair(first: pd.DataFrame, second: pd.DataFrame) -> Paired:
-    """Count by index, label and predicted the images that both networks answered.
-
-    Raises:
-        DataError: No image is in both, or an image has two labels.
-    """
+    """Count by index, label and predicted the images that both networks answered."""
     joined = first.merge(second, on="index", suffixes=("_first", "_second"), validate="1:1")
     if joined.empty:
         raise DataError("the two have no image in common, so they cannot be compared")

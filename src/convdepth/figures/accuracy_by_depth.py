@@ -21,11 +21,7 @@ _NOTEBOOK = {"recorded": (0.05, "D"), "claimed": (0.25, "x")}
 
 @style()
 def draw_accuracy_by_depth(inputs: Inputs) -> Figure:
-    """Draw the test accuracy, its interval and the notebook's values by number of blocks.
-
-    The lower panel has the scale from 0 to 100%, with the level of chance. If a network has
-    learned, the upper panel zooms on the best.
-    """
+    """Draw the test accuracy, its interval and the notebook's values by number of blocks."""
     networks = sorted(inputs.networks, key=lambda network: network.num_blocks)
     learned = [network for network in networks if not network.trouble]
     width = max(10, 1.9 * len(networks) + 1.5)

@@ -22,12 +22,7 @@ _OFFSET = 0.18
 
 @style()
 def draw_accuracy_by_seed(recipe: Accuracies, tuned: Accuracies) -> Figure:
-    """Draw a point for each training and a line for each mean; arrows point at lower means.
-
-    Args:
-        recipe: All networks, in order of params.yaml.
-        tuned: Networks with tuned settings.
-    """
+    """Draw a point for each training and a line for each mean; arrows point at lower means."""
     figure = Figure(figsize=(max(9, 2.1 * len(recipe)), 4), layout="constrained")
     axes = figure.subplots()
     groups = {"by the recipe": (recipe, -_OFFSET), "tuned": (tuned, _OFFSET)}

@@ -44,10 +44,7 @@ def draw_errors(inputs: Inputs) -> Figure:
 
 @style()
 def draw_shared_errors(inputs: Inputs) -> Figure:
-    """Draw up to forty images that all networks get wrong, the most confident errors first.
-
-    Networks that have not learned are left out: their errors would be shared by chance.
-    """
+    """Draw up to forty images that all networks that learned get wrong, most confident first."""
     learned = inputs.learned
     shared = find_shared_errors(inputs)
     shown = shared[: _NUM_COLUMNS * _MAX_ROWS]
@@ -75,10 +72,7 @@ def draw_shared_errors(inputs: Inputs) -> Figure:
 
 
 def find_shared_errors(inputs: Inputs) -> list[int]:
-    """Return the images that every network that has learned gets wrong.
-
-    The images with the highest mean probability of the wrong answers come first.
-    """
+    """Return the images that all networks that have learned get wrong, most confident first."""
     if not inputs.learned:
         return []
     shared = sorted(set.intersection(*(set(each.errors.index) for each in inputs.learned)))

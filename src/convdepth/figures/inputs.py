@@ -27,13 +27,9 @@ Kernel = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """The results of one network.
+    """The results of one network; the record is None if the notebook lacks it.
 
-    Attributes:
-        history: `results.HISTORY_COLUMNS`, one row per epoch.
-        predictions: `results.PREDICTION_COLUMNS`, one row per test image.
-        kernels: By layer name, from the input to the softmax; without biases.
-        record: The notebook's; None for a network that the notebook does not have.
+    `kernels` are by layer name, from the input to the softmax, without biases.
     """
 
     name: str
@@ -65,12 +61,9 @@ class NetworkResult:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of every figure.
+    """The inputs of every figure: one to eight networks, and the test images, one per prediction.
 
-    Attributes:
-        networks: One to eight, in the order of the parameters.
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0: the test images, one per prediction.
-        validation_name: Data of the histories' ``val_`` columns: ``test`` or ``validation``.
+    `validation_name` tells the data of the histories' ``val_`` columns: ``test`` or ``validation``.
     """
 
     networks: Sequence[NetworkResult]

@@ -18,11 +18,7 @@ _ACROSS = 16
 
 @style()
 def draw_first_kernels(kernels: Mapping[str, NDArray[np.float32]]) -> Figure:
-    """Draw the first kernels of each network, on the network's own symmetric scale.
-
-    Args:
-        kernels: By network, ``(height, width, 1, filters)``.
-    """
+    """Draw each network's first kernels ``(height, width, 1, filters)``, on a symmetric scale."""
     rows = [math.ceil(kernel.shape[3] / _ACROSS) for kernel in kernels.values()]
     figure = Figure(figsize=(11, 0.72 * sum(rows) + 0.5 * len(rows) + 1.2), layout="constrained")
     heights = [row + 0.6 for row in rows]
@@ -43,12 +39,9 @@ def draw_first_kernels(kernels: Mapping[str, NDArray[np.float32]]) -> Figure:
 def draw_attention(
     images: Images, maps: Mapping[str, NDArray[np.float32]], hardest: Sequence[Hard]
 ) -> Figure:
-    """Draw one column per image: the image, and below it each network's map and answer.
+    """Draw one column per image, if any: the image, and below it each network's map and answer.
 
-    Args:
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0, of `hardest`; may be empty.
-        maps: By network, ``(n, 28, 28)``, 0.0 to 1.0, from `grad_cam.grad_cam`.
-        hardest: Number, label and answers of each image.
+    The maps are from `grad_cam.grad_cam`.
     """
     rows, columns = 1 + len(maps), max(1, len(images))
     figure = Figure(figsize=(1.15 * columns + 1, 1.35 * rows + 1.2), layout="constrained")

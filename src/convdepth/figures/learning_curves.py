@@ -28,10 +28,7 @@ _LEAST_ERROR = 0.01
 
 @style()
 def draw_learning_curves(inputs: Inputs) -> Figure:
-    """Draw each network's loss (nats) above its accuracy (%), over the notebook's curves.
-
-    Networks that have learned share one scale. The others have their own, to show any detail.
-    """
+    """Draw each network's loss (nats) above its accuracy (%), over the notebook's curves."""
     networks = inputs.networks
     num_bands, num_columns = grid_shape(len(networks))
     figure = Figure(figsize=(max(8, 3.3 * num_columns), 5.4 * num_bands + 1), layout="constrained")

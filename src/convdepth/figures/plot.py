@@ -46,12 +46,7 @@ def main(
     tables: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Draw `FIGURES` into `figures`; write curves, confusion matrices and scores into `tables`.
-
-    Raises:
-        DataError: A file is missing or damaged, or does not belong to the test images.
-        IntegrityError: A model is damaged, or of another architecture.
-    """
+    """Draw `FIGURES` into `figures`; write curves, confusion matrices and scores into `tables`."""
     inputs = read_inputs(SimpleNamespace(**locals()))
     write_csv(tables / "curves.csv", _stack(inputs.networks, lambda network: network.history))
     write_csv(tables / "confusion.csv", _stack(inputs.networks, _count_pairs))

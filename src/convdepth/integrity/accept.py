@@ -29,7 +29,6 @@ COMMANDS = {
 """Command of each group of stages that trains or needs a study's model; all others take seconds."""
 
 CODE = "code/"
-"""The folder of the digests of code."""
 
 
 def judge_stages(

@@ -23,13 +23,7 @@ from convdepth.core.text import counted
 from convdepth.integrity.accept import accept, judge_stages
 from convdepth.integrity.training_process import Training, compare_arrays, run_trainings
 from convdepth.training.checkpoints import differences
-from convdepth.workspace.dvc import (
-    find_option,
-    planned_command,
-    recorded_outputs,
-    refresh_code,
-    require_project,
-)
+from convdepth.workspace import dvc
 from convdepth.workspace.git import find_commit, read_commit
 
 ONE_EPOCH = """
@@ -78,7 +72,7 @@ def print_comparison(
     By default all networks are trained. Accepted are results whose only change is compared code.
     If a network learns differently, that is an `IntegrityError`, and nothing is accepted.
     """
-    require_project(project)
+    dvc.require_project(project)
     commit = find_commit(revision, project)
     networks = list(names or read_params(params).architectures)
     for name in networks:
@@ -97,7 +91,7 @@ def print_comparison(
                 f"than with the workspace's. `dvc repro` trains again."
             )
         print(MEANING)
-        refresh_code(project)
+        dvc.refresh_code(project)
         reasons = judge_stages(networks, before.code, commit, project)
     for stage, reason in reasons.items():
         print(f"{stage}: {reason or ('accepted' if accept_results else 'can stay')}")
@@ -138,9 +132,9 @@ def _require_equal_inputs(names: Sequence[str], before: Side, after: Side) -> No
             f"{after.params}: expected the values of {before.commit}, since only code can be "
             f"compared, got {changed}. Commit the change of parameters apart from that of code."
         )
-    folder = find_option(planned_command(names[0], after.code), "--normalized")
+    folder = dvc.find_option(dvc.planned_command(names[0], after.code), "--normalized")
     there_md5, here_md5 = (
-        {out.md5 for out in recorded_outputs(after.code, side.commit) if out.path == folder}
+        {out.md5 for out in dvc.recorded_outputs(after.code, side.commit) if out.path == folder}
         for side in (before, after)
     )
     if here_md5 != there_md5 or not here_md5:
@@ -167,8 +161,8 @@ def _train_by_both(
         trainings = []
         for name in names:
             for side in (before, after):
-                command = planned_command(name, after.code, side.commit)
-                normalized = after.code / (find_option(command, "--normalized") or "")
+                command = dvc.planned_command(name, after.code, side.commit)
+                normalized = after.code / (dvc.find_option(command, "--normalized") or "")
                 command += ["--normalized", str(normalized)]
                 own = Path(folder, name, side.label)
                 planned = Training(name, side.label, command, side.code, side.params, own)

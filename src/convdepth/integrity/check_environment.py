@@ -1,7 +1,4 @@
-"""Checks of the environment: packages, the running code, GPU, Prefect and DVC remote.
-
-Each takes the root of the project and returns its findings. An error that it raises is a finding.
-"""
+"""Checks of the environment: packages, the running code, GPU, Prefect and DVC remote."""
 
 import os
 import platform
@@ -19,7 +16,7 @@ from ruamel.yaml import YAML
 import convdepth
 from convdepth.core.errors import MachineError, ParameterError
 from convdepth.core.text import name_first
-from convdepth.workspace.dvc import ask_remote, find_remotes
+from convdepth.workspace.dvc import ask_remote, default_remote
 from convdepth.workspace.gpu import GPU_ENVIRONMENT, choose_gpus, describe, list_slots
 from convdepth.workspace.servers import bypass_proxies, prefect_home, require_home, running_server
 
@@ -140,7 +137,7 @@ def check_prefect(project: Path) -> list[Finding]:
 
 def check_remote(project: Path) -> list[Finding]:
     """Ask the default DVC remote, which may take long."""
-    default = find_remotes(project).default
+    default = default_remote(project)
     if default is None:
         text = "no default, so results stay on this machine"
         return [note(text, "`dvc remote add --default storage s3://BUCKET/FOLDER` sets one.")]

@@ -1,7 +1,4 @@
-"""Checks of the project's files: parameters, ``dvc.lock``, and what runs have left behind.
-
-Each takes the root of the project and returns its findings. An error that it raises is a finding.
-"""
+"""Checks of the project's files: parameters, ``dvc.lock``, and what runs have left behind."""
 
 import contextlib
 import hashlib

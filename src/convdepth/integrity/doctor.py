@@ -21,17 +21,13 @@ CHECKS: dict[str, Check] = {
     "GPU": check_environment.check_gpu,
     "Prefect": check_environment.check_prefect,
 }
-"""Label to check; each takes the root of the project."""
 
 REMOTE: dict[str, Check] = {"DVC remote": check_environment.check_remote}
 """Takes long if the remote is far or absent."""
 
 
 def print_diagnosis(project: Path = Path(), *, remote: bool = False) -> None:
-    """Run all checks, and that of the DVC remote if asked to; print each finding.
-
-    Outside of a project it is a `MachineError`.
-    """
+    """Run all checks, and that of the DVC remote if asked to; print each finding."""
     require_project(project)
     faults = 0
     for label, finding in diagnose(CHECKS | REMOTE if remote else CHECKS, project):

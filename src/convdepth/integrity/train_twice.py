@@ -33,11 +33,7 @@ OTHERS = "others, of other parameters, epochs, code, data or machine"
 def print_repetitions(
     names: Sequence[str], params: Path, epochs: int | None, project: Path = Path()
 ) -> None:
-    """Train networks twice each, ``epochs`` instead of ``train.epochs``, and print the results.
-
-    The trainings run in temporary folders with the commands that ``dvc.lock`` records. Other bytes
-    are an `IntegrityError`.
-    """
+    """Train networks twice each, ``epochs`` instead of ``train.epochs``, and print the results."""
     for name in names:  # a wrong name must not be found after an hour
         training_command(name, project)
     unequal = []

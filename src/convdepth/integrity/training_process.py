@@ -22,7 +22,6 @@ PROGRAM = "from convdepth.cli import run; run()"
 """The command line, independent of the search path."""
 
 MODEL, HISTORY = "model.keras", "history.csv"
-"""Files of a training, in its folder."""
 
 GRACE_SECONDS = 5.0
 """How long a child may clean up before it is killed."""

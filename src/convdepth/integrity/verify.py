@@ -1,7 +1,4 @@
-"""`convdepth verify`: hash each output and each cached copy, and compare with ``dvc.lock``.
-
-DVC trusts mtime, size and read-only cache files, so it misses silent corruption.
-"""
+"""`convdepth verify`: hash each output and each cached copy, and compare with ``dvc.lock``."""
 
 import json
 import os
@@ -12,18 +9,7 @@ from typing import NamedTuple
 from convdepth.core.errors import DataError, IntegrityError, MachineError
 from convdepth.core.hashes import FOLDER_SUFFIX, Content, folder_md5, hash_files
 from convdepth.core.text import counted, name_first
-from convdepth.workspace.dvc import (
-    GRAPH,
-    STUDIES,
-    Output,
-    cache_folder,
-    find_remotes,
-    ignored_by_dvc,
-    is_md5,
-    lies_within,
-    object_path,
-    recorded_outputs,
-)
+from convdepth.workspace import dvc
 from convdepth.workspace.git import committed_md5
 from convdepth.workspace.lockfile import LOCK, read_lock_entries
 from convdepth.workspace.locks import held_outputs
@@ -49,10 +35,10 @@ def verify(project: Path = Path()) -> "Verification":
         raise MachineError(
             f"{error.filename}: cannot be read: {error.strerror}. Correct its permissions."
         ) from error
-    for graph in (GRAPH, STUDIES):
+    for graph in (dvc.GRAPH, dvc.STUDIES):
         lock = (project / graph).with_name(LOCK.name)
-        if graph == GRAPH or lock.exists():
-            outputs = recorded_outputs(project, graph=graph)
+        if graph == dvc.GRAPH or lock.exists():
+            outputs = dvc.recorded_outputs(project, graph=graph)
             _require_safe_paths(lock)
             for output in outputs:
                 verification.check(output, busy.get(output.path))
@@ -89,7 +75,7 @@ class Verification:
     """
 
     def __init__(self, project: Path) -> None:
-        self.project, self.cache, self.outputs = project, cache_folder(project), 0
+        self.project, self.cache, self.outputs = project, dvc.cache_folder(project), 0
         self.damages: list[Damage] = []
         self.unverified: list[str] = []
         self.absent: list[str] = []
@@ -102,7 +88,7 @@ class Verification:
         copies = (path for path in self._contents if path.is_relative_to(self.cache))
         return sum(not self._contents[path].is_missing for path in copies)
 
-    def check(self, output: Output, writer: str | None) -> None:
+    def check(self, output: dvc.Output, writer: str | None) -> None:
         """Hash an output and its copy, unless a writer is at work."""
         path = self.project / output.path
         is_here = os.path.lexists(path)
@@ -118,19 +104,19 @@ class Verification:
         else:
             self._judge(output, path, output.md5)
 
-    def _check_folder(self, output: Output, folder: Path) -> None:
+    def _check_folder(self, output: dvc.Output, folder: Path) -> None:
         """Check the cached list of a folder's files, then each file.
 
         Without a good list, the folder's own files are the list if their common digest is right.
         """
-        index = object_path(self.cache, output.md5)
+        index = dvc.object_path(self.cache, output.md5)
         paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
         contents = self._hash(*paths, index)
         files = {path.relative_to(folder).as_posix(): contents[path].md5 for path in paths}
         is_good = contents[index].md5 == output.md5.removesuffix(FOLDER_SUFFIX)
         listed = _read_entries(index) if is_good else None
         if files.keys() - listed.keys() if listed else folder_md5(files) != output.md5:
-            ignored = ignored_by_dvc(paths, self.project)
+            ignored = dvc.ignored_by_dvc(paths, self.project)
             files = {name: md5 for name, md5 in files.items() if folder / name not in ignored}
         if listed is None:
             if not contents[index].is_missing:
@@ -145,8 +131,8 @@ class Verification:
         for name, md5 in listed.items():
             self._judge(output, folder / name, md5)
 
-    def _judge(self, output: Output, path: Path, md5: str) -> None:
-        copy = object_path(self.cache, md5)
+    def _judge(self, output: dvc.Output, path: Path, md5: str) -> None:
+        copy = dvc.object_path(self.cache, md5)
         found, copied = self._hash(path, copy).values()
         is_good, is_copied = found.md5 == md5, copied.md5 == md5.removesuffix(FOLDER_SUFFIX)
         if is_good and copied.is_missing and output.cached:
@@ -169,7 +155,7 @@ class Verification:
             problem = f"{copied.problem or DAMAGED}; it is DVC's copy of {self._show(path)}"
             self._add(copy, problem, remedy)
 
-    def _restore(self, output: Output, path: Path, copy: Path, source: Path | None) -> str:
+    def _restore(self, output: dvc.Output, path: Path, copy: Path, source: Path | None) -> str:
         """Return the command that restores a file and its copy from the best source."""
         name, stage = shlex.quote(output.path), shlex.quote(output.stage)
         if source == path and path.is_dir():
@@ -180,7 +166,7 @@ class Verification:
             return f"git checkout HEAD -- {name}"
         if source == copy and output.cached:
             return f"dvc checkout {name}"
-        if output.cached and find_remotes(self.project).default:
+        if output.cached and dvc.default_remote(self.project):
             return f"dvc pull {name}"
         return f"dvc repro --single-item {stage}"
 
@@ -204,7 +190,7 @@ def _require_safe_paths(lock: Path) -> None:
     """Refuse a lock with a path outside the project, also of a stage that no longer exists."""
     for stage, entry in read_lock_entries(lock).items():
         for out in entry.get("outs", []):
-            if not lies_within(out["path"]):
+            if not dvc.lies_within(out["path"]):
                 raise DataError(
                     f"{lock}: stages.{stage}.outs: expected a path in the project, got "
                     f"{out['path']}. Run `git checkout {lock.name}`."
@@ -218,5 +204,5 @@ def _read_entries(index: Path) -> dict[str, str] | None:
         entries = {str(each["relpath"]): str(each["md5"]) for each in listed}
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    is_safe = all(lies_within(name) and is_md5(md5) for name, md5 in entries.items())
+    is_safe = all(dvc.lies_within(name) and dvc.is_md5(md5) for name, md5 in entries.items())
     return entries if is_safe else None

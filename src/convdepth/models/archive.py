@@ -60,10 +60,6 @@ def load_weights(network: keras.Model, path: Path) -> None:
 
     The digests of all members are checked. The layers that the archive describes are compared by
     name and class, and never built: a forged archive cannot run code.
-
-    Raises:
-        IntegrityError: The file is missing, damaged, not such an archive, or has other layers.
-        MachineError: There is no room for a temporary copy of the weights.
     """
     try:
         members = _read_members(path, network.count_params())

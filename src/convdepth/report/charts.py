@@ -1,13 +1,11 @@
-"""Charts of the report: results in, Plotly figures out, the same bytes for the same results.
-
-The colors belong to the light theme; the page's script replaces each by its dark counterpart.
-Networks also differ by dash and marker.
-"""
+"""Charts of the report: results in, Plotly figures out, the same bytes for the same results."""
 
 import json
 import math
 import statistics
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -19,21 +17,13 @@ from convdepth.report.facts import block_medians, is_whole, mean_curve
 from convdepth.report.formats import percent, short
 from convdepth.report.load import HEAD, Network, Results
 
-DARK_COLORS = (
-    "#56A9E0", "#F08A4B", "#35C79B", "#E5A3C8", "#F2BE4A", "#A5DBFA", "#F2F2F2", "#CDB069"
-)  # fmt: skip
-NETWORK_COLORS = dict(zip(COLORS, DARK_COLORS, strict=True))
-"""The colors of the figures, each with its counterpart on dark ground."""
-
-INK, MUTED, GRID, GROUND = "#1F2328", "#5B6470", "#DDE1E6", "#FFFFFF"
-DARK = NETWORK_COLORS | {INK: "#E7EAEE", MUTED: "#A3ADB9", GRID: "#353C45", GROUND: "#171B21"}
+TEMPLATES = Path(__file__).parent / "templates"
+STYLE = tomllib.loads((TEMPLATES / "charts.toml").read_text(encoding="utf-8"))
+NETWORK_COLORS = dict(zip(COLORS, STYLE["dark_networks"], strict=True))
+DARK = NETWORK_COLORS | STYLE["dark"]
 """All colors of the charts, each with its counterpart on dark ground."""
 
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px,2px", "1px,4px")
-MARKERS = (
-    "circle", "square", "diamond", "triangle-up", "triangle-down", "star", "pentagon", "hexagon"
-)  # fmt: skip
-LOOKS = list(zip(COLORS, DASHES, MARKERS, strict=True))
+LOOKS = list(zip(COLORS, STYLE["dashes"], STYLE["markers"], strict=True))
 
 ERRORS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Ticks of a wide axis of accuracies, as shares of errors."""
@@ -98,31 +88,9 @@ def accuracy_axis(errors: Iterable[float]) -> dict[str, Any]:
 
 def _figure(x_title: str, y_title: str) -> go.Figure:
     """Return an empty figure in the style of all charts."""
-    axis = {
-        "gridcolor": GRID,
-        "linecolor": MUTED,
-        "zeroline": False,
-        "showline": True,
-        "ticks": "outside",
-        "tickcolor": MUTED,
-        "automargin": True,
-        "fixedrange": True,  # else a finger that scrolls the page would zoom
-        "title_standoff": 8,
-    }
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": INK, "size": 13, "family": "system-ui, sans-serif"},
-        margin={"l": 8, "r": 16, "t": 8, "b": 8},
-        showlegend=False,
-        hovermode="closest",
-        dragmode=False,
-        hoverlabel={"bgcolor": GROUND, "bordercolor": MUTED, "font": {"color": INK, "size": 13}},
-    )
-    figure.update_xaxes(axis, title_text=x_title)
-    figure.update_yaxes(axis, title_text=y_title)
+    figure = go.Figure(layout=STYLE["layout"])
+    figure.update_xaxes(STYLE["axis"], title_text=x_title)
+    figure.update_yaxes(STYLE["axis"], title_text=y_title)
     return figure
 
 
@@ -153,10 +121,7 @@ def _floor(values: Iterable[float]) -> float:
 
 
 def _draw_answer(results: Results) -> go.Figure:
-    """Draw each seed and the mean with its interval, by the recipe (open) and tuned.
-
-    Seeds that did not learn have an axis of their own at the left.
-    """
+    """Draw each seed and the mean with its interval, by the recipe (open) and tuned."""
     figure = _figure("test accuracy (%)", "")
     rows = [(f"{each.name}, recipe", each, each.replicates) for each in results.networks]
     rows += [(f"{each.name}, tuned", each, found) for each, found in results.tuned]
@@ -306,8 +271,7 @@ def _draw_active(results: Results) -> go.Figure:
 def _draw_reliability(results: Results) -> go.Figure:
     """Draw the accuracy against the mean probability."""
     figure = _figure("mean probability", "accuracy")
-    diagonal = {"color": MUTED, "width": 1, "dash": "dash"}
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, hoverinfo="skip")
+    figure.add_scatter(x=[0, 1], y=[0, 1], **STYLE["diagonal"])
     for network in results.networks:
         bins = [each for each in network.reading.reliability if each.images >= FEW_IMAGES]
         xs, ys = [each.probability for each in bins], [each.accuracy for each in bins]

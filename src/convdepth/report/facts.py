@@ -64,12 +64,7 @@ def differ_in_depth_alone(networks: Iterable[Network]) -> bool:
 
 
 def find_extremes(values: Mapping[str, float], failed: Iterable[str] = ()) -> Extremes | None:
-    """Find the lowest and the highest value by network; None without values.
-
-    Args:
-        values: By network.
-        failed: Networks with a training that did not learn.
-    """
+    """Find the networks with the lowest and the highest value; None without values."""
     if not values:
         return None
     low, high = (choose(values, key=lambda name: values[name]) for choose in (min, max))
@@ -106,14 +101,9 @@ def loss_ratio(run: Trial) -> float:
 
 
 def block_medians(network: Network, kind: str) -> dict[str, float]:
-    """Return the median of a measurement over the seeds, at the network's own dropout scale.
+    """Return the median over the seeds of ``signal``, ``gradient_norm`` or ``agreement``.
 
-    Args:
-        network: With its collapse study.
-        kind: ``signal``, ``gradient_norm`` or ``agreement``.
-
-    Returns:
-        By block in the order of params.yaml; ``signal`` also of the head, last.
+    It is by block, at the network's own dropout scale; ``signal`` also of the head, last.
     """
     found = [getattr(run, kind) for run in network.own_point.runs]
     return {

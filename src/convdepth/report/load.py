@@ -34,16 +34,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """All results of one network.
+    """All results of one network; its color follows from its index in params.yaml.
 
-    Attributes:
-        index: Position in params.yaml, from 0; selects the color.
-        score: Of the pipeline's run, as are `confusion`, `curves` and `reading`.
-        confusion: ``(10, 10)``: images by label and answer.
-        record: None if the notebook lacks the network.
-        cost: By the recipe.
-        replicates: Trainings by the recipe, one per seed.
-        tuned: Trainings with tuned settings, one per seed; None without settings.
+    `score`, `confusion` (images by label and answer), `curves` and `reading` are of the pipeline's
+    run, `cost` and `replicates` by the recipe. Without a record in the notebook, or without tuned
+    settings, these are None.
     """
 
     name: str
@@ -79,14 +74,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Results:
-    """All inputs of the report.
-
-    Attributes:
-        networks: In the order of params.yaml.
-        recipe: The training recipe of the networks that are not tuned.
-        images: ``(n, 28, 28, 1)``, float32, 0.0 to 1.0: the test images.
-        pictures: PNG files by name.
-    """
+    """All inputs of the report: networks in the order of params.yaml, and the test images."""
 
     networks: Sequence[Network]
     recipe: Train
@@ -118,17 +106,7 @@ class Results:
 
 
 def read_results(paths: SimpleNamespace) -> Results:
-    """Read and check all inputs; ignore files of networks that are not in params.yaml.
-
-    Results of studies may be absent, see `absent`.
-
-    Args:
-        paths: The arguments of `report.main`.
-
-    Raises:
-        ParameterError: A parameter is wrong.
-        DataError: A file is damaged, or does not match the others, or the pipeline's are missing.
-    """
+    """Read and check the arguments of `report.main`; only results of studies may be absent."""
     parameters = read_params(paths.params)
     images, labels = read_split(paths.normalized, "test")
     reading = attempt(_read_reading, paths.reading, list(parameters.architectures), len(images))

@@ -13,21 +13,11 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from convdepth.core.files import write_text
-from convdepth.report import formats
+from convdepth.report import charts, formats
 from convdepth.report.absent import AbsentError, Lazy, require
-from convdepth.report.charts import (
-    DARK,
-    FEW_IMAGES,
-    NETWORK_COLORS,
-    drawn_networks,
-    make_charts,
-    serialize,
-)
 from convdepth.report.facts import FINDERS
 from convdepth.report.load import Results, read_results
 from convdepth.report.tables import NUMBERS, make_cell, make_columns, make_rows
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def main(
@@ -45,11 +35,7 @@ def main(
     page: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Write the report on the networks in the parameters to `page`; `read_results` reads the rest.
-
-    Raises:
-        DataError: A file is damaged, or does not match the others, or the pipeline's are missing.
-    """
+    """Write the report on the networks in the parameters to `page`."""
     paths = SimpleNamespace(**locals())
     write_text(page, render(read_results(paths)))
     print(f"report: {page}", flush=True)
@@ -58,7 +44,7 @@ def main(
 def render(results: Results) -> str:
     """Return the page, with equal bytes for equal results."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(charts.TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -70,24 +56,23 @@ def render(results: Results) -> str:
         formats.join_names, make_columns,
     ):  # fmt: skip
         environment.filters[form.__name__] = form
-    environment.globals.update(
-        make_cell=make_cell, numbers=NUMBERS, drawn_networks=drawn_networks, serialize=serialize
-    )
     context = {
         "results": results,
         "networks": results.networks,
         "facts": Lazy({name: partial(find, results) for name, find in FINDERS.items()}),
         "rows": make_rows(results),
-        "charts": make_charts(results),
+        "charts": charts.make_charts(results),
         "pictures": results.pictures,
         "url": _url,
+        "make_cell": make_cell,
+        "numbers": NUMBERS,
+        "drawn_networks": charts.drawn_networks,
+        "serialize": charts.serialize,
         "hardest": partial(_hardest, results),
-        "few_images": FEW_IMAGES,
-        "dark_colors": DARK,
-        "palette": list(NETWORK_COLORS.items()),
+        "few_images": charts.FEW_IMAGES,
+        "dark_colors": charts.DARK,
+        "palette": list(charts.NETWORK_COLORS.items()),
         "plotly": get_plotlyjs(),
-        "css": (TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        "js": (TEMPLATES / "report.js").read_text(encoding="utf-8"),
     }
     ui: Any = environment.get_template("macros.html.jinja").make_module(context)
 

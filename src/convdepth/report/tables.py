@@ -23,14 +23,7 @@ Path = str | Sequence[str]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
-
-    Attributes:
-        key: Value by which its column is sorted; None without a value.
-        below: A second line.
-        index: Index of the network whose color it shows.
-        tint: Darkness of the background, 0 to 1.
-    """
+    """One cell: text, value to sort by, second line, network's index, darkness from 0 to 1."""
 
     text: str
     key: float | str | None = None

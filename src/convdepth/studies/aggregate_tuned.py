@@ -17,10 +17,7 @@ def main(
     params: Path = Path("params.yaml"),
     studies: Path = Path("studies/params.yaml"),
 ) -> None:
-    """Summarize the tuned networks; write ``summary.json`` and ``<name>.csv``, all answers.
-
-    The folder `seeds` holds the trainings: ``<name>-tuned/<seed>.*``, see `runs.read_run`.
-    """
+    """Summarize the tuned networks; write ``summary.json`` and ``<name>.csv``, all answers."""
     study = read_study_params(studies).tuned
     _, training_labels = read_split(normalized, "train")
     _, labels = read_split(normalized, "test")

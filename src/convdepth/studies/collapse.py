@@ -37,10 +37,7 @@ def main(
     studies: Path = Path("studies/params.yaml"),
     progress: ProgressMaker = Progress,
 ) -> None:
-    """Train the network ``name`` with scaled dropouts; write `Collapse`.
-
-    `code` is the digest of the code that trains; checkpoints of other code are not used.
-    """
+    """Train the network ``name`` with scaled dropouts; write `Collapse`."""
     architecture, recipe = read_training(name, params)
     study = read_section(studies, ("collapse",), Study)
     configure(recipe.threads)

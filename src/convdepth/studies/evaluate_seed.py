@@ -23,11 +23,7 @@ def main(
     params: Path = Path("params.yaml"),
     studies: Path = Path("studies/params.yaml"),
 ) -> None:
-    """Evaluate one network on the test set; write its answers and `metrics.Scores`.
-
-    With `tuned`, the network has the settings of the section ``tuned.settings.<name>``. The answers
-    are label and predicted, one row per test image.
-    """
+    """Evaluate one network, by the recipe or `tuned`; write its answers and `metrics.Scores`."""
     if tuned:
         _, architecture, recipe = read_tuned(name, params, studies)
     else:

@@ -92,8 +92,7 @@ def _inspect(
 def active_channels(network: keras.Sequential, images: Images) -> list[results.Layer]:
     """Count the channels above zero in at least one image, for each layer with a ReLU.
 
-    No gradient flows back through a dead channel. If all of a layer are dead, no earlier layer
-    learns.
+    No gradient flows back through a dead channel, nor beyond a layer whose channels are all dead.
     """
     layers = rectified_layers(network)
     highest = [

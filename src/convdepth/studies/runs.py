@@ -26,11 +26,7 @@ class Run:
 
 
 def read_run(folder: Path, seed: int, labels: Labels) -> Run:
-    """Read ``<seed>.csv`` (history), ``<seed>.answers.csv`` and ``<seed>.scores.json``.
-
-    Raises:
-        DataError: A file is missing or damaged, or has other labels than the test images.
-    """
+    """Read ``<seed>.csv`` (history), ``<seed>.answers.csv`` and ``<seed>.scores.json``."""
     return Run(
         seed,
         results.read_history(folder, str(seed), results.STUDIES),

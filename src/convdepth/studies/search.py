@@ -56,10 +56,7 @@ def main(
     studies: Path = Path("studies/params.yaml"),
     progress: ProgressMaker = Progress,
 ) -> None:
-    """Tune the network ``name``; write all trials, and which one is best.
-
-    `code` is the digest of the code that trains; results of other code are not reused.
-    """
+    """Tune the network ``name``; write all trials, and which one is best."""
     architecture, recipe = read_training(name, params)
     tuning = read_study_params(studies).tuning
     key = f"{studies}: tuning.space.dropout_scale.high"

@@ -19,10 +19,9 @@ def main(
     studies: Path = Path("studies/params.yaml"),
     progress: ProgressMaker = Progress,
 ) -> None:
-    """Train the network ``name`` with ``tuned.settings.<name>`` of `studies` and the given seed.
+    """Train as `training.train.main`, with ``tuned.settings.<name>`` of `studies`.
 
-    The other arguments are as in `training.train.main`. No image is held out: the settings are
-    chosen.
+    No image is held out: the settings are chosen.
     """
     _, architecture, recipe = read_tuned(name, params, studies)
     recipe = recipe.model_copy(update={"seed": seed})

@@ -36,10 +36,9 @@ class TrainingData(NamedTuple):
 
 
 def read_training_data(normalized: Path, recipe: Train) -> TrainingData:
-    """Read the training images and the validation images.
+    """Read the training images; validation images are the test set, or held-out training images.
 
-    The validation images are the test set, as in the notebook, or ``validation_images`` held-out
-    training images. Nothing is selected by the test set.
+    Nothing is selected by the test set, which the notebook uses.
     """
     images, labels = read_split(normalized, "train")
     rows = np.arange(len(labels))

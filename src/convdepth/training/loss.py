@@ -22,8 +22,7 @@ class CheckedLoss:
     def __call__(self, labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         """Return the loss of each image in nats, from ``(n,)`` or ``(n, 1)`` and ``(n, 10)``.
 
-        Raises:
-            tf.errors.InvalidArgumentError: A loss is NaN or infinite; not in XLA-compiled code.
+        Outside XLA-compiled code, a NaN or infinite loss is an `InvalidArgumentError`.
         """
         if self.label_smoothing:
             # Keras hands the labels over as floating point numbers.

@@ -1,8 +1,4 @@
-"""The stage `train`: train one network by the recipe; write its model and its history.
-
-Weights and optimizer state are kept after each epoch: an interrupted training resumes there and
-ends with the same bytes.
-"""
+"""The stage `train`: train one network by the recipe; write its model and its history."""
 
 from collections.abc import Callable
 from pathlib import Path

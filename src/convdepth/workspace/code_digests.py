@@ -9,6 +9,7 @@ depend on the module's name or path. An edit that changes no result changes no d
 import ast
 import hashlib
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,25 +22,12 @@ from convdepth.core.files import write_text
 
 PACKAGE = "convdepth"
 
-MODULES = {
-    "code": "workspace.code_digests",
-    "check": "config.check",
-    "download": "data.download",
-    "normalize": "data.normalize",
-    "validate": "data.validation.validate",
-    "train": "training.train",
-    "evaluate": "evaluation.evaluate",
-    "plot": "figures.plot",
-    "train_tuned": "studies.train_tuned",
-    "evaluate_seed": "studies.evaluate_seed",
-    "replicates": "studies.aggregate_recipe",
-    "tuned": "studies.aggregate_tuned",
-    "collapse": "studies.collapse",
-    "contrast": "studies.contrast",
-    "examine": "studies.inspect_networks",
-    "report": "report.report",
-    "tune": "studies.search",
-}
+TABLE: dict[str, Any] = tomllib.loads(
+    Path(convdepth.__file__).with_name("stages.toml").read_text(encoding="utf-8")
+)
+"""The commands of stages, their panels and options, and the numeric libraries."""
+
+MODULES: dict[str, str] = {name: entry["module"] for name, entry in TABLE["stages"].items()}
 """The module whose `main` a command runs, for each command of a stage and of the flow `tune`."""
 
 STAGES = tuple(command for command in MODULES if command not in ("code", "tune"))
@@ -48,17 +36,10 @@ STAGES = tuple(command for command in MODULES if command not in ("code", "tune")
 NAMES = "modules"
 """The text with the digest of each module by name, for people; no stage depends on it."""
 
-LIBRARIES = {"PIL": "pillow", "great_expectations": "great-expectations"} | {
-    name: name
-    for name in (
-        *("keras", "matplotlib", "numpy", "optuna", "pandas", "plotly", "scipy", "seaborn"),
-        "tensorflow",
-    )
-}
+LIBRARIES: dict[str, str] = TABLE["libraries"]
 """Libraries whose version can change a number or a picture: package name by import name."""
 
 SOURCE_ROOT = Path(convdepth.__file__).parent.parent
-"""The folder with the package that runs."""
 
 
 @dataclass(frozen=True)

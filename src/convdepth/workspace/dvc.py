@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import convdepth
 from convdepth.config.parameter_file import require_text
@@ -22,8 +22,6 @@ from convdepth.core.hashes import FOLDER_SUFFIX
 from convdepth.workspace.lockfile import LOCK, require_training
 
 GRAPH = Path("dvc.yaml")
-"""The pipeline."""
-
 STUDIES = Path("studies/dvc.yaml")
 """The stages of the studies, which depend on the pipeline; their ``dvc.lock`` is beside it."""
 
@@ -33,14 +31,10 @@ PARAMETER_FILES = ("params.yaml", "studies/params.yaml")
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a stage, as its ``dvc.lock`` records it.
+    """An output of a stage, as its ``dvc.lock`` records it; stage and path from the root.
 
-    Attributes:
-        stage: Name as `dvc repro` takes it in the root of the project.
-        path: From the root of the project, with slashes.
-        md5: Of a file, or of a folder's list of files with the suffix ``.dir``. Empty if the lock
-            has none: the result is older than the decision to keep this output.
-        cached: Whether DVC keeps a copy; small outputs are in git instead.
+    The MD5 is of a file, or of a folder's list of files with the suffix ``.dir``; empty if the
+    result is older than the decision to keep this output. Of a cached output DVC keeps a copy.
     """
 
     stage: str
@@ -60,13 +54,6 @@ class Output:
         return Path(graph).with_name(LOCK.name).as_posix()
 
 
-class Remotes(NamedTuple):
-    """Names of the configured DVC remotes, and of the default one."""
-
-    names: Sequence[str]
-    default: str | None
-
-
 def require_project(folder: Path) -> None:
     """Raise a `MachineError` with the command that helps unless a folder is a project's root."""
     folder = folder.absolute()
@@ -84,10 +71,7 @@ def require_project(folder: Path) -> None:
 def open_project(
     project: Path, failure: type[ConvdepthError] = MachineError, *, wait: bool = False
 ) -> Iterator[Any]:
-    """Open the project as a ``dvc.repo.Repo``; DVC's errors become a ``failure``.
-
-    With ``wait``, wait for another DVC process that holds the lock.
-    """
+    """Open the project as a ``dvc.repo.Repo``; DVC's errors become a ``failure``."""
     require_project(project)
     for name in PARAMETER_FILES:  # DVC itself would parse them for minutes
         require_text(project / name)
@@ -113,15 +97,10 @@ def recorded_outputs(
 
 
 def outputs_in(repo: Any, commit: str | None, graph: Path = GRAPH) -> list[Output]:
-    """List the outputs that a ``dvc.lock`` records, stage by stage.
+    """List the outputs that the ``dvc.lock`` beside a graph records, stage by stage.
 
-    Args:
-        repo: From `open_project`.
-        commit: The 40 digits of a commit; None for the workspace.
-        graph: The ``dvc.yaml`` beside the lock. Stages that it no longer defines are left out.
-
-    Raises:
-        DataError: ``dvc.yaml`` or ``dvc.lock`` is missing or malformed, or a digest is not an MD5.
+    ``repo`` is from `open_project`; no commit is the workspace. Stages that the graph no longer
+    defines are left out. A lock that is missing or malformed is a `DataError`.
     """
     lock = graph.with_name(LOCK.name)
     with repo.switch(commit or "workspace"):
@@ -149,10 +128,7 @@ def planned_command(name: str, project: Path = Path(), commit: str | None = None
 def planned_commands(
     project: Path = Path(), graph: Path = GRAPH, commit: str | None = None
 ) -> dict[str, list[str]]:
-    """Return the words of each stage's command, by the name that `dvc repro` takes.
-
-    A ``dvc.yaml`` that is missing or malformed is a `DataError`.
-    """
+    """Return the words of each stage's command, by the name that `dvc repro` takes."""
     with open_project(project, DataError) as repo, repo.switch(commit or "workspace"):
         return {
             _address(stage): shlex.split(stage.cmd)
@@ -193,10 +169,11 @@ def is_md5(digits: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{32}", digits) is not None
 
 
-def find_remotes(project: Path = Path()) -> Remotes:
-    """Return the configured DVC remotes."""
+def default_remote(project: Path = Path()) -> str | None:
+    """Return the name of the default DVC remote; None if there is none."""
     with open_project(project) as repo:
-        return Remotes(list(repo.config["remote"]), repo.config["core"].get("remote"))
+        remote: str | None = repo.config["core"].get("remote")
+        return remote
 
 
 def ask_remote(project: Path, seconds: float) -> str | None:

@@ -4,8 +4,8 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from convdepth.core.errors import DataError, MachineError, ParameterError
 from convdepth.core.hashes import folder_md5, md5_of
@@ -30,8 +30,7 @@ class GitError(MachineError):
     """Git ended with an error, or took too long; the message has its words."""
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(NamedTuple):
     """A commit's full name, and for people where it was found, such as ``origin/main``."""
 
     sha: str
@@ -94,11 +93,7 @@ def read_commit(commit: str, arguments: Sequence[str], project: Path = Path()) -
 
 
 def read_file(path: str, commit: str | None, project: Path = Path()) -> bytes | None:
-    """Return a file of a commit, or of the workspace for None; None if it is not there.
-
-    That there is no such file, or no such commit, is an answer of git. Without git or a repository
-    it is a `MachineError`.
-    """
+    """Return a file of a commit, or of the workspace for None; None if git has no such file."""
     if commit is None:
         return (project / path).read_bytes() if (project / path).is_file() else None
     question = f"{commit}:./{path}\n".encode()
@@ -109,10 +104,7 @@ def read_file(path: str, commit: str | None, project: Path = Path()) -> bytes | 
 
 
 def committed_md5(output: Output, project: Path = Path()) -> str | None:
-    """Return the MD5 that an output has in the last commit; None if git does not say.
-
-    The answer chooses an advice, so a missing git is no error here.
-    """
+    """Return the MD5 of an output in the last commit; None without git, or if it does not say."""
     options = ("-r", "-z", "--name-only", "HEAD", "--", output.path)
     try:
         names = [name for name in git("ls-tree", *options, folder=project).split("\0") if name]
@@ -128,8 +120,7 @@ def committed_md5(output: Output, project: Path = Path()) -> str | None:
 def newest_commit(root: Path = Path()) -> Commit:
     """Fetch the upstream branch, and return its newest commit; branch and files stay unchanged.
 
-    Without an upstream, or without a branch, it is the commit of HEAD. The source says so, and how
-    many local commits are not pushed.
+    Without an upstream or a branch it is HEAD's, as the source says.
     """
     branch = git("branch", "--show-current", folder=root)
     if not branch:

@@ -52,12 +52,12 @@ class Choice(NamedTuple):
     reason: str = ""
 
 
-class Slot:
+class Slot(NamedTuple):
     """Room for one training on a GPU, and its lock file, which need not exist."""
 
-    def __init__(self, gpu: Gpu, number: int, folder: Path) -> None:
-        self.gpu, self.label = gpu, f"{gpu.label}, slot {number}"
-        self.path = folder / f"{gpu.uuid.replace('/', '_')}-{number}.lock"
+    gpu: Gpu
+    label: str
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,11 @@ class HeldSlot:
         """Give the slot back if TensorFlow can use no GPU; see `check_usable`."""
         if wrong := check_usable([self.slot.gpu], usable):
             print(f"{self.name}: {wrong}", flush=True)
-            self.release()
-
-    def release(self) -> None:
-        """Let another training have the slot."""
-        os.close(self.descriptor)
+            os.close(self.descriptor)
 
 
 def choose_gpus(*, require: bool = False) -> Choice:
-    """Return the GPUs that ``CONVDEPTH_DEVICE`` and ``CUDA_VISIBLE_DEVICES`` allow.
-
-    ``CONVDEPTH_DEVICE=cpu`` hides all GPUs from TensorFlow. Without any GPU, ``require`` and
-    ``CONVDEPTH_DEVICE=gpu`` raise a `MachineError`.
-    """
+    """Return the GPUs that the environment allows; none is an error if a GPU is required."""
     device = _read_device()
     if device == "cpu":
         os.environ[VISIBLE_VARIABLE] = "-1"
@@ -129,11 +121,7 @@ def find_gpus() -> Choice:
 
 
 def check_usable(gpus: Sequence[Gpu], usable: Sequence[str], *, require: bool = False) -> str:
-    """Return why TensorFlow cannot use the GPUs, and the remedy; empty if it can.
-
-    ``usable`` lists the models of the GPUs that TensorFlow finds. If there are none, ``require``
-    and ``CONVDEPTH_DEVICE=gpu`` raise a `MachineError`.
-    """
+    """Return why TensorFlow, which finds ``usable``, can use none of the GPUs; empty if it can."""
     if usable or not gpus:
         return ""
     message = (
@@ -149,8 +137,7 @@ def check_usable(gpus: Sequence[Gpu], usable: Sequence[str], *, require: bool = 
 def take_slot(name: str) -> HeldSlot | None:
     """Wait for a slot and take it; from then on this process sees only its GPU.
 
-    A training that waits names the holders once. On the CPU, which takes any number of trainings,
-    there is no slot. ``name`` is the network, for trainings that wait.
+    ``name`` tells others who holds it. The CPU has no slots: it takes any number of trainings.
     """
     slots = list_slots(choose_gpus().gpus)
     if not slots:
@@ -173,7 +160,10 @@ def list_slots(gpus: Sequence[Gpu]) -> list[Slot]:
         )
     folder = Path(os.environ.get(LOCKS_VARIABLE) or f"{tempfile.gettempdir()}/convdepth-devices")
     slots = itertools.product(range(1, int(setting) + 1), gpus)
-    return [Slot(gpu, number, folder) for number, gpu in slots]
+    return [
+        Slot(gpu, f"{gpu.label}, slot {n}", folder / f"{gpu.uuid.replace('/', '_')}-{n}.lock")
+        for n, gpu in slots
+    ]
 
 
 def describe(slot: Slot) -> str:

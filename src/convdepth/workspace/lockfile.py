@@ -1,8 +1,4 @@
-"""What `dvc.lock` says of the trainings, read without DVC and its seconds of import.
-
-A lock that is missing or malformed is a `DataError`, a network without a training a
-`ParameterError`.
-"""
+"""What `dvc.lock` says of the trainings, read without DVC and its seconds of import."""
 
 import shlex
 from pathlib import Path

@@ -32,15 +32,7 @@ def hold_outputs(writer: str, outputs: Iterable[Path]) -> None:
     """Keep other processes from writing the same outputs, until this process ends.
 
     DVC's own locks end with DVC, which a stage may outlive, and a user may run a stage without DVC.
-    Outside a DVC project nothing is locked.
-
-    Args:
-        writer: The stage, such as ``train@cnn1``, for processes that have to wait.
-        outputs: Files and folders; they need not exist.
-
-    Raises:
-        BusyError: Another process goes on writing one of them.
-        MachineError: A lock cannot be written.
+    Outside a DVC project nothing is locked. ``writer`` is the stage, such as ``train@cnn1``.
     """
     # Sorted: two processes with the same outputs cannot wait for each other.
     for output in sorted(map(_absolute, outputs)):
@@ -65,10 +57,9 @@ def find_project(folder: Path) -> Path | None:
 
 
 def try_lock(path: Path, holder: str) -> int | None:
-    """Take a lock if it is free, and return a descriptor; None if another process holds it.
+    """Take a lock until the returned descriptor is closed; None if another process holds it.
 
-    The lock holds until the descriptor is closed or the process ends. Its file is created and never
-    deleted: then two processes could lock two files of one name. ``holder`` names who takes it.
+    Its file is never deleted: then two processes could lock two files of one name.
     """
     flags = os.O_RDWR | os.O_NOFOLLOW  # where all users may write, a link may point anywhere
     try:

@@ -25,18 +25,13 @@ def tabulate(
     splits: Mapping[str, tuple[Pixels | Images, Labels]],
     raw: Mapping[str, tuple[Pixels, Labels]] | None = None,
 ) -> pd.DataFrame:
-    """Describe each image in one row.
+    """Describe each image of ``splits`` in one row; ``raw`` is what normalized ones were made from.
 
-    Args:
-        splits: Raw or normalized images and labels of each split.
-        raw: For normalized images, the raw images and labels that they were made from.
-
-    Returns:
-        The columns ``split``, ``index`` (in the split, from 0), ``label``; ``smallest``,
-        ``largest``, ``mean`` and ``mean_square`` of the pixels; ``ink``, the share of pixels above
-        0; ``finite``, whether all pixels are; ``digest`` of the pixels; ``in_both``, whether the
-        other split has the same image. With ``raw`` also ``raw_label`` and ``raw_digest``, the
-        digest of the normalized raw image; null if there is no raw image.
+    The columns are ``split``, ``index`` (in the split, from 0), ``label``; ``smallest``,
+    ``largest``, ``mean`` and ``mean_square`` of the pixels; ``ink``, the share of pixels above 0;
+    ``finite``, whether all pixels are; ``digest`` of the pixels; ``in_both``, whether the other
+    split has the same image. With ``raw`` also ``raw_label`` and ``raw_digest``, the digest of the
+    normalized raw image; null if there is no raw image.
     """
     tables = []
     for split, (images, labels) in splits.items():

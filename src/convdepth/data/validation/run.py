@@ -44,11 +44,7 @@ def inspect(
 ) -> list[Outcome]:
     """Return one outcome per rule, in their order, or one that there is nothing to inspect.
 
-    Args:
-        table: The table's name.
-        rows: The table.
-        keys: The columns that name a row.
-        rules: Expectations with unique descriptions.
+    ``keys`` are the columns that name a row; the descriptions of ``rules`` are unique.
     """
     if rows.empty or not rules:
         found = f"found {len(rows)} rows and {len(rules)} rules"

@@ -43,9 +43,6 @@ def main(
         checked: Written only if every rule holds, always with the same bytes: trainings depend on
             it, so a new rule makes none of them stale.
         params: The tolerances and ``normalize.max_images``.
-
-    Raises:
-        DataError: A file is missing or damaged, or rules are broken: one line for each.
     """
     parameters = read_params(params)
     raw_splits = {split: idx.read_split(raw, split) for split in SPLITS}
