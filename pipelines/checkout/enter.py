@@ -3,11 +3,11 @@
 So a commit may change flows and parameters, and no worker needs to be updated for it.
 """
 
-import atexit
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -45,8 +45,9 @@ def enter_commit(
     os.execve(command[0], list(command), {**os.environ, **given})  # noqa: S606 our own
 
 
-def entered_commit() -> str:
-    """Return the commit of this process's clone, and remove the clone when the process ends.
+@contextmanager
+def entered_commit() -> Iterator[str]:
+    """Yield the commit of the clone in which this process works; remove the clone at the end.
 
     A process that did not come by `enter_commit` would work in a user's folder: a `MachineError`.
     """
@@ -56,9 +57,11 @@ def entered_commit() -> str:
             f"{folder}: expected the clone of one commit, which {CLONE} names. Start this flow by "
             "`python -m pipelines nightly`, or by a deployment; `make deploy` updates those."
         )
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(os.chdir, "/")  # runs first
-    return git("rev-parse", "HEAD")
+    try:  # an exit handler would not do: after SIGTERM, Prefect's engine ends without them
+        yield git("rev-parse", "HEAD")
+    finally:
+        os.chdir("/")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _require_same_packages(folder: Path, root: Path) -> None:

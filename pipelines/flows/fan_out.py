@@ -38,7 +38,7 @@ POLL_SECONDS = 2.0
 @to_state
 def train_on_worker(
     name: str,
-    commit: str | None = None,
+    commit: str | None = None,  # noqa: ARG001  `pipelines.deploy.engine` reads it
     force: bool = False,
     require_gpu: bool = False,
     stage_hours: Hours = STAGE_HOURS,
@@ -55,10 +55,10 @@ def train_on_worker(
         require_gpu: Stop at once if TensorFlow has no GPU.
         stage_hours: The longest run of one stage.
     """
-    commit, folder = entered_commit(), Path.cwd()
-    tag_run(commit)
-    require_remote(folder)
-    with reported(commit, folder) as report:
+    folder = Path.cwd()
+    with entered_commit() as sha, reported(sha, folder) as report:
+        tag_run(sha)
+        require_remote(folder)
         options = Options(
             force,
             folder=folder,

@@ -14,7 +14,7 @@ from pipelines.execution.concurrency import Jobs
 from pipelines.execution.runner import to_state
 from pipelines.reporting.flow_run import close_superseded, scheduled_day, tag_run
 from pipelines.reporting.regressions import RegressionError, changes_since, describe
-from pipelines.reporting.report import reported
+from pipelines.reporting.report import Report, reported
 
 NIGHT_SECONDS = 20 * 3600  # the longest run: one nightly runs at a time, so before the next night
 
@@ -46,23 +46,29 @@ def nightly(
         jobs: Stages at once, see `choose_jobs`.
         stage_hours: The longest run of one stage; the whole night has 20 hours.
     """
-    commit, folder = entered_commit(), Path.cwd()
-    close_superseded()
-    tag_run(commit)
-    if publish:
-        require_publishing(folder)
-    with reported(commit, folder) as report:
-        options = Options(force, folder=folder, seconds=stage_hours * 3600, jobs=jobs)
-        summary = run_and_share(report, options, require_gpu)
-        report.changes = changes_since(commit, folder)
-        regressions = [change for change in report.changes if change.is_regression]
+    folder = Path.cwd()
+    with entered_commit() as commit:
+        close_superseded()
+        tag_run(commit)
         if publish:
-            title = f"{scheduled_day()}{'-regressed' if regressions else ''}"
-            message = f"Results of {commit[:12]}\n\n{describe(report.changes)}\n"
-            report.branch = publish_results(folder, title, message)
-            words = f"published as {report.branch}" if report.branch else "nothing to publish"
-            get_run_logger().info(words)
-            summary += f"; {words}"
-        if regressions:
-            raise RegressionError(regressions, report.branch)
-        return summary
+            require_publishing(folder)
+        with reported(commit, folder) as report:
+            options = Options(force, folder=folder, seconds=stage_hours * 3600, jobs=jobs)
+            summary = run_and_share(report, options, require_gpu)
+            report.changes = changes_since(commit, folder)
+            return _judge(report, summary, publish=publish)
+
+
+def _judge(report: Report, summary: str, *, publish: bool) -> str:
+    """Publish the results if that is wanted, and raise a `RegressionError` if a metric is worse."""
+    regressions = [change for change in report.changes if change.is_regression]
+    if publish:
+        title = f"{scheduled_day()}{'-regressed' if regressions else ''}"
+        message = f"Results of {report.commit[:12]}\n\n{describe(report.changes)}\n"
+        report.branch = publish_results(report.folder, title, message)
+        words = f"published as {report.branch}" if report.branch else "nothing to publish"
+        get_run_logger().info(words)
+        summary += f"; {words}"
+    if regressions:
+        raise RegressionError(regressions, report.branch)
+    return summary

@@ -84,6 +84,10 @@ def test_a_gpu_and_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     held.release()
     assert "slot 1 is in use by cnn7 (process" in finding.text
     assert all("without CUDA" in other.text for other in others)
+    monkeypatch.setenv("CONVDEPTH_DEVICE", "cpu")
+    cpu, schedule = check_gpu(PROJECT)
+    assert (cpu.severity, schedule.severity) == ("ok", "note")
+    assert "nightly requires a GPU" in schedule.text
 
 
 def test_a_remote_that_answers_and_one_that_does_not(project: Project, tmp_path: Path) -> None:
@@ -92,10 +96,10 @@ def test_a_remote_that_answers_and_one_that_does_not(project: Project, tmp_path:
     project.run("dvc", "remote", "add", "--default", "a.b", str(tmp_path / "remote"))
     project.repro()
     assert check_remote(project.folder) == [Finding("ok", "a.b answers")]
-    project.run("dvc", "remote", "modify", "a.b", "url", "s3://bucket/folder")
+    project.run("dvc", "remote", "modify", "a.b", "url", "gs://bucket/folder")
     (finding,) = check_remote(project.folder)
     assert finding.severity == "FAULT"
-    assert "s3" in finding.text  # its library is not installed
+    assert "dvc-gs" in finding.text + finding.remedy  # it is not installed
 
 
 def test_a_silent_remote(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from packaging.requirements import Requirement
+from ruamel.yaml import YAML
 
 import convdepth
 from convdepth.core.errors import MachineError, ParameterError
@@ -31,6 +32,8 @@ SERVER_SETTINGS = {
     "PREFECT_CLIENT_MAX_RETRIES": "0",
 }
 """Give a Prefect server 5 s to answer."""
+
+DEPLOYMENTS = "pipelines/deploy/prefect.yaml"
 
 REMOTE_SECONDS = 20.0
 """How long a DVC remote may take to answer."""
@@ -89,11 +92,17 @@ def check_code(project: Path) -> list[Finding]:
     return [fault(text, "Run `make environment` in this project, and use its own .venv.")]
 
 
-def check_gpu(_project: Path) -> list[Finding]:
+def check_gpu(project: Path) -> list[Finding]:
     """Name the device of the next training and its users, without TensorFlow."""
     choice = choose_gpus()
     if not choice.gpus:
-        return [ok(f"trainings use the CPU: {choice.reason}")]
+        deployments = YAML(typ="safe").load(project / DEPLOYMENTS)["deployments"]
+        remedy = f"Run workers elsewhere, or set `require_gpu: false` in {DEPLOYMENTS}."
+        return [ok(f"trainings use the CPU: {choice.reason}")] + [
+            note(f"the deployment {each['name']} requires a GPU, so its runs fail here", remedy)
+            for each in deployments
+            if each.get("parameters", {}).get("require_gpu")
+        ]
     findings = [ok(text) for text in map(describe, list_slots(choice.gpus))]
     names = [str(each.metadata["Name"]).lower() for each in metadata.distributions()]
     if not any(name.startswith("nvidia-cudnn") for name in names):

@@ -20,8 +20,9 @@ enter_commit([sys.executable, "-c", sys.argv[1]], *sys.argv[2:])
 WAIT = """
 import own
 from pipelines.checkout.enter import entered_commit
-print(entered_commit(), own.__file__, flush=True)
-input()
+with entered_commit() as commit:
+    print(commit, own.__file__, flush=True)
+    input()
 """
 
 

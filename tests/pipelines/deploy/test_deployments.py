@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,7 +228,7 @@ def check_messages(harness: str, client: SyncPrefectClient, received: list[bytes
         assert f"{harness.removesuffix('/api')}/runs/flow-run/{run}" in text
         assert str(state.name) in text
         assert NIGHTLY in text
-        assert "machine: lab" in text
+        assert re.search(r"after \d+ s; .*machine: lab", text)
     assert "recovered" in text
     assert 'worse: "loss"' in json.loads(received[0])["text"]
     finish(client, Completed())  # sends nothing

@@ -144,6 +144,7 @@ def test_a_killed_worker_leaves_no_orphan_and_a_crashed_run(
     wait_until(lambda: not any(map(lives, members)), 20)
     ended = machine.finish(run, "Crashed", seconds=30)
     assert message(ended) == "Execution was aborted by a termination signal."
+    assert machine.clones() == []
 
 
 def test_a_restart_of_the_server_does_not_end_a_run(
