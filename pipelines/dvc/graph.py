@@ -45,12 +45,9 @@ class Graph:
     def select(self, wanted: Callable[[Node], bool]) -> "Graph":
         """Keep some stages, and the edges among them."""
         kept = {name: stage for name, stage in self.stages.items() if wanted(stage)}
-        return Graph(
-            {
-                name: replace(stage, upstream=stage.upstream & kept.keys())
-                for name, stage in kept.items()
-            }
-        )
+        for name, stage in kept.items():
+            kept[name] = replace(stage, upstream=stage.upstream & kept.keys())
+        return Graph(kept)
 
     def groups(self, *groups: str) -> "Graph":
         """Keep the stages of some groups, see `Node.group`."""

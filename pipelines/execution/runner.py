@@ -59,10 +59,8 @@ class Results:
 
     def summary(self) -> str:
         """Return how many tasks came to each outcome; a failed task is a `FlowError`."""
-        failures = {
-            name: error for name, error in self.outcomes.items() if isinstance(error, Exception)
-        }
-        if failures:
+        ended = self.outcomes.items()
+        if failures := {name: each for name, each in ended if isinstance(each, Exception)}:
             raise FlowError(failures, self.not_run)
         counts = Counter(map(str, self.outcomes.values()))
         return ", ".join(f"{count} {outcome}" for outcome, count in counts.items())

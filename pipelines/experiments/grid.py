@@ -92,9 +92,7 @@ def combine(
 ) -> list[dict[str, Value]]:
     """Make all combinations of values, or draw ``sample`` of them; the last key changes fastest."""
     # JSON tells true from 1, which are equal in Python.
-    values = [
-        list({json.dumps(value): value for value in each}.values()) for each in changes.values()
-    ]
+    values = ({json.dumps(value): value for value in each}.values() for each in changes.values())
     points = list(itertools.product(*values))
     if sample is not None:
         if not 1 <= sample <= len(points):
