@@ -7,20 +7,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import typer
+from typer import Argument, Option, Typer
 
 from convdepth.config.parameter_file import require_text
 from convdepth.config.params import find_architecture, read_params
+from convdepth.workspace import servers
 from convdepth.workspace.process import run_app
-from convdepth.workspace.servers import (
-    bypass_proxies,
-    explained_settings,
-    prefect_home,
-    running_server,
-)
 from convdepth.workspace.terminal import guard_terminal
 
-app = typer.Typer(
+app = Typer(
     name="python -m pipelines",
     help="Run DVC's stages by Prefect: in parallel, on a schedule, on several machines.",
     epilog="A flow reports to the server at PREFECT_API_URL or to the server of `ui`. Without "
@@ -36,34 +31,30 @@ HERE = "Flows in this folder"
 IN_CLONES = "Flows in clones of their own"
 SERVER = "Server, schedule and workers"
 
-Force = Annotated[bool, typer.Option("--force", help="Run the stages even if nothing has changed.")]
+Force = Annotated[bool, Option("--force", help="Run the stages even if nothing has changed.")]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="How many at once. Default: as many as fit.")
+    int | None, Option(min=1, metavar="N", help="How many at once. Default: as many as fit.")
 ]
-Gpu = Annotated[bool, typer.Option("--require-gpu", help="Stop at once without a GPU.")]
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="An entry of `architectures` in params.yaml.")
-]
+Gpu = Annotated[bool, Option("--require-gpu", help="Stop at once without a GPU.")]
+Name = Annotated[str, Argument(metavar="NAME", help="An entry of `architectures` in params.yaml.")]
 Names = Annotated[
     list[str] | None,
-    typer.Option("--architecture", metavar="NAME", help="Only this network; may be repeated."),
+    Option("--architecture", metavar="NAME", help="Only this network; may be repeated."),
 ]
 Preset = Annotated[
-    str | None, typer.Option(metavar="NAME", help="First copy these `presets` into `train`.")
+    str | None, Option(metavar="NAME", help="First copy these `presets` into `train`.")
 ]
-Publish = Annotated[bool, typer.Option("--publish", help="Push results as a branch results/DATE.")]
+Publish = Annotated[bool, Option("--publish", help="Push results as a branch results/DATE.")]
 SET_HELP = "A key of params.yaml and what to try for it; once for each key."
-Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE[,...]", help=SET_HELP)]
+Settings = Annotated[list[str], Option("--set", metavar="KEY=VALUE[,...]", help=SET_HELP)]
 Sample = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Draw N combinations. Default: all of them.")
+    int | None, Option(min=1, metavar="N", help="Draw N combinations. Default: all of them.")
 ]
-SampleSeed = Annotated[int, typer.Option(metavar="SEED", help="Determines the draw of --sample.")]
-PoolType = Annotated[
-    str, typer.Option(metavar="TYPE", help="Runs are: process, docker or kubernetes.")
-]
-Pool = Annotated[str, typer.Option(metavar="POOL", help="The work pool to serve.")]
+SampleSeed = Annotated[int, Option(metavar="SEED", help="Determines the draw of --sample.")]
+PoolType = Annotated[str, Option(metavar="TYPE", help="Runs are: process, docker or kubernetes.")]
+Pool = Annotated[str, Option(metavar="POOL", help="The work pool to serve.")]
 WorkerName = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The worker's name. Default: machine and folder.")
+    str | None, Option(metavar="NAME", help="The worker's name. Default: machine and folder.")
 ]
 
 
@@ -143,7 +134,6 @@ def spread(require_gpu: Gpu = False) -> None:
     Needs a git remote and a DVC remote that the workers share, and a server with the deployments.
     """
     _require()
-    _inputs("require_remote")
     _inputs("require_pushed")
     _run("fan_out", "spread", metrics=True, staying=True, require_gpu=require_gpu)
 
@@ -206,15 +196,15 @@ def _inputs(function: str, *arguments: str) -> None:
 
 def _call(module: str, function: str, **arguments: Any) -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it at its import
-    bypass_proxies()
-    with explained_settings():
+    servers.bypass_proxies()
+    with servers.explained_settings():
         loaded = import_module(f"pipelines.deploy.{module}")
     getattr(loaded, function)(**arguments)
 
 
 def _say_start(what: str) -> None:
     """Say at once what takes up to half a minute, unless a server is known."""
-    if not running_server(prefect_home() / "server.pid"):
+    if not servers.running_server(servers.prefect_home() / "server.pid"):
         print(f"starting {what}", flush=True)
 
 

@@ -19,21 +19,17 @@ from convdepth.core.errors import MachineError
 from convdepth.workspace.git import git
 from convdepth.workspace.locks import try_lock
 
-CLONES = Path(".dvc/tmp/clones")
-"""Ignored by git and DVC, and on the file system of the cache, so that links can be made."""
-
-CHECKPOINTS = Path(".dvc/tmp/convdepth/checkpoints")
-"""The folder in `dvc.yaml` for the checkpoints of trainings."""
+CLONES = Path(".dvc/tmp/clones")  # ignored, and on the file system of the cache for its links
+CHECKPOINTS = Path(".dvc/tmp/convdepth/checkpoints")  # of trainings, as `dvc.yaml` names it
 
 
 @contextlib.contextmanager
 def temporary_clone(commit: str, root: Path = Path()) -> Iterator[Path]:
     """Clone the user's repository at a commit, with a detached HEAD; remove the clone at the end.
 
-    The clone shares DVC's cache (and so its record of runs) and the checkpoints with the user's
-    repository: nothing that was finished is lost with it. DVC's settings, its secrets and the git
-    identity are copied. Its git remote ``here`` is the user's repository; ``origin`` is that
-    repository's own ``origin``, if there is one.
+    The clone shares DVC's cache, record of runs and checkpoints with the user's repository, and
+    has copies of DVC's settings and secrets and of the git identity. Its git remotes are ``here``,
+    the user's repository, and that repository's ``origin``, if there is one.
     """
     folder, lock = make_clone(commit, root)
     try:
@@ -44,10 +40,7 @@ def temporary_clone(commit: str, root: Path = Path()) -> Iterator[Path]:
 
 
 def make_clone(commit: str, root: Path) -> tuple[Path, int]:
-    """Make a clone as `temporary_clone` does; return its folder, and the lock that keeps it.
-
-    Once the lock is closed, the next call removes the clone.
-    """
+    """Make a clone as `temporary_clone` does; return it, and the lock that keeps it if open."""
     root = root.resolve()
     folder, lock = _take_folder(root / CLONES)
     try:
@@ -61,23 +54,18 @@ def make_clone(commit: str, root: Path) -> tuple[Path, int]:
 
 
 def _take_folder(clones: Path) -> tuple[Path, int]:
-    """Lock the first free number, after the clones of killed processes were removed.
-
-    Numbers are used again, since DVC keeps notes of each folder that it has worked in. Process
-    ids would not do: containers that share a disk count their own.
-    """
+    """Lock the first free number, after the clones of killed processes were removed."""
+    # DVC keeps notes of each folder, so numbers are reused; containers count their own process ids.
     try:
         clones.mkdir(parents=True, exist_ok=True)
         for file in clones.glob("*.lock"):
             if (lock := try_lock(file, "a clone")) is not None:
                 shutil.rmtree(file.with_suffix(""), ignore_errors=True)
                 os.close(lock)
-        for number in count(1):
-            if (lock := try_lock(clones / f"{number}.lock", "a clone")) is not None:
-                return clones / str(number), lock
+        taken = ((clones / str(n), try_lock(clones / f"{n}.lock", "a clone")) for n in count(1))
+        return next((folder, lock) for folder, lock in taken if lock is not None)
     except OSError as error:
         raise MachineError(f"{clones}: cannot be written: {error.strerror}") from error
-    raise AssertionError("the numbers never end")
 
 
 def _clone(root: Path, commit: str, folder: Path) -> None:

@@ -16,9 +16,7 @@ from convdepth.integrity.check_environment import installed_lock
 from convdepth.workspace.git import git, newest_commit
 from pipelines.checkout.clone import make_clone
 
-CLONE = "CONVDEPTH_CLONE"
-"""Environment variable: the clone of one commit in which this process runs, and which it removes
-at its end."""
+CLONE = "CONVDEPTH_CLONE"  # variable: the clone in which this process runs, and which it removes
 
 
 def enter_commit(
@@ -26,13 +24,8 @@ def enter_commit(
 ) -> NoReturn:
     """Become a command in a clone of a commit, with the commit's code before the installed one.
 
-    Args:
-        command: The absolute path of a program, and its arguments.
-        commit: A full hash; by default the newest commit of the upstream branch.
-        variables: Additional environment variables.
-
-    Raises:
-        MachineError: There is no such commit, or it locks other packages than are installed.
+    The commit is a full hash, by default the newest of the upstream branch. It is a `MachineError`
+    if there is none, or if it locks other packages than are installed.
     """
     root = Path.cwd()
     newest = newest_commit(root)  # fetches, so that a commit that is asked for is here, too
@@ -45,8 +38,8 @@ def enter_commit(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     os.set_inheritable(lock, True)  # it keeps the clone until the command ends
-    former = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([str(folder / "src"), str(folder), *([former] if former else [])])
+    paths = [str(folder / "src"), str(folder), os.environ.get("PYTHONPATH")]
+    path = os.pathsep.join(filter(None, paths))
     os.chdir(folder)
     given = {CLONE: str(folder), "PYTHONPATH": path, **(variables or {})}
     os.execve(command[0], list(command), {**os.environ, **given})  # noqa: S606 our own
@@ -76,8 +69,7 @@ def _require_same_packages(folder: Path, root: Path) -> None:
     mark = Path(sys.prefix) / f"installed-{lock}"  # a copy of the lock, made by `make environment`
     has_copy = mark.exists() and mark.stat().st_size > 0
     wanted, installed = folder / lock, mark if has_copy else root / lock
-    both = wanted.exists() and installed.exists()
-    if both and wanted.read_bytes() != installed.read_bytes():
+    if len({path.read_bytes() for path in (wanted, installed) if path.exists()}) > 1:
         raise MachineError(
             f"the commit has another {lock} than was installed in {sys.prefix}. Run "
             f"`git pull && make environment LOCK={lock}` in {root}, or build the image again; then "

@@ -10,7 +10,6 @@ from convdepth.workspace.dvc import open_project
 from convdepth.workspace.git import GitError, changed_files, git, require_identity
 
 BRANCHES = "results"  # the first part of the names of all branches with results
-
 _TRACKED = f"refs/remotes/origin/{BRANCHES}"
 
 
@@ -33,19 +32,13 @@ def require_publishing(root: Path = Path()) -> None:
 
 
 def publish_results(folder: Path, title: str, message: str) -> str | None:
-    """Commit what the stages have changed on top of the commit that was run, and push a branch.
-
-    Args:
-        folder: A clone with no branch checked out, in which the stages have run.
-        title: For the branch's name, such as a date; ``-2`` and so on is added to a taken name.
-        message: Of the commit.
+    """Commit what the stages have changed in a clone without a branch, and push it as a branch.
 
     Returns:
-        The branch with these results, such as ``results/2026-01-31``; an earlier one if it has
-        the same results; None if the commit itself has them.
+        The branch with these results: ``results/<title>``, with ``-2`` and so on if that is taken;
+        an earlier one if it has the same results; None if the commit itself has them.
     """
-    changed = changed_files(folder)
-    if not changed:
+    if not (changed := changed_files(folder)):
         return None
     if branch := git("branch", "--show-current", folder=folder):
         raise MachineError(

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,48 +13,29 @@ from convdepth.core.errors import MachineError
 from pipelines.core.process_tree import stage_environment
 from pipelines.dvc.remote import fetch_results, push_results
 from pipelines.dvc.stage import Options
-from pipelines.execution.runner import Results
+from pipelines.execution.runner import run_graph
 from pipelines.reporting.report import Report
 
 Hours = Annotated[float, Field(gt=0)]
 
-STAGE_HOURS = 8.0
-"""The longest run of one stage, by default."""
-
-GPU_SECONDS = 300.0
-"""The longest start of TensorFlow."""
+STAGE_HOURS = 8.0  # the longest run of one stage, by default
+GPU_SECONDS = 300.0  # the longest start of TensorFlow
 
 
-def run_and_share(
-    report: Report,
-    work: Callable[[Options], Results],
-    *,
-    force: bool,
-    require_gpu: bool,
-    stage_hours: float,
-) -> str:
-    """Fetch the results of other machines, run stages, and push the new results.
+def run_and_share(report: Report, options: Options, require_gpu: bool) -> str:
+    """Fetch the results of other machines, do as `run_graph`, and push the new results.
 
-    The results of stages that did not fail are pushed, whatever has failed.
-
-    Args:
-        report: Names the folder; gets what became of the stages.
-        work: Runs stages with the given options.
-        force: Run the stages even if nothing has changed.
-        require_gpu: Let no stage fall back to the CPU; without a GPU, nothing runs.
-        stage_hours: The longest run of one stage.
-
-    Returns:
-        How many stages ran, were restored, or were unchanged.
+    The results of stages that did not fail are pushed, whatever has failed. Returns the summary;
+    the report gets the outcomes. With ``require_gpu``, no stage falls back to the CPU.
     """
-    log, folder = get_run_logger().info, report.folder
+    log = get_run_logger().info
     if require_gpu:
         log(_require_gpu())
-    variables = {"CONVDEPTH_DEVICE": "gpu"} if require_gpu else {}
-    pull = fetch_results(folder, log)
-    results = work(Options(force, pull, folder, variables, stage_hours * 3600))
+        options = replace(options, variables={"CONVDEPTH_DEVICE": "gpu"})
+    pull = fetch_results(options.folder, log)
+    results = run_graph(replace(options, pull=pull))
     report.outcomes, report.seconds = results.outcomes, results.seconds
-    push_results(folder, log)
+    push_results(options.folder, log)
     return results.summary()
 
 

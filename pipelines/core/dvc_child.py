@@ -1,8 +1,7 @@
 """Run DVC as a child of a flow, which ends in good order on SIGTERM and with its parent.
 
-The flow runs this file by its path, with the arguments of ``dvc``. Plain DVC dies at once on
-SIGTERM: its lock file may be torn, and its stage goes on alone. Here SIGTERM ends the stage, and
-DVC then ends as after any failed stage.
+Plain DVC dies at once on SIGTERM: its lock file may be torn, and its stage goes on alone. Here
+SIGTERM ends the stage, and DVC then ends as after any failed stage.
 """
 
 import os
@@ -17,7 +16,6 @@ import psutil
 from convdepth.workspace.process import end_with_parent, lives
 
 GRACE_SECONDS = 3.0  # time between SIGTERM and SIGKILL
-
 POLL_SECONDS = 0.1
 
 

@@ -16,9 +16,7 @@ from convdepth.core.errors import ConvdepthError
 from convdepth.workspace.process import PARENT_VARIABLE
 from pipelines.core import dvc_child
 
-GRACE_SECONDS = dvc_child.GRACE_SECONDS + 1
-"""Time between SIGTERM and SIGKILL; `dvc_child` needs its own grace within it."""
-
+GRACE_SECONDS = dvc_child.GRACE_SECONDS + 1  # between SIGTERM and SIGKILL; longer than its own
 TIMED_OUT = 124  # the exit code of `timeout`
 
 
@@ -58,10 +56,7 @@ class Processes:
         log: Callable[[str], None],
         seconds: float | None = None,
     ) -> int:
-        """Run a command, and log each line of its output and errors; return its exit code.
-
-        It is -n after signal n, and `TIMED_OUT` if the command was ended after ``seconds``.
-        """
+        """Run a command and log its lines; return its exit code: -n is signal n, or `TIMED_OUT`."""
         with self._lock:
             if self.stopped:
                 raise StoppedError("not started")
@@ -77,7 +72,12 @@ class Processes:
             )
             self._running.add(process)
         late = threading.Event()
-        limit = threading.Timer(seconds or 0, _end_late, [process, late])
+
+        def end_late() -> None:
+            late.set()
+            _end([process])
+
+        limit = threading.Timer(seconds or 0, end_late)
         if seconds is not None:
             limit.start()
         with process:
@@ -111,11 +111,6 @@ def _with_parent(command: Sequence[str], environment: Mapping[str, str]) -> dict
     """Tell our own programs whom to end with; others would hand it on to their children."""
     ours = Path(command[0]).name == "convdepth" or dvc_child.__file__ in command
     return {**environment, **({PARENT_VARIABLE: str(os.getpid())} if ours else {})}
-
-
-def _end_late(process: subprocess.Popen[str], late: threading.Event) -> None:
-    late.set()
-    _end([process])
 
 
 def _end(processes: Sequence[subprocess.Popen[str]]) -> None:

@@ -1,27 +1,29 @@
 """The flows on a server: `prefect.yaml`, `automations.yaml`, and the workers that run them."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from string import Template
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import UUID
 
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.filters import DeploymentFilter
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_UI_URL
+from prefect.utilities.asyncutils import run_coro_as_sync
 from prefect.workers.process import ProcessWorker
+from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 from ruamel.yaml import YAML
 
 from convdepth.core.errors import MachineError, ParameterError
@@ -29,8 +31,7 @@ from convdepth.workspace.gpu import choose_gpus
 from convdepth.workspace.process import PARENT_VARIABLE
 from pipelines.core.process_tree import stage_environment
 from pipelines.deploy.engine import HOME
-from pipelines.deploy.server import require_server
-from pipelines.deploy.work_pools import base_job_template
+from pipelines.deploy.server import PREFECT, require_server
 from pipelines.reporting.flow_run import close_overdue
 
 FOLDER = Path(__file__).parent
@@ -38,29 +39,24 @@ FOLDER = Path(__file__).parent
 TAG = "convdepth"  # the tag of the deployments in `prefect.yaml`, and so of all of their runs
 POOL = "convdepth"  # the work pool of `prefect.yaml`
 PROCESS = ProcessWorker.type  # the type of pool whose runs are processes of a worker
+TYPES = (PROCESS, "docker", "kubernetes")  # of pools in which the deployments run unchanged
 
+# The nightly's queue runs one at a time. A limit of the deployment would take a lease, which a
+# server keeps in memory: its restart would end the run as crashed.
 QUEUE = "nightly"
-"""The queue of the pool for the nightly, which runs one at a time. A limit of the deployment would
-take a lease, which a server keeps in memory: its restart would end the run as crashed."""
-
-POOL_ADVICE = (
+POOL_ADVICE = (  # the pool's page itself advises Prefect's own command
     "Start its workers by `make worker` in a clone of the project. With Prefect's own command, "
     "runs do not find their files."
 )
-"""The description of the pool, whose page advises Prefect's own command."""
-
 DEPLOY_SECONDS = 600.0
-
-WEBHOOK = "CONVDEPTH_WEBHOOK"
-"""The environment variable of `deploy` with the web address for alerts, which is a secret."""
-
+WEBHOOK = "CONVDEPTH_WEBHOOK"  # the variable with the web address for alerts, which is a secret
 ALERTS = "convdepth-alerts"  # the notification block on the server that alerts go to
 
 
 def deploy(pool_type: str = PROCESS) -> None:
     """Put the work pool, the deployments and the automations on the server.
 
-    The type of the pool decides what a run is, see `work_pools.TYPES`; a pool keeps its type.
+    The type of the pool decides what a run is, see `TYPES`; a pool keeps its type.
     Changes of users are kept: the limits of pool and queue, paused deployments and automations.
     """
     address = os.environ.get(WEBHOOK)
@@ -76,7 +72,10 @@ def deploy(pool_type: str = PROCESS) -> None:
             for deployment in before:
                 if deployment.paused:
                     client.pause_deployment(deployment.id)  # deploying it has resumed it
-        _close_overdue(client, before)
+        after = {each.id: _times(each) for each in read_ours(client)}
+        # Overdue runs of a schedule that was changed or removed would not run now.
+        if changed := [each.id for each in before if after.get(each.id) != _times(each)]:
+            close_overdue(client, changed, "Its schedule was changed.")
         alerts = _ensure_alerts(client, address)
         _put_automations(client, alerts)
         print(f"On {PREFECT_UI_URL.value()}, for the workers of the pool {POOL}:")
@@ -92,51 +91,39 @@ def deploy(pool_type: str = PROCESS) -> None:
 
 
 def work(pool: str = POOL, name: str | None = None) -> NoReturn:
-    """Become a worker, which runs in the current folder what the server has for a pool.
-
-    By default it is called after machine and folder.
-    """
+    """Become a worker, which runs in the current folder what the server has for a pool."""
     require_server(staying=True)
     with get_client(sync_client=True) as client:
         _require_pool(client, pool, PROCESS)
-        for warning in _missing_gpu(client, pool):
-            print(f"warning: {warning}", flush=True)
+        _warn_of_missing_gpu(client, pool)
     project = Path.cwd()
     name = name or f"{socket.gethostname()}-{project.name}"
     options = ["--pool", pool, "--type", ProcessWorker.type, "--limit", "1", "--name", name]
     # A worker takes SIGTERM for SIGINT; a shell that starts it in the background has that ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = _prefect("worker", "start", *options)
+    command = [*PREFECT, "worker", "start", *options]
     own = {HOME: str(project), PARENT_VARIABLE: str(os.getpid())}  # the process id stays
     os.execve(sys.executable, command, stage_environment() | own)  # noqa: S606 our own
 
 
 def read_ours(client: SyncPrefectClient) -> list[DeploymentResponse]:
     """Return the deployments of `prefect.yaml` that the server has."""
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    ours = DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
     return client.read_deployments(deployment_filter=ours)
 
 
-def _missing_gpu(client: SyncPrefectClient, pool: str) -> Iterator[str]:
-    """Say which deployments of a pool will fail here, since they require a GPU."""
-    for each in read_ours(client):
-        if each.work_pool_name == pool and each.parameters.get("require_gpu"):
-            choice = choose_gpus()
-            if choice.gpus:
-                return
-            yield (
-                f"{each.name} requires a GPU, and this machine has none: {choice.reason}. Its runs "
-                "fail here. Run the worker on a machine with a GPU, or write `require_gpu: false` "
-                "in pipelines/deploy/prefect.yaml and run `make deploy`."
+def _warn_of_missing_gpu(client: SyncPrefectClient, pool: str) -> None:
+    """Print which deployments of a pool will fail here, since they require a GPU."""
+    ours = [each for each in read_ours(client) if each.work_pool_name == pool]
+    needing = [each.name for each in ours if each.parameters.get("require_gpu")]
+    if needing and not (choice := choose_gpus()).gpus:
+        for name in needing:
+            print(
+                f"warning: {name} requires a GPU, and this machine has none: {choice.reason}. Its "
+                "runs fail here. Run the worker on a machine with a GPU, or write `require_gpu: "
+                "false` in pipelines/deploy/prefect.yaml and run `make deploy`.",
+                flush=True,
             )
-
-
-def _close_overdue(client: SyncPrefectClient, before: Sequence[DeploymentResponse]) -> None:
-    """Close the overdue runs of each schedule that was changed or removed; none would run now."""
-    after = {each.id: _times(each) for each in read_ours(client)}
-    changed = [each.id for each in before if after.get(each.id) != _times(each)]
-    if changed:
-        close_overdue(client, changed, "Its schedule was changed.")
 
 
 def _times(deployment: DeploymentResponse) -> list[str]:
@@ -166,6 +153,35 @@ def _ensure_pool(client: SyncPrefectClient, pool_type: str) -> None:
         client.create_work_queue(QUEUE, concurrency_limit=1, work_pool_name=POOL)
 
 
+def base_job_template(pool_type: str) -> dict[str, Any]:
+    """Return the template for a new work pool, as the ``.json`` of its type changes Prefect's."""
+    if pool_type not in TYPES:
+        known = ", ".join(TYPES)
+        raise ParameterError(f"--pool-type: {pool_type}, expected one of {known}.")
+    default = run_coro_as_sync(get_default_base_job_template_for_infrastructure_type(pool_type))
+    if default is None:
+        raise ParameterError(
+            f"--pool-type: the Prefect server knows no default for {pool_type}. Run "
+            "`pip install --no-deps --require-hashes --requirement requirements-pools.lock`."
+        )
+    return adapt(default, pool_type)
+
+
+def adapt(default: dict[str, Any], pool_type: str) -> dict[str, Any]:
+    """Put the project's changes into Prefect's default template of a type."""
+    changes = FOLDER / f"{pool_type}.json"
+    return dict(_merge(default, json.loads(changes.read_text() if changes.exists() else "{}")))
+
+
+def _merge(old: Any, new: Any) -> Any:
+    """Merge mappings by key, and lists, which are as long as Prefect's, by position."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old | {key: _merge(old.get(key), value) for key, value in new.items()}
+    if isinstance(old, list) and isinstance(new, list):
+        return [_merge(*pair) for pair in zip(old, new, strict=True)]
+    return new
+
+
 def _require_pool(client: SyncPrefectClient, name: str, pool_type: str) -> None:
     try:
         found = client.read_work_pool(name)
@@ -185,7 +201,7 @@ def _require_pool(client: SyncPrefectClient, name: str, pool_type: str) -> None:
 
 def _deploy_all() -> None:
     ended = subprocess.run(
-        _prefect("deploy", "--all", "--prefect-file", os.path.relpath(FOLDER / "prefect.yaml")),
+        [*PREFECT, "deploy", "--all", "--prefect-file", os.path.relpath(FOLDER / "prefect.yaml")],
         # Prefect would put the value of this variable into the file's templates.
         env={name: value for name, value in os.environ.items() if name != HOME},
         stdin=subprocess.DEVNULL,
@@ -197,10 +213,6 @@ def _deploy_all() -> None:
     )
     if ended.returncode:
         raise MachineError(f"`prefect deploy --all` failed:\n{ended.stdout.strip()}")
-
-
-def _prefect(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
 
 
 def _ensure_alerts(client: SyncPrefectClient, address: str | None) -> UUID | None:

@@ -10,11 +10,8 @@ from prefect.states import Failed
 from convdepth.core.errors import ConvdepthError, MachineError
 from pipelines.checkout.enter import enter_commit
 
-HOME = "CONVDEPTH_HOME"
-"""Environment variable of a worker: the root of its clone of the project, which stays as it is."""
-
-RUN = "PREFECT__FLOW_RUN_ID"
-"""Environment variable of Prefect: the run that a worker has started this process for."""
+HOME = "CONVDEPTH_HOME"  # variable of a worker: the root of its clone, which stays as it is
+RUN = "PREFECT__FLOW_RUN_ID"  # variable of Prefect: the run that this process is started for
 
 
 def main() -> None:

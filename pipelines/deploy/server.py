@@ -1,7 +1,6 @@
 """The Prefect server of the flows: the one that is set, the one of `make ui`, or one for a flow.
 
-All are started in the current folder, the project's root: Prefect reads the settings in its
-``pyproject.toml`` only there.
+All are started in the project's root: Prefect reads the settings of its ``pyproject.toml`` there.
 """
 
 import atexit
@@ -18,29 +17,19 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import prefect.context
+from prefect import settings
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.settings import (
-    PREFECT_API_REQUEST_TIMEOUT,
-    PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-    PREFECT_HOME,
-    PREFECT_SERVER_API_HOST,
-    PREFECT_SERVER_API_PORT,
-    PREFECT_SERVER_DATABASE_CONNECTION_URL,
-    temporary_settings,
-)
 
 from convdepth.core.errors import MachineError, ParameterError
 from convdepth.core.files import explained_temporary_folder
 from convdepth.workspace.servers import api_url, require_home, running_server
 
 START_SECONDS = 120.0  # the longest start of a server: the first one creates its database
-
 PATIENCE_SECONDS = 5.0  # the longest answer of a server, and the longest end of a stopped one
 LOG_BYTES = 10_000_000  # a longer log of `make ui` makes way for a new one; one former is kept
-
+PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
+# Runs a program that gets SIGTERM when the other end of its standard input is closed.
 LEASH = 'exec 3<&0; (cat <&3; kill $$ 2>&-) & exec "$@" 3<&- </dev/null'
-"""Runs a program that gets SIGTERM when the other end of its standard input is closed."""
 
 
 def require_server(*, staying: bool = False) -> None:
@@ -48,11 +37,11 @@ def require_server(*, staying: bool = False) -> None:
 
     One that is ``staying`` outlives this process, so none is started for it.
     """
-    if url := PREFECT_API_URL.value():
+    if url := settings.PREFECT_API_URL.value():
         _require_address(url)
     else:
         require_home(pid_file().parent)
-        url = staying_server()
+        url = running_server(pid_file())
     if url is not None:
         _require_answer(url)
     elif staying:
@@ -70,10 +59,9 @@ def require_server(*, staying: bool = False) -> None:
 def start_ui() -> None:
     """Start a server that outlives this process unless it runs already; print its addresses."""
     require_home(pid_file().parent)
-    url = staying_server()
-    if url is None:
-        url = _start_staying(PREFECT_SERVER_API_HOST.value(), PREFECT_SERVER_API_PORT.value())
-    elif (error := _ask(url, SyncPrefectClient.api_healthcheck)) is not None:
+    if (url := running_server(pid_file())) is None:
+        url = _start_staying()
+    elif (error := _ask(url)) is not None:
         raise MachineError(
             f"{url}: the Prefect server of `make ui` runs, but does not answer: {error}. Its log "
             f"is {log_file()}. Wait if it has just been started, else run `prefect server stop`."
@@ -86,18 +74,13 @@ def start_ui() -> None:
         f"  {Path(sys.executable).with_name('prefect')} server stop\n"
         f"Its log: {log_file()}"
     )
-    if (named := PREFECT_API_URL.value()) not in (None, url):
+    if (named := settings.PREFECT_API_URL.value()) not in (None, url):
         print(f"Note: PREFECT_API_URL={named} is set, so the flows report there.")
-
-
-def staying_server() -> str | None:
-    """Return the API address of the server of `make ui`; None if it does not run."""
-    return running_server(pid_file())
 
 
 def pid_file() -> Path:
     """Return the file with the process id of the server, which `prefect server stop` reads."""
-    return Path(PREFECT_HOME.value()) / "server.pid"
+    return Path(settings.PREFECT_HOME.value()) / "server.pid"
 
 
 def log_file() -> Path:
@@ -106,35 +89,35 @@ def log_file() -> Path:
 
 
 def _require_address(url: str) -> None:
-    try:
+    with contextlib.suppress(ValueError):  # the port
         parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # the port
-        is_address = False
-    if not is_address:
-        raise ParameterError(
-            f"PREFECT_API_URL: expected an address such as http://127.0.0.1:4200/api, got {url!r}. "
-            "Correct it, or unset the variable."
-        )
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return
+    raise ParameterError(
+        f"PREFECT_API_URL: expected an address such as http://127.0.0.1:4200/api, got {url!r}. "
+        "Correct it, or unset the variable."
+    )
 
 
-def _ask(url: str, question: Callable[[SyncPrefectClient], Exception | None]) -> Exception | None:
+def _ask(
+    url: str,
+    question: Callable[[SyncPrefectClient], Exception | None] = SyncPrefectClient.api_healthcheck,
+) -> Exception | None:
     """Put a question to a server without retries; return the error, if there is one."""
-    settings = {
-        PREFECT_API_URL: url,
-        PREFECT_CLIENT_MAX_RETRIES: 0,
-        PREFECT_API_REQUEST_TIMEOUT: PATIENCE_SECONDS,
+    given = {
+        settings.PREFECT_API_URL: url,
+        settings.PREFECT_CLIENT_MAX_RETRIES: 0,
+        settings.PREFECT_API_REQUEST_TIMEOUT: PATIENCE_SECONDS,
     }
     try:
-        with temporary_settings(settings), get_client(sync_client=True) as client:
+        with settings.temporary_settings(given), get_client(sync_client=True) as client:
             return question(client)
     except Exception as error:
         return error
 
 
 def _require_answer(url: str) -> None:
-    error = _ask(url, SyncPrefectClient.api_healthcheck)
-    error = error or _ask(url, SyncPrefectClient.raise_for_api_version_mismatch)
+    error = _ask(url) or _ask(url, SyncPrefectClient.raise_for_api_version_mismatch)
     if error is None:
         return
     if "Unauthorized" in str(error):
@@ -143,7 +126,7 @@ def _require_answer(url: str) -> None:
             "of the server's PREFECT_SERVER_API_AUTH_STRING."
         )
     where, fix = f"PREFECT_API_URL={url}", "Start it, or unset the variable"
-    if PREFECT_API_URL.value() is None:
+    if settings.PREFECT_API_URL.value() is None:
         where, fix = f"`make ui`: {url}", "Run `prefect server stop`, then `make ui`"
     raise MachineError(
         f"{where}: the Prefect server does not answer: {error}. {fix}. `dvc repro` needs no server."
@@ -189,7 +172,7 @@ def _reason(log: bytes, error: Exception) -> str:
     found = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
     reason = (found or [" ".join(lines[-2:]) or str(error)])[-1].rstrip(".")
     database = pid_file().with_name("prefect.db")
-    if str(database) not in str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()):
+    if str(database) not in str(settings.PREFECT_SERVER_DATABASE_CONNECTION_URL.value()):
         return f"PREFECT_SERVER_DATABASE_CONNECTION_URL: {reason}. Correct it."
     if not re.search("sqlite3|sqlalchemy|alembic", "\n".join(found[-3:])):
         return f"{reason}."
@@ -204,7 +187,7 @@ def _require_port(host: str, port: int, url: str) -> None:
         raise ParameterError(
             f"PREFECT_SERVER_API_PORT: expected a port from 1 to 65535, got {port}. Correct it."
         )
-    if _ask(url, SyncPrefectClient.api_healthcheck) is None:
+    if _ask(url) is None:
         raise MachineError(
             f"{url}: another Prefect server has this port. Use it: `export PREFECT_API_URL={url}`, "
             "or use another port: `PREFECT_SERVER_API_PORT=4201 make ui`."
@@ -219,18 +202,18 @@ def _require_port(host: str, port: int, url: str) -> None:
         ) from taken
 
 
-def _start_staying(host: str, port: int) -> str:
-    url = api_url(host, port)
+def _start_staying() -> str:
+    server = settings.get_current_settings().server.api
+    host, port, url = server.host, server.port, api_url(server.host, server.port)
     _require_port(host, port, url)
     if log_file().exists() and log_file().stat().st_size > LOG_BYTES:
         log_file().replace(f"{log_file()}.1")
     # Prefect's own `server start --background` gives the server a pipe that nobody reads: the
     # server dies of the first line that it logs.
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
     with log_file().open("ab") as log:
         begin = log.tell()
         process = subprocess.Popen(
-            [*command, "--host", host, "--port", str(port)],
+            [*PREFECT, "server", "start", "--host", host, "--port", str(port)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -254,7 +237,7 @@ def _start_staying(host: str, port: int) -> str:
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> Exception | None:
     """Wait until a new server answers; return the error if it ends before, or is too slow."""
     deadline = time.monotonic() + START_SECONDS
-    while (error := _ask(url, SyncPrefectClient.api_healthcheck)) is not None:
+    while (error := _ask(url)) is not None:
         if process.poll() is not None or time.monotonic() > deadline:
             return error
         time.sleep(0.2)

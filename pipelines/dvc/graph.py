@@ -1,7 +1,8 @@
 """The stages of the project and their order, read from DVC's own graph."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from dvc.dvcfile import PROJECT_FILE
@@ -11,6 +12,9 @@ from dvc.stage.cache import RunCacheNotFoundError
 
 from convdepth.core.errors import ParameterError
 from convdepth.workspace.dvc import open_project
+
+# Groups of stages that write or read such a model.
+MODEL_GROUPS = frozenset({"train_seed", "evaluate_seed", "train_tuned", "evaluate_tuned"})
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,9 @@ class Graph:
     def select(self, wanted: Callable[[Node], bool]) -> "Graph":
         """Keep some stages, and the edges among them."""
         kept = {name: stage for name, stage in self.stages.items() if wanted(stage)}
-        return Graph(
-            {
-                name: replace(stage, upstream=stage.upstream & kept.keys())
-                for name, stage in kept.items()
-            }
-        )
+        for name, stage in kept.items():
+            kept[name] = replace(stage, upstream=stage.upstream & kept.keys())
+        return Graph(kept)
 
     def groups(self, *groups: str) -> "Graph":
         """Keep the stages of some groups, see `Node.group`."""
@@ -88,10 +89,7 @@ def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
 
 
 def is_finished(stage: Stage) -> bool:
-    """Return True if a stage is unchanged, or DVC's run cache has its result.
-
-    Its dependencies must be in the workspace, and its project locked.
-    """
+    """Return True if a locked project's stage is unchanged, or DVC's run cache has its result."""
     if not stage.changed():
         return True
     if not all(dep.exists for dep in stage.deps):
@@ -114,3 +112,37 @@ def name_of(stage: Stage) -> str:
         return str(stage.path_in_repo)
     prefix = "" if stage.path_in_repo == PROJECT_FILE else f"{stage.path_in_repo}:"
     return f"{prefix}{stage.name}"
+
+
+class Models:
+    """Tells which stages may be skipped although their model is missing, as in a fresh clone.
+
+    Git keeps the histories, answers and scores of these trainings.
+    """
+
+    def __init__(self, graph: Graph, folder: Path) -> None:
+        self._stages = graph.groups(*MODEL_GROUPS).stages
+        self._folder = folder
+
+    def may_be_missing(self, stage: str) -> bool:
+        """Return True for a stage of `MODEL_GROUPS` that does not need its model.
+
+        At the first call with such a stage, all stages upstream of `MODEL_GROUPS` must have run.
+        """
+        return stage in self._stages and stage not in self._needing
+
+    @cached_property
+    def _needing(self) -> Set[str]:
+        """The stages that must run for another reason, and the trainings of their models."""
+        with open_project(self._folder, wait=True) as repo, repo.lock:
+            stale = {
+                name
+                for stage in repo.index.stages
+                if (name := name_of(stage)) in self._stages
+                # `allow_missing` ignores missing files of git, too.
+                and (
+                    stage.changed(allow_missing=True)
+                    or not all(out.use_cache or out.exists for out in stage.outs)
+                )
+            }
+        return stale.union(*(self._stages[name].upstream for name in stale))

@@ -13,19 +13,11 @@ NO_REMOTE = (
     "no default DVC remote is set. `dvc remote add --default storage s3://BUCKET/FOLDER` adds one, "
     "`dvc remote default NAME` selects one that there is; a folder that all machines see will do."
 )
-
-
 FIRST = ("code", "check")  # stages that run before every other one
 
 
 def require_inputs(target: str, remedy: str, folder: Path = Path()) -> None:
-    """Raise a `DataError` with the remedy if files are missing that a stage reads.
-
-    Args:
-        target: A stage, such as ``train@cnn1``.
-        remedy: The command that makes the files.
-        folder: The root of the project.
-    """
+    """Raise a `DataError` if files are missing that a stage reads; the remedy is a command."""
     with open_project(folder, ParameterError) as repo:
         missing = [
             str(out)
@@ -56,7 +48,8 @@ def require_remote(root: Path = Path()) -> None:
 
 
 def require_pushed(root: Path = Path()) -> str:
-    """Return the current commit, if workers can fetch it."""
+    """Return the current commit, if workers can fetch it, and share its results."""
+    require_remote(root)
     if changed := changed_files(root):
         raise ParameterError(
             f"there are changes that are in no commit: {', '.join(changed[:5])}. Workers run "

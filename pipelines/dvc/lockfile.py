@@ -10,12 +10,7 @@ from dvc.exceptions import DvcException
 from dvc.lock import make_lock
 from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-from dvc.utils.serialize import (
-    YAMLFileCorruptedError,
-    dumps_yaml,
-    parse_yaml,
-    parse_yaml_for_update,
-)
+from dvc.utils import serialize
 from voluptuous import Invalid
 
 from convdepth.core.errors import MachineError, ParameterError
@@ -24,11 +19,8 @@ from convdepth.core.hashes import md5_of
 from convdepth.workspace.dvc import open_project
 from convdepth.workspace.git import read_file
 
-LOCKS = (Path("dvc.lock"), Path("studies/dvc.lock"))
-"""The lock files of the pipeline and of the studies; either may be missing."""
-
-TORN = Path(".dvc/tmp/torn")
-"""Where copies of torn files are kept, under their name and the beginning of their MD5."""
+LOCKS = (Path("dvc.lock"), Path("studies/dvc.lock"))  # either may be missing
+TORN = Path(".dvc/tmp/torn")  # copies of torn files, by name and the beginning of their MD5
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +33,9 @@ def order_lock(folder: Path = Path()) -> None:
     """
     with open_project(folder, wait=True) as repo, repo.lock:
         for path in (folder / lock for lock in LOCKS if (folder / lock).exists()):
-            content = parse_yaml_for_update(path.read_text(encoding="utf-8"), path)  # and comments
+            content = serialize.parse_yaml_for_update(
+                path.read_text(encoding="utf-8"), path
+            )  # and comments
             entries = content.get("stages", {})
             graph = path.with_suffix(".yaml").resolve()
             try:
@@ -52,7 +46,7 @@ def order_lock(folder: Path = Path()) -> None:
             order = [name for name in dict.fromkeys([*defined, *entries]) if name in entries]
             if order != list(entries):
                 content["stages"] = {name: entries[name] for name in order}
-                write_text(path, dumps_yaml(content))
+                write_text(path, serialize.dumps_yaml(content))
 
 
 def mend_locks(folder: Path = Path()) -> None:
@@ -61,10 +55,6 @@ def mend_locks(folder: Path = Path()) -> None:
     DVC empties a file, then writes it: a torn one is empty, or ends within a line. A copy of it is
     kept in `TORN`. The list of busy files is deleted. ``dvc.lock`` is taken from the last commit,
     or deleted if that has none; what has run since then is restored from DVC's run cache.
-
-    Raises:
-        ParameterError: A file is invalid for another reason, such as a merge conflict.
-        MachineError: Git, which knows the last commit, does not answer. Nothing was changed.
     """
     _mend_busy_files(folder)
     if any(_is_torn(folder / lock) for lock in LOCKS):
@@ -98,8 +88,8 @@ def _is_torn(path: Path) -> bool:
         return False
     content = path.read_bytes()
     try:
-        COMPILED_LOCKFILE_SCHEMA(parse_yaml(content.decode(), path))
-    except (YAMLFileCorruptedError, Invalid, ValueError) as error:
+        COMPILED_LOCKFILE_SCHEMA(serialize.parse_yaml(content.decode(), path))
+    except (serialize.YAMLFileCorruptedError, Invalid, ValueError) as error:
         marker = re.search(rb"^(<{7} |={7}$|>{7} )", content, re.MULTILINE)
         if marker or content.endswith(b"\n"):
             raise ParameterError(_explain(path, content, marker, error)) from error

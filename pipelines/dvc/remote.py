@@ -12,19 +12,15 @@ from pipelines.dvc.stage import Options, StageError, run_child
 
 Log = Callable[[str], None]
 
-TRANSFER_SECONDS = 2 * 3600.0
-"""The longest transfer; a remote that hangs must not hold up the nights to come."""
+TRANSFER_SECONDS = 2 * 3600.0  # a remote that hangs must not hold up the nights to come
 
 
 def fetch_results(folder: Path, log: Log) -> bool:
     """Fetch the run cache of other machines, and the files that ``dvc.lock`` names.
 
     The outputs of runs that ``dvc.lock`` lacks come later, by `dvc repro --pull`. Nothing here
-    must succeed: the stages compute what is missing.
-
-    Returns:
-        Whether `dvc repro --pull` can work. Without a remote that answers, it fails where
-        `dvc repro` would compute.
+    must succeed: the stages compute what is missing. False means that `dvc repro --pull` would
+    fail where `dvc repro` computes.
     """
     if not has_remote(folder):
         log(f"results of other machines are not used: {NO_REMOTE}")

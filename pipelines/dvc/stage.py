@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import cast
 
+from dvc.dvcfile import PROJECT_FILE
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -17,18 +18,14 @@ from prefect.states import Cancelled, Completed
 
 from convdepth.core.errors import ConvdepthError
 from convdepth.workspace.dvc import without_credentials
-from pipelines.core.process_tree import (
-    TIMED_OUT,
-    Processes,
-    StoppedError,
-    dvc_command,
-    stage_environment,
-)
+from pipelines.core import process_tree
+from pipelines.core.process_tree import TIMED_OUT, Processes, StoppedError
+from pipelines.dvc.graph import Graph
 
 LAST_LINES = 12  # lines of a failed stage's log that its error shows
 STAGE_LOG = "stage"  # the child of Prefect's task logger for the lines of the stages
 
-ADVICE = (
+ADVICE = (  # what DVC says after each single stage
     "To track the changes with git, run:",
     "\tgit add ",
     "To enable auto staging, run:",
@@ -36,8 +33,6 @@ ADVICE = (
     "Use `dvc push` to send your updates to remote storage.",
     "Data and pipelines are up to date.",
 )
-"""What DVC says after each single stage."""
-
 RETRIED_EXIT_CODES = (3, 4)  # no source had the data, or the network or the disk failed
 
 
@@ -59,6 +54,9 @@ class Options:
     variables: Mapping[str, str] = field(default_factory=dict)  # additional environment variables
     seconds: float | None = None  # the longest run of a stage
     allow_missing: bool = False  # skip an unchanged stage even if its files are missing
+    jobs: int | None = None  # stages at once, see `choose_jobs`
+    select: Callable[[Graph], Graph] = lambda graph: graph  # returns the part of the graph to run
+    file: str = PROJECT_FILE  # whose graph it is, see `read_graph`
 
 
 DEFAULT = Options()
@@ -100,14 +98,10 @@ def run_stage(
             seen.append(outcomes[line])
         log(f"{stage} | {line}")
 
-    given = {
-        "--force": options.force,
-        "--pull": options.pull,
-        "--allow-missing": options.allow_missing,
-    }
-    flags = [flag for flag, is_given in given.items() if is_given]
+    names = ("force", "pull", "allow_missing")
+    flags = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
     # With --single-item no upstream stage is visited, so none can be busy.
-    command = dvc_command("repro", "--single-item", *flags, stage)
+    command = process_tree.dvc_command("repro", "--single-item", *flags, stage)
     run_child(stage, command, processes, watch, options)
     return seen[-1]
 
@@ -122,13 +116,7 @@ def run_child(
 ) -> None:
     """Run a command; log its lines, without passwords in addresses.
 
-    Args:
-        name: Begins the error messages.
-        command: The program and its arguments.
-        processes: Runs the child, and can stop it.
-        log: Called with each line of output.
-        options: The folder and the environment variables.
-        unimportant: Beginnings of lines that are left out.
+    Error messages begin with the name. Lines that begin with one of ``unimportant`` are left out.
     """
     last: deque[str] = deque(maxlen=LAST_LINES)
 
@@ -138,7 +126,7 @@ def run_child(
             last.append(line)
             log(line)
 
-    environment = stage_environment() | dict(options.variables)
+    environment = process_tree.stage_environment() | dict(options.variables)
     code = processes.run(command, options.folder, environment, show, options.seconds)
     if code and processes.stopped:
         raise StoppedError("stopped")
@@ -173,11 +161,10 @@ def task_for(stage: str) -> Task[..., State[str]]:
     """Return `work_task` for a stage; the download is tried again if that can help."""
     if stage != "download":
         return work_task
-    # Short delays, since a cancel waits for them; the stage itself tries each source repeatedly.
-    delays = [2.0, 4.0]
     return work_task.with_options(
-        retries=len(delays),
-        retry_delay_seconds=delays,
+        retries=2,
+        # Short, since a cancel waits for them; the stage itself tries each source repeatedly.
+        retry_delay_seconds=[2.0, 4.0],
         retry_condition_fn=lambda _task, _run, state: (
             getattr(state.data, "exit_code", 0) in RETRIED_EXIT_CODES
         ),

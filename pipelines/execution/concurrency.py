@@ -13,21 +13,15 @@ from convdepth.config.params import read_params
 
 Jobs = Annotated[int, Field(ge=1)]
 
-TRAINING_BYTES = 1_200_000_000
-"""Memory for one training; about 0.7 GB of it is its own, see ``benchmarks/memory.py``."""
-
-SHARED = 2
-"""Trainings for each share of the cores. With one, a core idles while the last ones run."""
+TRAINING_BYTES = 1_200_000_000  # 0.7 GB of it is its own, see ``benchmarks/memory.py``
+SHARED = 2  # trainings for each share of the cores; with one, a core idles at the end
 
 PROCESS_CGROUP = Path("/proc/self/cgroup")
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 def choose_jobs(jobs: int | None, folder: Path = Path()) -> int:
-    """Return how many trainings may run at once: the user's choice, or as many as fit.
-
-    The limits are the free memory, and `SHARED` times the number of trainings that fill the cores.
-    """
+    """Return how many trainings may run at once: the user's choice, or as many as fit."""
     return jobs or max(1, min(SHARED * fill_cores(folder), _free_bytes() // TRAINING_BYTES))
 
 
@@ -48,22 +42,14 @@ def _cores() -> float:
 def _free_bytes() -> int:
     free: list[int] = [psutil.virtual_memory().available]
     for group in _cgroups():
-        with suppress(OSError, ValueError):
-            limit, used = (_read(group / name) for name in ("memory.max", "memory.current"))
-            free.append(limit - max(0, used - _droppable(group)))
+        with suppress(OSError, ValueError):  # no such file, or `max`
+            limit, used = (
+                int((group / f"memory.{name}").read_text()) for name in ("max", "current")
+            )
+            stat = dict(map(str.split, (group / "memory.stat").read_text().splitlines()))
+            # The kernel drops old file pages when needed; Kubernetes counts in the same way.
+            free.append(limit - max(0, used - int(stat.get("inactive_file", 0))))
     return min(free)
-
-
-def _droppable(group: Path) -> int:
-    """Return the bytes of old file pages, which the kernel drops when needed; as Kubernetes."""
-    with suppress(OSError, ValueError, KeyError):
-        facts = dict(map(str.split, (group / "memory.stat").read_text("ascii").splitlines()))
-        return int(facts["inactive_file"])
-    return 0
-
-
-def _read(file: Path) -> int:
-    return int(file.read_text(encoding="ascii"))
 
 
 def _cgroups() -> Iterator[Path]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, ParamSpec
 
-from dvc.dvcfile import PROJECT_FILE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
@@ -22,17 +21,16 @@ from convdepth.core.errors import ConvdepthError, MachineError
 from convdepth.workspace.git import git
 from convdepth.workspace.process import end_with_parent
 from pipelines.core.process_tree import Processes
-from pipelines.dvc.graph import Graph, Node, read_graph
+from pipelines.dvc.graph import Graph, Models, read_graph
 from pipelines.dvc.lockfile import mend_locks, order_lock
-from pipelines.dvc.missing_models import Models
-from pipelines.dvc.stage import DEFAULT, Options, Outcome, run_stage, task_for
+from pipelines.dvc.stage import Options, Outcome, run_stage, task_for
 from pipelines.execution.concurrency import choose_jobs
 from pipelines.reporting.artifacts import Progress
 from pipelines.reporting.curves import publish_curves
 from pipelines.reporting.report import reported
 
+# Groups of stages that take seconds, whatever their network.
 QUICK = frozenset({"evaluate", "evaluate_seed", "evaluate_tuned", "replicates"})
-"""Groups of stages that take seconds, whatever their network."""
 
 Parameters = ParamSpec("Parameters")
 
@@ -55,19 +53,14 @@ class FlowError(ConvdepthError):
 class Results:
     """How the tasks of a run ended."""
 
-    outcomes: Mapping[str, Any]
-    """What each task that was started has returned, or its error, in the order of their ends."""
-    seconds: Mapping[str, float]
-    """The duration of each of them."""
-    not_run: Sequence[str]
-    """The tasks that were not started, since one that they depend on has failed."""
+    outcomes: Mapping[str, Any]  # what each started task has returned, or its error, as they ended
+    seconds: Mapping[str, float]  # the duration of each of them
+    not_run: Sequence[str]  # the tasks that depend on a failed one
 
     def summary(self) -> str:
         """Return how many tasks came to each outcome; a failed task is a `FlowError`."""
-        failures = {
-            name: error for name, error in self.outcomes.items() if isinstance(error, Exception)
-        }
-        if failures:
+        ended = self.outcomes.items()
+        if failures := {name: each for name, each in ended if isinstance(each, Exception)}:
             raise FlowError(failures, self.not_run)
         counts = Counter(map(str, self.outcomes.values()))
         return ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
@@ -95,53 +88,29 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], ConvdepthError))
 
 
-def run_graph(
-    options: Options = DEFAULT,
-    jobs: int | None = None,
-    select: Callable[[Graph], Graph] = lambda graph: graph,
-    file: str = PROJECT_FILE,
-) -> Results:
-    """Run stages of the project in a folder.
-
-    Args:
-        options: How, and where.
-        jobs: Stages at once, see `choose_jobs`.
-        select: Returns the part of the graph to run.
-        file: The ``dvc.yaml`` whose graph it is, see `read_graph`.
-    """
+def run_graph(options: Options) -> Results:
+    """Run the selected stages of a graph."""
     mend_locks(options.folder)
-    graph = select(read_graph(options.folder, file))
-    results = _run_stages(graph, choose_jobs(jobs, options.folder), options)
-    written = [
-        name for name, each in results.outcomes.items() if each in (Outcome.RAN, Outcome.RESTORED)
-    ]
-    if written:
+    results = _run_stages(options.select(read_graph(options.folder, options.file)), options)
+    if {Outcome.RAN, Outcome.RESTORED} & set(results.outcomes.values()):
         order_lock(options.folder)
     return results
 
 
-def run_and_report(
-    options: Options = DEFAULT,
-    jobs: int | None = None,
-    select: Callable[[Graph], Graph] = lambda graph: graph,
-    file: str = PROJECT_FILE,
-) -> str:
+def run_and_report(options: Options) -> str:
     """Do as `run_graph`, show the report in Prefect, and return the summary."""
     try:
         commit = git("rev-parse", "HEAD", folder=options.folder)
     except MachineError:  # no repository, or no commit yet
         commit = ""
     with reported(commit, options.folder) as report:
-        results = run_graph(options, jobs, select, file)
+        results = run_graph(options)
         report.outcomes, report.seconds = results.outcomes, results.seconds
         return results.summary()
 
 
 def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
-    """Return the floating-point operations per image of each stage's network.
-
-    They are 0 for a stage without a network, and for `QUICK` stages.
-    """
+    """Return the FLOP per image of each stage's network; 0 without one, and for `QUICK` stages."""
     networks = read_params(folder / "params.yaml").architectures
     costs = dict.fromkeys(graph.stages, 0)
     for name, stage in graph.stages.items():
@@ -151,28 +120,27 @@ def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
     return costs
 
 
-def _run_and_show(
-    stage: Node, processes: Processes, options: Options, log: Callable[[str], None]
-) -> Outcome:
-    outcome = run_stage(stage.name, processes, options, log)
-    if outcome is not Outcome.UNCHANGED:
-        publish_curves(stage.outs)
-    return outcome
-
-
-def _run_stages(graph: Graph, jobs: int, options: Options) -> Results:
+def _run_stages(graph: Graph, options: Options) -> Results:
     models = Models(graph, options.folder)
     futures: dict[str, PrefectFuture[Any]] = {}
 
-    def submit(stage: str) -> PrefectFuture[Any]:
-        # All of these are done. Prefect's page shows by them what depends on what.
-        before = [futures[name] for name in sorted(graph.stages[stage].upstream)]
-        allow_missing = not options.force and models.may_be_missing(stage)
-        given = replace(options, allow_missing=allow_missing)
-        work = functools.partial(_run_and_show, graph.stages[stage], processes, given)
-        futures[stage] = task_for(stage).submit(stage, work, wait_for=before)
-        return futures[stage]
+    def submit(name: str) -> PrefectFuture[Any]:
+        stage = graph.stages[name]
+        allow_missing = not options.force and models.may_be_missing(name)
 
+        def work(log: Callable[[str], None]) -> Outcome:
+            given = replace(options, allow_missing=allow_missing)
+            outcome = run_stage(name, processes, given, log)
+            if outcome is not Outcome.UNCHANGED:
+                publish_curves(stage.outs)
+            return outcome
+
+        # All of these are done. Prefect's page shows by them what depends on what.
+        before = [futures[each] for each in sorted(stage.upstream)]
+        futures[name] = task_for(name).submit(name, work, wait_for=before)
+        return futures[name]
+
+    jobs = choose_jobs(options.jobs, options.folder)
     upstream = {name: stage.upstream for name, stage in graph.stages.items()}
     with Processes() as processes:
         return run_tasks(stage_costs(graph, options.folder), jobs, submit, upstream)
@@ -186,13 +154,8 @@ def run_tasks(
 ) -> Results:
     """Run tasks, those with the highest costs first, and show the progress in Prefect.
 
-    After a failure, only the tasks that depend on the failed one are not run.
-
-    Args:
-        costs: The relative duration of each task.
-        jobs: Tasks at once.
-        submit: Starts a task.
-        upstream: For each task the tasks that must be done before it; by default none.
+    A task starts after the tasks in its entry of ``upstream``, by default none. After a failure,
+    only the tasks that depend on the failed one are not run.
     """
     sorter = TopologicalSorter(upstream or dict.fromkeys(costs, ()))
     sorter.prepare()

@@ -32,18 +32,14 @@ Changes = Mapping[str, Value]  # dotted keys of ``params.yaml``, and their new v
 class Experiment:
     """A commit with changed parameters."""
 
-    name: str
-    """DVC's name of it. It follows from the rest, so an experiment is found again."""
+    name: str  # DVC's name, which follows from the rest, so an experiment is found again
     commit: str
     changes: Changes
     params: str  # the whole text of ``params.yaml`` with the changes
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, list[Value]]:
-    """Read the values of each key from texts such as ``train.seed=1,2,3``.
-
-    A text of another form is a `ParameterError`, with one line for each mistake.
-    """
+    """Read the values of each key from texts such as ``train.seed=1,2,3``."""
     changes: dict[str, list[Value]] = {}
     mistakes = []
     for setting in settings:
@@ -64,13 +60,7 @@ def plan(
     sample_seed: int = 0,
     architectures: Iterable[str] | None = None,
 ) -> list[Experiment]:
-    """List the experiments of a sweep on top of HEAD, one for each combination of values.
-
-    Args:
-        changes: The values of each key of ``params.yaml`` that is varied.
-        sample: How many combinations to draw; by default all are taken.
-        sample_seed: Determines the draw.
-        architectures: The wanted networks, by default all. They are part of the name.
+    """List the experiments of a sweep on top of HEAD, one for each combination, or for a sample.
 
     Raises:
         ParameterError: A change is not committed; a key, a value or a network is wrong; or no
@@ -89,10 +79,9 @@ def plan(
     text = PARAMS.read_bytes().decode()
     if not all([changes, *changes.values()]):
         raise ParameterError("nothing is varied: expected keys with values, as in train.seed=1,2")
-    points = combine(changes, sample, sample_seed)
-    named = {_name(commit, point, networks): point for point in points}
     experiments = [
-        Experiment(name, commit, point, set_values(text, point)) for name, point in named.items()
+        Experiment(_name(commit, point, networks), commit, point, set_values(text, point))
+        for point in combine(changes, sample, sample_seed)
     ]
     _refuse(_mistakes(experiments))
     return experiments
@@ -103,9 +92,7 @@ def combine(
 ) -> list[dict[str, Value]]:
     """Make all combinations of values, or draw ``sample`` of them; the last key changes fastest."""
     # JSON tells true from 1, which are equal in Python.
-    values = [
-        list({json.dumps(value): value for value in each}.values()) for each in changes.values()
-    ]
+    values = ({json.dumps(value): value for value in each}.values() for each in changes.values())
     points = list(itertools.product(*values))
     if sample is not None:
         if not 1 <= sample <= len(points):

@@ -10,10 +10,7 @@ from pipelines.experiments.grid import PARAMS, set_values
 
 
 def apply_preset(name: str) -> None:
-    """Put the values of ``presets.<name>`` into ``train``, and print the changes.
-
-    All else stays, comments too.
-    """
+    """Put the values of ``presets.<name>`` into ``train``, keep all else, and print the changes."""
     params = read_params(PARAMS)
     if name not in params.presets:
         known = list(params.presets)

@@ -16,10 +16,7 @@ from convdepth.core.errors import MachineError
 from pipelines.experiments.grid import SEED, Experiment
 
 Row = dict[str, Any]  # a row of a table, by column
-
-Scores = Mapping[tuple[str, str], Mapping[str, float]]
-"""``accuracy`` and ``loss`` on the held-out images, by experiment and network."""
-
+Scores = Mapping[tuple[str, str], Mapping[str, float]]  # held-out, by experiment and network
 ACCURACY, LOSS = "validation accuracy", "validation loss"
 
 
@@ -53,8 +50,8 @@ def rank(
 ) -> list[Row]:
     """Return one row for each network and experiment of a sweep; the best ones come first.
 
-    The columns are network, experiment, the varied parameters, validation accuracy (0 to 1) and
-    loss (nats), and the state, which ``states`` has by the experiment's name.
+    The columns are network, experiment, the varied parameters, validation accuracy (0 to 1),
+    validation loss (nats), and the state.
     """
     keys = varied(experiments)
     rows = []
@@ -103,17 +100,8 @@ def describe_fixed(experiments: Sequence[Experiment]) -> str:
     return f"; all with {', '.join(fixed)}" if fixed else ""
 
 
-def print_rows(title: str, rows: Sequence[Row]) -> None:
-    """Print rows with the same columns as a table that is never cut off."""
-    table = pd.DataFrame(rows, dtype=object).fillna("")
-    print(f"{title}\n\n{table.to_string(index=False)}\n", flush=True)
-
-
 def _best_first(rows: list[Row], column: str) -> list[Row]:
     """Sort the rows of each network; the networks keep their order."""
     networks = list(dict.fromkeys(row["network"] for row in rows))
-
-    def position(row: Row) -> tuple[int, bool, float]:
-        return networks.index(row["network"]), row[column] is None, -(row[column] or 0.0)
-
-    return sorted(rows, key=position)
+    best_first = sorted(rows, key=lambda row: (row[column] is None, -(row[column] or 0.0)))
+    return sorted(best_first, key=lambda row: networks.index(row["network"]))

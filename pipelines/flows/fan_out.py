@@ -20,7 +20,7 @@ from convdepth.core.errors import ConvdepthError, MachineError
 from convdepth.workspace.dvc import open_project
 from pipelines.checkout.enter import entered_commit
 from pipelines.checkout.share import STAGE_HOURS, Hours, run_and_share
-from pipelines.dvc.graph import is_finished, name_of, read_graph
+from pipelines.dvc.graph import is_finished
 from pipelines.dvc.inputs import require_pushed, require_remote
 from pipelines.dvc.remote import fetch_results
 from pipelines.dvc.stage import Options
@@ -31,11 +31,7 @@ from pipelines.reporting.flow_run import tag_run
 from pipelines.reporting.report import reported
 
 DEPLOYMENT = "train-on-worker/train-architecture"
-
 POLL_SECONDS = 2.0
-
-TRAIN = "train"
-"""The group of the trainings, which alone take long."""
 
 
 @flow(name="train-on-worker", flow_run_name="train-{name}", timeout_seconds=NIGHT_SECONDS)
@@ -63,13 +59,14 @@ def train_on_worker(
     with entered_commit() as sha, reported(sha, folder) as report:
         tag_run(sha)
         require_remote(folder)
-        return run_and_share(
-            report,
-            lambda options: run_graph(options, 1, lambda graph: graph.up_to(graph.key(name))),
-            force=force,
-            require_gpu=require_gpu,
-            stage_hours=stage_hours,
+        options = Options(
+            force,
+            folder=folder,
+            seconds=stage_hours * 3600,
+            jobs=1,
+            select=lambda graph: graph.up_to(graph.key(name)),
         )
+        return run_and_share(report, options, require_gpu)
 
 
 @flow(name="spread")
@@ -85,49 +82,33 @@ def spread(require_gpu: bool = False, job_variables: dict[str, Any] | None = Non
         job_variables: Of the work pool, such as the number of GPUs or the image of a container.
     """
     root = Path.cwd()
-    require_remote(root)
     commit = require_pushed(root)
     pull = fetch_results(root, get_run_logger().info)
-    prepared = run_graph(Options(pull=pull), None, lambda graph: graph.groups(*PREPARED))
+    prepared = run_graph(Options(pull=pull, select=lambda graph: graph.groups(*PREPARED)))
     prepared.summary()
     names = unfinished_networks(list(read_params().architectures))
     parameters = {"commit": commit, "require_gpu": require_gpu}
-    runs = {name: _submit({"name": name, **parameters}, job_variables or {}) for name in names}
+    runs = {name: _submit({"name": name, **parameters}, job_variables) for name in names}
     failures = _wait(runs)
     pull = fetch_results(root, get_run_logger().info)
     if failures:
-        raise ConvdepthError(
-            "\n".join(f"{name}: {reason}" for name, reason in failures.items())
-            + "\nThe DVC remote has the others; `python -m pipelines spread` trains these."
-        )
+        advice = "The DVC remote has the others; `python -m pipelines spread` trains these."
+        raise ConvdepthError("\n".join([*failures, advice]))
     return run_and_report(Options(pull=pull))
 
 
-def unfinished_networks(names: Sequence[str], folder: Path = Path()) -> list[str]:
+def unfinished_networks(names: Sequence[str]) -> list[str]:
     """Keep the networks whose training must run: it has changed, and DVC's run cache lacks it."""
-    graph = read_graph(folder)
-    trainings = {name: graph.key(name).groups(TRAIN).stages for name in names}
-    with open_project(folder, wait=True) as repo, repo.lock:
-        stages = {name_of(stage): stage for stage in repo.index.stages}
-        return [
-            name
-            for name, needed in trainings.items()
-            if not all(is_finished(stages[stage]) for stage in needed)
-        ]
+    with open_project(Path(), wait=True) as repo, repo.lock:
+        stages = {name: repo.stage.collect(f"train@{name}") for name in names}
+        return [name for name in names if not all(map(is_finished, stages[name]))]
 
 
-def _submit(parameters: dict[str, Any], job_variables: dict[str, Any]) -> UUID:
+def _submit(parameters: dict[str, Any], variables: dict[str, Any] | None) -> UUID:
+    given: dict[str, Any] = {"parameters": parameters, "job_variables": variables or {}}
+    name = f"train-{parameters['name']}"
     try:
-        run = cast(
-            FlowRun,
-            run_deployment(
-                DEPLOYMENT,
-                parameters=parameters,
-                job_variables=job_variables,
-                flow_run_name=f"train-{parameters['name']}",
-                timeout=0,
-            ),
-        )
+        run = cast(FlowRun, run_deployment(DEPLOYMENT, flow_run_name=name, timeout=0, **given))
     except ObjectNotFound as error:
         raise MachineError(
             f"the Prefect server has no deployment {DEPLOYMENT}. `make deploy` creates it."
@@ -136,10 +117,10 @@ def _submit(parameters: dict[str, Any], job_variables: dict[str, Any]) -> UUID:
     return run.id
 
 
-def _wait(runs: Mapping[str, UUID]) -> dict[str, str]:
+def _wait(runs: Mapping[str, UUID]) -> list[str]:
     """Wait for runs on workers, or cancel them if a user stops this flow; return the failures."""
     waiting = dict(runs)
-    failures: dict[str, str] = {}
+    failures = []
     with get_client(sync_client=True) as client:
         try:
             while waiting:
@@ -150,7 +131,7 @@ def _wait(runs: Mapping[str, UUID]) -> dict[str, str]:
                         del waiting[name]
                         get_run_logger().info("%s: %s", name, state.name)
                         if not state.is_completed():
-                            failures[name] = f"{state.name}: {state.message}"
+                            failures.append(f"{name}: {state.name}: {state.message}")
         except (KeyboardInterrupt, SystemExit, TerminationSignal):
             for run in waiting.values():
                 client.set_flow_run_state(run, Cancelling())

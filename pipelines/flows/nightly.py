@@ -9,14 +9,14 @@ from convdepth.workspace.git import git
 from pipelines.checkout.enter import entered_commit
 from pipelines.checkout.publish import publish_results, require_publishing
 from pipelines.checkout.share import STAGE_HOURS, Hours, run_and_share
+from pipelines.dvc.stage import Options
 from pipelines.execution.concurrency import Jobs
-from pipelines.execution.runner import run_graph, to_state
+from pipelines.execution.runner import to_state
 from pipelines.reporting.flow_run import close_superseded, scheduled_day, tag_run
 from pipelines.reporting.regressions import RegressionError, changes_since, describe
 from pipelines.reporting.report import Report, reported
 
-NIGHT_SECONDS = 20 * 3600
-"""The longest run. It must end before the next night, since one nightly runs at a time."""
+NIGHT_SECONDS = 20 * 3600  # the longest run: one nightly runs at a time, so before the next night
 
 
 def name_run() -> str:
@@ -53,13 +53,8 @@ def nightly(
         if publish:
             require_publishing(folder)
         with reported(commit, folder) as report:
-            summary = run_and_share(
-                report,
-                lambda options: run_graph(options, jobs),
-                force=force,
-                require_gpu=require_gpu,
-                stage_hours=stage_hours,
-            )
+            options = Options(force, folder=folder, seconds=stage_hours * 3600, jobs=jobs)
+            summary = run_and_share(report, options, require_gpu)
             report.changes = changes_since(commit, folder)
             return _judge(report, summary, publish=publish)
 

@@ -1,7 +1,7 @@
 """The flow `sweep`: DVC experiments that differ in their parameters, several at once.
 
-Each is `dvc exp run` in a clone of its own, and then a git reference in the user's repository, as
-if it had been run there. All share DVC's cache. Nothing here looks at the test set.
+Each is `dvc exp run` in a clone of its own, and then a git reference in the user's repository.
+All share DVC's cache. Nothing here looks at the test set.
 """
 
 import re
@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated
 
+import pandas as pd
 from dvc.repo.experiments.refs import ExpRefInfo
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
 from convdepth.config.params import read_params
+from convdepth.core.files import write_bytes
 from convdepth.workspace.git import changed_files, git
 from pipelines.checkout.clone import temporary_clone
 from pipelines.core.process_tree import Processes, StoppedError, dvc_command
@@ -25,21 +27,13 @@ from pipelines.dvc.graph import Graph, read_graph
 from pipelines.dvc.stage import ADVICE, Options, run_child, work_task
 from pipelines.execution.concurrency import Jobs, choose_jobs
 from pipelines.execution.runner import Results, run_tasks, to_state
+from pipelines.experiments import ranking
 from pipelines.experiments.grid import PARAMS, Experiment, Value, plan
-from pipelines.experiments.ranking import (
-    average_over_seeds,
-    describe_fixed,
-    print_rows,
-    rank,
-    read_scores,
-    varied,
-)
 from pipelines.reporting.artifacts import best_effort
 
-RAN, KNOWN, FAILED = "ran", "known", "failed"
-"""States of an experiment; a known one was run before."""
+RAN, KNOWN, FAILED = "ran", "known", "failed"  # states; a known experiment was run before
 
-UNIMPORTANT = (
+UNIMPORTANT = (  # beginnings of the lines that DVC prints for each experiment
     *ADVICE,
     "Reproducing experiment ",
     "Ran experiment(s): ",
@@ -48,10 +42,7 @@ UNIMPORTANT = (
     "Generating lock file ",
     "Updating lock file ",
 )
-"""Beginnings of the lines that DVC prints for each experiment."""
-
-OF_THE_TEST_SET = "test accuracy"
-"""Lines of the stage `evaluate` with this text are hidden while experiments are compared."""
+OF_THE_TEST_SET = "test accuracy"  # lines of `evaluate` that are hidden during a comparison
 
 NEXT_STEPS = """What ran is an experiment of DVC now, on top of the commit {commit:.7}.
   dvc exp show --only-changed --drop '(?!Experiment|.*({shown}))'
@@ -67,11 +58,10 @@ class Recipe:
 
     targets: Sequence[str]  # the wanted stages; empty for all
     shared: Sequence[str]  # the stages upstream of all networks, mostly the same in all experiments
+    # Held while `shared` run, so that the other experiments find them in DVC's cache.
     turn: threading.Lock = field(default_factory=threading.Lock)
-    """Held while `shared` run, so that the other experiments find them in DVC's cache."""
+    # ``dvc.lock`` and the outputs in git that `shared` have left, by path; DVC sees which serve.
     handed_on: dict[str, bytes] = field(default_factory=dict)
-    """``dvc.lock`` and the outputs in git that `shared` have left, by path. DVC sees by itself
-    which of them another experiment can use."""
 
 
 @flow(name="sweep")
@@ -144,15 +134,13 @@ def run_experiment(
                 raise StoppedError("not started")
             folder = stack.enter_context(temporary_clone(experiment.commit))
             for name, content in recipe.handed_on.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(content)
+                write_bytes(folder / name, content)
             (folder / PARAMS).write_bytes(experiment.params.encode())
             if recipe.shared:
                 dvc("repro", *recipe.shared)
-                paths = {name: folder / name for name in changed_files(folder)}
-                recipe.handed_on.update(
-                    {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
-                )
+                for name in changed_files(folder):
+                    if (folder / name).is_file():
+                        recipe.handed_on[name] = (folder / name).read_bytes()
         dvc("exp", "run", "--name", experiment.name, *recipe.targets)
         reference = ExpRefInfo(experiment.commit, experiment.name)
         # By force, since another sweep may have come first; its experiment was the same.
@@ -168,14 +156,15 @@ def _show(
     """Print the results and the next steps; show the results in Prefect."""
     commit = experiments[0].commit
     words = {name: each if isinstance(each, str) else FAILED for name, each in states.items()}
-    rows = rank(experiments, networks, words, read_scores(commit))
+    rows = ranking.rank(experiments, networks, words, ranking.read_scores(commit))
     tables = {"Experiments, the best one first": rows}
-    if averages := average_over_seeds(rows):
+    if averages := ranking.average_over_seeds(rows):
         tables["Averages over the seeds"] = averages
     for key, (title, table) in zip(("sweep", "sweep-seeds"), tables.items(), strict=False):
-        caption = title + describe_fixed(experiments)
-        print_rows(caption, table)
+        caption = title + ranking.describe_fixed(experiments)
+        text = pd.DataFrame(table, dtype=object).fillna("").to_string(index=False)
+        print(f"{caption}\n\n{text}\n", flush=True)
         with best_effort(key):
             create_table_artifact(table, key=key, description=caption)
-    shown = "|".join(["validation", *map(re.escape, varied(experiments))])
+    shown = "|".join(["validation", *map(re.escape, ranking.varied(experiments))])
     print(NEXT_STEPS.format(commit=commit, shown=shown), flush=True)

@@ -1,8 +1,7 @@
 """The flow `tune`: a search for better settings of each network, several at once.
 
-A search is the command `convdepth tune`, which looks only at held-out training images. It is no
-stage of DVC: a person writes its result into the studies' parameters before any evaluation on the
-test set.
+`convdepth tune` looks only at held-out training images. It is no stage of DVC: a person writes its
+result into the studies' parameters before any evaluation on the test set.
 """
 
 import json
@@ -18,12 +17,10 @@ from pipelines.core.process_tree import Processes
 from pipelines.dvc.stage import run_child, work_task
 from pipelines.execution.concurrency import Jobs, choose_jobs
 from pipelines.execution.runner import run_tasks, to_state
+from pipelines.experiments.grid import PARAMS
 from pipelines.reporting.artifacts import best_effort
 
-PARAMS = Path("params.yaml")
-
-FOUND = Path("metrics/studies/tuning")
-"""The folder in which each search writes all of its trials, and the best of them."""
+FOUND = Path("metrics/studies/tuning")  # each search writes all of its trials, and the best
 
 NEXT_STEP = """
 `tuned` in studies/params.yaml takes these settings; `make studies` then trains with them, and

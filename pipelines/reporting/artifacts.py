@@ -8,7 +8,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from PIL import Image
@@ -19,7 +19,6 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from convdepth.commands.compare import compare, read_states
 from convdepth.commands.compare_output import CHANGES, to_markdown
 from convdepth.core.errors import ConvdepthError
-from pipelines.reporting.regressions import read_metrics
 
 FIGURE_PIXELS = 1200  # the longer side of a figure in Prefect
 
@@ -38,14 +37,6 @@ class Progress:
         if self.artifact is not None:
             with best_effort("progress"):
                 update_progress_artifact(self.artifact, 100.0 * done / self.tasks)
-
-
-def summary_rows(folder: Path = Path()) -> list[dict[str, Any]]:
-    """Return the metrics without sections: a row for each file, its name in ``metrics``."""
-    return [
-        {"metrics": name, **{key: value for key, value in values.items() if "." not in key}}
-        for name, values in read_metrics(folder).items()
-    ]
 
 
 def compare_answers(folder: Path = Path()) -> str:

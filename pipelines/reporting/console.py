@@ -6,20 +6,16 @@ import sys
 import pandas as pd
 
 from pipelines.dvc.stage import STAGE_LOG
-from pipelines.reporting.artifacts import summary_rows
-
-TASKS = logging.getLogger("prefect.task_runs")
+from pipelines.reporting.regressions import read_metrics
 
 
 def show_stage_lines() -> None:
-    """Print the lines of the stages in place of Prefect's messages on tasks and on the failure.
-
-    Prefect's own log has all of them. The caller prints the error.
-    """
-    TASKS.propagate = False
+    """Print the lines of the stages in place of Prefect's messages on tasks and on the failure."""
+    tasks = logging.getLogger("prefect.task_runs")
+    tasks.propagate = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    TASKS.getChild(STAGE_LOG).addHandler(handler)
+    tasks.getChild(STAGE_LOG).addHandler(handler)
     for console in logging.getLogger().handlers:
         console.addFilter(
             lambda record: not record.getMessage().startswith("Finished in state Failed")
@@ -28,6 +24,10 @@ def show_stage_lines() -> None:
 
 def print_metrics() -> None:
     """Print the metrics without sections; networks are columns, so that they fit on a terminal."""
-    table = pd.DataFrame(summary_rows(), dtype=object)
+    plain = {
+        network: {name: value for name, value in metrics.items() if "." not in name}
+        for network, metrics in read_metrics().items()
+    }
+    table = pd.DataFrame(plain, dtype=object)
     if not table.empty:
-        print(table.set_index("metrics").rename_axis(None).T.fillna("").to_string())
+        print(table.fillna("").to_string())

@@ -15,10 +15,7 @@ from pipelines.reporting.artifacts import best_effort, data_url
 
 
 def publish_curves(outs: Iterable[Path]) -> None:
-    """Show the history among a training's outputs as an artifact of the current task run.
-
-    The artifact belongs to the task alone: beside the report it would be in the way.
-    """
+    """Show the history among a training's outputs as an artifact of the current task alone."""
     with best_effort("curves"):
         for path in (out for out in outs if out.suffix == ".csv" and out.is_file()):
             history = pd.read_csv(path)

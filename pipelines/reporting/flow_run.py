@@ -8,21 +8,14 @@ from uuid import UUID
 
 from prefect import runtime
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterExpectedStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import State
 from prefect.states import Cancelled
 
 from convdepth.workspace.gpu import choose_gpus
 from pipelines.reporting.artifacts import best_effort
 
-SUPERSEDED = "Superseded"
-"""The state of a scheduled run that a later one has replaced; `automations.yaml` ignores it."""
+SUPERSEDED = "Superseded"  # replaced by a later run; `automations.yaml` ignores it
 
 
 def scheduled_day() -> datetime.date:
@@ -58,13 +51,12 @@ def close_superseded() -> None:
 
 def close_overdue(client: SyncPrefectClient, deployments: Sequence[UUID], reason: str) -> None:
     """Close the runs that the schedules of deployments should have started before now."""
-    now = datetime.datetime.now(datetime.UTC)
-    overdue = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=list(deployments)),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
-        expected_start_time=FlowRunFilterExpectedStartTime(before_=now),
-    )
-    for run in client.read_flow_runs(flow_run_filter=overdue):
+    overdue = {
+        "deployment_id": {"any_": deployments},
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+        "expected_start_time": {"before_": datetime.datetime.now(datetime.UTC)},
+    }
+    for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(overdue)):
         if run.auto_scheduled:
             state: State[None] = Cancelled(name=SUPERSEDED, message=reason)
             client.set_flow_run_state(run.id, state, force=True)

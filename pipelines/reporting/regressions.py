@@ -1,7 +1,7 @@
 """Metrics of two commits, and whether they became worse than ``params.yaml`` allows."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ from convdepth.core.errors import ConvdepthError, DataError, ParameterError
 
 DIGITS = 12  # decimal places of a difference: 0.9931 - 0.9901 is 0.003, and no more
 
-Metrics = Mapping[str, Mapping[str, Any]]
-"""Values by dotted metric, as `dvc metrics diff` shows them, by the stem of the metrics file."""
+Metrics = Mapping[str, Mapping[str, Any]]  # values by dotted metric, by stem of the metrics file
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,7 @@ class RegressionError(ConvdepthError):
 
 
 def changes_since(commit: str, folder: Path) -> list[Change]:
-    """Compare the metrics of the networks in ``params.yaml`` with a commit.
-
-    A tolerance for a metric that no network has guards nothing, and is a `ParameterError`.
-    """
+    """Compare the metrics of the networks in ``params.yaml`` with a commit."""
     params = read_params(folder / "params.yaml")
     before, after = (
         {name: values for name, values in metrics.items() if name in params.architectures}
@@ -72,10 +68,7 @@ def changes_since(commit: str, folder: Path) -> list[Change]:
 
 
 def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, dict[str, Any]]:
-    """Read the metrics of each valid file in the workspace or in a commit, as DVC finds them.
-
-    Of two files with one name, the one nearer to the root counts.
-    """
+    """Read the metrics of each valid file in the workspace or in a commit, as DVC finds them."""
     revision = commit or "workspace"
     try:
         with Repo(str(folder)) as repo:
@@ -87,6 +80,7 @@ def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, 
         raise DataError(
             f"{revision}: DVC cannot read its metrics: {error}. `{command}` says more."
         ) from error
+    # Of two files with one name, the one nearer to the root counts.
     files = sorted(shown["data"].items(), key=lambda file: -len(Path(file[0]).parts))
     return {
         Path(name).stem: flatten(file["data"])
@@ -97,18 +91,13 @@ def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, 
 
 def compare(before: Metrics, after: Metrics, tolerances: Mapping[str, Tolerance]) -> list[Change]:
     """Return a change for each network and metric with a tolerance and a number on either side."""
-    changes = [
-        _judge(
-            network,
-            metric,
-            as_number(before.get(network, {}).get(metric)),
-            as_number(after.get(network, {}).get(metric)),
-            tolerance,
-        )
-        for network in dict.fromkeys([*before, *after])
-        for metric, tolerance in tolerances.items()
-    ]
-    return [each for each in changes if (each.before, each.after) != (None, None)]
+    changes = []
+    for network in dict.fromkeys([*before, *after]):
+        for metric, tolerance in tolerances.items():
+            old, new = (as_number(each.get(network, {}).get(metric)) for each in (before, after))
+            if (old, new) != (None, None):
+                changes.append(_judge(network, metric, old, new, tolerance))
+    return changes
 
 
 def _judge(
@@ -124,28 +113,15 @@ def _judge(
     return Change(network, metric, before, after, difference, allowed, worse > allowed)
 
 
-def rows_of(changes: Iterable[Change]) -> list[dict[str, str]]:
-    """Return the cells of a table of changes, by column."""
-    return [
-        {
-            "network": each.network,
-            "metric": each.metric,
-            "before": _show(each.before),
-            "after": _show(each.after),
-            "change": _show(each.difference, "+"),
-            "allowed": _show(each.allowed),
-        }
-        for each in changes
-    ]
-
-
 def describe(changes: Sequence[Change]) -> str:
     """Return a table of changes as aligned text; empty if there is none."""
-    return pd.DataFrame(rows_of(changes)).to_string(index=False) if changes else ""
-
-
-def _show(value: float | None, sign: str = "-") -> str:
-    return "none" if value is None else format(value, f"{sign}.10g")
+    if not changes:
+        return ""
+    table = pd.DataFrame(changes, dtype=object).drop(columns="is_regression")
+    for column in ("before", "after", "difference", "allowed"):
+        form = f"{{:{'+' if column == 'difference' else '-'}.10g}}"
+        table[column] = table[column].map(form.format, na_action="ignore").fillna("none")
+    return table.rename(columns={"difference": "change"}).to_string(index=False)
 
 
 def as_number(value: Any) -> float | None:

@@ -38,8 +38,7 @@ from pipelines.reporting.regressions import Change, as_number, read_metrics
 KEY = "report"
 RUNS = 10  # recent runs in the table of accuracies
 FIGURE = "*depth.png"  # the figure of all accuracies
-WEB_PATHS = {"github.com": "tree", "gitlab.com": "-/tree"}
-"""What stands between repository and branch in a web address, by host."""
+WEB_PATHS = {"github.com": "tree", "gitlab.com": "-/tree"}  # between repository and branch
 
 
 @dataclass
@@ -48,8 +47,7 @@ class Report:
 
     commit: str  # that ran, and with which metrics are compared; empty if unknown
     folder: Path  # the root of the project in which the stages ran
-    outcomes: Mapping[str, str | Exception] = field(default_factory=dict)
-    """Of each stage that ended: its `Outcome`, or the error."""
+    outcomes: Mapping[str, str | Exception] = field(default_factory=dict)  # of each ended stage
     seconds: Mapping[str, float] = field(default_factory=dict)  # of each of them
     branch: str | None = None  # the published branch with the results
     changes: Sequence[Change] = ()  # from `changes_since`; empty if the metrics were not judged
@@ -119,8 +117,8 @@ def _facts(report: Report) -> dict[str, Any]:
             ended = [name for name, each in report.outcomes.items() if isinstance(each, str)]
             outs = [out for name in ended if name in stages for out in stages[name].outs]
             facts["rows"] = list(_rows(report, {out.stem for out in outs}))
-            figures = [path for out in outs for path in out.rglob(FIGURE)]
-            facts["figure"] = data_url(figures[0]) if figures else ""
+            figures = (path for out in outs for path in out.rglob(FIGURE))
+            facts["figure"] = next(map(data_url, figures), "")
         with best_effort("comparison"):
             facts["answers"] = compare_answers(folder)
     return facts

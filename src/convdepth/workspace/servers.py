@@ -21,8 +21,8 @@ from pydantic import ValidationError
 from convdepth.core.errors import MachineError, ParameterError
 from convdepth.workspace.dvc import without_credentials
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
-"""Names of this machine, which no proxy reaches."""
+LOCAL = ("127.0.0.1", "localhost", "::1")  # names of this machine, which no proxy reaches
+SETTINGS = "prefect.settings.models."  # modules of the classes of settings
 
 
 def prefect_home() -> Path:
@@ -54,12 +54,9 @@ def bypass_proxies() -> None:
         return
     value = ",".join(dict.fromkeys([*entries, *LOCAL]))
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = value
-    for name, proxy in getproxies_environment().items():  # lower case, without the ending
-        if (
-            name in ("http", "https", "all")
-            and proxy.startswith("socks")
-            and not find_spec("socksio")
-        ):
+    proxies = getproxies_environment()  # lower case, without the ending
+    for name in ("http", "https", "all"):
+        if proxies.get(name, "").startswith("socks") and not find_spec("socksio"):
             raise MachineError(
                 f"{name.upper()}_PROXY: a SOCKS proxy needs the package socksio. Run "
                 "`pip install socksio`, or unset the variable."
@@ -67,15 +64,10 @@ def bypass_proxies() -> None:
 
 
 @contextlib.contextmanager
-def explained_settings(project: Path = Path()) -> Iterator[None]:
-    """Turn errors of Prefect's settings, which its first import reads, into lines for users.
-
-    Raises:
-        ParameterError: A value or a file is invalid.
-        MachineError: A file cannot be read.
-    """
+def explained_settings() -> Iterator[None]:
+    """Turn errors of Prefect's settings, which its first import reads, into lines for users."""
     profiles = Path(os.environ.get("PREFECT_PROFILES_PATH") or prefect_home() / "profiles.toml")
-    files = [profiles, project / "prefect.toml", project / "pyproject.toml"]
+    files = [profiles, Path("prefect.toml"), Path("pyproject.toml")]
     texts = {file: text for file in files if (text := _read_toml(file))}
     logging.disable(logging.ERROR)  # Prefect also logs a wrong value, in many lines
     try:
@@ -88,10 +80,8 @@ def explained_settings(project: Path = Path()) -> Iterator[None]:
     except Exception as error:
         if type(error).__name__ != "SettingsError":  # a value that is not JSON
             raise
-        field = "_" + str(error).partition('"')[2].partition('"')[0].upper()
-        names = [
-            name for name in os.environ if name.startswith("PREFECT_") and name.endswith(field)
-        ]
+        field = str(error).partition('"')[2].partition('"')[0].upper()
+        names = [name for name in os.environ if re.fullmatch(f"PREFECT_(.*_)?{field}", name)]
         raise ParameterError(
             f"{' or '.join(names) or 'Prefect'}: {error}. Expected JSON. Correct or unset it."
         ) from None
@@ -118,25 +108,17 @@ def _explain(title: str, detail: Any, texts: dict[Path, str]) -> str:
     """Describe one invalid value of the settings class ``title`` by its variable and its place."""
     if detail["type"] == "default_factory_not_called":
         return ""  # follows from another mistake
-    settings = _subclasses(sys.modules["pydantic_settings"].BaseSettings)
-    prefixes = [each.model_config["env_prefix"] for each in settings if each.__name__ == title]
-    field = str(next(iter(detail["loc"]), ""))
-    own = field.upper().startswith("PREFECT_") or not prefixes
-    name = (field if own else f"{prefixes[0]}{field}").upper()
-    found = next((each for each in os.environ if each.upper() == name), None)
-    word = re.compile(rf"\b({name}|{re.escape(field)})\b")
+    models = (vars(each) for name, each in sys.modules.items() if name.startswith(SETTINGS))
+    prefix = next((each[title].model_config["env_prefix"] for each in models if title in each), "")
+    field = str(next(iter(detail["loc"]), "")).upper()
+    name = field if field.startswith("PREFECT_") else f"{prefix}{field}"
+    found = any(each.upper() == name for each in os.environ)
+    word = re.compile(rf"\b({name}|{re.escape(field)})\b", re.IGNORECASE)
     place = next((str(file) for file, text in texts.items() if word.search(text)), None)
     where = f"`unset {name}`" if found or not place else f"correct {place}"
-    got = (
-        f", got {detail['input']!r:.100}" if isinstance(detail["input"], str | int | float) else ""
-    )
+    given = detail["input"]
+    got = f", got {given!r:.100}" if isinstance(given, str | int | float) else ""
     return without_credentials(f"{name}: {detail['msg']}{got}. Correct the value, or {where}.")
-
-
-def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
-    for each in kind.__subclasses__():
-        yield each
-        yield from _subclasses(each)
 
 
 def api_url(host: str, port: int | str) -> str:

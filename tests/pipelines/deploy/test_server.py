@@ -17,8 +17,8 @@ from waiting import lives, wait_until
 
 from conftest import PROJECT
 from convdepth.core.errors import MachineError
-from convdepth.workspace.servers import api_url
-from pipelines.deploy.server import LOG_BYTES, pid_file, require_server, start_ui, staying_server
+from convdepth.workspace.servers import api_url, running_server
+from pipelines.deploy.server import LOG_BYTES, pid_file, require_server, start_ui
 
 PASSWORD = "user:secret"
 UI = [*serving.PIPELINES, "ui"]
@@ -183,12 +183,12 @@ def no_server(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("no_server")
 def test_a_server_that_hangs_is_told() -> None:
     pid_file().write_text(str(os.getpid()))  # another program's by now
-    assert staying_server() is None
+    assert running_server(pid_file()) is None
     code = "import time; time.sleep(60)"
     options = ["-m", "prefect", "server", "start", "--host", "0.0.0.0", "--port", "9"]
     with subprocess.Popen([sys.executable, "-c", code, *options]) as process:
         pid_file().write_text(str(process.pid))
-        assert staying_server() == "http://127.0.0.1:9/api"
+        assert running_server(pid_file()) == "http://127.0.0.1:9/api"
         with pytest.raises(MachineError, match=r"`make ui`: http://127.0.0.1:9/api: .*dvc repro"):
             require_server()
         with pytest.raises(MachineError, match=r"http://127.0.0.1:9/api: .*prefect server stop"):

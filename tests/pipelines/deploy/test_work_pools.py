@@ -10,7 +10,7 @@ from docker.types import DeviceRequest
 from prefect.utilities.templating import apply_values
 
 from convdepth.core.errors import ParameterError
-from pipelines.deploy.work_pools import FOLDER, TYPES, adapt, base_job_template
+from pipelines.deploy.deployments import FOLDER, TYPES, adapt, base_job_template
 
 VIEW = "server/api/collections_data/views/aggregate-worker-metadata.json"
 

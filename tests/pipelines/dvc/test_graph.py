@@ -8,8 +8,7 @@ import toy
 from conftest import PROJECT
 from convdepth.config.params import read_params
 from convdepth.core.errors import MachineError, ParameterError
-from pipelines.dvc.graph import Graph, Node, read_graph
-from pipelines.dvc.missing_models import GROUPS as MAY_LACK_MODELS
+from pipelines.dvc.graph import MODEL_GROUPS, Graph, Node, read_graph
 from pipelines.execution.runner import QUICK, stage_costs
 from pipelines.flows.local import FIRST, STUDIES
 
@@ -50,7 +49,7 @@ def test_the_stages_and_edges_are_those_of_the_project_in_order(graph: Graph) ->
 
 def test_trainings_cost_what_their_network_does_and_evaluations_nothing() -> None:
     graph = read_graph(PROJECT, STUDIES)
-    assert {stage.group for stage in graph.stages.values()} >= QUICK | MAY_LACK_MODELS
+    assert {stage.group for stage in graph.stages.values()} >= QUICK | MODEL_GROUPS
     by_group: dict[str, set[tuple[str, int]]] = {}
     for name, cost in stage_costs(graph, PROJECT).items():
         stage = Node(name, frozenset(), ())

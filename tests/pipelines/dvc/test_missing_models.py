@@ -8,8 +8,7 @@ import toy
 from ruamel.yaml import YAML
 
 from pipelines.core.process_tree import Processes
-from pipelines.dvc.graph import read_graph
-from pipelines.dvc.missing_models import Models
+from pipelines.dvc.graph import Models, read_graph
 from pipelines.dvc.stage import Options, Outcome, run_stage
 from pipelines.flows import local as flows
 from project import Project

@@ -83,7 +83,7 @@ def test_only_a_user_cancels_the_trainings_of_workers(monkeypatch: pytest.Monkey
     monkeypatch.setattr(fan_out, "get_client", lambda **_: nullcontext(Client()))
     monkeypatch.setattr(fan_out, "get_run_logger", lambda: logging.getLogger("test"))
     interruption: BaseException = ObjectNotFound(Exception())  # somebody has deleted the run
-    assert "deleted" in fan_out._wait(runs)["two"]
+    assert "deleted" in fan_out._wait(runs)[0]
     assert (away, cancelled) == ([], [])
     interruption = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
