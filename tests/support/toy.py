@@ -74,7 +74,7 @@ if [ -f "$control/meet" ]; then
   case "$1" in train*)
     tries=0
     while [ "$(grep -c 'begin train' "$control/log.txt")" -lt 2 ]; do
-      tries=$((tries + 1)); [ $tries -lt 200 ] || exit 1; sleep 0.05
+      tries=$((tries + 1)); [ $tries -lt 1200 ] || exit 1; sleep 0.05
     done
   esac
 fi

@@ -36,8 +36,7 @@ def first(first_machine: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A copy of it for one test, with a remote of its own, ``storage`` in ``tmp_path``."""
     project = first_machine.copy(tmp_path / "first" / "toy")
     set_remote(project, tmp_path / "storage")
-    for name in ("HOME", "DVC_SITE_CACHE_DIR", "GIT_CONFIG_NOSYSTEM"):
-        monkeypatch.setenv(name, project.environment[name])
+    project.enter(monkeypatch, "HOME", "DVC_SITE_CACHE_DIR", "GIT_CONFIG_NOSYSTEM")
     return project
 
 

@@ -21,14 +21,11 @@ from project import Project
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with the flows, an upstream and a DVC remote, all of it committed and pushed."""
-    project = toy.create(tmp_path / "toy", tmp_path)
     serving.add_flows(project)
     toy.share(project)
-    for name in ("HOME", "DVC_SITE_CACHE_DIR", "GIT_CONFIG_NOSYSTEM"):
-        monkeypatch.setenv(name, project.environment[name])
-    monkeypatch.chdir(project.folder)
+    project.enter(monkeypatch, "GIT_CONFIG_NOSYSTEM")
     return project
 
 

@@ -35,7 +35,6 @@ pathlib.Path(path).write_text(found)
 def test_networks_are_searched_side_by_side_and_the_settings_are_shown(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(project.folder)
     whole = flow.command
 
     def command(name: str) -> list[str]:

@@ -34,12 +34,6 @@ stages:
 """
 
 
-@pytest.fixture
-def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(project.folder)
-    return project
-
-
 def of_run(state: Any, kind: str) -> list[dict[str, Any]]:
     """Read what the server has of a flow run: its ``artifacts`` or ``logs``."""
     wanted = {kind: {"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}}}
