@@ -119,12 +119,7 @@ def _start(
 
 def deploy(project: Project, url: str, **variables: str) -> str:
     """Put the deployments of a project on a server; gives what the command prints."""
-    before = project.environment
-    project.environment = before | {"PREFECT_API_URL": url, **variables}
-    try:
-        return project.run(*PIPELINES, "deploy")
-    finally:
-        project.environment = before
+    return project.run(*PIPELINES, "deploy", PREFECT_API_URL=url, **variables)
 
 
 def add_flows(project: Project, changes: Mapping[str, Any] | None = None) -> None:

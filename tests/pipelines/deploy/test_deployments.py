@@ -260,14 +260,12 @@ def finish(client: SyncPrefectClient, state: State) -> str:
     return str(run.id)
 
 
-def test_deploy_needs_a_server_that_stays_and_a_whole_address(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deploy_needs_a_server_that_stays_and_a_whole_address(project: Project) -> None:
     said = project.run(*serving.PIPELINES, "deploy", code=4)
     assert "make ui" in said
     assert "PREFECT_API_URL" in said
-    monkeypatch.setitem(project.environment, WEBHOOK, "hooks.example.org/secret")
-    said = project.run(*serving.PIPELINES, "deploy", code=2)
+    webhook = {WEBHOOK: "hooks.example.org/secret"}
+    said = project.run(*serving.PIPELINES, "deploy", code=2, **webhook)
     assert WEBHOOK in said
     assert "secret" not in said
 

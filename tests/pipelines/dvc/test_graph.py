@@ -43,7 +43,10 @@ def test_the_stages_and_edges_are_those_of_the_project_in_order(graph: Graph) ->
     for name, stage in graph.stages.items():
         assert stage.upstream <= done
         done.add(name)
-    outs = graph.stages[f"train@{NAMES[0]}"].outs
+    # Code and parameters are looked at before any training.
+    network = graph.key(NAMES[0], *FIRST).stages
+    assert list(network) == [*FIRST, f"train@{NAMES[0]}", f"evaluate@{NAMES[0]}"]
+    outs = network[f"train@{NAMES[0]}"].outs
     assert {out.name for out in outs} == {f"{NAMES[0]}.csv", f"{NAMES[0]}.keras"}
     assert all(out.is_relative_to(PROJECT) for out in outs)
 
@@ -59,22 +62,6 @@ def test_trainings_cost_what_their_network_does_and_evaluations_nothing() -> Non
         assert by_group[group] == {(name, each.flop) for name, each in NETWORKS.items()}
     for group in ("evaluate", "evaluate_seed", "evaluate_tuned", "replicates", "plot", "code"):
         assert {cost for _, cost in by_group[group]} == {0}
-
-
-def test_selections_keep_the_edges_among_their_stages(graph: Graph) -> None:
-    chosen = graph.groups("normalize", "validate")
-    assert upstream(chosen) == {"normalize": set(), "validate": {"normalize"}}
-    name = NAMES[-1]
-    network = graph.key(name)
-    assert upstream(network) == {f"train@{name}": set(), f"evaluate@{name}": {f"train@{name}"}}
-    before = ["code", "check", "download", "normalize", "validate"]
-    assert list(graph.up_to(network).stages) == [*before, *network.stages]
-    # Code and parameters are looked at before any training.
-    network = graph.key(name, *FIRST)
-    assert list(network.stages) == [*FIRST, f"train@{name}", f"evaluate@{name}"]
-    assert network.stages[f"train@{name}"].upstream == {*FIRST}
-    with pytest.raises(ParameterError, match=rf"architectures\.cnn9: .*{', '.join(NAMES)}"):
-        graph.key("cnn9")
 
 
 def test_of_other_pipelines_only_what_is_needed_belongs_to_it(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 
-from pipelines.checkout.clone import CLONES
 from pipelines.flows import fan_out
 from pipelines.flows.fan_out import spread, unfinished_networks
 from project import Project
@@ -142,5 +141,4 @@ def test_each_network_is_trained_once_and_none_where_they_are_collected(
     plain = machine("plain", tmp_path)
     plain.repro()
     assert toy.locked(project) == toy.locked(plain)
-    clones = tmp_path / "first" / "clone" / CLONES
-    assert not [path for path in clones.iterdir() if path.is_dir()]
+    assert toy.clones(first) == []

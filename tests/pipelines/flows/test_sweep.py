@@ -18,7 +18,6 @@ from waiting import lives, wait_until
 
 import faults
 from conftest import PROJECT
-from pipelines.checkout.clone import CLONES
 from pipelines.core.process_tree import Processes
 from pipelines.dvc.graph import read_graph
 from pipelines.execution.runner import FlowError
@@ -40,7 +39,8 @@ seed=$(value seed)
 """
 
 # The better one by the test set is the worse one by the held-out images.
-EVALUATE = """*.json)
+EVALUATE = """*.model) echo "$1 $(value learning_rate) $seed" > "$2" ;;
+  *.json)
   test=0.34$((9 - seed)) validation='{"images": 100, "accuracy": 0.9'$seed', "loss": 0.5}'
   echo "test accuracy $test"
   echo '{"accuracy": '$test', "loss": 0.5, "validation": '"$validation"'}' > "$2" ;;
@@ -54,9 +54,7 @@ def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     The files that steer it lie outside, since each experiment has a clone, and name the seed.
     """
     work = SETTINGS + toy.WORK_SH.replace('-$1"', '-$1-$seed"')
-    work = work.replace(
-        'echo "$1" >', 'echo "$1 $(value max_images) $(value learning_rate) $seed" >'
-    )
+    work = work.replace('echo "$1" >', 'echo "$1 $(value max_images)" >')
     work = re.sub(r"\*\.json\).*\n", lambda _: EVALUATE, work)
     (project.folder / "work.sh").write_text(work)
     (project.folder / "dvc.yaml").write_text(DVC_YAML)
@@ -82,10 +80,6 @@ def experiments(project: Project) -> list[str]:
     return project.run("dvc", "exp", "list", "--name-only").split()
 
 
-def clones(project: Project) -> list[Path]:
-    return [each for each in (project.folder / CLONES).iterdir() if each.is_dir()]
-
-
 def artifact(state: Any, key: str) -> Any:
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(limit=200)
@@ -103,7 +97,7 @@ def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
     assert state.message == "2 ran"
     assert {begun(project, stage) for stage in SHARED} == {1}
     assert begun(project, "plot") == 2
-    assert clones(project) == []
+    assert toy.clones(project) == []
     notes = Path(project.environment["DVC_SITE_CACHE_DIR"]) / "repo"
     assert len(list(notes.iterdir())) <= 3  # DVC's, of the project and of two clones
     assert project.run("git", "status", "--porcelain") == ""
@@ -144,7 +138,7 @@ def test_a_failed_experiment_leaves_the_others_and_only_what_is_missing_runs(
     (done,) = experiments(project)
     assert done not in str(failed.message)
     assert [row["state"] for row in artifact(failed, "sweep")] == ["ran", "failed"]
-    assert clones(project) == []
+    assert toy.clones(project) == []
     (steering(project) / "fail-train@one-2").unlink()
     second = sweep({"train.seed": [1, 2]}, **options)
     assert second.message == "1 known, 1 ran"
@@ -203,7 +197,7 @@ def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output
     wait_until(lambda: not any(map(lives, family)))
-    assert len(clones(project)) == left
+    assert len(toy.clones(project)) == left
     assert experiments(project) == []
     for mark in marks:
         mark.unlink()
@@ -211,4 +205,4 @@ def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
     assert state.message == "2 ran"
     assert begun(project, "train@one") == 2  # as before the signal
     assert begun(project, "evaluate@one") == 4
-    assert clones(project) == []
+    assert toy.clones(project) == []
