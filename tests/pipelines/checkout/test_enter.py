@@ -6,6 +6,7 @@ import sys
 import pytest
 import toy
 
+import faults
 from conftest import PROJECT
 from pipelines.checkout.clone import temporary_clone
 from project import Project
@@ -36,14 +37,8 @@ def project(project: Project) -> Project:
 
 
 def test_the_newest_commit_is_there_until_the_command_ends(project: Project) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", ENTER, WAIT],
-        cwd=project.folder,
-        env=project.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = [sys.executable, "-c", ENTER, WAIT]
+    with faults.started(project, *command, stdin=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()  # says the commit
         commit, module = process.stdout.readline().split(maxsplit=1)

@@ -4,9 +4,7 @@ import contextlib
 import itertools
 import json
 import math
-import os
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -196,15 +194,3 @@ def test_any_text_gives_values_or_a_mistake(settings: list[str]) -> None:
         changes = parse_settings(settings)
         assert len(changes) == len(settings)
         json.dumps(changes, allow_nan=False)
-
-
-def test_a_mistake_is_told_without_prefect_and_dvc(project: Project) -> None:
-    code = (
-        "import sys; from pipelines.experiments.grid import parse_settings, plan\n"
-        "try: plan(parse_settings(['train.sed=1,2,3']))\n"
-        "finally: assert not {'prefect', 'dvc'} & set(sys.modules), 'slow'"
-    )
-    project.environment["PYTHONPATH"] = f"{PROJECT}{os.pathsep}{PROJECT / 'src'}"
-    said = project.run(sys.executable, "-c", code, code=1)
-    assert "params.yaml: train.sed: " in said
-    assert "slow" not in said

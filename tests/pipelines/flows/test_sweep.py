@@ -5,13 +5,13 @@ import os
 import re
 import shlex
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import serving
 import toy
 from prefect.client.orchestration import get_client
 from waiting import lives, wait_until
@@ -23,7 +23,7 @@ from pipelines.dvc.graph import read_graph
 from pipelines.execution.runner import FlowError
 from pipelines.experiments.grid import plan
 from pipelines.flows.sweep import make_recipe, run_experiment, sweep
-from project import HEED_SIGINT, Project
+from project import Project
 
 SHARED = ["download", "normalize"]
 
@@ -188,9 +188,8 @@ def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
     for mark in marks:
         mark.touch()
     project.environment |= {"PYTHONPATH": str(PROJECT), "PREFECT_API_URL": harness}
-    command = [sys.executable, "-c", f"{HEED_SIGINT}from pipelines.__main__ import run; run()"]
     arguments = ["sweep", "--set", "train.seed=1,2", "--architecture", "one", "--jobs", "2"]
-    process = faults.start(project, *command, *arguments)
+    process = faults.start(project, *serving.PIPELINES, *arguments)
     wait_until(lambda: begun(project, "evaluate@one") == 2 or process.poll() is not None, 240)
     family = psutil.Process(process.pid).children(recursive=True)
     send(process.pid, number)
