@@ -81,6 +81,13 @@ def client_of(url: str) -> Iterator[SyncPrefectClient]:
         yield client
 
 
+def records(kind: str, **wanted: str) -> list[dict[str, Any]]:
+    """Read what the server of this process has, ``artifacts`` or ``logs``, by values of fields."""
+    asked = {kind: {name: {"any_": [value]} for name, value in wanted.items()}}
+    with get_client(sync_client=True) as client:
+        return list(client.request("POST", f"/{kind}/filter", json=asked).json())  # type: ignore[arg-type]
+
+
 @contextlib.contextmanager
 def worker(
     project: Project, url: str, pool: str = "convdepth"

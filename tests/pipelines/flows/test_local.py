@@ -14,8 +14,7 @@ import psutil
 import pytest
 import serving
 import toy
-from prefect.client.orchestration import get_client
-from waiting import lives, wait_until
+from waiting import family_at_work, lives, wait_until
 
 import faults
 from conftest import PROJECT
@@ -38,9 +37,7 @@ stages:
 
 def of_run(state: Any, kind: str) -> list[dict[str, Any]]:
     """Read what the server has of a flow run: its ``artifacts`` or ``logs``."""
-    wanted = {kind: {"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}}}
-    with get_client(sync_client=True) as client:
-        return list(client.request("POST", f"/{kind}/filter", json=wanted).json())
+    return serving.records(kind, flow_run_id=str(state.state_details.flow_run_id))
 
 
 @pytest.mark.usefixtures("harness", "quick_dvc")
@@ -181,9 +178,7 @@ def test_a_signal_stops_everything_within_seconds(
     toy.mark(project, "hang-train@two")
     process = start("pipeline", "--jobs", "1", url=harness)
     wait_until(lambda: "begin train@two" in toy.log(project))
-    root = psutil.Process(process.pid)
-    wait_until(lambda: any(each.name() == "sleep" for each in root.children(recursive=True)))
-    family = root.children(recursive=True)
+    family = family_at_work(process)
     send(process.pid, number)
     process.communicate(timeout=5)
     assert process.returncode == code

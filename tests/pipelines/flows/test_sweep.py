@@ -13,7 +13,6 @@ import psutil
 import pytest
 import serving
 import toy
-from prefect.client.orchestration import get_client
 from waiting import lives, wait_until
 
 import faults
@@ -81,11 +80,10 @@ def experiments(project: Project) -> list[str]:
 
 
 def artifact(state: Any, key: str) -> Any:
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(limit=200)
-    run = state.state_details.flow_run_id
-    (data,) = [each.data for each in found if each.flow_run_id == run and each.key == key]
-    return json.loads(data)
+    (found,) = serving.records(
+        "artifacts", flow_run_id=str(state.state_details.flow_run_id), key=key
+    )
+    return json.loads(found["data"])
 
 
 @pytest.mark.usefixtures("harness", "quick_dvc")
