@@ -153,7 +153,7 @@ def log(project: Project) -> list[str]:
 
 def clones(project: Project) -> list[Path]:
     """List the clones of a project in which processes work, or that they have left."""
-    return [path for path in (project.folder / CLONES).iterdir() if path.is_dir()]
+    return [path for path in (project.folder / CLONES).iterdir() if path.name.isdigit()]
 
 
 @contextlib.contextmanager
