@@ -148,12 +148,11 @@ def quick_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Project":
-    """The made-up project of `toy`; what this process starts has its home, too."""
+    """The made-up project of `toy`, in which this process works, with its home."""
     import toy
 
     project = toy.create(tmp_path / "toy", tmp_path)
-    for name in ("HOME", "DVC_SITE_CACHE_DIR"):
-        monkeypatch.setenv(name, project.environment[name])
+    project.enter(monkeypatch, "HOME", "DVC_SITE_CACHE_DIR")
     return project
 
 

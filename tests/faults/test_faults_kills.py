@@ -10,6 +10,7 @@ from fault_report import TryEach, is_full
 
 import faults
 from faults import STAGES, Finished
+from pipelines.dvc.lockfile import mend_locks
 from project import Project
 
 WHOLE = "the whole pipeline"
@@ -75,21 +76,10 @@ def moment_of(
     return lambda: time.monotonic() >= end
 
 
-LOCK_OF_HEAD = ["git", "checkout", "--quiet", "HEAD", "--", "dvc.lock"]
-MENDS = {
-    "torn rwlock, deleted": ("rwlock", ["rm", ".dvc/tmp/rwlock"]),
-    "torn dvc.lock, taken from the last commit": ("dvc.lock", LOCK_OF_HEAD),
-}
-"""What DVC writes in place, and does not run with if it is torn: its name, and what mends it."""
-
-
 def recover(project: Project, mended: Counter[str]) -> None:
-    """Run the pipeline again; mend what is torn, and count it."""
-    for mend, (name, command) in MENDS.items():
-        code, output = faults.run(project, "dvc", "repro")
-        if code == 0:
-            return
-        if name in output.lower():
-            project.run(*command)
-            mended[mend] += 1
-    project.run("dvc", "repro")
+    """Run the pipeline again; mend what is torn as the flows do, and count it."""
+    code, _ = faults.run(project, "dvc", "repro")
+    if code != 0:
+        mend_locks(project.folder)
+        mended["torn dvc.lock or rwlock, mended as the flows do it"] += 1
+        project.run("dvc", "repro")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import forked_dvc
+import pytest
 from ruamel.yaml import YAML
 
 from conftest import PROJECT
@@ -37,16 +38,24 @@ class Project:
             "COLUMNS": "200",
         }
 
-    def run(self, *command: str, code: int = 0) -> str:
+    def enter(self, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+        """Let this process work in the folder, with these variables of the project, or all."""
+        for name in names or self.environment:
+            monkeypatch.setenv(name, self.environment[name])
+        monkeypatch.chdir(self.folder)
+
+    def run(self, *command: str, code: int = 0, **variables: str) -> str:
         """Run a command in the folder; give its whole output, and fail unless it exits so."""
+        environment = self.environment | variables
         if command[0] == "dvc":
-            ended, output = forked_dvc.run(command[1:], self.folder, self.environment)
+            ended, output = forked_dvc.run(command[1:], self.folder, environment)
             assert ended == code, output
             return output
         finished = subprocess.run(
             command,
             cwd=self.folder,
-            env=self.environment,
+            env=environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -81,6 +81,13 @@ def client_of(url: str) -> Iterator[SyncPrefectClient]:
         yield client
 
 
+def records(kind: str, **wanted: str) -> list[dict[str, Any]]:
+    """Read what the server of this process has, ``artifacts`` or ``logs``, by values of fields."""
+    asked = {kind: {name: {"any_": [value]} for name, value in wanted.items()}}
+    with get_client(sync_client=True) as client:
+        return list(client.request("POST", f"/{kind}/filter", json=asked).json())  # type: ignore[arg-type]
+
+
 @contextlib.contextmanager
 def worker(
     project: Project, url: str, pool: str = "convdepth"
@@ -119,12 +126,7 @@ def _start(
 
 def deploy(project: Project, url: str, **variables: str) -> str:
     """Put the deployments of a project on a server; gives what the command prints."""
-    before = project.environment
-    project.environment = before | {"PREFECT_API_URL": url, **variables}
-    try:
-        return project.run(*PIPELINES, "deploy")
-    finally:
-        project.environment = before
+    return project.run(*PIPELINES, "deploy", PREFECT_API_URL=url, **variables)
 
 
 def add_flows(project: Project, changes: Mapping[str, Any] | None = None) -> None:

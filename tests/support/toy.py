@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth.workspace.git import newest_commit
-from pipelines.checkout.clone import temporary_clone
+from pipelines.checkout.clone import CLONES, temporary_clone
 from pipelines.checkout.enter import CLONE
 from project import Project
 
@@ -74,7 +74,7 @@ if [ -f "$control/meet" ]; then
   case "$1" in train*)
     tries=0
     while [ "$(grep -c 'begin train' "$control/log.txt")" -lt 2 ]; do
-      tries=$((tries + 1)); [ $tries -lt 200 ] || exit 1; sleep 0.05
+      tries=$((tries + 1)); [ $tries -lt 1200 ] || exit 1; sleep 0.05
     done
   esac
 fi
@@ -149,6 +149,11 @@ def log(project: Project) -> list[str]:
     """Read which stages began and ended, in order."""
     path = project.folder / "log.txt"
     return path.read_text().splitlines() if path.exists() else []
+
+
+def clones(project: Project) -> list[Path]:
+    """List the clones of a project in which processes work, or that they have left."""
+    return [path for path in (project.folder / CLONES).iterdir() if path.name.isdigit()]
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Waiting for what other processes do."""
 
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)
+
+
+def family_at_work(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Wait until something below a process sleeps; return all that is below it."""
+    root = psutil.Process(process.pid)
+    wait_until(lambda: any(each.name() == "sleep" for each in root.children(recursive=True)))
+    return root.children(recursive=True)
 
 
 def lives(process: psutil.Process) -> bool:

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth.core.errors import MachineError
-from pipelines.checkout.clone import CHECKPOINTS, CLONES, temporary_clone
+from pipelines.checkout.clone import CHECKPOINTS, temporary_clone
 from project import Project
 
 KILLED = """
@@ -25,10 +25,6 @@ with temporary_clone('HEAD', Path(sys.argv[1])):
 
 def run_in(folder: Path, project: Project, *command: str) -> str:
     return Project(folder, Path(project.environment["HOME"])).run(*command).strip()
-
-
-def clones(project: Project) -> list[Path]:
-    return [path for path in (project.folder / CLONES).iterdir() if path.name.isdigit()]
 
 
 def test_it_is_a_clone_at_the_commit_that_shares_the_cache(project: Project) -> None:
@@ -52,7 +48,7 @@ def test_it_is_a_clone_at_the_commit_that_shares_the_cache(project: Project) -> 
         temporary_clone("no-such-name", project.folder),
     ):
         pass
-    assert clones(project) == []
+    assert toy.clones(project) == []
 
 
 def test_remotes_secrets_and_identity_come_along(project: Project, tmp_path: Path) -> None:
@@ -82,13 +78,13 @@ def test_the_clone_of_a_killed_process_is_removed_by_the_next(project: Project) 
     command = [sys.executable, "-c", KILLED, str(project.folder)]
     path = f"{PROJECT}{os.pathsep}{PROJECT / 'src'}"
     subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=False)
-    (abandoned,) = clones(project)
+    (abandoned,) = toy.clones(project)
     (abandoned / "half.txt").touch()
     with (
         temporary_clone("HEAD", project.folder) as first,
         temporary_clone("HEAD", project.folder) as second,
     ):
-        assert sorted(clones(project)) == sorted([first, second])
+        assert sorted(toy.clones(project)) == sorted([first, second])
         assert not (first / "half.txt").exists()
 
 

@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import toy
 
+import faults
 from conftest import PROJECT
-from pipelines.checkout.clone import CLONES, temporary_clone
+from pipelines.checkout.clone import temporary_clone
 from project import Project
 
 ENTER = """
@@ -37,30 +37,20 @@ def project(project: Project) -> Project:
     return project
 
 
-def clones(project: Project) -> list[Path]:
-    return [path for path in (project.folder / CLONES).iterdir() if path.is_dir()]
-
-
 def test_the_newest_commit_is_there_until_the_command_ends(project: Project) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", ENTER, WAIT],
-        cwd=project.folder,
-        env=project.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = [sys.executable, "-c", ENTER, WAIT]
+    with faults.started(project, *command, stdin=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()  # says the commit
         commit, module = process.stdout.readline().split(maxsplit=1)
         with temporary_clone("HEAD", project.folder):  # would remove an abandoned clone
-            (clone, _) = sorted(clones(project))
+            (clone, _) = sorted(toy.clones(project))
             assert module.strip() == str(clone / "own.py")
         assert commit == project.run("git", "rev-parse", "@{upstream}").strip()
         assert not (project.folder / "own.py").exists()
         process.communicate("\n")
     assert process.returncode == 0
-    assert clones(project) == []
+    assert toy.clones(project) == []
 
 
 @pytest.mark.parametrize(
@@ -75,4 +65,4 @@ def test_a_commit_that_cannot_run_is_refused_and_leaves_nothing(
     (project.folder / "requirements.lock").write_text("prefect==2\n")
     said = project.run(sys.executable, "-c", ENTER, "print('ran')", *arguments, code=1)
     assert any("Error: " in line and named in line for line in said.splitlines())
-    assert clones(project) == []
+    assert toy.clones(project) == []

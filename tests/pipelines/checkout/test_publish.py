@@ -34,8 +34,7 @@ def after_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clone(after_a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it for one test: the clone; the repository lies beside it."""
     shutil.copytree(after_a_run, tmp_path, symlinks=True, dirs_exist_ok=True)
-    for name, value in Project(tmp_path / "clone", tmp_path).environment.items():
-        monkeypatch.setenv(name, value)
+    Project(tmp_path / "clone", tmp_path).enter(monkeypatch)
     git("remote", "set-url", "origin", str(tmp_path / "origin.git"), folder=tmp_path / "clone")
     return tmp_path / "clone"
 

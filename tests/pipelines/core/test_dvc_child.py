@@ -3,10 +3,9 @@
 import subprocess
 import sys
 
-import psutil
 import pytest
 import toy
-from waiting import lives, wait_until
+from waiting import family_at_work, lives, wait_until
 
 import faults
 from pipelines.core.process_tree import dvc_command, stage_environment
@@ -21,21 +20,13 @@ def start(project: Project, *before: str, **variables: str) -> "subprocess.Popen
     return faults.start(project, *before, *dvc_command(*REPRO), env=environment)
 
 
-def family_at_work(project: Project, process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    """Wait until the stage runs; return all processes below the one that was started."""
-    wait_until(lambda: "begin download" in toy.log(project))
-    root = psutil.Process(process.pid)
-    wait_until(lambda: any(each.name() == "sleep" for each in root.children(recursive=True)))
-    return root.children(recursive=True)
-
-
 # Between DVC and the stage dash stays and listens; bash makes way for the stage.
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_a_stage_that_does_not_listen_is_killed(project: Project, shell: str) -> None:
     script = (project.folder / "work.sh").read_text()
     (project.folder / "work.sh").write_text("trap '' TERM\n" + script)
     process = start(project, SHELL=f"/bin/{shell}")
-    family = family_at_work(project, process)
+    family = family_at_work(process)
     process.terminate()
     process.communicate(timeout=10)
     assert process.returncode == 143
@@ -45,7 +36,7 @@ def test_a_stage_that_does_not_listen_is_killed(project: Project, shell: str) ->
 def test_dvc_and_its_stage_end_with_their_parent(project: Project) -> None:
     parent = "import subprocess, sys; subprocess.run(sys.argv[1:])"
     process = start(project, sys.executable, "-c", parent)
-    family = family_at_work(project, process)
+    family = family_at_work(process)
     assert len(family) >= 3  # dvc, the stage's shell, and what it waits for
     process.kill()
     process.communicate(timeout=30)  # until those that have its output have ended, too

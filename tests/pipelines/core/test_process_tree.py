@@ -1,7 +1,6 @@
 """Child processes are ended together, with everything they have started."""
 
 import os
-import sys
 import threading
 from pathlib import Path
 
@@ -58,13 +57,6 @@ def test_an_interruption_while_a_line_is_read_ends_the_process(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         Processes().run(command, tmp_path, os.environ, interrupt)
     wait_until(lambda: not any(lives(each) for each in family() if each not in before))
-
-
-def test_lines_and_exit_code_are_those_of_the_command(tmp_path: Path) -> None:
-    lines: list[str] = []
-    text = "import sys; print('out'); print('err  ', file=sys.stderr); sys.exit(3)"
-    ended = Processes().run([sys.executable, "-uc", text], tmp_path, os.environ, lines.append)
-    assert (ended, lines) == (3, ["out", "err"])
 
 
 def test_only_our_own_programs_learn_whom_to_end_with(tmp_path: Path) -> None:

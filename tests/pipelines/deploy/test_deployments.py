@@ -261,30 +261,30 @@ def finish(client: SyncPrefectClient, state: State) -> str:
     return str(run.id)
 
 
-def test_deploy_needs_a_server_that_stays_and_a_whole_address(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deploy_needs_a_server_that_stays_and_a_whole_address(project: Project) -> None:
     said = project.run(*serving.PIPELINES, "deploy", code=4)
     assert "make ui" in said
     assert "PREFECT_API_URL" in said
-    monkeypatch.setitem(project.environment, WEBHOOK, "hooks.example.org/secret")
-    said = project.run(*serving.PIPELINES, "deploy", code=2)
+    webhook = {WEBHOOK: "hooks.example.org/secret"}
+    said = project.run(*serving.PIPELINES, "deploy", code=2, **webhook)
     assert WEBHOOK in said
     assert "secret" not in said
 
 
 @pytest.mark.nightly
 def test_a_pool_may_start_containers_and_keeps_its_type(
-    harness: str, client: SyncPrefectClient, project: Project, monkeypatch: pytest.MonkeyPatch
+    harness: str, client: SyncPrefectClient, project: Project
 ) -> None:
+    def deploy(pool_type: str, code: int = 0) -> str:
+        command = [*serving.PIPELINES, "deploy", "--pool-type", pool_type]
+        return project.run(*command, code=code, PREFECT_API_URL=harness)
+
     serving.deploy(project, harness)
-    monkeypatch.setitem(project.environment, "PREFECT_API_URL", harness)
-    deploy = [*serving.PIPELINES, "deploy", "--pool-type"]
-    assert "is of the type process" in project.run(*deploy, "docker", code=2)
+    assert "is of the type process" in deploy("docker", code=2)
     client.delete_work_pool(POOL)
-    assert "one of process" in project.run(*deploy, "podman", code=2)
+    assert "one of process" in deploy("podman", code=2)
     for pool_type in ("docker", "kubernetes"):
-        project.run(*deploy, pool_type)
+        deploy(pool_type)
         pool = client.read_work_pool(POOL)
         assert pool.type == pool_type
         assert "convdepth:cuda" in json.dumps(pool.base_job_template)

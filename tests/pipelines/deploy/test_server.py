@@ -19,6 +19,7 @@ from conftest import PROJECT
 from convdepth.core.errors import MachineError
 from convdepth.workspace.servers import api_url, running_server
 from pipelines.deploy.server import LOG_BYTES, pid_file, require_server, start_ui
+from project import Project
 
 PASSWORD = "user:secret"
 UI = [*serving.PIPELINES, "ui"]
@@ -41,18 +42,7 @@ print(settings.server.analytics_enabled, settings.results.persist_by_default)
 
 def run(home: Path, port: int, *command: str, code: int = 0, **variables: str) -> str:
     server = {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": str(port)}
-    ended = subprocess.run(
-        command,
-        cwd=PROJECT,
-        env=os.environ | server | variables,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == code, ended.stdout
-    return ended.stdout
+    return Project(PROJECT, home).run(*command, code=code, **server | variables)
 
 
 @pytest.mark.nightly
@@ -181,7 +171,14 @@ def no_server(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_server")
-def test_a_server_that_hangs_is_told() -> None:
+def test_a_server_that_does_not_work_is_told() -> None:
+    with servers.serve({"*": servers.answer()}, secure=False) as server:
+        url = f"{server.url}api"
+        with (
+            temporary_settings({PREFECT_API_URL: url}),
+            pytest.raises(MachineError, match=f"PREFECT_API_URL={url}: .*Failed to reach API"),
+        ):
+            require_server()
     pid_file().write_text(str(os.getpid()))  # another program's by now
     assert running_server(pid_file()) is None
     code = "import time; time.sleep(60)"
@@ -194,17 +191,6 @@ def test_a_server_that_hangs_is_told() -> None:
         with pytest.raises(MachineError, match=r"http://127.0.0.1:9/api: .*prefect server stop"):
             start_ui()
         process.kill()
-
-
-@pytest.mark.usefixtures("no_server")
-def test_another_server_that_is_up_is_told() -> None:
-    with servers.serve({"*": servers.answer()}, secure=False) as server:
-        url = f"{server.url}api"
-        with (
-            temporary_settings({PREFECT_API_URL: url}),
-            pytest.raises(MachineError, match=f"PREFECT_API_URL={url}: .*Failed to reach API"),
-        ):
-            require_server()
 
 
 def test_addresses_and_settings(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import toy
 from conftest import PROJECT
 from convdepth.config.params import read_params
 from convdepth.core.errors import MachineError, ParameterError
-from pipelines.dvc.graph import MODEL_GROUPS, Graph, Node, read_graph
+from pipelines.dvc.graph import MODEL_GROUPS, Node, read_graph
 from pipelines.execution.runner import QUICK, stage_costs
 from pipelines.flows.local import FIRST, STUDIES
 
@@ -16,35 +16,13 @@ NETWORKS = read_params(PROJECT / "params.yaml").architectures
 NAMES = list(NETWORKS)
 
 
-@pytest.fixture(scope="module")
-def graph() -> Graph:
-    return read_graph(PROJECT)
-
-
-def upstream(graph: Graph) -> dict[str, set[str]]:
-    return {name: set(stage.upstream) for name, stage in graph.stages.items()}
-
-
-def test_the_stages_and_edges_are_those_of_the_project_in_order(graph: Graph) -> None:
-    expected = {
-        "download": set(),
-        "normalize": {"download"},
-        "validate": {"download", "normalize"},
-        "plot": {"normalize"},
-    }
-    for name in NAMES:
-        expected[f"train@{name}"] = {"normalize", "validate"}
-        expected[f"evaluate@{name}"] = {"normalize", f"train@{name}"}
-        expected["plot"] |= {f"train@{name}", f"evaluate@{name}"}
-    expected = {name: {*before, *FIRST} for name, before in expected.items()}
-    assert upstream(graph) == expected | {"code": set(), "check": {"code"}}
-    done: set[str] = set()
-    for name, stage in graph.stages.items():
-        assert stage.upstream <= done
-        done.add(name)
-    outs = graph.stages[f"train@{NAMES[0]}"].outs
-    assert {out.name for out in outs} == {f"{NAMES[0]}.csv", f"{NAMES[0]}.keras"}
-    assert all(out.is_relative_to(PROJECT) for out in outs)
+def test_code_and_parameters_are_looked_at_before_any_training() -> None:
+    name = NAMES[0]
+    network = read_graph(PROJECT).key(name, *FIRST).stages
+    assert list(network) == [*FIRST, f"train@{name}", f"evaluate@{name}"]
+    assert network[f"train@{name}"].upstream == {*FIRST}
+    outs = network[f"train@{name}"].outs
+    assert {out.relative_to(PROJECT).name for out in outs} == {f"{name}.csv", f"{name}.keras"}
 
 
 def test_trainings_cost_what_their_network_does_and_evaluations_nothing() -> None:
@@ -58,22 +36,6 @@ def test_trainings_cost_what_their_network_does_and_evaluations_nothing() -> Non
         assert by_group[group] == {(name, each.flop) for name, each in NETWORKS.items()}
     for group in ("evaluate", "evaluate_seed", "evaluate_tuned", "replicates", "plot", "code"):
         assert {cost for _, cost in by_group[group]} == {0}
-
-
-def test_selections_keep_the_edges_among_their_stages(graph: Graph) -> None:
-    chosen = graph.groups("normalize", "validate")
-    assert upstream(chosen) == {"normalize": set(), "validate": {"normalize"}}
-    name = NAMES[-1]
-    network = graph.key(name)
-    assert upstream(network) == {f"train@{name}": set(), f"evaluate@{name}": {f"train@{name}"}}
-    before = ["code", "check", "download", "normalize", "validate"]
-    assert list(graph.up_to(network).stages) == [*before, *network.stages]
-    # Code and parameters are looked at before any training.
-    network = graph.key(name, *FIRST)
-    assert list(network.stages) == [*FIRST, f"train@{name}", f"evaluate@{name}"]
-    assert network.stages[f"train@{name}"].upstream == {*FIRST}
-    with pytest.raises(ParameterError, match=rf"architectures\.cnn9: .*{', '.join(NAMES)}"):
-        graph.key("cnn9")
 
 
 def test_of_other_pipelines_only_what_is_needed_belongs_to_it(tmp_path: Path) -> None:

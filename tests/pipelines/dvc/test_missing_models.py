@@ -71,9 +71,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def project(studied: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The same as a fresh clone: only what git keeps is there."""
     project = studied.copy(tmp_path / "toy")
-    for name in ("HOME", "DVC_SITE_CACHE_DIR"):
-        monkeypatch.setenv(name, project.environment[name])
-    monkeypatch.chdir(project.folder)
+    project.enter(monkeypatch, "HOME", "DVC_SITE_CACHE_DIR")
     shutil.rmtree(project.folder / ".dvc" / "cache")
     project.run("git", "clean", "-d", "-x", "--force", "--quiet", "--exclude=.dvc")
     assert not (project.folder / "models" / "one-2").exists()

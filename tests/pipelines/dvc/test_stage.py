@@ -58,14 +58,6 @@ def test_a_stage_runs_once_unless_forced_and_each_line_has_its_name(
     assert toy.log(project).count("end download") == 2
 
 
-def test_a_failed_stage_names_itself_its_code_and_its_last_lines(project: Project) -> None:
-    toy.mark(project, "fail-download")
-    with pytest.raises(StageError, match=r"^download: .* exit code 6") as caught:
-        run(project, "download")
-    assert caught.value.exit_code == 6
-    assert "  error: download went wrong\n" in str(caught.value)
-
-
 def test_a_stage_killed_for_memory_says_what_to_lower(project: Project) -> None:
     (project.folder / "work.sh").write_text('kill -KILL "$$"\n')
     with pytest.raises(StageError, match=r"signal 9.*batch_size") as caught:

@@ -14,38 +14,25 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 
-from pipelines.checkout.clone import CLONES
 from pipelines.flows import fan_out
 from pipelines.flows.fan_out import spread, unfinished_networks
 from project import Project
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with the flows, an upstream and a DVC remote, all of it committed and pushed."""
-    project = toy.create(tmp_path / "toy", tmp_path)
     serving.add_flows(project)
     toy.share(project)
-    for name in ("HOME", "DVC_SITE_CACHE_DIR", "GIT_CONFIG_NOSYSTEM"):
-        monkeypatch.setenv(name, project.environment[name])
-    monkeypatch.chdir(project.folder)
+    project.enter(monkeypatch, "GIT_CONFIG_NOSYSTEM")
     return project
 
 
-@pytest.mark.usefixtures("harness")
-def test_what_workers_cannot_get_is_refused(project: Project) -> None:
-    def refusal() -> str:
-        state = spread(return_state=True)
-        assert state.is_failed()
-        return str(state.message)
-
-    assert "train-on-worker/train-architecture" in refusal()  # the deployment is not there
-    (project.folder / "accuracy").write_text("0.6")
-    assert "accuracy" in refusal()
-    project.commit("Not pushed")
-    assert "`git push`" in refusal()
-    project.run("dvc", "config", "--unset", "core.remote")
-    assert "dvc remote add --default" in refusal()
+@pytest.mark.usefixtures("harness", "project")
+def test_a_server_without_the_deployment_is_refused() -> None:
+    state = spread(return_state=True)
+    assert state.is_failed()
+    assert "train-on-worker/train-architecture" in str(state.message)
 
 
 @pytest.mark.usefixtures("harness", "quick_dvc")
@@ -145,5 +132,4 @@ def test_each_network_is_trained_once_and_none_where_they_are_collected(
     plain = machine("plain", tmp_path)
     plain.repro()
     assert toy.locked(project) == toy.locked(plain)
-    clones = tmp_path / "first" / "clone" / CLONES
-    assert not [path for path in clones.iterdir() if path.is_dir()]
+    assert toy.clones(first) == []

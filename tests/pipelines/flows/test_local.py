@@ -6,20 +6,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import serving
 import toy
-from prefect.client.orchestration import get_client
-from waiting import lives, wait_until
+from waiting import family_at_work, lives, wait_until
 
 import faults
 from conftest import PROJECT
 from pipelines.execution.runner import FlowError
 from pipelines.flows import local as flows
-from project import HEED_SIGINT, Project
+from project import Project
 
 STUDIES = """
 vars: ["../params.yaml:architectures"]
@@ -34,17 +35,9 @@ stages:
 """
 
 
-@pytest.fixture
-def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(project.folder)
-    return project
-
-
 def of_run(state: Any, kind: str) -> list[dict[str, Any]]:
     """Read what the server has of a flow run: its ``artifacts`` or ``logs``."""
-    wanted = {kind: {"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}}}
-    with get_client(sync_client=True) as client:
-        return list(client.request("POST", f"/{kind}/filter", json=wanted).json())
+    return serving.records(kind, flow_run_id=str(state.state_details.flow_run_id))
 
 
 @pytest.mark.usefixtures("harness", "quick_dvc")
@@ -82,26 +75,22 @@ def test_the_whole_graph_runs_side_by_side_and_then_not_again(
 
 
 @pytest.mark.usefixtures("harness", "quick_dvc")
-def test_one_job_runs_one_stage_at_a_time_the_most_arithmetic_first(project: Project) -> None:
-    (project.folder / "picture.png").write_text("no picture")  # it fails nothing
-    assert flows.pipeline(jobs=1, return_state=True).is_completed()
-    log = toy.log(project)
-    pairs = zip(log[::2], log[1::2], strict=True)
-    assert all(begin.replace("begin", "end") == end for begin, end in pairs)
-    assert log.index("begin train@two") < log.index("begin train@one")  # the other one is smaller
-
-
-@pytest.mark.usefixtures("harness", "quick_dvc")
 def test_one_failed_stage_stops_only_what_depends_on_it(project: Project) -> None:
     toy.mark(project, "fail-train@one")
-    state = flows.pipeline(jobs=2, return_state=True)
+    (project.folder / "picture.png").write_text("no picture")  # it fails nothing
+    state = flows.pipeline(jobs=1, return_state=True)
     assert "error: train@one went wrong" in str(state.message)
     assert "evaluate@one, plot." in str(state.message)
     with pytest.raises(FlowError) as caught:
         state.result()
     assert caught.value.exit_code == 6
-    assert "end evaluate@two" in toy.log(project)
-    assert "begin plot" not in toy.log(project)
+    log = toy.log(project)
+    assert "end evaluate@two" in log
+    assert "begin plot" not in log
+    # With one job there is one stage at a time, the most arithmetic first.
+    assert log.index("begin train@two") < log.index("begin train@one")
+    log.remove("begin train@one")
+    assert [line.replace("begin", "end") for line in log[::2]] == log[1::2]
     (project.folder / "fail-train@one").unlink()
     assert flows.pipeline(jobs=2, return_state=True).message == "4 unchanged, 3 ran"
 
@@ -120,33 +109,25 @@ def test_the_parts_and_the_studies_are_flows_of_their_own(project: Project) -> N
     assert flows.pipeline(jobs=2, return_state=True).message == "5 unchanged, 2 ran"
     assert flows.studies(jobs=2, return_state=True).message == "6 unchanged"
     assert flows.plot_results(force=True, return_state=True).message == "1 ran"
-    state = flows.train_architecture("three", return_state=True)
-    assert state.is_failed()
-    assert "architectures.three" in str(state.message)
 
 
 # The command line, in processes of its own.
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., faults.Process]
 
 
 @pytest.fixture
 def start(project: Project) -> Iterator[Start]:
     """A function that starts a flow, with the address of a server or without."""
     project.environment |= {"PYTHONPATH": str(PROJECT), "PREFECT_HOME": str(project.folder.parent)}
-    started = []
 
-    def start(*arguments: str, url: str | None = None) -> "subprocess.Popen[str]":
-        if url is not None:
-            project.environment["PREFECT_API_URL"] = url
-        command = f"{HEED_SIGINT}from pipelines.__main__ import run; run()"
-        started.append(faults.start(project, sys.executable, "-c", command, *arguments))
-        return started[-1]
+    def start(*arguments: str, url: str | None = None) -> faults.Process:
+        variables = {"PREFECT_API_URL": url} if url else {}
+        command, environment = [*serving.PIPELINES, *arguments], project.environment | variables
+        return stack.enter_context(faults.started(project, *command, env=environment))
 
-    yield start
-    for process in started:
-        faults.kill_group(process)
-        process.communicate()
+    with ExitStack() as stack:
+        yield start
 
 
 def test_the_command_shows_the_stages_and_the_metrics_or_the_error_once(
@@ -197,9 +178,7 @@ def test_a_signal_stops_everything_within_seconds(
     toy.mark(project, "hang-train@two")
     process = start("pipeline", "--jobs", "1", url=harness)
     wait_until(lambda: "begin train@two" in toy.log(project))
-    root = psutil.Process(process.pid)
-    wait_until(lambda: any(each.name() == "sleep" for each in root.children(recursive=True)))
-    family = root.children(recursive=True)
+    family = family_at_work(process)
     send(process.pid, number)
     process.communicate(timeout=5)
     assert process.returncode == code

@@ -2,6 +2,7 @@
 
 import datetime
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from prefect.client.schemas.objects import State
 
 from pipelines.core import dvc_child
 from pipelines.flows.nightly import nightly
-from pipelines.reporting.flow_run import scheduled_day
 from pipelines.reporting.regressions import RegressionError
 from project import Project
 
@@ -25,11 +25,9 @@ pytestmark = pytest.mark.usefixtures("harness", "quick_dvc")
 def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A clone with an upstream and a DVC remote, as on a worker."""
     toy.share(project)
-    for name in ("TOY", "GIT_CONFIG_NOSYSTEM"):
-        monkeypatch.setenv(name, project.environment[name])
+    project.enter(monkeypatch, "TOY", "GIT_CONFIG_NOSYSTEM")
     for name in ("user.name", "user.email"):
         project.run("git", "config", name, "test@example.org")
-    monkeypatch.chdir(project.folder)
     return project
 
 
@@ -82,7 +80,18 @@ def test_the_newest_commit_runs_in_a_clone_and_is_published(
     assert begun_since(project, known) <= {"begin evaluate@one", "begin evaluate@two"}
 
 
-def test_what_got_worse_fails_the_run(project: Project) -> None:
+@pytest.fixture
+def another_day(monkeypatch: pytest.MonkeyPatch) -> Iterator[datetime.date]:
+    """The day of the schedule, which is in UTC, where another day is now."""
+    now = datetime.datetime.now(datetime.UTC)
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati" if now.hour >= 10 else "Pacific/Niue")
+    time.tzset()
+    yield now.date()
+    monkeypatch.delenv("TZ")
+    time.tzset()
+
+
+def test_what_got_worse_fails_the_run(project: Project, another_day: datetime.date) -> None:
     (project.folder / "dvc.yaml").write_text(toy.EVALUATIONS)
     project.repro()
     toy.push(project, "Results")
@@ -95,7 +104,7 @@ def test_what_got_worse_fails_the_run(project: Project) -> None:
     row = ["one", "accuracy", "0.5", "0.4", "-0.1", "0.003"]
     assert row in [line.split() for line in str(caught.value).splitlines()]
     (branch,) = branches(project)  # marked, and named with what to do
-    assert branch == f"results/{datetime.datetime.now(datetime.UTC).date()}-regressed"
+    assert branch == f"results/{another_day}-regressed"
     assert f"git fetch origin {branch}" in str(state.message)
     assert f"git push origin --delete {branch}" in str(state.message)
     path = project.folder / "params.yaml"
@@ -131,23 +140,5 @@ def test_a_stage_that_hangs_is_ended_and_the_night_too(
     assert "end evaluate@two" in toy.log(project)
     monkeypatch.setattr(nightly, "timeout_seconds", 8.0)
     assert run(project).name == "TimedOut"
-    assert not [line for line in commands() if "evaluate@one" in line]
-
-
-def commands() -> list[str]:
-    """The command lines of this process's descendants."""
     children = psutil.Process().children(recursive=True)
-    return [" ".join(child.cmdline()) for child in children]
-
-
-@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Niue"])  # UTC+14, UTC-11
-def test_the_day_of_a_night_is_that_of_the_schedule(
-    zone: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", zone)
-    time.tzset()
-    try:
-        assert scheduled_day() == datetime.datetime.now(datetime.UTC).date()
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+    assert not [child for child in children if "evaluate@one" in " ".join(child.cmdline())]

@@ -2,122 +2,66 @@
 
 import json
 import os
+import re
 import shlex
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import serving
 import toy
-from prefect.client.orchestration import get_client
 from waiting import lives, wait_until
 
 import faults
-from conftest import PROJECT, TINY
-from pipelines.checkout.clone import CLONES
+from conftest import PROJECT
 from pipelines.core.process_tree import Processes
 from pipelines.dvc.graph import read_graph
 from pipelines.execution.runner import FlowError
 from pipelines.experiments.grid import plan
 from pipelines.flows.sweep import make_recipe, run_experiment, sweep
-from project import HEED_SIGINT, Project
+from project import Project
 
-DVC_YAML = """
-stages:
-  download: {cmd: python work.py download raw.txt, deps: [work.py], outs: [raw.txt]}
-  normalize:
-    cmd: python work.py normalize normalized.txt
-    deps: [raw.txt]
-    params: [normalize]
-    outs: [normalized.txt]
-  validate:
-    cmd: python work.py validate metrics/validation.json
-    deps: [normalized.txt]
-    outs: [metrics/validation.json: {cache: false}]
-  train:
-    foreach: ${architectures}
-    do:
-      cmd: python work.py train@${key} ${key}.model
-      deps: [normalized.txt, metrics/validation.json]
-      params: [train]
-      outs: ["${key}.model"]
-  evaluate:
-    foreach: ${architectures}
-    do:
-      cmd: python work.py evaluate@${key} metrics/${key}.json
-      deps: ["${key}.model"]
-      params: [train]
-      metrics: ["metrics/${key}.json": {cache: false}]
-  plot:
-    cmd: python work.py plot figure.txt
-    deps: [metrics/one.json, metrics/two.json]
-    outs: [figure.txt]
+SHARED = ["download", "normalize"]
+
+DVC_YAML = (
+    toy.DVC_YAML.replace("outs: [raw.txt]", "outs: [raw.txt: {cache: false}]")
+    .replace("deps: [raw.txt]", "deps: [raw.txt], params: [normalize]")
+    .replace("architectures.${key}", "train")
+)
+
+SETTINGS = r"""
+value() { sed -n "s/^ *$1: *\([^ ]*\).*/\1/p" params.yaml | head -1; }
+seed=$(value seed)
 """
 
-SHARED = ["download", "normalize", "validate"]
-
-# Files in a folder outside of the repository steer it, since each experiment has a clone.
-WORK_PY = """
-import json, os, pathlib, re, sys, time
-
-stage, out = sys.argv[1:]
-params = pathlib.Path("params.yaml").read_text()
-keys = ("max_images", "learning_rate", "seed")
-images, rate, seed = (re.search(key + r": (\\S+)", params)[1] for key in keys)
-steering = pathlib.Path(os.environ["STEERING"])
-log = steering / "log.txt"
-with log.open("a") as file:
-    file.write(f"begin {stage} {rate} {seed}\\n")
-if (steering / f"fail-{stage}-{seed}").exists():
-    print(f"error: {stage} went wrong", flush=True)
-    sys.exit(6)
-if (steering / f"hang-{stage}-{seed}").exists():
-    time.sleep(60)
-while (steering / "meet").exists() and stage.startswith("train"):
-    if log.read_text().count("begin train") >= 2:
-        break
-    time.sleep(0.05)
-content = f"{stage} {rate} {seed}" if "@" in stage else f"{stage} {images}"
-if stage.startswith("evaluate"):
-    # The better one by the test set is the worse one by the held-out images.
-    accuracy = 0.9 + int(seed) / 100 - float(rate)
-    validation = {"images": 100, "accuracy": round(accuracy, 6), "loss": 0.5}
-    test = {"accuracy": 0.4321 - accuracy / 10, "loss": 0.5}
-    print("test accuracy", test["accuracy"])
-    content = json.dumps({**test, "validation": validation})
-pathlib.Path(out).parent.mkdir(exist_ok=True)
-pathlib.Path(out).write_text(content)
+# The better one by the test set is the worse one by the held-out images.
+EVALUATE = """*.model) echo "$1 $(value learning_rate) $seed" > "$2" ;;
+  *.json)
+  test=0.34$((9 - seed)) validation='{"images": 100, "accuracy": 0.9'$seed', "loss": 0.5}'
+  echo "test accuracy $test"
+  echo '{"accuracy": '$test', "loss": 0.5, "validation": '"$validation"'}' > "$2" ;;
 """
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, params_text: str) -> Project:
-    """A project of two networks with one held-out set, committed. Read-only by agreement."""
-    home = tmp_path_factory.mktemp("sweep")
-    project = toy.create(home / "toy", home)
-    recipe = params_text[: params_text.index("# One entry is one network")]
-    network = TINY.partition("tiny:")[2]
-    networks = f"architectures:\n  one:{network}  two:{network}"
-    files = {"dvc.yaml": DVC_YAML, "params.yaml": recipe + networks, "work.py": WORK_PY}
-    for name, text in files.items():
-        (project.folder / name).write_text(text)
-    project.edit_params({"train.validation_images": 100})
-    project.commit("Trainings")
-    return project
 
 
 @pytest.fixture
-def project(template: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    project = template.copy(tmp_path / "toy")
+def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with a held-out set, whose trainings depend on the recipe, committed.
+
+    The files that steer it lie outside, since each experiment has a clone, and name the seed.
+    """
+    work = SETTINGS + toy.WORK_SH.replace('-$1"', '-$1-$seed"')
+    work = work.replace('echo "$1" >', 'echo "$1 $(value max_images)" >')
+    work = re.sub(r"\*\.json\).*\n", lambda _: EVALUATE, work)
+    (project.folder / "work.sh").write_text(work)
+    (project.folder / "dvc.yaml").write_text(DVC_YAML)
+    project.edit_params({"train.validation_images": 100})
+    project.commit("Trainings")
     steering(project).mkdir()
-    project.environment["STEERING"] = str(steering(project))
-    for name, value in project.environment.items():
-        if name in ("HOME", "DVC_SITE_CACHE_DIR", "STEERING", "COLUMNS") or "GIT_" in name:
-            monkeypatch.setenv(name, value)
-    monkeypatch.chdir(project.folder)
+    project.environment["TOY"] = str(steering(project))
+    project.enter(monkeypatch)
     return project
 
 
@@ -135,16 +79,11 @@ def experiments(project: Project) -> list[str]:
     return project.run("dvc", "exp", "list", "--name-only").split()
 
 
-def clones(project: Project) -> list[Path]:
-    return [each for each in (project.folder / CLONES).iterdir() if each.is_dir()]
-
-
 def artifact(state: Any, key: str) -> Any:
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(limit=200)
-    run = state.state_details.flow_run_id
-    (data,) = [each.data for each in found if each.flow_run_id == run and each.key == key]
-    return json.loads(data)
+    (found,) = serving.records(
+        "artifacts", flow_run_id=str(state.state_details.flow_run_id), key=key
+    )
+    return json.loads(found["data"])
 
 
 @pytest.mark.usefixtures("harness", "quick_dvc")
@@ -156,7 +95,7 @@ def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
     assert state.message == "2 ran"
     assert {begun(project, stage) for stage in SHARED} == {1}
     assert begun(project, "plot") == 2
-    assert clones(project) == []
+    assert toy.clones(project) == []
     notes = Path(project.environment["DVC_SITE_CACHE_DIR"]) / "repo"
     assert len(list(notes.iterdir())) <= 3  # DVC's, of the project and of two clones
     assert project.run("git", "status", "--porcelain") == ""
@@ -164,7 +103,7 @@ def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
     rows = artifact(state, "sweep")
     found = [(row["network"], row["train.seed"]) for row in rows]
     assert found == [("one", 2), ("one", 1), ("two", 2), ("two", 1)]
-    assert rows[0]["validation accuracy"] == 0.919
+    assert rows[0]["validation accuracy"] == 0.92
     assert {row["experiment"] for row in rows} == set(experiments(project))
     assert [row["seeds"] for row in artifact(state, "sweep-seeds")] == [2, 2]
     printed = capsys.readouterr().out
@@ -177,7 +116,7 @@ def test_a_grid_runs_side_by_side_and_becomes_experiments_of_dvc(
 
     project.run("dvc", "exp", "apply", rows[0]["experiment"])
     assert "  seed: 2\n" in (project.folder / "params.yaml").read_text()
-    assert (project.folder / "one.model").read_text() == "train@one 0.001 2"
+    assert (project.folder / "one.model").read_text().endswith(" 0.001 2\n")
     assert "up to date" in project.run("dvc", "status")
 
 
@@ -197,7 +136,7 @@ def test_a_failed_experiment_leaves_the_others_and_only_what_is_missing_runs(
     (done,) = experiments(project)
     assert done not in str(failed.message)
     assert [row["state"] for row in artifact(failed, "sweep")] == ["ran", "failed"]
-    assert clones(project) == []
+    assert toy.clones(project) == []
     (steering(project) / "fail-train@one-2").unlink()
     second = sweep({"train.seed": [1, 2]}, **options)
     assert second.message == "1 known, 1 ran"
@@ -247,16 +186,15 @@ def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
     for mark in marks:
         mark.touch()
     project.environment |= {"PYTHONPATH": str(PROJECT), "PREFECT_API_URL": harness}
-    command = [sys.executable, "-c", f"{HEED_SIGINT}from pipelines.__main__ import run; run()"]
     arguments = ["sweep", "--set", "train.seed=1,2", "--architecture", "one", "--jobs", "2"]
-    process = faults.start(project, *command, *arguments)
+    process = faults.start(project, *serving.PIPELINES, *arguments)
     wait_until(lambda: begun(project, "evaluate@one") == 2 or process.poll() is not None, 240)
     family = psutil.Process(process.pid).children(recursive=True)
     send(process.pid, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output
     wait_until(lambda: not any(map(lives, family)))
-    assert len(clones(project)) == left
+    assert len(toy.clones(project)) == left
     assert experiments(project) == []
     for mark in marks:
         mark.unlink()
@@ -264,4 +202,4 @@ def test_a_signal_leaves_no_process_and_what_is_done_is_kept(
     assert state.message == "2 ran"
     assert begun(project, "train@one") == 2  # as before the signal
     assert begun(project, "evaluate@one") == 4
-    assert clones(project) == []
+    assert toy.clones(project) == []

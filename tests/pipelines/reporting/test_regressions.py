@@ -4,6 +4,9 @@ import math
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import cases
 
 from conftest import PROJECT
 from convdepth.config.params import Tolerance, read_params
@@ -22,11 +25,19 @@ def tolerance(
 TOLERANCES = {"accuracy": tolerance("higher", 0.003), "loss": tolerance("lower", 0.01, 0.2)}
 
 
+VALUES = st.floats(-1e6, 1e6)
+SIZES = st.floats(0, 1e3)
+
+
+def is_worse(before: Any, after: Any, allowed: Tolerance) -> bool:
+    (change,) = compare({"a": {"m": before}}, {"a": {"m": after}}, {"m": allowed})
+    return change.is_regression
+
+
 @pytest.mark.parametrize(
-    ("before", "after", "allowed", "is_regression"),
+    ("before", "after", "allowed", "expected"),
     [
-        # Exactly what is allowed. In binary, each of these is more or less than written. For
-        # other numbers see `test_regressions_properties`.
+        # Exactly what is allowed. In binary, each of these is more or less than written.
         (0.9931, 0.9901, tolerance("higher", 0.003), False),
         (0.9931, 0.990099, tolerance("higher", 0.003), True),
         (0.3, 0.36, tolerance("lower", 0, 0.2), False),
@@ -37,11 +48,25 @@ TOLERANCES = {"accuracy": tolerance("higher", 0.003), "loss": tolerance("lower",
         (math.nan, 0.1, tolerance("higher"), False),
     ],
 )
-def test_what_is_worse(before: Any, after: Any, allowed: Tolerance, is_regression: bool) -> None:
-    (change,) = compare(
-        {"cnn1": {"metric": before}}, {"cnn1": {"metric": after}}, {"metric": allowed}
-    )
-    assert change.is_regression is is_regression
+def test_what_is_worse(before: Any, after: Any, allowed: Tolerance, *, expected: bool) -> None:
+    assert is_worse(before, after, allowed) is expected
+
+
+@cases(200)
+@given(
+    VALUES,
+    st.floats(1e-6, 1e3),
+    st.builds(tolerance, st.sampled_from(["higher", "lower"]), SIZES, st.floats(0, 10)),
+)
+def test_worse_is_beyond_the_larger_tolerance(before: float, by: float, allowed: Tolerance) -> None:
+    def worse(difference: float) -> bool:
+        change = -difference if allowed.better == "higher" else difference
+        return is_worse(before, before + change, allowed)
+
+    limit = max(allowed.absolute, allowed.relative * abs(before))
+    assert worse(limit + by)
+    assert not worse(max(0, limit - by))
+    assert not worse(-by)
 
 
 def test_each_metric_with_a_tolerance_is_compared_in_each_network() -> None:

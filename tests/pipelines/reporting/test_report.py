@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
+import serving
 from PIL import Image
 from prefect import flow, runtime, task
-from prefect.client.orchestration import get_client
 from prefect.context import SyncClientContext
 from toy import STAGES
 
@@ -48,12 +48,6 @@ def make_report(project: Project, **changes: Any) -> Report:
     return Report(**(fields | changes))
 
 
-def artifacts(**wanted: str) -> list[dict[str, Any]]:
-    asked = {"artifacts": {name: {"any_": [value]} for name, value in wanted.items()}}
-    with get_client(sync_client=True) as client:
-        return list(client.request("POST", "/artifacts/filter", json=asked).json())
-
-
 def run(name: str, work: Callable[[], Any]) -> list[dict[str, Any]]:
     """Do work in a flow; return the artifacts on the page of its run."""
 
@@ -62,7 +56,7 @@ def run(name: str, work: Callable[[], Any]) -> list[dict[str, Any]]:
         work()
         return str(runtime.flow_run.id)
 
-    return artifacts(flow_run_id=in_flow())
+    return serving.records("artifacts", flow_run_id=in_flow())
 
 
 def publish(report: Report, name: str = "report-test") -> dict[str, Any]:
@@ -186,13 +180,13 @@ def test_curves_are_on_the_page_of_the_training_only(tmp_path: Path) -> None:
         train("broken.csv")
 
     assert run("curves", trainings) == []
-    shown = {each["key"]: each for each in artifacts(task_run_id=ids[0])}
+    shown = {each["key"]: each for each in serving.records("artifacts", task_run_id=ids[0])}
     assert sorted(shown) == ["curves-cnn-3", "curves-cnn1-2"]
     assert "97.50%" in shown["curves-cnn-3"]["description"]
     (picture,) = DATA_URL.findall(shown["curves-cnn-3"]["data"])
     assert len(picture) < 100_000
     assert Image.open(io.BytesIO(base64.b64decode(picture))).width <= 1200
-    assert artifacts(task_run_id=ids[1]) == []
+    assert serving.records("artifacts", task_run_id=ids[1]) == []
 
 
 @pytest.mark.parametrize(
