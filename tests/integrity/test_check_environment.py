@@ -14,14 +14,12 @@ from convdepth.core.errors import MachineError
 from convdepth.integrity.check_environment import (
     Finding,
     check_code,
-    check_gpu,
     check_packages,
     check_prefect,
     check_remote,
     ok,
 )
 from convdepth.workspace import dvc
-from convdepth.workspace.gpu import take_slot
 from project import Project
 
 PYTEST, NUMPY = (f"{name}=={version(name)}" for name in ("pytest", "numpy"))
@@ -56,34 +54,11 @@ def test_the_lock_is_the_one_that_was_installed(
     assert "make environment LOCK=requirements-gpu.lock" in finding.remedy
 
 
-def test_the_environment_of_the_tests_is_that_of_a_lock() -> None:
-    (finding,) = check_packages(PROJECT)
-    assert finding.severity == "ok"
-
-
 def test_the_code_that_runs(tmp_path: Path) -> None:
     assert [finding.severity for finding in check_code(PROJECT)] == ["ok"]
     (finding,) = check_code(tmp_path)
     assert finding.severity == "FAULT"
     assert f"expected {tmp_path / 'src' / 'convdepth'}" in finding.text
-
-
-def test_a_gpu_and_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver = tmp_path / "nvidia-smi"
-    driver.write_text("#!/bin/sh\necho 0, GPU-made-up, NVIDIA H200\n")
-    driver.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("CONVDEPTH_LOCKS", str(tmp_path / "locks"))
-    monkeypatch.setenv("CONVDEPTH_DEVICE", "auto")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    finding, *_ = check_gpu(PROJECT)
-    assert finding.text == "GPU 0 (NVIDIA H200), slot 1 is free"
-    held = take_slot("cnn7")
-    assert held is not None
-    finding, *others = check_gpu(PROJECT)
-    held.release()
-    assert "slot 1 is in use by cnn7 (process" in finding.text
-    assert all("without CUDA" in other.text for other in others)
 
 
 def test_a_remote_that_answers_and_one_that_does_not(project: Project, tmp_path: Path) -> None:
@@ -92,10 +67,10 @@ def test_a_remote_that_answers_and_one_that_does_not(project: Project, tmp_path:
     project.run("dvc", "remote", "add", "--default", "a.b", str(tmp_path / "remote"))
     project.repro()
     assert check_remote(project.folder) == [Finding("ok", "a.b answers")]
-    project.run("dvc", "remote", "modify", "a.b", "url", "s3://bucket/folder")
+    project.run("dvc", "remote", "modify", "a.b", "url", "gs://bucket/folder")
     (finding,) = check_remote(project.folder)
     assert finding.severity == "FAULT"
-    assert "s3" in finding.text  # its library is not installed
+    assert "gs" in finding.text  # its library is not installed
 
 
 def test_a_silent_remote(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,13 +70,6 @@ def test_the_command_line_offers_each_argument_of_a_stage(stage: str) -> None:
     assert sorted(offered) == sorted(parameters - PASSED_BY_THE_COMMAND_LINE)
 
 
-@pytest.mark.parametrize("stage", ["train_seed", "train_tuned"])
-def test_of_a_training_dvc_keeps_the_model_and_git_the_history(stage: str) -> None:
-    model, history = stages()[stage]["outs"]
-    assert model.startswith("data/seeds/")
-    assert list(history.values()) == [{"cache": False}]
-
-
 def test_no_module_names_the_data_and_only_the_report_reads_templates() -> None:
     reading = set()
     for path in SOURCES.rglob("*.py"):

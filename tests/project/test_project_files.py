@@ -79,15 +79,6 @@ def test_hooks_run_what_is_installed() -> None:
         assert shutil.which(Path(hook["entry"].split()[0]).name), hook["entry"]
 
 
-@pytest.mark.parametrize("path", sorted((GITHUB / "ISSUE_TEMPLATE").glob("[!c]*.yml")))
-def test_an_issue_form_has_what_the_host_requires(path: Path) -> None:
-    form = load(path)
-    assert {"name", "description", "body"} <= form.keys()
-    ids = [field["id"] for field in form["body"]]
-    assert len(ids) == len(set(ids))
-    assert all(field["attributes"]["label"] for field in form["body"])
-
-
 def test_the_citation_agrees_with_the_package() -> None:
     citation, package = load(CITATION), (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
