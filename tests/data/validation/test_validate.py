@@ -18,7 +18,7 @@ from convdepth.core.errors import DataError, MachineError
 from convdepth.data import arrays
 from convdepth.data.validation import validate
 from convdepth.data.validation.frame import tabulate
-from convdepth.data.validation.rules import Stage
+from convdepth.data.validation.rules import Stage, class_range
 
 PARAMS = PROJECT / "params.yaml"
 TOLERANCES = read_params(PARAMS).validation
@@ -48,6 +48,32 @@ def clean_rows(max_images: int | None = None) -> pd.DataFrame:
 def broken(stage: Stage, rows: pd.DataFrame) -> str:
     outcomes = validate.inspect_stage(stage, rows, TOLERANCES)
     return "\n".join(f"{each.rule}: {each.reason}" for each in outcomes if not each.holds)
+
+
+def test_each_image_is_described_by_its_numbers() -> None:
+    pixels, label = (part[7_001] for part in clean()["test"])  # in the second chunk
+    expected = {
+        "index": 7_001,
+        "label": label,
+        "smallest": pixels.min(),
+        "largest": pixels.max(),
+        "mean": pixels.mean(),
+        "mean_square": np.mean(pixels.astype(float) ** 2),
+        "ink": np.mean(pixels > 0),
+    }
+    assert clean_rows().iloc[67_001][list(expected)].to_dict() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("num_images", [10, 500, 5_000])
+def test_a_sample_has_as_many_images_of_a_class_as_chance_allows(num_images: int) -> None:
+    # An independent source of the same distribution: numpy draws from it.
+    ones = drawn.CLASS_COUNTS["test"][1]
+    counts = np.random.default_rng(1).hypergeometric(ones, 10_000 - ones, num_images, size=20_000)
+    wide = class_range("test", 1, num_images, standard_errors=6)
+    narrow = class_range("test", 1, num_images, standard_errors=1)
+    assert wide[0] <= counts.min()
+    assert counts.max() <= wide[1]
+    assert 0.55 < np.mean((narrow[0] <= counts) & (counts <= narrow[1])) < 0.8
 
 
 @pytest.mark.parametrize("max_images", [10, 20_000])
