@@ -227,6 +227,3 @@ def test_every_verdict_has_words(wording: compare_output.Wording) -> None:
     assert all(row.count("|") == header.count("|") for row in rows)
     assert all("| 92.00 | 94.00 | +2.00 (" in row for row in rows)
     assert not any(word in row for row in rows for word in "{}")
-    assert "McNemar" not in compare_output.to_markdown(
-        [Change(["a"], next(iter(wording.verdicts)))], wording
-    )

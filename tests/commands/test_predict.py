@@ -56,14 +56,6 @@ def test_a_picture_is_read_in_mnists_form(
     assert differences.max() <= largest
 
 
-def test_arrays_are_taken_as_they_are(tmp_path: Path) -> None:
-    array = np.random.default_rng(0).integers(256, size=(5, 28, 28), dtype=np.uint8)
-    for part in (array, array[:1], array[0]):
-        np.save(tmp_path / "digits.npy", part)
-        found = read_pixels(tmp_path / "digits.npy")
-        np.testing.assert_array_equal(found, part.reshape(-1, 28, 28))
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -97,12 +89,14 @@ def test_the_answers_are_those_that_an_evaluation_records(
     load_weights(network, model)
     recorded = predict(network, normalize(pixels), labels)
     Image.fromarray(digit).save(tmp_path / "digit.png")
+    np.save(tmp_path / "digit.npy", digit)
     np.save(tmp_path / "digits.npy", pixels)
-    paths = [tmp_path / "digit.png", tmp_path / "digits.npy"]
-    first, *answers = predict_files(paths, architecture, model, precision)
-    sources = [Path(answer.source).name for answer in (first, *answers)]
-    assert sources == ["digit.png", "digits.npy[0]", "digits.npy[1]", "digits.npy[2]"]
-    np.testing.assert_allclose(first.probabilities, answers[0].probabilities, atol=1e-6)
+    paths = [tmp_path / name for name in ("digit.png", "digit.npy", "digits.npy")]
+    picture, array, *answers = predict_files(paths, architecture, model, precision)
+    sources = [Path(answer.source).name for answer in (picture, array, *answers)]
+    assert sources == ["digit.png", "digit.npy", *(f"digits.npy[{place}]" for place in range(3))]
+    for alone in (picture, array):
+        np.testing.assert_allclose(alone.probabilities, answers[0].probabilities, atol=1e-6)
     assert [answer.digit for answer in answers] == recorded["predicted"].tolist()
     highest = [round(float(answer.probabilities.max()), 6) for answer in answers]
     assert highest == recorded["probability"].tolist()

@@ -57,12 +57,6 @@ def test_each_table_follows_its_results(tmp_path: Path) -> None:
     tuned = {"cnn1 / cnn3": judged | {"corrected_p": None}}
     contrasts = {"pairs": pairs, "gains": {"networks": gains}, "tuned": {"pairs": tuned}}
     write_json(metrics / "studies" / "contrasts.json", contrasts)
-    signals = [[1, 2], [1, None], [None, None]]
-    points = [
-        {"scale": scale, "runs": [{"epochs_to_learn": each} for each in found]}
-        for scale, found in zip((0.25, 0.5, 1), signals, strict=True)
-    ]
-    write_json(metrics / "studies" / "collapse" / "cnn5.json", {"points": points})
     update([page], metrics)
     text = page.read_text()
     assert '| - | collapsed: 98.70% of its answers are "1" |' in text
@@ -74,7 +68,6 @@ def test_each_table_follows_its_results(tmp_path: Path) -> None:
         "| `cnn3` | **99.21%** | 0.05% | 1 of 5 | +0.00 | -0.50 to -0.08 | < 0.0001 | worse |",
         "| `cnn1` | 1 | 1,199,882 | - | **99.21%** ± 0.05 | - |",
         "| `cnn3` | 3 | 62,466 | 98.90% | - | **99.21%** ± 0.05 |",
-        "| `cnn5` | 0.25 | 0.5 | 1 |",
     ):
         assert text.splitlines().count(row) == 1, row
     assert "former" not in text

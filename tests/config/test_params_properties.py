@@ -68,33 +68,23 @@ PLACES = {name: sorted(places(entries), key=str) for name, entries in ENTRIES.it
 
 @st.composite
 def mutated(draw: st.DrawFn, name: str) -> bytes:
-    """Draw a file with one or two keys that are deleted, renamed, repeated or have other values."""
+    """Draw a file with a key that is deleted, renamed, repeated or has another value."""
     entries = json.loads(json.dumps(ENTRIES[name]))
-    for number in range(draw(st.integers(1, 2))):
-        *above, last = draw(st.sampled_from(PLACES[name]))
-        section: Any = entries
-        try:
-            for key in above:
-                section = section[key]
-            value = section[last]
-        except (KeyError, TypeError, IndexError):  # the first change removed it
-            continue
-        if isinstance(section, str):  # the first change's mark
-            continue
-        match draw(st.sampled_from(["delete", "rename", "replace", "replace", "repeat"])):
-            case "delete":
-                del section[last]
-            case "rename" if isinstance(section, dict):
-                section[draw(st.text(max_size=10))] = section.pop(last)
-            case "repeat" if isinstance(section, dict):
-                section[f"{REPEATED}{number}{last}"] = value
-            case _:
-                section[last] = f"{MARK}{number}"
-    text = json.dumps(entries, ensure_ascii=False)
-    for number in range(2):
-        text = text.replace(f"{REPEATED}{number}", "")
-        text = text.replace(f'"{MARK}{number}"', draw(VALUES))
-    return text.encode(errors="surrogatepass")
+    *above, last = draw(st.sampled_from(PLACES[name]))
+    section: Any = entries
+    for key in above:
+        section = section[key]
+    match draw(st.sampled_from(["delete", "rename", "replace", "replace", "repeat"])):
+        case "delete":
+            del section[last]
+        case "rename" if isinstance(section, dict):
+            section[draw(st.text(max_size=10))] = section.pop(last)
+        case "repeat" if isinstance(section, dict):
+            section[f"{REPEATED}{last}"] = section[last]
+        case _:
+            section[last] = MARK
+    text = json.dumps(entries, ensure_ascii=False).replace(REPEATED, "")
+    return text.replace(f'"{MARK}"', draw(VALUES)).encode(errors="surrogatepass")
 
 
 @st.composite

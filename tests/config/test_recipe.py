@@ -23,11 +23,6 @@ def test_a_training_reads_what_the_whole_file_says(tiny_params: Path) -> None:
         assert read_training(name, PARAMS) == expected
 
 
-@pytest.mark.parametrize(("images", "batches"), [(1, 1), (128, 1), (129, 2), (60_000, 469)])
-def test_the_last_batch_may_be_smaller(images: int, batches: int) -> None:
-    assert read_params(PARAMS).train.batches(images) == batches
-
-
 @pytest.mark.parametrize(
     ("text", "key"),
     [

@@ -104,13 +104,6 @@ def test_a_full_disk_leaves_the_former_file(path: Path) -> None:
     assert path.read_text() == "former"
 
 
-def test_a_folder_that_is_a_file_or_the_reverse_is_named(path: Path) -> None:
-    for wrong in (path / "a.json", path.parent):
-        with pytest.raises(MachineError, match=f"^{wrong}: cannot be written: "):
-            files.write_text(wrong, "new")
-    assert path.read_text() == "former"
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
 def test_a_read_only_folder_is_named(path: Path) -> None:
     path.parent.chmod(0o555)

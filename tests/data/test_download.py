@@ -19,10 +19,13 @@ from convdepth.core.errors import DataError
 from convdepth.data.download import main
 from convdepth.data.idx import FILE_NAMES
 from convdepth.data.mnist import NPZ, WHEEL
+from project import HEED_SIGINT
 
 IDX = tuple(FILE_NAMES.values())
 FILES = servers.small_files()
 UNREACHABLE = {"npz": "https://localhost:1/mnist.npz"}
+
+RUN = f"{HEED_SIGINT}from convdepth.cli import run; run()"
 
 Params = Callable[..., Path]
 
@@ -181,14 +184,6 @@ def test_wrong_own_copy_is_named_and_nothing_else_is_tried(
     with pytest.raises(DataError, match=f"^CONVDEPTH_MNIST={own}: .*{reason}"):
         main(tmp_path / "raw", params(UNREACHABLE))
     assert not (tmp_path / "raw").exists()
-
-
-RUN = """
-import signal
-from convdepth.cli import run
-signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs are born deaf to it
-run()
-"""
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,13 @@ import io
 import struct
 import tracemalloc
 import zipfile
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import servers
+from hypothesis import given
+from properties import cases, damaged
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.core.errors import DataError
@@ -83,6 +86,13 @@ def test_npz_with_other_members_names_them(member: str, content: bytes | None) -
         decode_npz(rebuild(**{member: content}))
     found = str(caught.value).partition(" got ")[2]
     assert (member in found) == (content is not None)
+
+
+@cases(150)
+@given(damaged(GOOD))
+def test_a_damaged_npz_is_refused_or_gives_the_same(content: bytes) -> None:
+    with suppress(DataError):
+        assert decode_npz(content) == servers.idx_files()
 
 
 def test_npz_that_unpacks_to_too_much_is_refused_in_little_memory() -> None:

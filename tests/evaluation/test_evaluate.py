@@ -11,7 +11,7 @@ from study_inputs import Study, edit, study
 
 from conftest import PROJECT
 from convdepth.config.params import read_architecture
-from convdepth.core.errors import DataError, IntegrityError
+from convdepth.core.errors import DataError
 from convdepth.data.arrays import read_split
 from convdepth.evaluation.answers import predict
 from convdepth.evaluation.evaluate import main
@@ -111,15 +111,3 @@ def test_held_out_images_and_the_notebook(evaluate: Evaluate, study: Study, tmp_
         history.write_text(text)
         with pytest.raises(DataError, match=r"history\.csv"):
             evaluate()
-
-
-@pytest.mark.parametrize(
-    ("argument", "error"), [("notebook", DataError), ("model", IntegrityError)]
-)
-def test_a_damaged_input_is_named_and_leaves_no_result(
-    evaluate: Evaluate, tmp_path: Path, argument: str, error: type[Exception]
-) -> None:
-    (tmp_path / "damaged").write_text("damaged")
-    with pytest.raises(error, match="damaged"):
-        evaluate(**{argument: "damaged"})
-    assert not (tmp_path / "evaluated").exists()

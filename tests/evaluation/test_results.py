@@ -1,15 +1,17 @@
 """Result files: what is written fits its schema, and what does not fit is named."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from conftest import PROJECT
 from convdepth.config.params import read_params
 from convdepth.core.errors import DataError
 from convdepth.evaluation import results
-from convdepth.evaluation.metrics import Scores
+from convdepth.evaluation.metrics import Score, Scores
 from convdepth.evaluation.notebook_record import read_notebook
 from convdepth.evaluation.result_file import Result, read_result
 
@@ -32,11 +34,6 @@ def test_the_projects_result_files_fit_their_schemas(pattern: str) -> None:
     for path in paths:
         found = read_result(path, SCHEMAS[pattern], "").model_dump(exclude_unset=True)
         assert found == json.loads(path.read_bytes())
-
-
-def test_at_gives_the_point_with_the_nearest_scale() -> None:
-    found = read_result(METRICS / "studies" / "collapse" / "cnn7.json", results.Collapse, "")
-    assert found.at(1.01).scale == 1
 
 
 def test_every_architecture_of_the_notebook_is_recorded() -> None:
@@ -66,14 +63,13 @@ def test_the_key_that_does_not_fit_is_named(tmp_path: Path, content: str | None,
         read_result(tmp_path / "found.json", results.AllFail, "dvc repro x")
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        *("", "label\n1\n", "label,seed_1\n", "label,other\n1,1\n", "seed_1,label\n1,1\n"),
-        *(f"label,seed_1\n1,{value}\n" for value in ("x", "", "10", "-1", "1.5", "inf")),
-    ],
-)
-def test_other_tables_are_no_answers(tmp_path: Path, content: str) -> None:
-    (tmp_path / "answers.csv").write_text(content)
-    with pytest.raises(DataError, match=r"answers\.csv: "):
-        results.read_seed_answers(tmp_path / "answers.csv")
+def test_the_table_of_scores_agrees_with_the_metrics_and_the_confusion_matrices() -> None:
+    tables = METRICS / "tables"
+    scores = pd.read_csv(tables / "scores.csv").set_index("network")
+    assert list(scores.columns) == [field.name for field in fields(Score)]
+    counts = pd.read_csv(tables / "confusion.csv").groupby(["network", "predicted"])["count"].sum()
+    for name, row in scores.iterrows():
+        metrics = json.loads((METRICS / f"{name}.json").read_text())
+        answers = counts[name] / metrics["images"]
+        expected = {"answer": answers.idxmax(), "answer_share": answers.max()} | metrics
+        assert row.to_dict() == {key: expected[key] for key in scores.columns}

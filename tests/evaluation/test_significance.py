@@ -1,14 +1,27 @@
 """Tests and intervals of the difference of two networks, against cases computed by hand."""
 
-from math import atan, pi
+from math import atan, comb, pi
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from properties import cases
 
 from convdepth.core.errors import DataError
-from convdepth.evaluation.significance import Paired, holm, mean_over_seeds, pair, seed_range
+from convdepth.evaluation.significance import (
+    LEVEL,
+    Paired,
+    SeedsMean,
+    holm,
+    mcnemar,
+    mean_over_seeds,
+    pair,
+    seed_range,
+)
 
 
 def answers(*predicted: int, labels: tuple[int, ...] = (1, 2, 3, 4)) -> pd.DataFrame:
@@ -111,3 +124,51 @@ def test_the_range_of_two_seeds_by_hand() -> None:
 def test_holm_by_hand() -> None:
     # In order 0.005, 0.01, 0.03, 0.04: times 4, 3, 2, 1, and never below the one before.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@st.composite
+def differences(draw: st.DrawFn) -> NDArray[np.int8]:
+    """Draw what one of two networks has right more, by seed and image."""
+    shape = draw(st.integers(1, 5)), draw(st.integers(2, 40))
+    chances = draw(st.sampled_from([(0.1, 0.8, 0.1), (0.3, 0.4, 0.3), (0, 0.9, 0.1), (0, 1, 0)]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return random.choice(np.int8([-1, 0, 1]), shape, p=chances)
+
+
+@cases(300)
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_is_symmetric_and_the_sign_test(first: int, second: int) -> None:
+    p = mcnemar(first, second)
+    assert 0 < p <= 1
+    assert p == pytest.approx(mcnemar(second, first), rel=1e-9)
+    tail = sum(comb(first + second, heads) for heads in range(min(first, second) + 1))
+    assert p == pytest.approx(min(1, 2 * tail / 2 ** (first + second)), rel=1e-9)
+
+
+def close(found: SeedsMean, expected: SeedsMean) -> bool:
+    def limited(each: SeedsMean) -> list[float]:
+        # Beyond a million, degrees of freedom change nothing; rounding decides on infinity.
+        return [abs(each.mean), each.error, min(each.freedom, 1e6), each.p or 0]
+
+    return limited(found) == pytest.approx(limited(expected), rel=1e-6, abs=1e-12)
+
+
+@cases(200)
+@given(differences())
+def test_exchanged_networks_have_the_opposite_mean_and_the_same_p(values: NDArray[np.int8]) -> None:
+    found, exchanged = mean_over_seeds(values), mean_over_seeds(-values)
+    assert found.mean == -exchanged.mean
+    assert close(found, exchanged)
+    low, high = exchanged.interval
+    assert found.interval == pytest.approx((-high, -low), abs=1e-12)
+    if found.p is not None:
+        assert (found.p < LEVEL) == (not low <= 0 <= high)
+
+
+@cases(200)
+@given(differences(), st.integers(0, 2**32 - 1))
+def test_the_order_of_seeds_and_images_does_not_matter(values: NDArray[np.int8], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    shuffled = random.permutation(random.permutation(values, axis=0), axis=1)
+    assert close(mean_over_seeds(shuffled), mean_over_seeds(values))
+    assert mean_over_seeds(shuffled).mean == pytest.approx(values.mean(), abs=1e-12)

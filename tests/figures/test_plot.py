@@ -107,21 +107,11 @@ def drop_last_row(text: bytes) -> bytes:
     return text[: text.rstrip().rindex(b"\n") + 1]
 
 
-TABLES: list[Change] = [
-    remove,
-    *(lambda _, new=new: new for new in (b"", b"epoch,loss\n1,0.5\n", b"\xff\xfe\x00")),
-    lambda text: text + b'"1,2\n',
-    lambda text: text.partition(b"\n")[0],
-    lambda text: text.replace(b"0.", b"O.", 1),
-    lambda text: text.replace(b"0.", b"-inf", 1),
-]
-
-
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        *(("histories/tiny.csv", change, "dvc repro train@tiny") for change in TABLES),
-        *(("predictions/tiny.csv", change, "dvc repro evaluate@tiny") for change in TABLES),
+        ("histories/tiny.csv", remove, "dvc repro train@tiny"),
+        ("predictions/tiny.csv", lambda _: b"\xff\xfe\x00", "dvc repro evaluate@tiny"),
         ("predictions/tiny.csv", drop_last_row, "label: .*dvc repro evaluate@tiny"),
         ("models/tiny.keras", remove, "dvc repro train@tiny"),
         ("models/tiny.keras", drop_last_row, "dvc repro --force"),

@@ -87,39 +87,23 @@ print("noise on the output")
 def unit():
     with Path({folder!r}, {name!r}).open("a") as file:
         file.write("unit ")
-    while len(list(Path({folder!r}).iterdir())) < {together}:
+    while len(list(Path({folder!r}).iterdir())) < 3:
         time.sleep(0.01)
     return 7
 serve(unit)
 """
-
-
-def pieces(folder: Path, names: str, together: int) -> dict[str, list[str]]:
-    """Commands that each write a file, and wait until there are so many."""
-    arms = str(FOLDER / "arms")
-    return {
-        name: [
-            *(sys.executable, "-c"),
-            PIECE.format(arms=arms, folder=str(folder), name=name, together=together),
-        ]
-        for name in names
-    }
-
-
-def test_arms_are_measured_side_by_side(tmp_path: Path) -> None:
-    interleaving = load("interleaving")
-    arm = interleaving.Arm("an arm", pieces(tmp_path, "ab", 2), jobs=2)
-    samples = interleaving.measure([arm], rounds=2)
-    assert [sorted(sample) for sample in samples["an arm"]] == [["a", "b"]] * 2
-    assert samples["an arm"][0]["a"]["amount"] == 7
-    assert samples["an arm"][0]["a"]["peak_bytes"] > 1e6
+"""A command that writes a file, and waits until there are three."""
 
 
 @pytest.mark.timeout(60)
 def test_the_last_pieces_of_a_job_are_done_at_once_and_once(tmp_path: Path) -> None:
-    interleaving, commands = load("interleaving"), pieces(tmp_path, "abc", 3)
-    sample = interleaving.run_arm(interleaving.Arm("a job", commands, jobs=2, as_flow=True))
+    interleaving, common = load("interleaving"), {"arms": f"{FOLDER}/arms", "folder": f"{tmp_path}"}
+    commands = {n: [sys.executable, "-c", PIECE.format(**common, name=n)] for n in "abc"}
+    job = interleaving.Arm("a job", commands, jobs=2, as_flow=True)
+    (sample,) = interleaving.measure([job], rounds=1)["a job"]
     assert sorted(sample) == ["a", "b", "c"]
+    assert sample["a"]["amount"] == 7
+    assert sample["a"]["peak_bytes"] > 1e6
     assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["unit "] * 3
 
 

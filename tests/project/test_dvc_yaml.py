@@ -13,7 +13,6 @@ from ruamel.yaml import YAML
 from conftest import PROJECT
 from convdepth.commands.stages import STAGES as COMMANDS
 from convdepth.workspace.code_digests import MODULES
-from convdepth.workspace.code_digests import STAGES as CODE_STAGES
 
 SOURCES = PROJECT / "src" / "convdepth"
 FILES = (PROJECT / "dvc.yaml", PROJECT / "studies" / "dvc.yaml")
@@ -57,10 +56,6 @@ def test_check_is_the_first_stage_with_code_and_sees_both_files() -> None:
         assert "${" not in stages()[stage]["cmd"]
 
 
-def test_code_is_digested_for_each_command_that_a_stage_runs() -> None:
-    assert {command(stage) for stage in stages() if stage != "code"} == set(CODE_STAGES)
-
-
 @pytest.mark.parametrize("stage", stages())
 def test_the_command_line_offers_each_argument_of_a_stage(stage: str) -> None:
     offered = COMMANDS[command(stage)].arguments.split()
@@ -68,13 +63,6 @@ def test_the_command_line_offers_each_argument_of_a_stage(stage: str) -> None:
     main = import_module(f"convdepth.{MODULES[command(stage)]}").main
     parameters = inspect.signature(main).parameters.keys()
     assert sorted(offered) == sorted(parameters - PASSED_BY_THE_COMMAND_LINE)
-
-
-@pytest.mark.parametrize("stage", ["train_seed", "train_tuned"])
-def test_of_a_training_dvc_keeps_the_model_and_git_the_history(stage: str) -> None:
-    model, history = stages()[stage]["outs"]
-    assert model.startswith("data/seeds/")
-    assert list(history.values()) == [{"cache": False}]
 
 
 def test_no_module_names_the_data_and_only_the_report_reads_templates() -> None:

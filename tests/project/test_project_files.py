@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from project import Project
 
 GITHUB = PROJECT / ".github"
 WORKFLOW = GITHUB / "workflows" / "ci.yml"
-HOOKS = PROJECT / ".pre-commit-config.yaml"
 CITATION = PROJECT / "CITATION.cff"
 NAMING_TARGETS = [
     *sorted(path for path in GITHUB.rglob("*") if path.is_file()),
@@ -71,21 +69,6 @@ def test_the_workflow_pins_actions_and_has_the_commit_to_compare_with() -> None:
     assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", each) for each in used)
     checkout = load(WORKFLOW)["jobs"]["check"]["steps"][0]
     assert checkout["with"]["fetch-depth"] in (0, 2)
-
-
-def test_hooks_run_what_is_installed() -> None:
-    for hook in load(HOOKS)["repos"][0]["hooks"]:
-        assert hook["language"] == "system"
-        assert shutil.which(Path(hook["entry"].split()[0]).name), hook["entry"]
-
-
-@pytest.mark.parametrize("path", sorted((GITHUB / "ISSUE_TEMPLATE").glob("[!c]*.yml")))
-def test_an_issue_form_has_what_the_host_requires(path: Path) -> None:
-    form = load(path)
-    assert {"name", "description", "body"} <= form.keys()
-    ids = [field["id"] for field in form["body"]]
-    assert len(ids) == len(set(ids))
-    assert all(field["attributes"]["label"] for field in form["body"])
 
 
 def test_the_citation_agrees_with_the_package() -> None:

@@ -8,7 +8,7 @@ import pytest
 from report_inputs import make_architecture, make_collapse, make_network, make_results
 
 from convdepth.evaluation.results import Cost
-from convdepth.report import facts, formats
+from convdepth.report import facts
 from convdepth.report.facts import FINDERS
 from convdepth.report.load import Network
 from convdepth.report.verdicts import compare, count_depth, find_dominated
@@ -25,17 +25,6 @@ def study(network: Network, learned: dict[float, int], **values: float) -> Netwo
 
 def find(facts: str, *networks: Network, **changes: Any) -> dict[str, Any]:
     return FINDERS[facts](make_results(networks, **changes))
-
-
-def test_numbers_and_names_are_written_alike() -> None:
-    assert (formats.percent(0.99164), formats.points(-0.00421)) == ("99.16%", "0.42")
-    signed = ["+0.42", "\N{MINUS SIGN}0.42", "+0.00"]
-    assert [formats.signed(number) for number in (0.0042, -0.0042, -1e-9)] == signed
-    short = ["0", "0.00432", "7.1e-09"]
-    assert [formats.short(number) for number in (0, 0.004321, 7.1e-9)] == short
-    counts = ["1 image", "10,000 images"]
-    assert [formats.count(number, "image") for number in (1, 10_000)] == counts
-    assert [formats.join_names(names) for names in ("", "a", "abc")] == ["none", "a", "a, b and c"]
 
 
 ALL = {"one / five": "five", "one / three": "three", "three / five": "five"}

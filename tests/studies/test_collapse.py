@@ -7,12 +7,9 @@ import pytest
 from epochs import PRETEND, counted_epochs, pretended_epochs
 from study_inputs import Study, edit, study
 
-from conftest import PROJECT
-from convdepth.config.params import read_params
-from convdepth.config.studies import read_study_params
 from convdepth.evaluation.collapse_trials import Collapse
 from convdepth.evaluation.result_file import read_result
-from convdepth.studies.collapse import main, scaled_architectures
+from convdepth.studies.collapse import main
 
 __all__ = ["study"]  # a fixture
 
@@ -61,11 +58,3 @@ def test_a_network_that_learns_stops_and_an_interrupted_stage_resumes(study: Stu
         assert run(study, "torn") == found
     total = sum(len(trial.loss) for point in found.points for trial in point.runs)
     assert count.done == total - 2  # the epochs before the interruption are not trained again
-
-
-def test_the_projects_scales_suit_each_network() -> None:
-    collapse = read_study_params(PROJECT / "studies" / "params.yaml").collapse
-    for architecture in read_params(PROJECT / "params.yaml").architectures.values():
-        scales = [each.dropout_scale for each in scaled_architectures(architecture, collapse)]
-        assert scales[0] == 0
-        assert 1 in scales

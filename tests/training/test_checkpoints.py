@@ -11,7 +11,6 @@ import pytest
 from stand_in import stand_in
 
 from convdepth.config.recipe import read_training
-from convdepth.core.errors import MachineError
 from convdepth.training.checkpoints import Checkpoints, describe_training, unfinished
 
 FINGERPRINT = {
@@ -131,19 +130,6 @@ def test_the_fingerprint_depends_on_names_and_content_of_the_data(tiny_params: P
             path.write_text(content)
         digests |= {describe_training(*training, files, "", {})["data"] for _ in range(2)}
     assert len(digests) == 3
-
-
-def test_a_checkpoint_that_cannot_be_written_leaves_the_former_ones(
-    kept: Checkpoints, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(MachineError, match=r"epoch-0004\.npz: .*No space left"):
-        kept.save(stand_in(4), history(4))
-    monkeypatch.undo()
-    assert resumed(kept)[0] == 3
 
 
 def test_the_same_training_may_end_in_another_clone_meanwhile(

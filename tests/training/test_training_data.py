@@ -13,7 +13,6 @@ from convdepth.training.data import (
     TakeRows,
     TrainingData,
     augmentation_layers,
-    batches,
     held_out,
     stratified_rows,
 )
@@ -49,14 +48,6 @@ def test_held_out_images_are_stratified(normalized: Path, count: int) -> None:
     np.testing.assert_array_equal(rows, stratified_rows(labels, count, seed=3))
     others = stratified_rows(labels, count, seed=4)
     assert np.array_equal(rows, others) == (count == len(labels))
-
-
-def test_batches_cover_the_order_once(data: TrainingData) -> None:
-    order = np.random.default_rng(0).permutation(300)
-    rows, labels = zip(*batches(data.training, order, 128).as_numpy_iterator(), strict=True)
-    assert [len(part) for part in rows] == [128, 128, 44]
-    np.testing.assert_array_equal(np.concatenate(rows), order)
-    np.testing.assert_array_equal(np.concatenate(labels), data.training.labels[order])
 
 
 @pytest.mark.parametrize("in_memory", [False, True])

@@ -112,17 +112,6 @@ def test_a_damaged_file_is_named(toy: Project, file: Path, old: str, new: str | 
     assert (path.read_text() if path.exists() else None) == content
 
 
-def test_options() -> None:
-    command = ["x", "--a", "1", "--b=2=3", "--d"]
-    values = [dvc.find_option(command, option) for option in ("--a", "--b", "--c", "--d")]
-    assert values == ["1", "2=3", None, None]
-
-
-def test_paths_that_leave_a_folder_are_told() -> None:
-    assert not any(map(dvc.lies_within, ("", "/etc", "..", "a/../b", "../a", "a\0b")))
-    assert all(map(dvc.lies_within, ("a", "a/b", "a..b/c", ".a")))
-
-
 def test_ignored_files_cache_and_remotes(toy: Project) -> None:
     (toy.folder / ".dvcignore").write_text(".*.tmp*\n")
     paths = [toy.folder / name for name in (".a.tmp", "b", "with a blank/.ä.tmp.x")]

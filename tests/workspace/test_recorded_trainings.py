@@ -23,16 +23,13 @@ def lock(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_recorded_model_is_found_once_it_is_checked_out(lock: Path) -> None:
+def test_a_recorded_model_is_found_once_it_is_checked_out_and_no_other_is(lock: Path) -> None:
     model = lock.parent / "trained" / "cnn1.keras"
     with pytest.raises(DataError, match=rf"{model}.*dvc checkout"):
         model_path("cnn1", lock.parent)
     model.parent.mkdir()
     model.touch()
     assert model_path("cnn1", lock.parent) == model
-
-
-def test_a_network_that_was_not_trained_is_refused(lock: Path) -> None:
     assert trained_networks(lock.parent) == ["cnn1"]
     with pytest.raises(ParameterError, match=r"dvc\.lock: .*cnn3.*cnn1"):
         model_path("cnn3", lock.parent)
@@ -48,10 +45,6 @@ def test_a_missing_or_damaged_lock_is_named(lock: Path, content: str | None) -> 
     with pytest.raises(DataError, match=r"dvc\.lock: "):
         model_path("cnn1", lock.parent)
     assert content is None or lock.read_text() == content
-
-
-def test_the_command_of_a_training_is_split_into_words(lock: Path) -> None:
-    assert training_command("cnn1", lock.parent) == ["convdepth", "train", "cnn1", "-a", "b c"]
 
 
 @pytest.mark.parametrize("command", ["something", "convdepth train cnn3", "[convdepth, train]"])

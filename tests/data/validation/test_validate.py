@@ -18,8 +18,7 @@ from convdepth.core.errors import DataError, MachineError
 from convdepth.data import arrays
 from convdepth.data.validation import validate
 from convdepth.data.validation.frame import tabulate
-from convdepth.data.validation.rules import Stage
-from convdepth.data.validation.run import Outcome
+from convdepth.data.validation.rules import Stage, class_range
 
 PARAMS = PROJECT / "params.yaml"
 TOLERANCES = read_params(PARAMS).validation
@@ -51,7 +50,33 @@ def broken(stage: Stage, rows: pd.DataFrame) -> str:
     return "\n".join(f"{each.rule}: {each.reason}" for each in outcomes if not each.holds)
 
 
-@pytest.mark.parametrize("max_images", [10, SAMPLE])
+def test_each_image_is_described_by_its_numbers() -> None:
+    pixels, label = (part[7_001] for part in clean()["test"])  # in the second chunk
+    expected = {
+        "index": 7_001,
+        "label": label,
+        "smallest": pixels.min(),
+        "largest": pixels.max(),
+        "mean": pixels.mean(),
+        "mean_square": np.mean(pixels.astype(float) ** 2),
+        "ink": np.mean(pixels > 0),
+    }
+    assert clean_rows().iloc[67_001][list(expected)].to_dict() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("num_images", [10, 500, 5_000])
+def test_a_sample_has_as_many_images_of_a_class_as_chance_allows(num_images: int) -> None:
+    # An independent source of the same distribution: numpy draws from it.
+    ones = drawn.CLASS_COUNTS["test"][1]
+    counts = np.random.default_rng(1).hypergeometric(ones, 10_000 - ones, num_images, size=20_000)
+    wide = class_range("test", 1, num_images, standard_errors=6)
+    narrow = class_range("test", 1, num_images, standard_errors=1)
+    assert wide[0] <= counts.min()
+    assert counts.max() <= wide[1]
+    assert 0.55 < np.mean((narrow[0] <= counts) & (counts <= narrow[1])) < 0.8
+
+
+@pytest.mark.parametrize("max_images", [10, 20_000])
 def test_clean_samples_hold(max_images: int) -> None:
     assert broken(Stage("normalized", 1, max_images), clean_rows(max_images)) == ""
 
@@ -223,7 +248,9 @@ def test_bad_labels_and_a_missing_class_stop_the_stage_with_rule_and_rows(
         str(page),
     ):
         assert part in message
-    assert rows in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert text.index(rows) < text.index("there are 70,000 images")  # which holds
+    assert not any(word in text for word in ("http", "src=", "href=", "url(", "@import"))
 
 
 def test_missing_data_are_named(raw: Path, normalized: Path, params: Path, tmp_path: Path) -> None:
@@ -231,14 +258,3 @@ def test_missing_data_are_named(raw: Path, normalized: Path, params: Path, tmp_p
     (tmp_path / "docs").write_text("a file in the way")
     with pytest.raises(MachineError, match="docs"):
         fail(raw, normalized, params, tmp_path)
-
-
-def test_the_page_shows_broken_rules_first_and_loads_nothing(tmp_path: Path) -> None:
-    good = Outcome("things", "there are 3 rows", holds=True, observed=3)
-    bad = Outcome("things", "each size is <= 9", holds=False, reason="train 1, " * 20 + "end")
-    page = validate.write_page([good, bad], tmp_path / "für Menschen")
-    text = page.read_text(encoding="utf-8")
-    assert "1 of 2" in text
-    assert text.index("each size is &lt;= 9") < text.index("there are 3 rows")
-    assert bad.reason in text
-    assert not any(word in text for word in ("http", "src=", "href=", "url(", "@import"))
