@@ -7,10 +7,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+from ruamel.yaml import YAML
 from typer import Argument, Option, Typer
 
 from convdepth.config.parameter_file import require_text
 from convdepth.config.params import find_architecture, read_params
+from convdepth.core.errors import ParameterError
 from convdepth.workspace import servers
 from convdepth.workspace.process import run_app
 from convdepth.workspace.terminal import guard_terminal
@@ -51,6 +53,10 @@ Sample = Annotated[
     int | None, Option(min=1, metavar="N", help="Draw N combinations. Default: all of them.")
 ]
 SampleSeed = Annotated[int, Option(metavar="SEED", help="Determines the draw of --sample.")]
+JobVariables = Annotated[
+    list[str] | None,
+    Option(metavar="NAME=VALUE", help="A job variable of the pool, as gpus=2. Repeatable."),
+]
 PoolType = Annotated[str, Option(metavar="TYPE", help="Runs are: process, docker or kubernetes.")]
 Pool = Annotated[str, Option(metavar="POOL", help="The work pool to serve.")]
 WorkerName = Annotated[
@@ -128,14 +134,16 @@ def nightly(
 
 
 @app.command(rich_help_panel=IN_CLONES)
-def spread(require_gpu: Gpu = False) -> None:
+def spread(require_gpu: Gpu = False, job_variable: JobVariables = None) -> None:
     """Train each network on any free worker, and collect the results here.
 
     Needs a git remote and a DVC remote that the workers share, and a server with the deployments.
     """
+    variables = dict(map(_parse_variable, job_variable or ()))
     _require()
     _inputs("require_pushed")
-    _run("fan_out", "spread", metrics=True, staying=True, require_gpu=require_gpu)
+    given = {"require_gpu": require_gpu, "job_variables": variables}
+    _run("fan_out", "spread", metrics=True, staying=True, **given)
 
 
 @app.command(rich_help_panel=IN_CLONES)
@@ -188,6 +196,14 @@ def _require(*names: str) -> None:
     params = read_params(require_text(path))
     for name in names:
         find_architecture(name, params, path)
+
+
+def _parse_variable(text: str) -> tuple[str, Any]:
+    """Read a variable such as ``gpus=2``; the value is YAML."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ParameterError(f"--job-variable: expected NAME=VALUE, got {text!r}.")
+    return name, YAML(typ="safe").load(value)
 
 
 def _inputs(function: str, *arguments: str) -> None:

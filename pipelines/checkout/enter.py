@@ -33,7 +33,7 @@ def enter_commit(
     print(f"commit {sha}" + ("" if commit else f" of {newest.source}"), flush=True)
     folder, lock = make_clone(sha, root)
     try:
-        _require_same_packages(folder, root)
+        _require_same_packages(sha, folder, root)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -64,14 +64,14 @@ def entered_commit() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _require_same_packages(folder: Path, root: Path) -> None:
+def _require_same_packages(commit: str, folder: Path, root: Path) -> None:
     lock = installed_lock()
     mark = Path(sys.prefix) / f"installed-{lock}"  # a copy of the lock, made by `make environment`
     has_copy = mark.exists() and mark.stat().st_size > 0
     wanted, installed = folder / lock, mark if has_copy else root / lock
     if len({path.read_bytes() for path in (wanted, installed) if path.exists()}) > 1:
         raise MachineError(
-            f"the commit has another {lock} than was installed in {sys.prefix}. Run "
+            f"commit {commit[:12]} has another {lock} than was installed in {sys.prefix}. Run "
             f"`git pull && make environment LOCK={lock}` in {root}, or build the image again; then "
             "start the worker again."
         )

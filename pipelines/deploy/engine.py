@@ -1,6 +1,7 @@
 """What a worker starts for a run (``command`` in `prefect.yaml`): Prefect's engine in a clone."""
 
 import os
+import socket
 import sys
 from uuid import UUID
 
@@ -28,6 +29,7 @@ def main() -> None:
             enter_commit(command, run.parameters.get("commit"), variables)
         except ConvdepthError as error:
             print(f"error: {error}", file=sys.stderr)
+            client.update_flow_run(run.id, tags=[*run.tags, f"machine: {socket.gethostname()}"])
             client.set_flow_run_state(run.id, Failed(message=str(error)), force=True)
 
 

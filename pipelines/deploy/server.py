@@ -122,8 +122,8 @@ def _require_answer(url: str) -> None:
         return
     if "Unauthorized" in str(error):
         raise MachineError(
-            f"{url}: the Prefect server wants a password. Set PREFECT_API_AUTH_STRING to the value "
-            "of the server's PREFECT_SERVER_API_AUTH_STRING."
+            f"{url}: authentication failed (401): set PREFECT_API_AUTH_STRING to the value of the "
+            "server's PREFECT_SERVER_API_AUTH_STRING."
         )
     where, fix = f"PREFECT_API_URL={url}", "Start it, or unset the variable"
     if settings.PREFECT_API_URL.value() is None:

@@ -55,7 +55,7 @@ def train_on_worker(
         require_gpu: Stop at once if TensorFlow has no GPU.
         stage_hours: The longest run of one stage.
     """
-    folder = Path.cwd()
+    folder = Path()
     with entered_commit() as sha, reported(sha, folder) as report:
         tag_run(sha)
         require_remote(folder)

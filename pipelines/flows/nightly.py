@@ -41,12 +41,12 @@ def nightly(
 
     Args:
         force: Run all stages even if nothing has changed.
-        publish: Push changed results as a branch ``results/<date>``.
+        publish: Push changed results as a branch results/DATE.
         require_gpu: Stop at once if TensorFlow has no GPU.
-        jobs: Stages at once, see `choose_jobs`.
-        stage_hours: The longest run of one stage; the whole night has 20 hours.
+        jobs: Stages at once; empty: chosen from cores and memory.
+        stage_hours: Hours that one stage may run; the whole night has 20.
     """
-    folder = Path.cwd()
+    folder = Path()  # the clone: messages then name files as the user does
     with entered_commit() as commit:
         close_superseded()
         tag_run(commit)
@@ -61,14 +61,13 @@ def nightly(
 
 def _judge(report: Report, summary: str, *, publish: bool) -> str:
     """Publish the results if that is wanted, and raise a `RegressionError` if a metric is worse."""
-    regressions = [change for change in report.changes if change.is_regression]
     if publish:
-        title = f"{scheduled_day()}{'-regressed' if regressions else ''}"
+        title = f"{scheduled_day()}{'-regressed' if report.regressions else ''}"
         message = f"Results of {report.commit[:12]}\n\n{describe(report.changes)}\n"
         report.branch = publish_results(report.folder, title, message)
         words = f"published as {report.branch}" if report.branch else "nothing to publish"
         get_run_logger().info(words)
         summary += f"; {words}"
-    if regressions:
-        raise RegressionError(regressions, report.branch)
+    if report.regressions:
+        raise RegressionError(report.regressions, report.branch)
     return summary

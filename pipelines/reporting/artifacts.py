@@ -39,10 +39,10 @@ class Progress:
                 update_progress_artifact(self.artifact, 100.0 * done / self.tasks)
 
 
-def compare_answers(folder: Path = Path()) -> str:
-    """Return the table of `convdepth compare HEAD` in Markdown, or why there is none."""
+def compare_answers(folder: Path = Path(), commit: str = "") -> str:
+    """Return the table of `convdepth compare COMMIT` in Markdown, or why there is none."""
     try:
-        changes = compare(*read_states(["HEAD", None], folder))
+        changes = compare(*read_states([commit or "HEAD", None], folder))
         return to_markdown(changes, CHANGES) if changes else ""
     except ConvdepthError as error:  # as before the first commit with results
         return f"Not compared: {error}"

@@ -46,6 +46,7 @@ def _draw(history: pd.DataFrame) -> str:
         for prefix, name, line in (("", "training", "--"), ("val_", "validation", "-")):
             axes.plot(history["epoch"], history[prefix + column] * factor, line, label=name)
         axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(visible=True, color="#E5E5E5")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)

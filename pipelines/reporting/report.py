@@ -55,6 +55,12 @@ class Report:
     error: str | None = None  # why the run failed
 
     @property
+    def regressions(self) -> list[Change]:
+        """The changes that are worse than allowed; losses of accuracy first, the largest first."""
+        worse = [change for change in self.changes if change.is_regression]
+        return sorted(worse, key=lambda each: (each.metric != "accuracy", each.difference or -1))
+
+    @property
     def failed(self) -> list[str]:
         """The stages that failed; not those that were stopped with the flow."""
         ended = self.outcomes.items()
@@ -120,7 +126,7 @@ def _facts(report: Report) -> dict[str, Any]:
             figures = (path for out in outs for path in out.rglob(FIGURE))
             facts["figure"] = next(map(data_url, figures), "")
         with best_effort("comparison"):
-            facts["answers"] = compare_answers(folder)
+            facts["answers"] = compare_answers(folder, report.commit)
     return facts
 
 

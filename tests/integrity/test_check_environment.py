@@ -14,6 +14,7 @@ from convdepth.core.errors import MachineError
 from convdepth.integrity.check_environment import (
     Finding,
     check_code,
+    check_gpu,
     check_packages,
     check_prefect,
     check_remote,

@@ -127,8 +127,11 @@ def check_prefect(project: Path) -> list[Finding]:
     reason = (ended.stderr.strip() or "no message").splitlines()[-1]
     if ended.returncode in (ParameterError.exit_code, MachineError.exit_code):
         return [fault(reason.removeprefix("error: ").rstrip("."))]
+    if ended.returncode and "Unauthorized" in ended.stderr:
+        remedy = "Set PREFECT_API_AUTH_STRING to the server's PREFECT_SERVER_API_AUTH_STRING."
+        return [fault(f"{url}: authentication failed (401)", remedy)]
     if ended.returncode:
-        remedy = "Start it, set PREFECT_API_AUTH_STRING, or unset PREFECT_API_URL."
+        remedy = "Start it, or unset PREFECT_API_URL."
         return [note(f"{url} does not work: {reason}", f"{remedy} `dvc repro` needs no server.")]
     if not ended.stdout:
         return [note("no server", "`make repro` starts one for itself; `make ui` one that stays.")]

@@ -225,7 +225,7 @@ def check_messages(harness: str, client: SyncPrefectClient, received: list[bytes
         run = finish(client, state)
         wait_until(lambda: len(received) >= number)  # noqa: B023 it is called at once
         text = json.loads(received[-1])["text"]
-        assert f"{harness.removesuffix('/api')}/runs/flow-run/{run}" in text
+        assert f"{harness.removesuffix('/api')}/v2/runs/flow-run/{run}" in text
         assert str(state.name) in text
         assert NIGHTLY in text
         assert re.search(r"after \d+ s; .*machine: lab", text)

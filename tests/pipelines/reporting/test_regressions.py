@@ -144,3 +144,6 @@ def test_the_comparison_is_that_with_the_last_commit(project: Project) -> None:
     answers.write_text(answers.read_text().replace("2,2,", "2,5,"))
     project.repro()
     assert "| 1 | 0 | 1 |" in compare_answers(project.folder)
+    ran = project.run("git", "rev-parse", "HEAD").strip()
+    project.commit("As `publish` commits")
+    assert "| 1 | 0 | 1 |" in compare_answers(project.folder, ran)
