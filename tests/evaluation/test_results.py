@@ -63,6 +63,13 @@ def test_the_key_that_does_not_fit_is_named(tmp_path: Path, content: str | None,
         read_result(tmp_path / "found.json", results.AllFail, "dvc repro x")
 
 
+@pytest.mark.parametrize("content", ["label\n1\n", "label,other\n1,1\n", "label,seed_1\n1,10\n"])
+def test_other_tables_are_no_answers(tmp_path: Path, content: str) -> None:
+    (tmp_path / "answers.csv").write_text(content)
+    with pytest.raises(DataError, match=r"answers\.csv: "):
+        results.read_seed_answers(tmp_path / "answers.csv")
+
+
 def test_the_table_of_scores_agrees_with_the_metrics_and_the_confusion_matrices() -> None:
     tables = METRICS / "tables"
     scores = pd.read_csv(tables / "scores.csv").set_index("network")

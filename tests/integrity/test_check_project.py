@@ -19,7 +19,7 @@ from convdepth.models import numeric_class
 from convdepth.training.checkpoints import Checkpoints, describe_training
 from convdepth.workspace.code_digests import read_command
 
-COMMAND = "convdepth train ${key} --model kept/${key}.keras --checkpoints left/${key}"
+COMMAND = "convdepth train ${key} --model kept/${key}.keras --checkpoints=left/${key}"
 STUDIES = """
 vars: [../params.yaml]
 stages:

@@ -118,7 +118,9 @@ def test_git_that_is_missing_or_hangs_is_told(root: Path, monkeypatch: pytest.Mo
             ask("HEAD")
 
 
-def test_nobody_is_asked_for_a_password(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_is_asked_for_a_password_and_no_error_has_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("GIT_ASKPASS", "SSH_ASKPASS", "http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     replies = {"*": servers.answer(status=401, WWW_Authenticate='Basic realm="x"')}
@@ -127,9 +129,6 @@ def test_nobody_is_asked_for_a_password(root: Path, monkeypatch: pytest.MonkeyPa
         pytest.raises(MachineError, match="terminal prompts disabled"),
     ):
         git("fetch", f"{server.url}it.git", folder=root)
-
-
-def test_no_error_has_a_password(root: Path) -> None:
     with pytest.raises(MachineError, match=r"//127\.0\.0\.1:1/it") as caught:
         git("fetch", "http://somebody:secret@127.0.0.1:1/it.git", folder=root)
     assert "secret" not in str(caught.value)
