@@ -35,6 +35,7 @@ from pipelines.deploy.server import PREFECT, require_server
 from pipelines.reporting.flow_run import close_overdue
 
 FOLDER = Path(__file__).parent
+PREFECT_FILE = FOLDER / "prefect.yaml"
 
 TAG = "convdepth"  # the tag of the deployments in `prefect.yaml`, and so of all of their runs
 POOL = "convdepth"  # the work pool of `prefect.yaml`
@@ -200,19 +201,21 @@ def _require_pool(client: SyncPrefectClient, name: str, pool_type: str) -> None:
 
 
 def _deploy_all() -> None:
-    ended = subprocess.run(
-        [*PREFECT, "deploy", "--all", "--prefect-file", os.path.relpath(FOLDER / "prefect.yaml")],
-        # Prefect would put the value of this variable into the file's templates.
-        env={name: value for name, value in os.environ.items() if name != HOME},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=DEPLOY_SECONDS,
-    )
-    if ended.returncode:
-        raise MachineError(f"`prefect deploy --all` failed:\n{ended.stdout.strip()}")
+    try:
+        subprocess.run(
+            [*PREFECT, "deploy", "--all", "--prefect-file", os.path.relpath(PREFECT_FILE)],
+            # Prefect would put the value of this variable into the file's templates.
+            env={name: value for name, value in os.environ.items() if name != HOME},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
+            timeout=DEPLOY_SECONDS,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        said = (error.stdout or "").strip() or str(error)
+        raise MachineError(f"`prefect deploy --all` failed:\n{said}") from error
 
 
 def _ensure_alerts(client: SyncPrefectClient, address: str | None) -> UUID | None:

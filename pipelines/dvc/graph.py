@@ -13,7 +13,7 @@ from dvc.stage.cache import RunCacheNotFoundError
 from convdepth.core.errors import ParameterError
 from convdepth.workspace.dvc import open_project
 
-# Groups of stages that write or read such a model.
+# Groups of stages that write or read the model of a further seed or of tuned settings.
 MODEL_GROUPS = frozenset({"train_seed", "evaluate_seed", "train_tuned", "evaluate_tuned"})
 
 
