@@ -214,7 +214,7 @@ def _deploy_all() -> None:
             timeout=DEPLOY_SECONDS,
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        said = (error.stdout or "").strip() or str(error)
+        said = error.stdout.strip() if isinstance(error.stdout, str) else str(error)
         raise MachineError(f"`prefect deploy --all` failed:\n{said}") from error
 
 
