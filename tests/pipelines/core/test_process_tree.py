@@ -8,7 +8,7 @@ import psutil
 import pytest
 from waiting import lives, wait_until
 
-from pipelines.core.process_tree import Processes, StoppedError
+from pipelines.core.process_tree import TIMED_OUT, Processes, StoppedError
 
 
 def family() -> list[psutil.Process]:
@@ -57,6 +57,16 @@ def test_an_interruption_while_a_line_is_read_ends_the_process(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         Processes().run(command, tmp_path, os.environ, interrupt)
     wait_until(lambda: not any(lives(each) for each in family() if each not in before))
+
+
+def test_a_command_over_its_time_limit_is_ended_with_all_that_it_has_started(
+    tmp_path: Path,
+) -> None:
+    before = family()
+    command = ["sh", "-c", "sleep 60 & sleep 60"]
+    assert Processes().run(command, tmp_path, os.environ, print, seconds=0.5) == TIMED_OUT
+    wait_until(lambda: not any(lives(each) for each in family() if each not in before))
+    assert Processes().run(["true"], tmp_path, os.environ, print, seconds=60) == 0
 
 
 def test_only_our_own_programs_learn_whom_to_end_with(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def test_what_is_missing_is_told_before_anything_runs(
     assert toy.log(project) == []
 
 
+@pytest.mark.nightly
 def test_a_stage_that_hangs_is_ended_and_the_night_too(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
