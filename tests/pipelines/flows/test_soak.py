@@ -1,4 +1,4 @@
-"""Thirty nights in a quarter of an hour, with what may befall them; the table goes to benchmarks/.
+"""Thirty nights in ten minutes, with what may befall them; the table goes to benchmarks/.
 
 The server plans each night as its scheduler does, one day of the calendar after the other, all of
 them overdue. Nothing else is pretended: server, worker, webhook, git, DVC and its remote are real.
