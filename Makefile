@@ -125,7 +125,7 @@ nightly: $(INSTALLED)  ## Run the slow tests: soak tests, every fault, all Pytho
 	@$(use_pip_settings); PYTHONS="$(PYTHONS)" pytest -m "nightly or faults or versions" --faults=full --numprocesses 2 \
 		--dist worksteal --durations 15
 
-soak: $(INSTALLED)  ## Run 30 nights with injected faults, a quarter of an hour, as root; update benchmarks/
+soak: $(INSTALLED)  ## Run 30 nights with injected faults, for ten minutes, as root; update benchmarks/
 	pytest -m nightly --faults=full tests/pipelines/flows/test_soak.py
 
 screenshot: report  ## Write a screenshot of the report to docs/report.png; needs Chromium
