@@ -24,8 +24,8 @@ def enter_commit(
 ) -> NoReturn:
     """Become a command in a clone of a commit, with the commit's code before the installed one.
 
-    The commit is a full hash, by default the newest of the upstream branch. It is a `MachineError`
-    if there is none, or if it locks other packages than are installed.
+    By default it is the newest commit of the upstream branch. A missing commit, and a commit whose
+    lock differs from the installed packages, is a `MachineError`.
     """
     root = Path.cwd()
     newest = newest_commit(root)  # fetches, so that a commit that is asked for is here, too

@@ -11,16 +11,21 @@ from prefect.states import Failed
 from convdepth.core.errors import ConvdepthError, MachineError
 from pipelines.checkout.enter import enter_commit
 
-HOME = "CONVDEPTH_HOME"  # variable of a worker: the root of its clone, which stays as it is
+HOME = "CONVDEPTH_HOME"  # environment variable of a worker: root of its clone
 RUN = "PREFECT__FLOW_RUN_ID"  # variable of Prefect: the run that this process is started for
 
 
 def main() -> None:
     """Become the engine in a clone of the run's commit; close the run if that fails."""
-    os.chdir(os.environ[HOME])
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(UUID(os.environ[RUN]))
         try:
+            if HOME not in os.environ:
+                raise MachineError(
+                    f"{HOME}: not set, expected the root of the worker's clone. Start the worker "
+                    "by `make worker`, not by Prefect's own command."
+                )
+            os.chdir(os.environ[HOME])
             if run.deployment_id is None:
                 raise MachineError(f"run {run.name}: expected a run of a deployment")
             entrypoint = client.read_deployment(run.deployment_id).entrypoint

@@ -33,9 +33,8 @@ def order_lock(folder: Path = Path()) -> None:
     """
     with open_project(folder, wait=True) as repo, repo.lock:
         for path in (folder / lock for lock in LOCKS if (folder / lock).exists()):
-            content = serialize.parse_yaml_for_update(
-                path.read_text(encoding="utf-8"), path
-            )  # and comments
+            text = path.read_text(encoding="utf-8")
+            content = serialize.parse_yaml_for_update(text, path)  # keeps comments
             entries = content.get("stages", {})
             graph = path.with_suffix(".yaml").resolve()
             try:

@@ -71,7 +71,7 @@ class StageError(ConvdepthError):
 
     def __init__(self, name: str, exit_code: int, log: Sequence[str]) -> None:
         if exit_code == TIMED_OUT:
-            reason = "stopped at its time limit; `stage_hours` of the run sets that of a stage"
+            reason = "stopped at its time limit, the parameter `stage_hours` of the run"
         elif exit_code == 128 + 9:
             reason = "killed by signal 9, often out of memory; lower batch_size or the jobs at once"
         elif 128 < exit_code < 128 + 65:

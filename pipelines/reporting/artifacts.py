@@ -40,7 +40,7 @@ class Progress:
 
 
 def compare_answers(folder: Path = Path(), commit: str = "") -> str:
-    """Return the table of `convdepth compare COMMIT` in Markdown, or why there is none."""
+    """Return the Markdown table of `convdepth compare COMMIT`, or the reason of its absence."""
     try:
         changes = compare(*read_states([commit or "HEAD", None], folder))
         return to_markdown(changes, CHANGES) if changes else ""

@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -31,6 +32,7 @@ from ruamel.yaml import YAML
 from waiting import wait_until
 
 from pipelines.deploy.deployments import ALERTS, FOLDER, POOL, QUEUE, TAG, WEBHOOK
+from pipelines.deploy.engine import RUN
 from pipelines.flows.fan_out import DEPLOYMENT
 from pipelines.flows.nightly import nightly
 from project import Project
@@ -102,6 +104,19 @@ def test_a_worker_runs_the_code_of_the_commit_once_for_all_missed_nights(
     assert {TAG, f"commit: {commit}", machine, "device: CPU"} <= set(run.tags)
     assert not (project.folder / "one.json").exists()  # the run works in its own clone
     assert "Traceback" not in (project.folder.parent / "worker.log").read_text()
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_worker_of_prefects_own_command_fails_the_run_with_the_right_one(
+    harness: str, client: SyncPrefectClient, project: Project
+) -> None:
+    run = serving.submit(client, NIGHTLY)
+    variables = {"PREFECT_API_URL": harness, RUN: str(run)}
+    project.run(sys.executable, "-m", "pipelines.deploy.engine", **variables)
+    state = client.read_flow_run(run).state
+    assert state is not None
+    assert state.is_failed()
+    assert "make worker" in str(state.message)
 
 
 def miss_nights(client: SyncPrefectClient, number: int) -> list[UUID]:
