@@ -7,8 +7,9 @@ import pytest
 from tiny_training import BATCH_NORMALIZATION, Tiny, tiny
 
 from convdepth.config.recipe import Optimizer
+from convdepth.models.backend import keras, tf
 from convdepth.models.build import build_network
-from convdepth.training.optimizer import build_optimizer, learning_rate
+from convdepth.training.optimizer import FusedAdam, build_optimizer, learning_rate
 
 __all__ = ["tiny"]  # a fixture
 
@@ -56,3 +57,15 @@ def test_muon_trains_the_dense_layer_of_the_head_alone(tiny: Tiny) -> None:
     variables = zip(trainer.trainable_variables, trainer.optimizer.adam_velocities, strict=True)
     (path,) = (variable.path for variable, velocity in variables if velocity is None)  # not Adam's
     assert path.split("/")[-2:] == ["head_dense", "kernel"]
+
+
+def test_fused_adam_is_adam() -> None:
+    updated = []
+    for kind in (keras.optimizers.Adam, FusedAdam):
+        generator, weight = np.random.default_rng(0), keras.Variable(np.ones((5, 3), np.float32))
+        optimizer = kind(keras.optimizers.schedules.CosineDecay(0.1, 20), weight_decay=0.01)
+        for _ in range(10):
+            optimizer.apply([tf.constant(generator.normal(size=(5, 3)), tf.float32)], [weight])
+        updated.append([np.asarray(each) for each in (weight, *optimizer.variables)])
+    for expected, found in zip(*updated, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
