@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.utils.flatten import flatten
 
 from convdepth.config.params import Tolerance, read_params
 from convdepth.core.errors import ConvdepthError, DataError, ParameterError
+from pipelines.reporting.console import align
 
 DIGITS = 12  # decimal places of a difference: 0.9931 - 0.9901 is 0.003, and no more
 
@@ -117,11 +117,17 @@ def describe(changes: Sequence[Change]) -> str:
     """Return a table of changes as aligned text; empty if there is none."""
     if not changes:
         return ""
-    table = pd.DataFrame(changes, dtype=object).drop(columns="is_regression")
-    for column in ("before", "after", "difference", "allowed"):
-        form = f"{{:{'+' if column == 'difference' else '-'}.10g}}"
-        table[column] = table[column].map(form.format, na_action="ignore").fillna("none")
-    return table.rename(columns={"difference": "change"}).to_string(index=False)
+    rows = [
+        [each.network, each.metric]
+        + [_written(number) for number in (each.before, each.after)]
+        + [_written(each.difference, "+"), _written(each.allowed)]
+        for each in changes
+    ]
+    return align([["network", "metric", "before", "after", "change", "allowed"], *rows])
+
+
+def _written(number: float | None, sign: str = "-") -> str:
+    return "none" if number is None else f"{number:{sign}.10g}"
 
 
 def as_number(value: Any) -> float | None:
