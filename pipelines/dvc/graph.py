@@ -87,7 +87,7 @@ def read_graph(folder: Path = Path(), file: Path = GRAPH) -> Graph:
     return Graph({node.name: node for node in nodes})
 
 
-def is_up_to_date(folder: Path = Path(), file: Path = GRAPH) -> bool:
+def is_up_to_date(file: Path = GRAPH, folder: Path = Path()) -> bool:
     """Return True if `dvc repro` would neither run nor restore a stage of a ``dvc.yaml``.
 
     Return False if DVC cannot tell, for example while another process writes an output.

@@ -162,7 +162,7 @@ def _show(
         tables["Averages over the seeds"] = averages
     for key, (title, table) in zip(("sweep", "sweep-seeds"), tables.items(), strict=False):
         caption = title + ranking.describe_fixed(experiments)
-        text = align([list(table[0]), *(list(row.values()) for row in table)])
+        text = align(table[0], (row.values() for row in table))
         print(f"{caption}\n\n{text}\n", flush=True)
         with best_effort(key):
             create_table_artifact(table, key=key, description=caption)

@@ -89,6 +89,16 @@ def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, 
     }
 
 
+def print_metrics() -> None:
+    """Print the metrics without sections; networks are columns, so that they fit on a terminal."""
+    networks = read_metrics()
+    names = dict.fromkeys(name for metrics in networks.values() for name in metrics)
+    plain = [name for name in names if "." not in name]
+    if plain:
+        rows = ([name, *(each.get(name) for each in networks.values())] for name in plain)
+        print(align(["", *networks], rows))
+
+
 def compare(before: Metrics, after: Metrics, tolerances: Mapping[str, Tolerance]) -> list[Change]:
     """Return a change for each network and metric with a tolerance and a number on either side."""
     changes = []
@@ -123,7 +133,7 @@ def describe(changes: Sequence[Change]) -> str:
         + [_written(each.difference, "+"), _written(each.allowed)]
         for each in changes
     ]
-    return align([["network", "metric", "before", "after", "change", "allowed"], *rows])
+    return align(("network", "metric", "before", "after", "change", "allowed"), rows)
 
 
 def _written(number: float | None, sign: str = "-") -> str:

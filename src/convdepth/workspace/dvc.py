@@ -17,7 +17,7 @@ from typing import Any
 
 import convdepth
 from convdepth.config.parameter_file import require_text
-from convdepth.core.errors import ConvdepthError, DataError, MachineError
+from convdepth.core.errors import ConvdepthError, DataError, MachineError, ParameterError
 from convdepth.core.hashes import FOLDER_SUFFIX
 from convdepth.workspace.lockfile import LOCK, require_training
 
@@ -170,8 +170,8 @@ def is_md5(digits: str) -> bool:
 
 
 def default_remote(project: Path = Path()) -> str | None:
-    """Return the name of the default DVC remote; None if there is none."""
-    with open_project(project) as repo:
+    """Return the name of the default DVC remote, or None; wrong settings are a `ParameterError`."""
+    with open_project(project, ParameterError) as repo:
         remote: str | None = repo.config["core"].get("remote")
         return remote
 

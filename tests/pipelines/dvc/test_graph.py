@@ -74,7 +74,7 @@ def test_nothing_to_do_is_what_dvc_repro_says(
 ) -> None:
     project = finished.copy(tmp_path / "toy")
     project.run("sh", "-e", "-c", command)
-    assert is_up_to_date(project.folder) == (command in UNTOUCHED)
+    assert is_up_to_date(folder=project.folder) == (command in UNTOUCHED)
     skipped = re.findall("didn't change, skipping", project.run("dvc", "repro"))
     assert (len(skipped) == len(read_graph(project.folder).stages)) == (command in UNTOUCHED)
 
@@ -84,11 +84,11 @@ def test_what_dvc_cannot_tell_is_left_to_the_flow(finished: Project, tmp_path: P
     busy = project.folder / ".dvc" / "tmp" / "rwlock"
     writer = {"pid": os.getppid(), "cmd": "dvc repro"}
     busy.write_text(json.dumps({"write": {str(project.folder / "one.json"): writer}, "read": {}}))
-    assert not is_up_to_date(project.folder)
+    assert not is_up_to_date(folder=project.folder)
     busy.unlink()
-    assert is_up_to_date(project.folder)
+    assert is_up_to_date(folder=project.folder)
     (project.folder / "dvc.yaml").write_text("stages: [")
-    assert not is_up_to_date(project.folder)
+    assert not is_up_to_date(folder=project.folder)
 
 
 def test_of_other_pipelines_only_what_is_needed_belongs_to_it(tmp_path: Path) -> None:
