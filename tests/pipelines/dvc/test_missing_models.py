@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from convdepth.workspace.dvc import STUDIES
 from pipelines.core.process_tree import Processes
-from pipelines.dvc.graph import Models, read_graph
+from pipelines.dvc.graph import Models, is_up_to_date, read_graph
 from pipelines.dvc.stage import Options, Outcome, run_stage
 from pipelines.flows import local as flows
 from project import Project
@@ -110,6 +110,11 @@ def test_a_missing_model_alone_is_no_reason_to_run(project: Project, older: bool
     for stage in (TRAINING, EVALUATION):
         assert run_stage(stage, Processes(), options, print) is Outcome.UNCHANGED
     assert toy.log(project) == []
+
+
+def test_a_missing_model_is_left_to_the_flow(studied: Project, project: Project) -> None:
+    assert is_up_to_date(STUDIES, studied.folder)
+    assert not is_up_to_date(STUDIES, project.folder)
 
 
 def test_a_file_that_git_keeps_must_be_there(project: Project) -> None:
