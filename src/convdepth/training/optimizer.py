@@ -32,22 +32,6 @@ class FusedAdam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no ty
         )
 
 
-BUILDERS: dict[Optimizer, Callable[[Rate, float | None], keras.Optimizer]] = {
-    "adam": lambda rate, decay: FusedAdam(rate, weight_decay=decay),
-    "sgd": lambda rate, decay: _KERAS.SGD(rate, weight_decay=decay),
-    "adamw": lambda rate, decay: _KERAS.AdamW(rate, weight_decay=decay or 0.0),
-    "muon": lambda rate, decay: ConvolutionMuon(
-        rate, weight_decay=decay, adam_weight_decay=decay, rms_rate=None
-    ),
-    "schedule_free_adamw": lambda rate, decay: _KERAS.ScheduleFreeAdamW(rate, weight_decay=decay),
-}
-"""Each optimizer from its learning rate and its weight decay, None for none.
-
-Keras evaluates the schedule-free optimizer (Defazio et al. 2024, arXiv:2405.15682) with the weights
-that it trains, not with their average.
-"""
-
-
 class ConvolutionMuon(keras.optimizers.Muon):  # type: ignore[misc]  # Keras has no types
     """Muon (Jordan et al. 2024), which orthogonalizes updates, for convolutions; Adam for the rest.
 
@@ -63,6 +47,22 @@ class ConvolutionMuon(keras.optimizers.Muon):  # type: ignore[misc]  # Keras has
         # As large as an update of Adam with the same learning rate (Liu et al. 2025).
         scale = 0.2 * max(matrix.shape) ** 0.5
         return tf.reshape(scale * super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
+
+
+BUILDERS: dict[Optimizer, Callable[[Rate, float | None], keras.Optimizer]] = {
+    "adam": lambda rate, decay: FusedAdam(rate, weight_decay=decay),
+    "sgd": lambda rate, decay: _KERAS.SGD(rate, weight_decay=decay),
+    "adamw": lambda rate, decay: _KERAS.AdamW(rate, weight_decay=decay or 0.0),
+    "muon": lambda rate, decay: ConvolutionMuon(
+        rate, weight_decay=decay, adam_weight_decay=decay, rms_rate=None
+    ),
+    "schedule_free_adamw": lambda rate, decay: _KERAS.ScheduleFreeAdamW(rate, weight_decay=decay),
+}
+"""Each optimizer from its learning rate and its weight decay, None for none.
+
+Keras evaluates the schedule-free optimizer (Defazio et al. 2024, arXiv:2405.15682) with the weights
+that it trains, not with their average.
+"""
 
 
 def build_optimizer(recipe: Train, images: int) -> keras.Optimizer:
