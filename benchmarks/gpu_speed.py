@@ -65,18 +65,18 @@ def main() -> None:
 def _arms(params: Params, images: int) -> list[Arm]:
     given = ["--normalized", NORMALIZED, "--images", str(images)]
     # The arms share the GPU: none may take all of its memory.
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    growth = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
     def plain(name: str, *start: Any) -> Arm:
         commands = {
             key: [*start, *given, "--layers", describe_layers(each)]
             for key, each in params.architectures.items()
         }
-        return Arm(name, commands, environment={**quiet, "KERAS_BACKEND": "tensorflow"})
+        return Arm(name, commands, environment=growth)
 
     def ours(name: str, options: Sequence[str], jobs: int = 1) -> Arm:
         commands = {key: our_command(key, images, *options) for key in params.architectures}
-        return Arm(name, commands, jobs, quiet)
+        return Arm(name, commands, jobs, growth)
 
     torch = (python_of("pytorch"), "pytorch.py", "--device", "cuda", "--fused")
     return [

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from scipy import stats
 
 Piece = TypeVar("Piece")
 Process = subprocess.Popen[str]
+Processes = dict[tuple[str, str], Process]
+"""By the names of an arm and of its piece of work."""
 
 ARMS = Path(__file__).resolve().parent / "arms"
 
@@ -53,19 +54,17 @@ def measure(arms: Sequence[Arm], rounds: int) -> dict[str, list[Sample]]:
     """
     samples: dict[str, list[Sample]] = {arm.name: [] for arm in arms}
     with ExitStack() as stack:
-        pieces = [(arm.name, piece) for arm in arms for piece in arm.commands]
-        by_name = {arm.name: arm for arm in arms}
-        processes: dict[tuple[str, str], Process] = {}
+        processes: Processes = {}
+        pieces = [(arm, piece) for arm in arms for piece in arm.commands]
         for group in rounds_of(pieces, os.cpu_count() or 1):
-            began = time.monotonic()
-            processes |= start({(arm, key): (by_name[arm], key) for arm, key in group}, stack)
-            print(f"started in {time.monotonic() - began:.0f} s: {group}", flush=True)
+            processes |= start(group, stack)
+            print(f"started: {[f'{arm.name} ({piece})' for arm, piece in group]}", flush=True)
         for number in range(rounds):
             due = [arm for arm in arms if number % arm.every == 0]
             for arm in random.sample(due, len(due)):
                 sample: Sample = {}
                 for names in rounds_of(list(arm.commands), arm.jobs):
-                    sample |= run({name: processes[arm.name, name] for name in names})
+                    sample |= run(arm, names, processes)
                 samples[arm.name].append(sample)
                 shown = "  ".join(f"{key} {each['seconds']:.2f} s" for key, each in sample.items())
                 print(f"round {number + 1}/{rounds}  {arm.name}: {shown}", flush=True)
@@ -77,27 +76,28 @@ def run_arm(arm: Arm) -> Sample:
     sample: Sample = {}
     for names in rounds_of(list(arm.commands), arm.jobs):
         with ExitStack() as stack:
-            sample |= run(start({name: (arm, name) for name in names}, stack))
+            sample |= run(arm, names, start([(arm, name) for name in names], stack))
     return sample
 
 
-def start(pieces: Mapping[Piece, tuple[Arm, str]], stack: ExitStack) -> dict[Piece, Process]:
+def start(pieces: Sequence[tuple[Arm, str]], stack: ExitStack) -> Processes:
     """Start pieces of work, and wait until each is ready; the stack stops them."""
     processes = {
-        key: stack.enter_context(started(arm.commands[name], arm.environment))
-        for key, (arm, name) in pieces.items()
+        (arm.name, name): stack.enter_context(started(arm.commands[name], arm.environment))
+        for arm, name in pieces
     }
     for process in processes.values():
         read_line(process)
     return processes
 
 
-def run(processes: Mapping[str, Process]) -> Sample:
+def run(arm: Arm, names: Sequence[str], processes: Processes) -> Sample:
     """Let processes do their units of work at the same time."""
-    for process in processes.values():
+    running = {name: processes[arm.name, name] for name in names}
+    for process in running.values():
         if process.stdin is not None:
             print(file=process.stdin, flush=True)
-    return {name: json.loads(read_line(process)) for name, process in processes.items()}
+    return {name: json.loads(read_line(process)) for name, process in running.items()}
 
 
 def rounds_of(pieces: Sequence[Piece], jobs: int) -> list[list[Piece]]:
@@ -117,7 +117,7 @@ def started(command: Sequence[str | Path], environment: Mapping[str, str]) -> It
     with subprocess.Popen(
         command,
         cwd=ARMS,
-        env={**os.environ, **environment},
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from convdepth.config.params import Params, read_params
 from pipelines.execution.concurrency import fill_cores
 
 NOTEBOOK, BASE = "plain Keras", "plain Keras, tuner off"
-BASE_PER_CORE = f"{BASE}, one process per core"
+PER_CORE = ", one process per core"
 OURS, TWIN, PORTABLE = "ours, float32", "ours, float32, again", "ours, float32, portable"
 MIXED, FAST = "ours, bfloat16", "ours, fast recipe"
 TORCH, JAX = "PyTorch", "Keras on JAX"
@@ -43,18 +44,14 @@ OUR_OPTIONS: Mapping[str, Sequence[str]] = {
     FAST: ("--preset", "fast"),
 }
 
-PEERS = {
-    f"{TORCH}, float32": OURS,
-    f"{TORCH}, bfloat16": MIXED,
-    JAX: OURS,
-}
+PEERS = {f"{TORCH}, float32": OURS, f"{TORCH}, bfloat16": MIXED, JAX: OURS}
 """The first words of a peer's arms, and the arm of ours that its best arm is compared with."""
 
-PER_CORE = ("--threads", "1", "--fused")
+FUSED = ("--threads", "1", "--fused")
 TORCH_WAYS: Mapping[str, Sequence[str]] = {
     "": (),
-    ", one process per core, fused Adam": PER_CORE,
-    ", one process per core, fused Adam, compiled": (*PER_CORE, "--compile", "default"),
+    f"{PER_CORE}, fused Adam": FUSED,
+    f"{PER_CORE}, fused Adam, compiled": (*FUSED, "--compile", "default"),
 }
 
 STEPS = {
@@ -70,7 +67,7 @@ IMAGES = 3840
 """Of a unit of work: 30 whole batches, so that peers compile each step for one shape only."""
 
 LOW = 0.25
-"""The quantile over rounds that neighbours on the machine hardly reach, and chance does not make."""
+"""The quantile over rounds that load from other programs hardly reaches."""
 
 
 def main() -> None:
@@ -92,7 +89,7 @@ def main() -> None:
         print(f"{network}: {minutes:.0f} min, estimated total {estimate:.0f} min", flush=True)
     frame = pd.DataFrame(rows)
     write_rows("training_speed", frame)
-    result = {
+    result: dict[str, Any] = {
         "machine": describe_machine(),
         "rounds": arguments.rounds,
         "images": arguments.images,
@@ -100,13 +97,19 @@ def main() -> None:
         "epochs": {BASE: params.train.epochs, FAST: params.presets["fast"].epochs},
         **summarize(frame),
     }
-    record("training_speed", {**result, **_shares(params, result)}, table)
+    flop = sum(map(training_flop, params.architectures.values()))
+    result["share_of_peak"] = {
+        arm: round(flop * WHOLE_EPOCH / sum(entry["epoch_seconds"].values()) / peak, 3)
+        for arm, precision in ((OURS, "float32"), (PORTABLE, "float32"), (MIXED, "bfloat16"))
+        if (entry := result["arms"].get(arm))
+        and (peak := result["peak_gflops"][precision] * result["machine"]["cores"] * 1e9)
+    }
+    record("training_speed", result, table)
     write_section("training_speed", summary(result), PROJECT / "README.md")
 
 
 def _arms(params: Params, network: str, images: int) -> list[Arm]:
-    cores = sorted(os.sched_getaffinity(0))
-    layers = ["--layers", describe_layers(params.architectures[network])]
+    cores = sorted(os.sched_getaffinity(0))[: fill_cores(PROJECT)]
     torch, jax = python_of("pytorch"), python_of("jax")
     compiled = {
         "KERAS_BACKEND": "jax",
@@ -117,35 +120,34 @@ def _arms(params: Params, network: str, images: int) -> list[Arm]:
     def one(name: str, command: Sequence[Any], every: int = 1, **environment: str) -> Arm:
         return Arm(name, {network: command}, 1, environment, every)
 
-    def per_core(
-        name: str, command: Sequence[Any], every: int = 1, pin: bool = False, **environment: str
-    ) -> Arm:
-        commands = {
-            f"{network} {core}": ["taskset", "--cpu-list", str(core), *command] if pin else command
-            for core in cores[: fill_cores(PROJECT)]
-        }
-        return Arm(name, commands, len(commands), environment, every)
+    def per_core(name: str, command: Sequence[Any], every: int = 1, **environment: str) -> Arm:
+        commands = {f"{network} {core}": command for core in cores}
+        return Arm(name, commands, len(cores), environment, every)
 
-    plain = [sys.executable, "keras_plain.py", *_given(images), *layers]
-    on_jax = [jax, *plain[1:]]
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+    def pinned(arm: Arm) -> Arm:
+        commands = {
+            piece: ["taskset", "--cpu-list", piece.split()[1], *command]
+            for piece, command in arm.commands.items()
+        }
+        return replace(arm, commands=commands)
+
+    def plain(python: str | Path, *more: str, script: str = "keras_plain.py") -> list[str | Path]:
+        layers = describe_layers(params.architectures[network])
+        return [python, script, *_given(images), "--layers", layers, *more]
+
+    no_tuner = plain(sys.executable, "--no-tuner")
     arms = [
-        one(NOTEBOOK, plain, **quiet),
-        one(BASE, [*plain, "--no-tuner"], **quiet),
-        per_core(BASE_PER_CORE, [*plain, "--no-tuner"], pin=True, **quiet),
-        *(
-            per_core(name, our_command(network, images, *options))
-            for name, options in OUR_OPTIONS.items()
-        ),
-        one(JAX, on_jax, every=3, **compiled),
-        per_core(f"{JAX}, one process per core", on_jax, every=3, pin=True, **compiled),
+        one(NOTEBOOK, plain(sys.executable)),
+        one(BASE, no_tuner),
+        pinned(per_core(f"{BASE}{PER_CORE}", no_tuner)),
+        *(per_core(name, our_command(network, images, *o)) for name, o in OUR_OPTIONS.items()),
+        one(JAX, plain(jax), 3, **compiled),
+        pinned(per_core(f"{JAX}{PER_CORE}", plain(jax), 3, **compiled)),
     ]
     for precision in ("float32", "bfloat16"):
         for way, options in TORCH_WAYS.items():
-            command = [torch, "pytorch.py", *_given(images), *layers, *options]
-            arm = per_core if options else one
-            name = f"{TORCH}, {precision}{way}"
-            arms.append(arm(name, [*command, "--precision", precision], every=2))
+            command = plain(torch, "--precision", precision, *options, script="pytorch.py")
+            arms.append((per_core if options else one)(f"{TORCH}, {precision}{way}", command, 2))
     return arms
 
 
@@ -153,8 +155,7 @@ def notebook_arm(params: Params, names: Sequence[str], *more: str) -> Arm:
     """Return the arm of plain Keras whose unit of work is a whole epoch."""
     start = [sys.executable, "keras_plain.py", *_given(WHOLE_EPOCH), *more, "--layers"]
     commands = {name: [*start, describe_layers(params.architectures[name])] for name in names}
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
-    return Arm(BASE if "--no-tuner" in more else NOTEBOOK, commands, environment=quiet)
+    return Arm(BASE if "--no-tuner" in more else NOTEBOOK, commands)
 
 
 def our_command(name: str, images: int, *more: str) -> Sequence[str | Path]:
@@ -258,6 +259,7 @@ def summarize(frame: pd.DataFrame) -> dict[str, Any]:
     }
     return {
         "base": base,
+        "twins": ratio(OURS, TWIN) if {OURS, TWIN} <= set(jobs) else {},
         "arms": arms,
         "steps": {key: ratio(*pair) for key, pair in STEPS.items() if set(pair) <= set(jobs)},
         "peers": {
@@ -265,19 +267,6 @@ def summarize(frame: pd.DataFrame) -> dict[str, Any]:
             for peer, arm in best.items()
             if PEERS[peer] in arms
         },
-    }
-
-
-def _shares(params: Params, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the share of the arithmetic peak that ours reaches, over all networks."""
-    flop = WHOLE_EPOCH * sum(map(training_flop, params.architectures.values()))
-    cores = result["machine"]["cores"]
-    return {
-        "share_of_peak": {
-            arm: round(flop / sum(entry["epoch_seconds"].values()) / (cores * 1e9 * peak), 3)
-            for arm, precision in ((OURS, "float32"), (PORTABLE, "float32"), (MIXED, "bfloat16"))
-            if (entry := result["arms"].get(arm)) and (peak := result["peak_gflops"][precision])
-        }
     }
 
 
@@ -303,6 +292,21 @@ def _times(result: Mapping[str, Any], step: str) -> dict[str, float]:
     return {key: value * factor for key, value in result["steps"][step].items()}
 
 
+def _findings(result: Mapping[str, Any]) -> list[str]:
+    """Return the figures that matter, in words that fit any figures."""
+    arms = {arm: entry["times_as_fast"] for arm, entry in result["arms"].items()}
+    ours = ", ".join(
+        f"{arm.removeprefix('ours, ')} {show_ratio(arms[arm])}"
+        for arm in (OURS, PORTABLE, MIXED)
+        if arm in arms
+    )
+    return [
+        f"**Speed of ours over {result['base']}, per epoch: {ours}.** One plain Keras process per "
+        f"core: {show_ratio(arms[f'{BASE}{PER_CORE}'])}. Noise: two equal arms of ours differ by a "
+        f"factor of {show_ratio(result['twins'])}."
+    ]
+
+
 def table(result: Mapping[str, Any]) -> list[str]:
     """Return the lines for the benchmarks' page."""
     peers = [
@@ -313,6 +317,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
     peak = result["peak_gflops"]
     shares = ", ".join(f"{arm}: {share:.0%}" for arm, share in result["share_of_peak"].items())
     return [
+        *_findings(result),
+        "",
         *arm_table(result),
         "",
         "| the best arm of each peer | compared with | time, peer over ours |",

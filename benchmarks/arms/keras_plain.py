@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from keras.src.utils.module_utils import tensorflow as tf  # imported when it is used
 from protocol import serve
 
 
@@ -44,8 +45,6 @@ def main() -> None:
 
 def disable_tuner() -> None:
     """Set ``autotune.enabled`` to false in the pipeline that `fit` builds from arrays."""
-    import tensorflow as tf
-
     build_dataset, options = ArrayDataAdapter.get_tf_dataset, tf.data.Options()
     options.autotune.enabled = False
     ArrayDataAdapter.get_tf_dataset = lambda self: build_dataset(self).with_options(options)
