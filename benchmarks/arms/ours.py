@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import itertools
 from pathlib import Path
 from unittest import mock
 
@@ -10,10 +11,10 @@ from protocol import serve
 
 from convdepth.config.params import find_architecture, read_params
 from convdepth.config.recipe import Train
-from convdepth.models.backend import configure, keras, tf
+from convdepth.models.backend import configure, tf
 from convdepth.models.xla import PLAIN
 from convdepth.training import loop
-from convdepth.training.data import TrainingData, read_training_data
+from convdepth.training.data import read_training_data
 from convdepth.training.loop import build_trainer, train_epoch
 from convdepth.training.progress import TrainingProgress
 
@@ -58,18 +59,10 @@ def main() -> None:
     params = params.model_copy(update={"train": recipe})
     architecture = find_architecture(arguments.name, params, arguments.params)
     trainer = build_trainer(architecture, recipe, data)
-    serve_epochs(trainer, recipe, data, arguments)
-
-
-def serve_epochs(
-    trainer: keras.Model, recipe: Train, data: TrainingData, arguments: argparse.Namespace
-) -> None:
-    """Train one epoch per unit of work."""
-    epoch = 0
+    numbers = itertools.count(1)
 
     def unit() -> int:
-        nonlocal epoch
-        epoch += 1
+        epoch = next(numbers)
         with TrainingProgress(arguments.name, epoch, arguments.images, done=epoch - 1) as progress:
             train_epoch(trainer, recipe, epoch, data, progress)
         return int(arguments.images)
