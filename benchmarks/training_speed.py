@@ -62,6 +62,13 @@ STEPS = {
 }
 """What makes a training faster, each step with the arms before and after it."""
 
+FRONT_PAGE = {
+    BASE: "plain Keras port of the notebook",
+    OURS: "this project, float32",
+    MIXED: "this project, bfloat16",
+    FAST: "this project, `make fast`",
+}
+
 WHOLE_EPOCH = SPLIT_SIZES["train"]
 IMAGES = 3840
 """Of a unit of work: 30 whole batches, so that peers compile each step for one shape only."""
@@ -320,8 +327,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
 def summary(result: Mapping[str, Any]) -> list[str]:
     """Return the lines for the front page."""
     rows = ["| | epochs | training of all four networks | times as fast |", "|---|--:|--:|--:|"]
-    names = {BASE: "plain Keras port", OURS: "float32", MIXED: "bfloat16", FAST: "`make fast`"}
-    for arm, name in names.items():
+    for arm, name in FRONT_PAGE.items():
         if entry := result["arms"].get(arm):
             epochs = result["epochs"][FAST if arm == FAST else BASE]
             ratio = _whole(result, entry["times_as_fast"], arm)
