@@ -34,8 +34,7 @@ def main() -> None:
             name: _measure(name, params, Path(folder) / name, rounds)
             for name in params.architectures
         }
-    result = {"rounds": rounds, "seconds": seconds}
-    record("checkpoint_cost", result, table)
+    record("checkpoint_cost", {"rounds": rounds, "seconds": seconds}, table)
 
 
 def _measure(name: str, params: Params, folder: Path, rounds: int) -> dict[str, list[float]]:

@@ -37,7 +37,6 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "sums in any order": ("--any-order",),
     "50 batches per call": ("--steps", "50"),
 }
-"""Other choices that ours could make, with the arguments of the arm."""
 
 
 def main() -> None:

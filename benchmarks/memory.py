@@ -29,8 +29,6 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     PORTABLE: {"precision": "float32", "portable": True},
 }
 
-POLL_SECONDS = 0.2
-
 
 def main() -> None:
     """Measure, and write the results."""
@@ -62,7 +60,7 @@ def _measure(command: Sequence[str | Path]) -> dict[str, float]:
                 found = process.memory_info()
                 now = {"all": found.rss, "private": found.rss - found.shared}
                 most = {key: max(most[key], now[key]) for key in most}
-            time.sleep(POLL_SECONDS)
+            time.sleep(0.2)
     if process.returncode:
         raise SystemExit(f"failed: {' '.join(map(str, command))}")
     gigabytes = {key: round(each / 1e9, 3) for key, each in most.items()}
