@@ -198,7 +198,7 @@ def peak_gflops(samples: Mapping[str, list[Sample]]) -> dict[str, float]:
 
 
 def rows_of(arms: Sequence[Arm], samples: Mapping[str, Sequence[Sample]]) -> pd.DataFrame:
-    """Return one row per arm, network (first word of a piece) and round; the slowest piece counts."""
+    """Return one row per arm, network (first word of a piece) and round: the slowest piece."""
     rows = []
     for arm in arms:
         for number, sample in enumerate(samples[arm.name]):
