@@ -7,6 +7,7 @@ import pytest
 from tiny_training import BATCH_NORMALIZATION, Tiny, tiny
 
 from convdepth.config.recipe import Optimizer
+from convdepth.models.backend import tf
 from convdepth.models.build import build_network
 from convdepth.training.optimizer import build_optimizer, learning_rate
 
@@ -50,9 +51,14 @@ def test_weight_decay_is_of_weights_and_not_of_biases(tiny: Tiny, name: str) -> 
         assert decayed["kernel"] == pytest.approx(1 - 0.5 * 0.001)
 
 
-def test_muon_trains_the_dense_layer_of_the_head_alone(tiny: Tiny) -> None:
+def test_muon_orthogonalizes_the_updates_of_convolutions_alone(tiny: Tiny) -> None:
     tiny.change(("optimizer: adam ", "optimizer: muon "))
     trainer = tiny.build_trainer()
-    variables = zip(trainer.trainable_variables, trainer.optimizer.adam_velocities, strict=True)
-    (path,) = (variable.path for variable, velocity in variables if velocity is None)  # not Adam's
-    assert path.split("/")[-2:] == ["head_dense", "kernel"]
+    for weight in (each for each in trainer.trainable_variables if each.path.endswith("kernel")):
+        before = np.asarray(weight)
+        gradient = np.random.default_rng(0).normal(size=weight.shape)
+        trainer.optimizer.update_step(tf.constant(gradient, tf.float32), weight, 1.0)
+        update = (before - np.asarray(weight)).reshape(-1, weight.shape[-1])
+        sizes = np.linalg.svd(update, compute_uv=False) / (0.2 * max(update.shape) ** 0.5)
+        is_orthogonal = sizes.min() > 0.6 and sizes.max() < 1.3
+        assert is_orthogonal == ("conv" in weight.path)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from convdepth.config.recipe import Optimizer, Train
-from convdepth.models.backend import keras
+from convdepth.models.backend import keras, tf
 
 Rate = Any  # a number, or a schedule of Keras, which has no types
 
@@ -14,17 +14,33 @@ BUILDERS: dict[Optimizer, Callable[[Rate, float | None], keras.Optimizer]] = {
     "adam": lambda rate, decay: _KERAS.Adam(rate, weight_decay=decay),
     "sgd": lambda rate, decay: _KERAS.SGD(rate, weight_decay=decay),
     "adamw": lambda rate, decay: _KERAS.AdamW(rate, weight_decay=decay or 0.0),
-    "muon": lambda rate, decay: _KERAS.Muon(
-        rate, weight_decay=decay, adam_weight_decay=decay, exclude_layers=["softmax"]
+    "muon": lambda rate, decay: ConvolutionMuon(
+        rate, weight_decay=decay, adam_weight_decay=decay, rms_rate=None
     ),
     "schedule_free_adamw": lambda rate, decay: _KERAS.ScheduleFreeAdamW(rate, weight_decay=decay),
 }
 """Each optimizer from its learning rate and its weight decay, None for none.
 
-Muon orthogonalizes the updates of the head's dense layer (Jordan et al. 2024); convolutions, biases
-and the softmax get Adam's. Keras evaluates the schedule-free optimizer (Defazio et al. 2024,
-arXiv:2405.15682) with the weights that it trains, not with their average.
+Keras evaluates the schedule-free optimizer (Defazio et al. 2024, arXiv:2405.15682) with the weights
+that it trains, not with their average.
 """
+
+
+class ConvolutionMuon(keras.optimizers.Muon):  # type: ignore[misc]  # Keras has no types
+    """Muon (Jordan et al. 2024), which orthogonalizes updates, for convolutions; Adam for the rest.
+
+    Keras's Muon orthogonalizes dense layers alone. In `cnn1` that takes 0.7 times a training.
+    """
+
+    def _should_use_adamw(self, variable: keras.Variable) -> bool:
+        return len(variable.shape) != len(("height", "width", "inputs", "outputs"))
+
+    def zeropower_via_newtonschulz5(self, x: tf.Tensor, steps: int) -> tf.Tensor:
+        """Orthogonalize the matrix ``(height * width * inputs, outputs)`` of a kernel's update."""
+        matrix = tf.reshape(x, [-1, x.shape[-1]])
+        # As large as an update of Adam with the same learning rate (Liu et al. 2025).
+        scale = 0.2 * max(matrix.shape) ** 0.5
+        return tf.reshape(scale * super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
 
 
 def build_optimizer(recipe: Train, images: int) -> keras.Optimizer:
