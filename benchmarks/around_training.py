@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,14 +72,22 @@ def _sizes() -> dict[str, int]:
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
+    """Return the lines for the benchmarks' page."""
     lines = ["| command | median | slowest |", "|---|--:|--:|"]
     for name, seconds in result["seconds"].items():
         lines.append(f"| `{name}` | {statistics.median(seconds):.2f} s | {max(seconds):.2f} s |")
-    lines += ["", f"`dvc repro` over `dvc status`: {result['repro_over_status']:.2f}.", ""]
-    lines += ["| output | size |", "|---|--:|"]
-    lines += [f"| `{path}` | {size / 1e6:,.2f} MB |" for path, size in result["bytes"].items()]
-    return [*lines, "", f"{where(result)}."]
+    sizes: Counter[str] = Counter()
+    for path, size in result["bytes"].items():
+        sizes["/".join(path.split("/")[:2])] += size
+    largest = ", ".join(f"`{path}` {size / 1e6:.1f} MB" for path, size in sizes.most_common(3))
+    return [
+        *lines,
+        "",
+        f"`dvc repro` over `dvc status`: {result['repro_over_status']:.2f}. Outputs: "
+        f"{sum(sizes.values()) / 1e6:.0f} MB, the largest {largest}.",
+        "",
+        f"{where(result)}.",
+    ]
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def _by_networks(rounds: int) -> dict[str, Any]:
     for number in range(rounds):
         for count in random.sample(NETWORKS, len(NETWORKS)):
             pieces = {f"network {piece}": _command(1280) for piece in range(count)}
-            seconds[count].append(_wall(Arm(f"{count}", pieces, AT_ONCE, as_flow=True)))
+            seconds[count].append(_wall(Arm(f"{count}", pieces, AT_ONCE)))
             print(f"round {number + 1}/{rounds}  {count} networks: {seconds[count][-1]:.1f} s")
     medians = {count: statistics.median(each) for count, each in seconds.items()}
     return _line(medians, "network", begin=AT_ONCE)
@@ -110,20 +110,17 @@ def _line(seconds: Mapping[int, float], unit: str, begin: int = 0) -> dict[str, 
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
-    lines = []
-    for what, begin in (("images", ""), ("networks", f", from {result['at_once']} on")):
+    """Return the lines for the benchmarks' page."""
+    lines = ["| what grows | seconds | per unit | largest deviation |", "|---|--:|--:|--:|"]
+    for what in ("images", "networks"):
         found = result[what]
-        lines += [f"| {what} | seconds |", "|--:|--:|"]
-        lines += [f"| {count} | {seconds:.2f} |" for count, seconds in found["seconds"].items()]
-        lines += [
-            "",
-            f"A line of {found['constant']:.2f} s and {found['slope']:.3g} s for each "
-            f"{found['unit']}{begin}, off by at most {found['largest_deviation']:.1%} of the "
-            "largest.",
-            "",
-        ]
-    lines += ["| trainings at once | images per second, all together |", "|--:|--:|"]
+        numbers = list(found["seconds"])
+        spread = f"{found['seconds'][numbers[0]]:.1f} s to {found['seconds'][numbers[-1]]:.1f} s"
+        lines.append(
+            f"| {numbers[0]} to {numbers[-1]} {what} | {spread} | {found['slope']:.3g} s | "
+            f"{found['largest_deviation']:.1%} |"
+        )
+    lines += ["", "| trainings at once | images per second, all together |", "|--:|--:|"]
     lines += [
         f"| {jobs} | {speed:,} |" for jobs, speed in result["jobs"]["images_per_second"].items()
     ]

@@ -1,8 +1,8 @@
-"""What bfloat16 gains where the CPU has instructions for it, and costs where it has none.
+"""What bfloat16 gains on a CPU with instructions for it, and costs on one without.
 
-The second is measured on the same CPU, whose bfloat16 instructions oneDNN is told not to use.
-`convdepth.models.precision_advice` tells users these figures. Writes
-``benchmarks/results/precision_cost.json``, and the table in ``benchmarks/README.md``.
+For the second, oneDNN is told not to use them on the same CPU. `convdepth.models.precision_advice`
+tells users these figures. Writes ``benchmarks/results/precision_cost.json``, and the table in
+``benchmarks/README.md``.
 """
 
 import sys
@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from interleaving import Arm, compare, measure
-from networks import PARAMS, describe_layers
+from networks import NORMALIZED, PARAMS, describe_layers
 from reporting import describe_machine, make_parser, record, where
 
 from convdepth.config.params import read_params
 
 NETWORKS = ("cnn1", "cnn5")
+IMAGES = 1920
 PRECISIONS = ("float32", "mixed_bfloat16")
 CPUS = {"with": {}, "without": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}}
 
@@ -45,7 +46,8 @@ def _commands(precision: str) -> dict[str, list[Any]]:
     architectures = read_params(PARAMS).architectures
     return {
         name: [
-            *(sys.executable, "steps.py", "--precision", precision),
+            *(sys.executable, "keras_plain.py", "--no-tuner", "--precision", precision),
+            *("--normalized", NORMALIZED, "--images", str(IMAGES)),
             *("--layers", describe_layers(architectures[name])),
         ]
         for name in NETWORKS
@@ -53,7 +55,7 @@ def _commands(precision: str) -> dict[str, list[Any]]:
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
+    """Return the lines for the benchmarks' page."""
     rows = ["| the CPU's instructions for bfloat16 | time, bfloat16 over float32 |", "|---|--:|"]
     for name, ratio in result["ratios"].items():
         interval = f"{ratio['low']:.2f} to {ratio['high']:.2f}"

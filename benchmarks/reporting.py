@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER / "README.md"
 
@@ -49,6 +51,11 @@ def write_results(name: str, result: Mapping[str, Any]) -> None:
     """Write ``results/<name>.json``."""
     text = json.dumps(result, indent=2) + "\n"
     (FOLDER / "results" / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def write_rows(name: str, rows: pd.DataFrame) -> None:
+    """Write ``results/<name>.csv``."""
+    rows.to_csv(FOLDER / "results" / f"{name}.csv", index=False, lineterminator="\n")
 
 
 def record(
