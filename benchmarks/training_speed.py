@@ -109,6 +109,7 @@ def main() -> None:
 
 
 def arms_of(params: Params, network: str, images: int) -> list[Arm]:
+    """Return all arms for one network and a number of training images per unit of work."""
     cores = sorted(os.sched_getaffinity(0))[: fill_cores(PROJECT)]
     torch, jax = python_of("pytorch"), python_of("jax")
     compiled = {
