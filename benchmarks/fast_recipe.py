@@ -28,12 +28,13 @@ HELD_OUT = 10_000
 
 NOTEBOOK: Mapping[str, Any] = {}
 
-ADAM = {"epochs": 2, "schedule": "one_cycle", "warmup": 0.25, "label_smoothing": 0.1}
-MUON = {**ADAM, "epochs": 1, "optimizer": "muon", "warmup": 0.1, "dropout_scale": 0}
+ADAM = {"schedule": "one_cycle", "warmup": 0.25, "label_smoothing": 0.1}
+MUON = {**ADAM, "optimizer": "muon", "schedule": "cosine", "warmup": 0, "dropout_scale": 0}
 FINALISTS: tuple[Mapping[str, Any], ...] = (
-    {**ADAM, "batch_size": 128, "learning_rate": 0.008, "dropout_scale": 0.125},
-    {**MUON, "batch_size": 64, "learning_rate": 0.005},
-    {**MUON, "batch_size": 128, "learning_rate": 0.007},
+    {"epochs": 2, "batch_size": 128, "learning_rate": 0.008, "dropout_scale": 0.125, **ADAM},
+    {"epochs": 1, "batch_size": 64, "learning_rate": 0.01, **MUON},
+    {"epochs": 1, "batch_size": 128, "learning_rate": 0.015, **MUON},
+    {"epochs": 1, "batch_size": 32, "learning_rate": 0.005, "dropout_scale": 0, **ADAM},
 )
 """What differs from the notebook's recipe, beside the precision."""
 

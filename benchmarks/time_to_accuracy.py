@@ -179,8 +179,8 @@ def table() -> list[str]:
     }
     heads = [f"`{name}`: {target:.2%}" for name, target in targets.items()]
     lines = [f"| recipe | {' | '.join(heads)} |", "|---|" + "--:|" * len(heads)]
-    for recipe, networks in runs.items():
-        lines.append(f"| {recipe} | {' | '.join(map(_describe, networks.values()))} |")
+    for recipe in dict.fromkeys(ARMS.values()):
+        lines.append(f"| {recipe} | {' | '.join(map(_describe, runs[recipe].values()))} |")
     seconds = _seconds(runs)
     lines += ["", "| | seconds for all three |", "|---|--:|"]
     lines += [f"| {arm} | {_interval(each, '.0f')} |" for arm, each in seconds.items()]
