@@ -138,8 +138,8 @@ def train_epoch(
 def _first_loss(trainer: keras.Sequential, recipe: Train, data: TrainingData) -> float:
     """Return the mean loss of the first `STEPS_PER_EXECUTION` steps."""
     rows = data.training.rows[: STEPS_PER_EXECUTION * recipe.batch_size]
-    history = trainer.fit(batches(data.training, rows, recipe.batch_size), verbose=0).history
-    return float(history["loss"][0])
+    chosen = batches(data.training, rows, recipe.batch_size)
+    return float(trainer.fit(chosen, shuffle=False, verbose=0).history["loss"][0])
 
 
 def seed_random_layers(trainer: keras.Sequential, seed: int, epoch: int) -> None:
