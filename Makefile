@@ -18,7 +18,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help environment repro fast studies tune report compare readme ui deploy worker test test-real \
-	test-browser test-versions faults nightly screenshot lint lock bench bench-gpu fast-recipe \
+	test-browser test-versions portable-proof faults nightly screenshot lint lock bench bench-gpu fast-recipe \
 	time-to-accuracy service image soak
 
 help:
@@ -115,6 +115,9 @@ test-real: $(INSTALLED)  ## Download MNIST and train on a part of it
 
 test-browser: $(INSTALLED)  ## Open the report in Chromium (on Debian: apt-get install chromium)
 	pytest -m browser
+
+portable-proof: $(INSTALLED)  ## Train on emulated CPUs and compare bytes (on Debian: apt-get install qemu-user)
+	pytest -m portable --numprocesses 2 --dist worksteal
 
 test-versions: $(INSTALLED)  ## Compare results between Python versions, byte by byte (PYTHONS="...")
 	@$(use_pip_settings); PYTHONS="$(PYTHONS)" pytest -m versions

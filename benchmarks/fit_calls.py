@@ -7,13 +7,14 @@ Writes ``benchmarks/results/fit_calls.json``, and the table in ``benchmarks/READ
 """
 
 import statistics
-import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from interleaving import Arm, compare, measure, show_ratio
-from networks import NORMALIZED, PARAMS, describe_layers
-from reporting import describe_machine, make_parser, record, where
+from interleaving import compare, measure, show_ratio
+from networks import PARAMS
+from reporting import make_parser, record, where
+from training_speed import notebook_arm
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import read_params
@@ -30,26 +31,14 @@ def main() -> None:
     parser = make_parser(__doc__, rounds=3)
     parser.add_argument("--images", type=int, default=SPLIT_SIZES["train"] // 16)
     arguments = parser.parse_args()
-    architectures = read_params(PARAMS).architectures
-    start = [sys.executable, "keras_plain.py", "--normalized", NORMALIZED]
-    start += ["--images", str(arguments.images)]
-    arms = [
-        Arm(
-            f"{calls}, {tuner}",
-            {
-                name: [
-                    *(*start, *options, "--layers", describe_layers(architectures[name])),
-                    *("--epochs", str(epochs), "--calls", str(number)),
-                ]
-                for name in NETWORKS
-            },
-        )
-        for calls, (epochs, number) in CALLS.items()
-        for tuner, options in TUNER.items()
-    ]
+    params, arms = read_params(PARAMS), []
+    for calls, (epochs, number) in CALLS.items():
+        work = ("--epochs", str(epochs), "--calls", str(number))
+        for tuner, options in TUNER.items():
+            arm = notebook_arm(params, NETWORKS, *work, *options, images=arguments.images)
+            arms.append(replace(arm, name=f"{calls}, {tuner}"))
     samples = measure(arms, arguments.rounds)
     result = {
-        "machine": describe_machine(),
         "rounds": arguments.rounds,
         "images": arguments.images,
         "seconds": {

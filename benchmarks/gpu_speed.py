@@ -1,8 +1,7 @@
 """How fast the four networks are trained on a GPU, and what each choice costs there.
 
-All arms start first. In each round each arm trains the four networks one after the other, in random
-order of arms; ours also trains all four at once (``CONVDEPTH_SLOTS_PER_GPU``). The arm with CUDA
-graphs has not run yet.
+In each round each arm trains the four networks one after the other; ours also trains all four at
+once (``CONVDEPTH_SLOTS_PER_GPU``). The arm with CUDA graphs has not run yet.
 
 Writes ``benchmarks/results/gpu_speed.csv`` and ``.json``, and the table in
 ``benchmarks/README.md``. It needs a GPU, and the data: run ``make repro`` first.
@@ -12,11 +11,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 from environments import python_of
 from interleaving import Arm, measure
 from networks import NORMALIZED, PARAMS, describe_layers
-from reporting import describe_machine, make_parser, record, write_rows
+from reporting import describe_machine, make_parser, record, where, write_rows
 from training_speed import (
     BASE,
     MIXED,
@@ -39,7 +37,6 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "sums in any order": ("--any-order",),
     "50 batches per call": ("--steps", "50"),
 }
-"""Other choices that ours could make, with the arguments of the arm."""
 
 
 def main() -> None:
@@ -51,7 +48,7 @@ def main() -> None:
     gpus = choose_gpus(require=True).gpus
     every = _arms(read_params(PARAMS), arguments.images)
     arms = [arm for arm in every if arm.name not in arguments.without]
-    frame = pd.DataFrame(rows_of(arms, measure(arms, arguments.rounds)))
+    frame = rows_of(arms, measure(arms, arguments.rounds))
     write_rows("gpu_speed", frame)
     result = {
         "machine": {"gpu": ", ".join(gpu.label for gpu in gpus), **describe_machine()},
@@ -98,10 +95,8 @@ def _arms(params: Params, images: int) -> list[Arm]:
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """Return the lines for the benchmarks' page."""
-    machine = result["machine"]
-    place = f"{machine['gpu']}, {machine['cores']} cores, {machine['cpu']}"
-    amount = f"{result['rounds']} rounds of {result['images']:,} images"
-    return [*arm_table(result), "", f"{place}; {amount}."]
+    place = f"{result['machine']['gpu']}, {where(result)}"
+    return [*arm_table(result), "", f"{place} of {result['images']:,} images."]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +67,20 @@ def measure(arms: Sequence[Arm], rounds: int) -> dict[str, list[Sample]]:
                 shown = "  ".join(f"{key} {each['seconds']:.2f} s" for key, each in sample.items())
                 print(f"round {number + 1}/{rounds}  {arm.name}: {shown}", flush=True)
     return samples
+
+
+def time_each(
+    works: Mapping[str, Callable[[], float]], rounds: int, warm_ups: int = 1
+) -> dict[str, list[float]]:
+    """Do all works in each round, in random order; return the seconds that they return."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(-warm_ups, rounds):
+        for name in random.sample(list(works), len(works)):
+            spent = round(works[name](), 3)
+            print(f"round {number + 1}/{rounds}  {name}: {spent:.1f} s", flush=True)
+            if number >= 0:
+                seconds[name].append(spent)
+    return seconds
 
 
 def run_arm(arm: Arm) -> Sample:

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 from interleaving import ARMS
 from networks import PARAMS
-from reporting import describe_machine, make_parser, record, where
+from reporting import make_parser, record, where
 from training_speed import NOTEBOOK, OURS, PORTABLE, notebook_arm
 from trainings import Training, prepare
 
@@ -28,8 +28,6 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     OURS: {"precision": "float32"},
     PORTABLE: {"precision": "float32", "portable": True},
 }
-
-POLL_SECONDS = 0.2
 
 
 def main() -> None:
@@ -46,7 +44,7 @@ def main() -> None:
     if NOTEBOOK not in without:
         commands = notebook_arm(params, list(params.architectures)).commands
         gigabytes[NOTEBOOK] = {name: _measure(command) for name, command in commands.items()}
-    record("memory", {"machine": describe_machine(), "peak_gigabytes": gigabytes}, table)
+    record("memory", {"peak_gigabytes": gigabytes}, table)
 
 
 def _measure(command: Sequence[str | Path]) -> dict[str, float]:
@@ -55,27 +53,16 @@ def _measure(command: Sequence[str | Path]) -> dict[str, float]:
     An arm of a benchmark does its warm-up only, since its input is empty; it is a whole unit.
     """
     most = {"all": 0, "private": 0}
-    with tempfile.TemporaryFile("w+") as output:
-        with psutil.Popen(
-            command,
-            cwd=ARMS,
-            env={**os.environ, "KERAS_BACKEND": "tensorflow"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        ) as process:
-            while process.poll() is None:
-                with suppress(psutil.Error):  # it has just ended
-                    found = process.memory_info()
-                    private = found.rss - found.shared
-                    most = {
-                        "all": max(most["all"], found.rss),
-                        "private": max(most["private"], private),
-                    }
-                time.sleep(POLL_SECONDS)
-        if process.returncode:
-            output.seek(0)
-            raise SystemExit(f"{command}: {output.read()}")
+    variables = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    with psutil.Popen(command, cwd=ARMS, env=variables, stdin=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            with suppress(psutil.Error):  # it has just ended
+                found = process.memory_info()
+                now = {"all": found.rss, "private": found.rss - found.shared}
+                most = {key: max(most[key], now[key]) for key in most}
+            time.sleep(0.2)
+    if process.returncode:
+        raise SystemExit(f"failed: {' '.join(map(str, command))}")
     gigabytes = {key: round(each / 1e9, 3) for key, each in most.items()}
     print(f"{command[1:3]}: {gigabytes}", flush=True)
     return gigabytes

@@ -2,8 +2,8 @@
 
 TensorFlow's profiler watches steps of each network, trained by the code of the stage on one core.
 
-Writes ``benchmarks/results/operations.csv`` with each operation, ``operations.json`` with the
-groups of operations, and the table in ``benchmarks/README.md``.
+Writes ``benchmarks/results/operations.csv`` and ``.json``, and the table in
+``benchmarks/README.md``.
 """
 
 import re
@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 from made_up import made_up_data
 from networks import PARAMS
-from reporting import describe_machine, make_parser, record, write_rows
+from reporting import make_parser, record, write_rows
 
 from convdepth.config.params import find_architecture, read_params
 from convdepth.models.backend import configure, tf
@@ -64,7 +64,7 @@ def main() -> None:
     columns = ["network", "precision", "operation", "group", "milliseconds"]
     frame = pd.DataFrame(rows, columns=columns)
     write_rows("operations", frame)
-    record("operations", {"machine": describe_machine(), "groups": summarize(frame)}, table)
+    record("operations", {"groups": summarize(frame)}, table)
 
 
 def _watch(name: str, precision: str, folder: str) -> None:

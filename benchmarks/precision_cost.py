@@ -5,13 +5,14 @@ tells users these figures. Writes ``benchmarks/results/precision_cost.json``, an
 ``benchmarks/README.md``.
 """
 
-import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from interleaving import Arm, compare, measure
-from networks import NORMALIZED, PARAMS, describe_layers
-from reporting import describe_machine, make_parser, record, where
+from interleaving import compare, measure
+from networks import PARAMS
+from reporting import make_parser, record, where
+from training_speed import notebook_arm
 
 from convdepth.config.params import read_params
 
@@ -24,8 +25,13 @@ CPUS = {"with": {}, "without": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}}
 def main() -> None:
     """Measure, and write the results."""
     rounds = make_parser(__doc__, rounds=5).parse_args().rounds
+    params = read_params(PARAMS)
     arms = [
-        Arm(f"{precision}, {name}", _commands(precision), environment=variables)
+        replace(
+            notebook_arm(params, NETWORKS, "--no-tuner", "--precision", precision, images=IMAGES),
+            name=f"{precision}, {name}",
+            environment=variables,
+        )
         for precision in PRECISIONS
         for name, variables in CPUS.items()
     ]
@@ -38,20 +44,8 @@ def main() -> None:
         name: compare(seconds[f"mixed_bfloat16, {name}"], seconds[f"float32, {name}"])
         for name in CPUS
     }
-    result = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds, "ratios": ratios}
+    result = {"rounds": rounds, "seconds": seconds, "ratios": ratios}
     record("precision_cost", result, table)
-
-
-def _commands(precision: str) -> dict[str, list[Any]]:
-    architectures = read_params(PARAMS).architectures
-    return {
-        name: [
-            *(sys.executable, "keras_plain.py", "--no-tuner", "--precision", precision),
-            *("--normalized", NORMALIZED, "--images", str(IMAGES)),
-            *("--layers", describe_layers(architectures[name])),
-        ]
-        for name in NETWORKS
-    }
 
 
 def table(result: Mapping[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ import pandas as pd
 from environments import python_of
 from interleaving import Arm, Sample, compare, measure, show_ratio
 from networks import NORMALIZED, PARAMS, PROJECT, describe_layers, training_flop
-from reporting import describe_machine, make_parser, record, where, write_rows, write_section
+from reporting import make_parser, record, where, write_rows, write_section
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import Params, read_params
@@ -44,7 +44,7 @@ OUR_OPTIONS: Mapping[str, Sequence[str]] = {
     FAST: ("--preset", "fast"),
 }
 
-PEERS = {f"{TORCH}, float32": OURS, f"{TORCH}, bfloat16": MIXED, JAX: OURS}
+PEERS = {NOTEBOOK: OURS, f"{TORCH}, float32": OURS, f"{TORCH}, bfloat16": MIXED, JAX: OURS}
 """The first words of a peer's arms, and the arm of ours that its best arm is compared with."""
 
 FUSED = ("--threads", "1", "--fused")
@@ -62,6 +62,13 @@ STEPS = {
 }
 """What makes a training faster, each step with the arms before and after it."""
 
+FRONT_PAGE = {
+    BASE: "plain Keras port of the notebook",
+    OURS: "this project, float32",
+    MIXED: "this project, bfloat16",
+    FAST: "this project, `make fast`",
+}
+
 WHOLE_EPOCH = SPLIT_SIZES["train"]
 IMAGES = 3840
 """Of a unit of work: 30 whole batches, so that peers compile each step for one shape only."""
@@ -77,23 +84,24 @@ def main() -> None:
     parser.add_argument("--without", action="append", default=[], help="an arm to leave out")
     arguments = parser.parse_args()
     params, started = read_params(PARAMS), time.monotonic()
-    rows, peaks = [], []
+    frames, peaks = [], []
     for number, network in enumerate(params.architectures, start=1):
         every = arms_of(params, network, arguments.images)
         arms = [arm for arm in every if arm.name not in arguments.without]
         samples = measure([*arms, *peak_arms()], arguments.rounds)
-        rows += rows_of(arms, samples)
+        frames.append(rows_of(arms, samples))
         peaks.append(peak_gflops(samples))
         minutes = (time.monotonic() - started) / 60
         estimate = minutes / number * len(params.architectures)
         print(f"{network}: {minutes:.0f} min, estimated total {estimate:.0f} min", flush=True)
-    frame = pd.DataFrame(rows)
+    frame = pd.concat(frames)
     write_rows("training_speed", frame)
     result: dict[str, Any] = {
-        "machine": describe_machine(),
         "rounds": arguments.rounds,
         "images": arguments.images,
-        "peak_gflops": {key: statistics.median(each[key] for each in peaks) for key in peaks[0]},
+        "peak_gflops": {
+            key: round(statistics.median(each[key] for each in peaks), 1) for key in peaks[0]
+        },
         "epochs": {BASE: params.train.epochs, FAST: params.presets["fast"].epochs},
         **summarize(frame),
     }
@@ -102,9 +110,9 @@ def main() -> None:
         arm: round(flop * WHOLE_EPOCH / sum(entry["epoch_seconds"].values()) / peak, 3)
         for arm, precision in ((OURS, "float32"), (PORTABLE, "float32"), (MIXED, "bfloat16"))
         if (entry := result["arms"].get(arm))
-        and (peak := result["peak_gflops"][precision] * result["machine"]["cores"] * 1e9)
+        and (peak := result["peak_gflops"][precision] * (os.cpu_count() or 1) * 1e9)
     }
-    record("training_speed", result, table)
+    result = record("training_speed", result, table)
     write_section("training_speed", summary(result), PROJECT / "README.md")
 
 
@@ -126,21 +134,17 @@ def arms_of(params: Params, network: str, images: int) -> list[Arm]:
         return Arm(name, commands, len(cores), environment, every)
 
     def pinned(arm: Arm) -> Arm:
-        commands = {
-            piece: ["taskset", "--cpu-list", piece.split()[1], *command]
-            for piece, command in arm.commands.items()
-        }
-        return replace(arm, commands=commands)
+        pins = {piece: ["taskset", "--cpu-list", piece.split()[1]] for piece in arm.commands}
+        return replace(arm, commands={key: [*pins[key], *arm.commands[key]] for key in pins})
 
     def plain(python: str | Path, *more: str, script: str = "keras_plain.py") -> list[str | Path]:
         layers = describe_layers(params.architectures[network])
         return [python, script, *_given(images), "--layers", layers, *more]
 
-    no_tuner = plain(sys.executable, "--no-tuner")
     arms = [
-        one(NOTEBOOK, plain(sys.executable)),
-        one(BASE, no_tuner),
-        pinned(per_core(f"{BASE}{PER_CORE}", no_tuner)),
+        notebook_arm(params, [network], images=images),
+        base := notebook_arm(params, [network], "--no-tuner", images=images),
+        pinned(per_core(f"{BASE}{PER_CORE}", base.commands[network])),
         *(per_core(name, our_command(network, images, *o)) for name, o in OUR_OPTIONS.items()),
         one(JAX, plain(jax), 3, **compiled),
         pinned(per_core(f"{JAX}{PER_CORE}", plain(jax), 3, **compiled)),
@@ -152,9 +156,11 @@ def arms_of(params: Params, network: str, images: int) -> list[Arm]:
     return arms
 
 
-def notebook_arm(params: Params, names: Sequence[str], *more: str) -> Arm:
-    """Return the arm of plain Keras whose unit of work is a whole epoch."""
-    start = [sys.executable, "keras_plain.py", *_given(WHOLE_EPOCH), *more, "--layers"]
+def notebook_arm(
+    params: Params, names: Iterable[str], *more: str, images: int = WHOLE_EPOCH
+) -> Arm:
+    """Return an arm of plain Keras; ``more`` are options of ``arms/keras_plain.py``."""
+    start = [sys.executable, "keras_plain.py", *_given(images), *more, "--layers"]
     commands = {name: [*start, describe_layers(params.architectures[name])] for name in names}
     return Arm(BASE if "--no-tuner" in more else NOTEBOOK, commands)
 
@@ -183,40 +189,27 @@ def peak_arms() -> list[Arm]:
 
 def peak_gflops(samples: Mapping[str, list[Sample]]) -> dict[str, float]:
     """Return the median GFLOP/s of one core while all are busy, in each precision."""
-    rates = {
-        precision: [
+    return {
+        precision: statistics.median(
             statistics.mean(each["amount"] / each["seconds"] / 1e9 for each in sample.values())
             for sample in samples[precision]
-        ]
+        )
         for precision in ("float32", "bfloat16")
     }
-    return {precision: round(statistics.median(each), 1) for precision, each in rates.items()}
 
 
-def rows_of(
-    arms: Sequence[Arm], samples: Mapping[str, Sequence[Sample]]
-) -> list[dict[str, str | float]]:
-    """Return one row per arm, network and round; the slowest process of a network counts.
-
-    The name of a piece of work begins with its network.
-    """
+def rows_of(arms: Sequence[Arm], samples: Mapping[str, Sequence[Sample]]) -> pd.DataFrame:
+    """Return one row per arm, network (first word of a piece) and round: the slowest piece."""
     rows = []
     for arm in arms:
         for number, sample in enumerate(samples[arm.name]):
             for network in dict.fromkeys(piece.split()[0] for piece in sample):
                 each = [value for piece, value in sample.items() if piece.split()[0] == network]
                 slowest = max(each, key=lambda value: value["seconds"])
-                rows.append(
-                    {
-                        "arm": arm.name,
-                        "network": network,
-                        "round": number * arm.every,
-                        "processes": arm.jobs,
-                        "seconds": round(slowest["seconds"], 4),
-                        "images": slowest["amount"],
-                    }
-                )
-    return rows
+                seconds, images = round(slowest["seconds"], 4), int(slowest["amount"])
+                rows.append((arm.name, network, number * arm.every, arm.jobs, seconds, images))
+    columns = ["arm", "network", "round", "processes", "seconds", "images"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def job_seconds(epochs: Iterable[float], jobs: int) -> float:
@@ -260,7 +253,6 @@ def summarize(frame: pd.DataFrame) -> dict[str, Any]:
     }
     return {
         "base": base,
-        "twins": ratio(OURS, TWIN) if {OURS, TWIN} <= set(jobs) else {},
         "arms": arms,
         "steps": {key: ratio(*pair) for key, pair in STEPS.items() if set(pair) <= set(jobs)},
         "peers": {
@@ -286,26 +278,10 @@ def arm_table(result: Mapping[str, Any]) -> list[str]:
     return rows
 
 
-def _times(result: Mapping[str, Any], step: str) -> dict[str, float]:
-    """Return the ratio of a step for a whole training: the fast recipe has fewer epochs."""
-    epochs = result["epochs"]
-    factor = epochs[BASE] / epochs[FAST] if STEPS[step][1] == FAST else 1
-    return {key: value * factor for key, value in result["steps"][step].items()}
-
-
-def _findings(result: Mapping[str, Any]) -> list[str]:
-    """Return the figures that matter, in words that fit any figures."""
-    arms = {arm: entry["times_as_fast"] for arm, entry in result["arms"].items()}
-    ours = ", ".join(
-        f"{arm.removeprefix('ours, ')} {show_ratio(arms[arm])}"
-        for arm in (OURS, PORTABLE, MIXED)
-        if arm in arms
-    )
-    return [
-        f"**Speed of ours over {result['base']}, per epoch: {ours}.** One plain Keras process per "
-        f"core: {show_ratio(arms[f'{BASE}{PER_CORE}'])}. Noise: two equal arms of ours differ by a "
-        f"factor of {show_ratio(result['twins'])}."
-    ]
+def _whole(result: Mapping[str, Any], ratio: Mapping[str, float], arm: str) -> dict[str, float]:
+    """Turn a ratio of epochs into one of whole trainings: the fast recipe has fewer epochs."""
+    factor = result["epochs"][BASE] / result["epochs"][FAST] if arm == FAST else 1
+    return {key: value * factor for key, value in ratio.items()}
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
@@ -314,11 +290,19 @@ def table(result: Mapping[str, Any]) -> list[str]:
         f"| {each['arm']} | {each['ours']} | {show_ratio(each['ratio'])} |"
         for each in result["peers"].values()
     ]
-    steps = [f"| {step} | {show_ratio(_times(result, step))} |" for step in result["steps"]]
+    steps = [
+        f"| {step} | {show_ratio(_whole(result, ratio, STEPS[step][1]))} |"
+        for step, ratio in result["steps"].items()
+    ]
+    ours = ", ".join(
+        f"{arm} {show_ratio(result['arms'][arm]['times_as_fast'])}"
+        for arm in OUR_OPTIONS
+        if arm in result["arms"]
+    )
     peak = result["peak_gflops"]
     shares = ", ".join(f"{arm}: {share:.0%}" for arm, share in result["share_of_peak"].items())
     return [
-        *_findings(result),
+        f"**Times as fast as {result['base']}, per epoch: {ours}.**",
         "",
         *arm_table(result),
         "",
@@ -341,12 +325,10 @@ def table(result: Mapping[str, Any]) -> list[str]:
 def summary(result: Mapping[str, Any]) -> list[str]:
     """Return the lines for the front page."""
     rows = ["| | epochs | training of all four networks | times as fast |", "|---|--:|--:|--:|"]
-    names = {BASE: "plain Keras port", OURS: "float32", MIXED: "bfloat16", FAST: "`make fast`"}
-    for arm, name in names.items():
+    for arm, name in FRONT_PAGE.items():
         if entry := result["arms"].get(arm):
             epochs = result["epochs"][FAST if arm == FAST else BASE]
-            factor = result["epochs"][BASE] / epochs
-            ratio = {key: value * factor for key, value in entry["times_as_fast"].items()}
+            ratio = _whole(result, entry["times_as_fast"], arm)
             minutes = entry["all_seconds"] * epochs / 60
             rows.append(f"| {name} | {epochs} | {minutes:.1f} min | {show_ratio(ratio)} |")
     return [*rows, "", f"{where(result)}; without start-up."]

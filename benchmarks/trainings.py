@@ -109,7 +109,7 @@ def prepare(training: Training, folder: Path) -> Sequence[str | Path]:
 
 def _write_params(training: Training, folder: Path) -> Path:
     entries = YAML(typ="safe").load(PARAMS)
-    entries["train"] |= dict(training.changes)
+    entries["train"] |= {"portable": False, **training.changes}
     path = folder / "params.yaml"
     YAML(typ="safe").dump(entries, path)
     return path

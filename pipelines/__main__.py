@@ -14,6 +14,7 @@ from convdepth.config.parameter_file import require_text
 from convdepth.config.params import find_architecture, read_params
 from convdepth.core.errors import ParameterError
 from convdepth.workspace import servers
+from convdepth.workspace.dvc import GRAPH, STUDIES
 from convdepth.workspace.process import run_app
 from convdepth.workspace.terminal import guard_terminal
 
@@ -66,11 +67,16 @@ WorkerName = Annotated[
 
 @app.command(rich_help_panel=HERE)
 def pipeline(jobs: Jobs = None, force: Force = False, preset: Preset = None) -> None:
-    """Run the whole graph: what has changed, and what depends on it."""
+    """Run the whole graph: what has changed, and what depends on it.
+
+    If nothing has changed, no flow starts and no run appears on the server.
+    """
     _require()
     if preset is not None:
-        import_module("pipelines.experiments.presets").apply_preset(preset)
-    _run("local", "pipeline", metrics=True, jobs=jobs, force=force)
+        _late("experiments.presets.apply_preset", preset)
+    if force or _must_run(GRAPH):
+        _run("local", "pipeline", jobs=jobs, force=force)
+    _late("reporting.regressions.print_metrics")
 
 
 @app.command(rich_help_panel=HERE)
@@ -84,15 +90,16 @@ def prepare_data(force: Force = False) -> None:
 def train_architecture(name: Name, force: Force = False) -> None:
     """Train and evaluate one network; the data must have been prepared."""
     _require(name)
-    _inputs("require_inputs", f"train@{name}", "python -m pipelines prepare-data")
-    _run("local", "train_architecture", metrics=True, name=name, force=force)
+    _late("dvc.inputs.require_inputs", f"train@{name}", "python -m pipelines prepare-data")
+    _run("local", "train_architecture", name=name, force=force)
+    _late("reporting.regressions.print_metrics")
 
 
 @app.command(rich_help_panel=HERE)
 def plot_results(force: Force = False) -> None:
     """Draw all figures; all networks must have been trained and evaluated."""
     _require()
-    _inputs("require_inputs", "plot", "python -m pipelines pipeline")
+    _late("dvc.inputs.require_inputs", "plot", "python -m pipelines pipeline")
     _run("local", "plot_results", force=force)
 
 
@@ -104,7 +111,8 @@ def studies(jobs: Jobs = None, force: Force = False) -> None:
     missing model alone is not trained again: git keeps its answers.
     """
     _require()
-    _run("local", "studies", jobs=jobs, force=force)
+    if force or _must_run(STUDIES):
+        _run("local", "studies", jobs=jobs, force=force)
 
 
 @app.command(rich_help_panel=HERE)
@@ -141,9 +149,10 @@ def spread(require_gpu: Gpu = False, job_variable: JobVariables = None) -> None:
     """
     variables = dict(map(_parse_variable, job_variable or ()))
     _require()
-    _inputs("require_pushed")
+    _late("dvc.inputs.require_pushed")
     given = {"require_gpu": require_gpu, "job_variables": variables}
-    _run("fan_out", "spread", metrics=True, staying=True, **given)
+    _run("fan_out", "spread", staying=True, **given)
+    _late("reporting.regressions.print_metrics")
 
 
 @app.command(rich_help_panel=IN_CLONES)
@@ -206,8 +215,10 @@ def _parse_variable(text: str) -> tuple[str, Any]:
     return name, YAML(typ="safe").load(value)
 
 
-def _inputs(function: str, *arguments: str) -> None:
-    getattr(import_module("pipelines.dvc.inputs"), function)(*arguments)
+def _late(function: str, *arguments: Any) -> Any:
+    """Call a function of a module that is slow to import."""
+    module, _, name = function.rpartition(".")
+    return getattr(import_module(f"pipelines.{module}"), name)(*arguments)
 
 
 def _call(module: str, function: str, **arguments: Any) -> None:
@@ -224,13 +235,20 @@ def _say_start(what: str) -> None:
         print(f"starting {what}", flush=True)
 
 
-def _run(
-    module: str, flow: str, *, metrics: bool = False, staying: bool = False, **parameters: Any
-) -> None:
+def _must_run(graph: Path) -> bool:
+    """Ask DVC whether a stage must run, in a fifth of the time that Prefect takes to start."""
+    _late("dvc.lockfile.mend_locks")
+    if not _late("dvc.graph.is_up_to_date", graph):
+        return True
+    print("nothing to do: no stage has changed")
+    return False
+
+
+def _run(module: str, flow: str, *, staying: bool = False, **parameters: Any) -> None:
     if not staying and "PREFECT_API_URL" not in os.environ:
         _say_start("Prefect, and a server for this flow alone")
     _call("server", "require_server", staying=staying)
-    from pipelines.reporting.console import print_metrics, show_stage_lines
+    from pipelines.dvc.stage import show_stage_lines
 
     function = getattr(import_module(f"pipelines.flows.{module}"), flow)
     show_stage_lines()
@@ -239,8 +257,6 @@ def _run(
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     state.result()
-    if metrics:
-        print_metrics()
 
 
 def run() -> NoReturn:

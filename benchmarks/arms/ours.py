@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import itertools
 from pathlib import Path
 from unittest import mock
 
@@ -10,10 +11,10 @@ from protocol import serve
 
 from convdepth.config.params import find_architecture, read_params
 from convdepth.config.recipe import Train
-from convdepth.models.backend import configure, keras, tf
+from convdepth.models.backend import configure, tf
 from convdepth.models.xla import PLAIN
 from convdepth.training import loop
-from convdepth.training.data import TrainingData, read_training_data
+from convdepth.training.data import read_training_data
 from convdepth.training.loop import build_trainer, train_epoch
 from convdepth.training.progress import TrainingProgress
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--preset")
     parser.add_argument("--precision")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--portable", action="store_true", default=None)
+    parser.add_argument("--portable", action="store_true")
     parser.add_argument("--normalized", type=Path, required=True)
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--steps", type=int, help="batches per call of TensorFlow")
@@ -45,31 +46,23 @@ def main() -> None:
         loop.STEPS_PER_EXECUTION = arguments.steps
     if arguments.any_order:
         with mock.patch.object(tf.config.experimental, "enable_op_determinism"):
-            configure(recipe.threads)
+            configure(recipe.threads, portable=recipe.portable)
     else:
-        configure(recipe.threads)
+        configure(recipe.threads, portable=recipe.portable)
     data = read_training_data(arguments.normalized, recipe)
     data = data._replace(
         training=dataclasses.replace(data.training, rows=np.arange(arguments.images)),
         validation=dataclasses.replace(data.validation, rows=np.arange(arguments.images // 6)),
     )
     if arguments.no_xla:
-        loop.choose_classes = lambda _recipe: PLAIN
+        loop.choose_classes = lambda *_: PLAIN
     params = params.model_copy(update={"train": recipe})
     architecture = find_architecture(arguments.name, params, arguments.params)
     trainer = build_trainer(architecture, recipe, data)
-    serve_epochs(trainer, recipe, data, arguments)
-
-
-def serve_epochs(
-    trainer: keras.Model, recipe: Train, data: TrainingData, arguments: argparse.Namespace
-) -> None:
-    """Train one epoch per unit of work."""
-    epoch = 0
+    numbers = itertools.count(1)
 
     def unit() -> int:
-        nonlocal epoch
-        epoch += 1
+        epoch = next(numbers)
         with TrainingProgress(arguments.name, epoch, arguments.images, done=epoch - 1) as progress:
             train_epoch(trainer, recipe, epoch, data, progress)
         return int(arguments.images)

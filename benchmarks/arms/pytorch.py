@@ -12,8 +12,6 @@ from torch import nn
 BATCH_SIZE = 128
 EVALUATION_BATCH_SIZE = 1000
 
-Judge = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-
 
 def main() -> None:
     """Build the network and serve."""
@@ -91,7 +89,7 @@ def build(entries: list[dict]) -> nn.Sequential:
 
 
 def run(
-    judge: Judge,
+    judge: Callable[..., tuple[torch.Tensor, torch.Tensor]],
     batches: Iterable[torch.Tensor],
     images: torch.Tensor,
     labels: torch.Tensor,

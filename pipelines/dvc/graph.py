@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from dvc.dvcfile import PROJECT_FILE
+from dvc.repo import Repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
-from dvc.stage import PipelineStage, Stage
+from dvc.stage import Stage
 from dvc.stage.cache import RunCacheNotFoundError
 
 from convdepth.core.errors import ParameterError
-from convdepth.workspace.dvc import open_project
+from convdepth.workspace.dvc import GRAPH, address, open_project
 
 # Groups of stages that write or read the model of a further seed or of tuned settings.
 MODEL_GROUPS = frozenset({"train_seed", "evaluate_seed", "train_tuned", "evaluate_tuned"})
@@ -72,20 +72,39 @@ class Graph:
         return self.select(lambda stage: stage.key == key or stage.group in groups)
 
 
-def read_graph(folder: Path = Path(), file: str = PROJECT_FILE) -> Graph:
+def read_graph(folder: Path = Path(), file: Path = GRAPH) -> Graph:
     """Read the stages of one ``dvc.yaml`` of the project, and all upstream of them."""
     with open_project(folder, ParameterError) as repo:
         graph = repo.index.graph  # its edges point from a stage to what the stage depends on
-        planned = plan_repro(get_active_graph(graph), repo.stage.collect(str(folder / file)))
         nodes = [
             Node(
-                name_of(stage),
-                frozenset(map(name_of, graph.successors(stage))),
+                address(stage),
+                frozenset(map(address, graph.successors(stage))),
                 tuple(Path(out.fs_path) for out in stage.outs),
             )
-            for stage in planned
+            for stage in _plan(repo, folder / file)
         ]
     return Graph({node.name: node for node in nodes})
+
+
+def is_up_to_date(file: Path = GRAPH, folder: Path = Path()) -> bool:
+    """Return True if `dvc repro` would neither run nor restore a stage of a ``dvc.yaml``.
+
+    Return False if DVC cannot tell, for example while another process writes an output.
+    """
+    try:
+        with open_project(folder) as repo, repo.lock:
+            return not any(stage.changed() for stage in _plan(repo, folder / file))
+    except Exception:  # the flow meets the same error, and reports it
+        return False
+
+
+def _plan(repo: Repo, file: Path) -> list[Stage]:
+    """List the stages that `dvc repro` visits, in its order."""
+    planned: list[Stage] = plan_repro(
+        get_active_graph(repo.index.graph), repo.stage.collect(str(file))
+    )
+    return planned
 
 
 def is_finished(stage: Stage) -> bool:
@@ -103,15 +122,6 @@ def is_finished(stage: Stage) -> bool:
     except RunCacheNotFoundError:
         return False
     return True
-
-
-def name_of(stage: Stage) -> str:
-    """Return the name of a stage as `dvc repro` takes it in the root of the project."""
-    # DVC's own `addressing` is relative to the current folder.
-    if not isinstance(stage, PipelineStage):
-        return str(stage.path_in_repo)
-    prefix = "" if stage.path_in_repo == PROJECT_FILE else f"{stage.path_in_repo}:"
-    return f"{prefix}{stage.name}"
 
 
 class Models:
@@ -138,7 +148,7 @@ class Models:
             stale = {
                 name
                 for stage in repo.index.stages
-                if (name := name_of(stage)) in self._stages
+                if (name := address(stage)) in self._stages
                 # `allow_missing` ignores missing files of git, too.
                 and (
                     stage.changed(allow_missing=True)

@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-from dvc.config import Config
-from dvc.exceptions import DvcException
-
 from convdepth.core.errors import DataError, MachineError, ParameterError
-from convdepth.workspace.dvc import open_project
+from convdepth.workspace.dvc import default_remote, open_project
 from convdepth.workspace.git import changed_files, git, newest_commit
 
 NO_REMOTE = (
@@ -31,17 +28,9 @@ def require_inputs(target: str, remedy: str, folder: Path = Path()) -> None:
         raise DataError(f"{min(missing)}: is missing, {target} reads it. Run `{remedy}` first.")
 
 
-def has_remote(folder: Path = Path()) -> bool:
-    """Return True if the project in a folder has a default DVC remote."""
-    try:
-        return bool(Config(str(folder.resolve() / ".dvc"))["core"].get("remote"))
-    except DvcException as error:
-        raise ParameterError(f"DVC's {error}. `dvc config --list` shows it.") from error
-
-
 def require_remote(root: Path = Path()) -> None:
     """Raise a `ParameterError` without a default DVC remote."""
-    if not has_remote(root):
+    if not default_remote(root):
         raise ParameterError(
             f"{NO_REMOTE} Machines share trainings only by a DVC remote; commit .dvc/config."
         )

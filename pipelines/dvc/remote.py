@@ -6,8 +6,9 @@ from pathlib import Path
 from dvc.dvcfile import PROJECT_FILE
 
 from convdepth.core.errors import MachineError
+from convdepth.workspace.dvc import default_remote
 from pipelines.core.process_tree import Processes, dvc_command
-from pipelines.dvc.inputs import NO_REMOTE, has_remote
+from pipelines.dvc.inputs import NO_REMOTE
 from pipelines.dvc.stage import Options, StageError, run_child
 
 Log = Callable[[str], None]
@@ -22,7 +23,7 @@ def fetch_results(folder: Path, log: Log) -> bool:
     must succeed: the stages compute what is missing. False means that `dvc repro --pull` would
     fail where `dvc repro` computes.
     """
-    if not has_remote(folder):
+    if not default_remote(folder):
         log(f"results of other machines are not used: {NO_REMOTE}")
         return False
     try:
@@ -35,7 +36,7 @@ def fetch_results(folder: Path, log: Log) -> bool:
 
 def push_results(folder: Path, log: Log) -> None:
     """Push all runs, and the files that ``dvc.lock`` names; a failure is a `MachineError`."""
-    if not has_remote(folder):
+    if not default_remote(folder):
         log(f"results are not shared with other machines: {NO_REMOTE}")
         return
     try:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import cast
 
-from dvc.dvcfile import PROJECT_FILE
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -17,7 +17,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed
 
 from convdepth.core.errors import ConvdepthError
-from convdepth.workspace.dvc import without_credentials
+from convdepth.workspace.dvc import GRAPH, without_credentials
 from pipelines.core import process_tree
 from pipelines.core.process_tree import TIMED_OUT, Processes, StoppedError
 from pipelines.dvc.graph import Graph
@@ -56,7 +56,7 @@ class Options:
     allow_missing: bool = False  # skip an unchanged stage even if its files are missing
     jobs: int | None = None  # stages at once, see `choose_jobs`
     select: Callable[[Graph], Graph] = lambda graph: graph  # returns the part of the graph to run
-    file: str = PROJECT_FILE  # whose graph it is, see `read_graph`
+    file: Path = GRAPH  # whose graph it is, see `read_graph`
 
 
 DEFAULT = Options()
@@ -144,6 +144,19 @@ def _exit_code(code: int, log: Sequence[str]) -> int:
     elif re.search(r"is busy, it is being blocked by|Unable to acquire lock", text):
         code = 5
     return 128 - code if code < 0 else code
+
+
+def show_stage_lines() -> None:
+    """Print the lines of the stages in place of Prefect's messages on tasks and on the failure."""
+    tasks = logging.getLogger("prefect.task_runs")
+    tasks.propagate = False
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    tasks.getChild(STAGE_LOG).addHandler(handler)
+    for console in logging.getLogger().handlers:
+        console.addFilter(
+            lambda record: not record.getMessage().startswith("Finished in state Failed")
+        )
 
 
 @task(name="work", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)

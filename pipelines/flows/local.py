@@ -2,12 +2,12 @@
 
 from prefect import flow
 
+from convdepth.workspace.dvc import STUDIES
 from pipelines.dvc.inputs import FIRST
 from pipelines.dvc.stage import Options
 from pipelines.execution.concurrency import Jobs
 from pipelines.execution.runner import run_and_report, to_state
 
-STUDIES = "studies/dvc.yaml"  # the graph of the studies, which depends on that of the pipeline
 PREPARED = (*FIRST, "download", "normalize", "validate")  # the stages upstream of all trainings
 
 

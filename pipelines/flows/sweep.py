@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated
 
-import pandas as pd
 from dvc.repo.experiments.refs import ExpRefInfo
 from prefect import flow
 from prefect.artifacts import create_table_artifact
@@ -30,6 +29,7 @@ from pipelines.execution.runner import Results, run_tasks, to_state
 from pipelines.experiments import ranking
 from pipelines.experiments.grid import PARAMS, Experiment, Value, plan
 from pipelines.reporting.artifacts import best_effort
+from pipelines.reporting.console import align
 
 RAN, KNOWN, FAILED = "ran", "known", "failed"  # states; a known experiment was run before
 
@@ -162,7 +162,7 @@ def _show(
         tables["Averages over the seeds"] = averages
     for key, (title, table) in zip(("sweep", "sweep-seeds"), tables.items(), strict=False):
         caption = title + ranking.describe_fixed(experiments)
-        text = pd.DataFrame(table, dtype=object).fillna("").to_string(index=False)
+        text = align(table[0], (row.values() for row in table))
         print(f"{caption}\n\n{text}\n", flush=True)
         with best_effort(key):
             create_table_artifact(table, key=key, description=caption)

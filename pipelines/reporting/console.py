@@ -1,33 +1,20 @@
-"""What a flow shows on the terminal: the lines of its stages, and the metrics at its end."""
+"""Tables on the terminal, without pandas and its half second of import."""
 
-import logging
-import sys
-
-import pandas as pd
-
-from pipelines.dvc.stage import STAGE_LOG
-from pipelines.reporting.regressions import read_metrics
+from collections.abc import Iterable
+from typing import Any
 
 
-def show_stage_lines() -> None:
-    """Print the lines of the stages in place of Prefect's messages on tasks and on the failure."""
-    tasks = logging.getLogger("prefect.task_runs")
-    tasks.propagate = False
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    tasks.getChild(STAGE_LOG).addHandler(handler)
-    for console in logging.getLogger().handlers:
-        console.addFilter(
-            lambda record: not record.getMessage().startswith("Finished in state Failed")
-        )
+def align(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Return a table as aligned text, the first column to the left; None becomes empty."""
+    cells = [[_shown(value) for value in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])])
+        for first, *others in cells
+    )
 
 
-def print_metrics() -> None:
-    """Print the metrics without sections; networks are columns, so that they fit on a terminal."""
-    plain = {
-        network: {name: value for name, value in metrics.items() if "." not in name}
-        for network, metrics in read_metrics().items()
-    }
-    table = pd.DataFrame(plain, dtype=object)
-    if not table.empty:
-        print(table.fillna("").to_string())
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.utils.flatten import flatten
 
 from convdepth.config.params import Tolerance, read_params
 from convdepth.core.errors import ConvdepthError, DataError, ParameterError
+from pipelines.reporting.console import align
 
 DIGITS = 12  # decimal places of a difference: 0.9931 - 0.9901 is 0.003, and no more
 
@@ -89,6 +89,16 @@ def read_metrics(folder: Path = Path(), commit: str | None = None) -> dict[str, 
     }
 
 
+def print_metrics() -> None:
+    """Print the metrics without sections; networks are columns, so that they fit on a terminal."""
+    networks = read_metrics()
+    names = dict.fromkeys(name for metrics in networks.values() for name in metrics)
+    plain = [name for name in names if "." not in name]
+    if plain:
+        rows = ([name, *(each.get(name) for each in networks.values())] for name in plain)
+        print(align(["", *networks], rows))
+
+
 def compare(before: Metrics, after: Metrics, tolerances: Mapping[str, Tolerance]) -> list[Change]:
     """Return a change for each network and metric with a tolerance and a number on either side."""
     changes = []
@@ -117,11 +127,17 @@ def describe(changes: Sequence[Change]) -> str:
     """Return a table of changes as aligned text; empty if there is none."""
     if not changes:
         return ""
-    table = pd.DataFrame(changes, dtype=object).drop(columns="is_regression")
-    for column in ("before", "after", "difference", "allowed"):
-        form = f"{{:{'+' if column == 'difference' else '-'}.10g}}"
-        table[column] = table[column].map(form.format, na_action="ignore").fillna("none")
-    return table.rename(columns={"difference": "change"}).to_string(index=False)
+    rows = [
+        [each.network, each.metric]
+        + [_written(number) for number in (each.before, each.after)]
+        + [_written(each.difference, "+"), _written(each.allowed)]
+        for each in changes
+    ]
+    return align(("network", "metric", "before", "after", "change", "allowed"), rows)
+
+
+def _written(number: float | None, sign: str = "-") -> str:
+    return "none" if number is None else f"{number:{sign}.10g}"
 
 
 def as_number(value: Any) -> float | None:

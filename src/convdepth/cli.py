@@ -103,13 +103,13 @@ def predict(images: list[Path], model: str, params: Params = PARAMS) -> None:
     from convdepth.workspace.lockfile import model_path
 
     architecture = read_architecture(model, params)
-    precision = read_params(params).train.precision
+    recipe = read_params(params).train
     path = model_path(model)
     take_device(model)
 
     from convdepth.commands.predict import predict_files  # TensorFlow, once arguments are valid
 
-    for prediction in predict_files(images, architecture, path, precision):
+    for prediction in predict_files(images, architecture, path, recipe):
         row = "  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(prediction.probabilities))
         print(f"{prediction.source}: {prediction.digit}   {row}")
 

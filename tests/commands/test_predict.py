@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from convdepth import cli
 from convdepth.commands import predict as commands
 from convdepth.commands.predict import predict_files, read_pixels
-from convdepth.config.params import read_architecture
+from convdepth.config.params import read_architecture, read_params
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import normalize
 from convdepth.evaluation.answers import predict
@@ -84,6 +84,7 @@ def test_the_answers_are_those_that_an_evaluation_records(
 ) -> None:
     architecture, model = read_architecture("tiny", tiny_params), tmp_path / "tiny.keras"
     save_network(build_network(architecture, seed=3), model)
+    recipe = read_params(tiny_params).train.model_copy(update={"precision": precision})
     pixels, labels = (each[:3] for each in draw_split("test"))
     network = build_network(architecture, precision)
     load_weights(network, model)
@@ -92,7 +93,7 @@ def test_the_answers_are_those_that_an_evaluation_records(
     np.save(tmp_path / "digit.npy", digit)
     np.save(tmp_path / "digits.npy", pixels)
     paths = [tmp_path / name for name in ("digit.png", "digit.npy", "digits.npy")]
-    picture, array, *answers = predict_files(paths, architecture, model, precision)
+    picture, array, *answers = predict_files(paths, architecture, model, recipe)
     sources = [Path(answer.source).name for answer in (picture, array, *answers)]
     assert sources == ["digit.png", "digit.npy", *(f"digits.npy[{place}]" for place in range(3))]
     for alone in (picture, array):
@@ -102,14 +103,14 @@ def test_the_answers_are_those_that_an_evaluation_records(
     assert highest == recorded["probability"].tolist()
 
 
-def test_the_command_predicts_in_the_precision_of_the_recipe(
+def test_the_command_predicts_by_the_recipe(
     tmp_path: Path, params_text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = tmp_path / "params.yaml"
-    params.write_text(params_text.replace("precision: float32", "precision: mixed_bfloat16"))
+    params.write_text(params_text.replace("portable: true", "portable: false"))
     used = []
     monkeypatch.setattr(commands, "predict_files", lambda *arguments: used.append(arguments) or [])
     monkeypatch.setattr(lockfile, "model_path", lambda _name: tmp_path / "cnn3.keras")
     monkeypatch.setattr(cli, "take_device", lambda _name: None)
     cli.predict([tmp_path / "digit.png"], model="cnn3", params=params)
-    assert used[0][3] == "mixed_bfloat16"
+    assert used[0][3] == read_params(params).train

@@ -47,6 +47,9 @@ def test_each_table_follows_its_results(tmp_path: Path) -> None:
         entry = json.loads((METRICS / f"{name}.json").read_text(encoding="utf-8"))
         entry |= {"notebook_accuracy": None, **collapsed} if name == NAMES[0] else {}
         write_json(metrics / f"{name}.json", entry)
+    table = metrics / "tables" / "models.csv"
+    table.parent.mkdir()
+    table.write_text("network,sha256\ncnn1,abc\n")
     accuracy = {"mean": 0.99206, "standard_deviation": 0.000472, "low": 0.99042, "high": 0.99362}
     seeds = {"count": 5, "collapsed": 1, "accuracy": accuracy}
     write_json(metrics / "replicates" / "cnn1.json", seeds)

@@ -90,6 +90,8 @@ def mistakes(path: Path) -> list[str]:
         ("train.learning_rate", ".nan", ""),
         ("train.seed", "4294967296", "4294967296"),
         ("train.precision", "float16", "float32 mixed_bfloat16"),
+        ("train.precision", "mixed_bfloat16", "float32 portable"),
+        ("train.threads", "2", "1 portable"),
         ("train.dropout_scale", "1.5", "1.0"),
         ("normalize.max_images", "9", "10"),
         ("validate.pixel_mean_tolerance", "-.inf", ""),

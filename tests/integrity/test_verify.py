@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 
 from convdepth.core.errors import DataError, MachineError
 from convdepth.core.hashes import md5_of
+from convdepth.integrity.published import describe_published
 from convdepth.integrity.verify import verify
 from convdepth.workspace.dvc import object_path, recorded_outputs
 from project import Project
@@ -262,3 +264,17 @@ def test_a_lock_of_an_output_that_cannot_be_read_is_named(
     monkeypatch.setattr("convdepth.integrity.verify.held_outputs", fail)
     with pytest.raises(MachineError, match=r"raw\.lock"):
         verify(project.folder)
+
+
+def test_models_are_compared_with_the_published_ones(project: Project) -> None:
+    assert describe_published(project.folder) == []
+    digests = {
+        "one": sha256((project.folder / "models" / "one.keras").read_bytes()).hexdigest(),
+        **dict.fromkeys(("two", "absent"), "0" * 64),
+    }
+    rows = [f"| `{name}` | `{digest}` |\n" for name, digest in digests.items()]
+    (project.folder / "README.md").write_text("".join(rows))
+    same, other = describe_published(project.folder)
+    assert (same.partition(":")[0], other.partition(":")[0]) == ("one", "two")
+    (project.folder / "models" / "two.keras").unlink()
+    assert describe_published(project.folder) == [same]

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conftest import PROJECT
-from convdepth.models import numeric_class, precision_advice
+from convdepth.config.params import read_params
+from convdepth.core.errors import MachineError
+from convdepth.models import backend, cpu, numeric_class, precision_advice
+from convdepth.models.backend import configure
 from convdepth.models.numeric_class import describe_numeric_class, write_record
 from convdepth.models.precision_advice import BFLOAT16_COST, BFLOAT16_GAIN, advise_precision
 
@@ -26,10 +30,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     def pretend(flags: str, *gpus: tuple[int, int]) -> None:
         info = tmp_path / "cpuinfo"
         info.write_text(CPU.format(flags))
-        monkeypatch.setattr(numeric_class, "CPU_INFO", info)
+        monkeypatch.setattr(cpu, "INFO", info)
         details = [{"device_name": "A GPU", "compute_capability": gpu} for gpu in gpus]
         monkeypatch.setattr(precision_advice, "gpu_details", lambda: details)
-        for module in (numeric_class, precision_advice):
+        for module in (backend, numeric_class, precision_advice):
             monkeypatch.setattr(module, "gpus", lambda: [each["device_name"] for each in details])
 
     return pretend
@@ -63,13 +67,44 @@ def test_the_factors_are_the_measured_ones() -> None:
     assert round(ratios["without"]["median"], 2) == BFLOAT16_COST
 
 
-def test_the_record_names_the_model_and_the_machine(machine: Machine, tmp_path: Path) -> None:
+RECIPE = read_params(PROJECT / "params.yaml").train
+
+
+def test_the_record_names_the_model_its_class_and_the_machine(
+    machine: Machine, tmp_path: Path
+) -> None:
     machine("fpu avx2 sse avx512_bf16")
     model = tmp_path / "a.keras"
     model.write_bytes(b"weights")
-    write_record(model, describe_numeric_class(1, "float32"))
+    write_record(model, describe_numeric_class(RECIPE))
     record = json.loads((tmp_path / "a.numeric_class.json").read_text())
     assert record["model_sha256"] == hashlib.sha256(b"weights").hexdigest()
-    assert record["device"] == "Some CPU (6/1/2; avx2 avx512_bf16)"
+    assert record["cpu"] == "Some CPU (6/1/2; avx2 avx512_bf16)"
     assert [record["threads"], record["precision"], record["onednn"]] == [1, "float32", True]
-    assert {"tensorflow", "keras", "deterministic"} <= record.keys()
+    assert {"tensorflow", "keras", "numpy", "deterministic"} <= record.keys()
+
+
+@pytest.mark.parametrize(
+    ("portable", "gpus", "differ"), [(True, [], False), (False, [], True), (True, [(8, 0)], False)]
+)
+def test_only_native_classes_depend_on_the_cpu(
+    machine: Machine, portable: bool, gpus: list[tuple[int, int]], differ: bool
+) -> None:
+    classes = []
+    for flags in ("avx2 fma", "avx2 fma avx512f"):
+        machine(flags, *gpus)
+        classes.append(describe_numeric_class(RECIPE.model_copy(update={"portable": portable})))
+    assert (classes[0] != classes[1]) == differ
+
+
+def test_a_cpu_without_avx2_is_refused_by_name(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(backend.ISA_VARIABLE, raising=False)
+    machine("avx fma")
+    with pytest.raises(MachineError, match=r"^train\.portable: .*avx2"):
+        configure(threads=1, portable=True)
+    configure(threads=1, portable=False)
+    machine("avx", (8, 0))  # a GPU computes
+    configure(threads=1, portable=True)
+    assert backend.ISA_VARIABLE not in os.environ

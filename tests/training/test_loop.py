@@ -1,6 +1,7 @@
 """One epoch: what its randomness follows from, and errors that name their part of it."""
 
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_part_of_the_epoch(
         return tf.where(is_spoiled, tf.fill(tf.shape(losses), np.nan), losses)
 
     monkeypatch.setattr(keras.losses, "sparse_categorical_crossentropy", loss)
-    monkeypatch.setattr(loop, "choose_classes", lambda _recipe: classes)
+    monkeypatch.setattr(loop, "choose_classes", lambda *_: classes)
     with pytest.raises(TrainingError, match=rf"^tiny: epoch {epoch}, .*{where}\b") as caught:
         train_one_epoch(tiny, epoch, part, position)
     assert caught.value.exit_code == 6
@@ -131,7 +132,45 @@ def test_compiled_by_xla_it_learns_the_same(tiny: Tiny, monkeypatch: pytest.Monk
     tiny.change(("dropout_scale: 1 ", "dropout_scale: 0 "))  # XLA draws other masks
     histories = []
     for classes in (PLAIN, COMPILED):
-        monkeypatch.setattr(loop, "choose_classes", lambda _recipe, classes=classes: classes)
+        monkeypatch.setattr(loop, "choose_classes", lambda *_, classes=classes: classes)
         _, history = tiny.train(str(len(histories)))
         histories.append(pd.read_csv(history)[["loss", "val_loss"]])
     pd.testing.assert_frame_equal(*histories, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "augmented", "losses", "classes"),
+    [
+        ([], False, [], PLAIN),
+        (["GPU"], True, [], PLAIN),
+        (["GPU"], False, [2.3, 2.3001], COMPILED),
+        (["GPU"], False, [2.3, 2.4], PLAIN),
+        (["GPU"], False, [np.nan, 2.3], PLAIN),
+        (["GPU"], False, [tf.errors.InternalError(None, None, "no kernel")], PLAIN),
+    ],
+)
+def test_xla_is_used_on_a_gpu_where_its_first_losses_are_right(
+    tiny: Tiny,
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: list[str],
+    augmented: bool,
+    losses: list[float | Exception],
+    classes: KerasClasses,
+) -> None:
+    monkeypatch.setattr(loop, "gpus", lambda: gpus)
+    trial = mock.Mock(side_effect=losses)
+    monkeypatch.setattr(loop, "_first_loss", trial)
+    if augmented:
+        tiny.change(AUGMENTATION)
+    found = loop.choose_classes(tiny.architecture, tiny.recipe, tiny.read_data())
+    assert found == classes
+    assert trial.call_count == len(losses)
+
+
+@pytest.mark.nightly
+def test_the_first_losses_with_and_without_xla_are_equal(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "gpus", lambda: ["GPU"])
+    found = loop.choose_classes(tiny.architecture, tiny.recipe, tiny.read_data())
+    assert found == COMPILED

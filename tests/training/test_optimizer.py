@@ -7,9 +7,9 @@ import pytest
 from tiny_training import BATCH_NORMALIZATION, Tiny, tiny
 
 from convdepth.config.recipe import Optimizer
-from convdepth.models.backend import tf
+from convdepth.models.backend import keras, tf
 from convdepth.models.build import build_network
-from convdepth.training.optimizer import build_optimizer, learning_rate
+from convdepth.training.optimizer import FusedAdam, build_optimizer, learning_rate
 
 __all__ = ["tiny"]  # a fixture
 
@@ -62,3 +62,15 @@ def test_muon_orthogonalizes_the_updates_of_kernels_except_the_softmax(tiny: Tin
         sizes = np.linalg.svd(update, compute_uv=False) / (0.2 * max(update.shape) ** 0.5)
         is_orthogonal = sizes.min() > 0.5 and sizes.max() < 1.3
         assert is_orthogonal == ("softmax" not in weight.path)
+
+
+def test_fused_adam_is_adam() -> None:
+    updated = []
+    for kind in (keras.optimizers.Adam, FusedAdam):
+        generator, weight = np.random.default_rng(0), keras.Variable(np.ones((5, 3), np.float32))
+        optimizer = kind(keras.optimizers.schedules.CosineDecay(0.1, 20), weight_decay=0.01)
+        for _ in range(10):
+            optimizer.apply([tf.constant(generator.normal(size=(5, 3)), tf.float32)], [weight])
+        updated.append([np.asarray(each) for each in (weight, *optimizer.variables)])
+    for expected, found in zip(*updated, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

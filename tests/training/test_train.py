@@ -141,7 +141,7 @@ def test_an_interrupted_training_ends_with_the_bytes_of_an_uninterrupted_one(
 ) -> None:
     tiny.change(("epochs: 2", "epochs: 3"), *changes)
     tiny.change(("optimizer: adam ", f"optimizer: {optimizer} "), ("rate: 0.001", f"rate: {rate}"))
-    monkeypatch.setattr(loop, "choose_classes", lambda _recipe: classes)
+    monkeypatch.setattr(loop, "choose_classes", lambda *_: classes)
     model, history = tiny.train("whole")
     losses = pd.read_csv(history)["loss"]
     assert losses.iloc[-1] < losses.iloc[0]

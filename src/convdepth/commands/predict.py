@@ -10,11 +10,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convdepth.config.architecture import Architecture
 from convdepth.config.dataset import IMAGE_SHAPE
+from convdepth.config.recipe import Train
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import Pixels, normalize
-from convdepth.models.archive import load_weights
+from convdepth.models.archive import load_network
 from convdepth.models.backend import configure
-from convdepth.models.build import build_network
 
 HEIGHT, WIDTH, _ = IMAGE_SHAPE
 
@@ -28,13 +28,12 @@ class Prediction(NamedTuple):
 
 
 def predict_files(
-    paths: list[Path], architecture: Architecture, model: Path, precision: str
+    paths: list[Path], architecture: Architecture, model: Path, recipe: Train
 ) -> Iterator[Prediction]:
     """Yield one prediction per image of `read_pixels`, in the order of the files."""
     pixels = {path: read_pixels(path) for path in paths}
-    configure(threads=1)
-    network = build_network(architecture, precision)
-    load_weights(network, model)
+    configure(threads=1, portable=recipe.portable)
+    network = load_network(architecture, model, recipe.precision)
     for path, images in pixels.items():
         for number, row in enumerate(network.predict(normalize(images), verbose=0)):
             source = f"{path}" if len(images) == 1 else f"{path}[{number}]"

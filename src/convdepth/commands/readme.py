@@ -1,5 +1,6 @@
 """The tables of README.md and of the pages in docs/, written from the results."""
 
+import csv
 import itertools
 import json
 import re
@@ -96,6 +97,7 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
             name: _group_scales(_read_study(metrics / "studies" / "collapse" / f"{name}.json"))
             for name in names
         },
+        "models": _read_digests(metrics / "tables" / "models.csv"),
         "claims": {name: each.model_dump() for name, each in read_notebook(notebook).items()},
     }
 
@@ -128,6 +130,14 @@ def _read_metrics(path: Path) -> Entry:
         cell = 'collapsed: {answer_share:percent} of its answers are "{answer}"'
         metrics["status"] = CellFormatter().vformat(cell, (), metrics["evidence"])
     return metrics
+
+
+def _read_digests(path: Path) -> dict[str, Entry]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {row["network"]: row for row in csv.DictReader(file)}
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error}. Run `dvc repro`.") from error
 
 
 def _read_study(path: Path) -> dict[str, Any]:

@@ -6,13 +6,13 @@ training reads its two sections only, so no other section is part of its code di
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from convdepth.config.architecture import Architecture, Strict
+from convdepth.config.architecture import Architecture, Strict, error_below
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.core.errors import ParameterError
 
@@ -46,6 +46,8 @@ class Recipe(Strict):
     warmup: float = Field(ge=0, lt=1)
     """The share of steps in which ``one_cycle`` raises the learning rate."""
     precision: Precision
+    portable: bool = False
+    """Equal bytes on all CPUs with AVX2; see `models.backend.configure`."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled: each step subtracts this times the learning rate times the weight; no biases."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -65,6 +67,14 @@ class Train(Recipe):
     seed: int = Field(ge=0, lt=2**32)
     threads: int = Field(ge=1, le=1024)
     validation_images: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _require_portable_arithmetic(self) -> Self:
+        for key, expected in (("precision", "float32"), ("threads", 1)):
+            if self.portable and (found := getattr(self, key)) != expected:
+                message = f"expected {expected} with portable: true, got {found!r}"
+                raise error_below(key, f"{message}. Change it, or set portable: false")
+        return self
 
 
 def read_training(name: str, path: Path) -> tuple[Architecture, Train]:

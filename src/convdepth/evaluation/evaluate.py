@@ -15,9 +15,8 @@ from convdepth.evaluation.answers import predict
 from convdepth.evaluation.class_prior import prior_loss
 from convdepth.evaluation.metrics import class_scores, score
 from convdepth.evaluation.notebook_record import read_notebook
-from convdepth.models.archive import load_weights
+from convdepth.models.archive import load_network
 from convdepth.models.backend import configure
-from convdepth.models.build import build_network
 
 CAUSES = {
     "near chance": "labels that do not belong to their images, or a training far too short",
@@ -39,9 +38,8 @@ def main(
     architecture, recipe = read_training(name, params)
     images, labels = read_split(normalized, "test")
     _, training_labels = read_split(normalized, "train")
-    configure(recipe.threads)
-    network = build_network(architecture, recipe.precision)
-    load_weights(network, model)
+    configure(recipe.threads, portable=recipe.portable)
+    network = load_network(architecture, model, recipe.precision)
     table = predict(network, images, labels)
     summary = summarize(table, architecture, prior_loss(training_labels, labels))
     summary |= validation(history, recipe.validation_images)

@@ -18,9 +18,8 @@ from convdepth.evaluation.metrics import Score, score
 from convdepth.evaluation.notebook_record import Record, read_notebook
 from convdepth.evaluation.results import read_history, read_predictions
 from convdepth.figures.palette import COLORS
-from convdepth.models.archive import load_weights
+from convdepth.models.archive import load_network
 from convdepth.models.backend import configure
-from convdepth.models.build import build_network
 
 Kernel = NDArray[np.float32]
 
@@ -106,8 +105,7 @@ def read_inputs(paths: SimpleNamespace) -> Inputs:
 def _read_kernels(architecture: Architecture, path: Path) -> dict[str, Kernel]:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Run `dvc repro train@{path.stem}`.")
-    network = build_network(architecture)
-    load_weights(network, path)
+    network = load_network(architecture, path)
     # A normalization has weights, too, but no kernel.
     layers = [layer for layer in network.layers if hasattr(layer, "kernel")]
     return {layer.name: layer.get_weights()[0] for layer in layers}

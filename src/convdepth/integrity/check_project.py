@@ -103,7 +103,7 @@ def check_interrupted(project: Path) -> list[Finding]:
 
 def versions() -> dict[str, str]:
     """Return the installed versions that are part of a numeric class."""
-    return {package: version(package) for package in ("tensorflow", "keras")}
+    return {package: version(package) for package in ("tensorflow", "keras", "numpy")}
 
 
 def _forecast(stage: str, command: Sequence[str], kept: Unfinished, project: Path) -> Finding:

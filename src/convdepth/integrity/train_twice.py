@@ -84,11 +84,10 @@ def _train(
 def _read_weights(training: Training) -> dict[str, NDArray[Any]]:
     """Read the weights of each layer of a model, in the order of the layers."""
     # Slow to import, and needed only for a difference.
-    from convdepth.models.archive import load_weights  # noqa: PLC0415
-    from convdepth.models.build import build_network  # noqa: PLC0415
+    from convdepth.models.archive import load_network  # noqa: PLC0415
 
-    network = build_network(read_architecture(training.network, training.params))
-    load_weights(network, training.folder / MODEL)
+    architecture = read_architecture(training.network, training.params)
+    network = load_network(architecture, training.folder / MODEL)
     return {
         f"{layer.name} {weight.name}": weight.numpy()
         for layer in network.layers

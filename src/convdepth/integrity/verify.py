@@ -9,6 +9,7 @@ from typing import NamedTuple
 from convdepth.core.errors import DataError, IntegrityError, MachineError
 from convdepth.core.hashes import FOLDER_SUFFIX, Content, folder_md5, hash_files
 from convdepth.core.text import counted, name_first
+from convdepth.integrity.published import describe_published
 from convdepth.workspace import dvc
 from convdepth.workspace.git import committed_md5
 from convdepth.workspace.lockfile import LOCK, read_lock_entries
@@ -58,6 +59,8 @@ def print_verification(project: Path = Path()) -> None:
     ):
         if paths:
             print(f"note: {name_first(paths)}: {text}")
+    for text in describe_published(project):
+        print(f"note: {text}")
     checked = f"{counted(found.outputs, 'output')}, {counted(found.objects, 'cached file')}"
     print(f"{checked}: {len(found.damages) or 'none'} damaged")
     if found.damages:

@@ -12,9 +12,12 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from convdepth.config.architecture import Architecture
 from convdepth.core.errors import IntegrityError, MachineError
 from convdepth.core.files import atomic_path, explained_temporary_folder, write_bytes
 from convdepth.models.backend import keras
+from convdepth.models.build import build_network
+from convdepth.models.layers import EVALUATED
 
 WEIGHTS = "model.weights.h5"
 
@@ -53,6 +56,15 @@ def save_network(network: keras.Model, path: Path) -> None:
             for name in sorted(members):
                 archive.writestr(zipfile.ZipInfo(name, _EARLIEST), members[name])
         temporary.write_bytes(content.getvalue())
+
+
+def load_network(
+    architecture: Architecture, path: Path, precision: str = "float32"
+) -> keras.Sequential:
+    """Return a network with the weights of an archive, see `build_network` and `load_weights`."""
+    network = build_network(architecture, precision, kinds=EVALUATED)
+    load_weights(network, path)
+    return network
 
 
 def load_weights(network: keras.Model, path: Path) -> None:

@@ -8,12 +8,17 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from convdepth.core.errors import MachineError
+from convdepth.models.cpu import PORTABLE_INSTRUCTIONS, cpu_flags
+
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # changes bits; the default depends on the build
+ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 for _variable in (
-    "ONEDNN_MAX_CPU_ISA",
-    "DNNL_MAX_CPU_ISA",
+    ISA_VARIABLE,
+    "ONEDNN_CPU_ISA_HINTS",
     "ONEDNN_DEFAULT_FPMATH_MODE",
+    *("DNNL_MAX_CPU_ISA", "DNNL_CPU_ISA_HINTS", "DNNL_DEFAULT_FPMATH_MODE"),
     "TF_XLA_FLAGS",
 ):
     os.environ.pop(_variable, None)  # a user's choice of instructions changes bits, too
@@ -50,8 +55,8 @@ tf.get_logger().setLevel(logging.ERROR)
 
 __all__ = ["keras", "tf"]  # for other modules
 
-EVALUATION_BATCH_SIZE = 1000
-"""Images at once where nothing is learned: large is fast, and 1,000 take about 100 MB."""
+EVALUATION_BATCH_SIZE = 200
+"""Images at once where nothing is learned: more take more memory and no less time."""
 
 
 def gpu_details() -> list[dict[str, Any]]:
@@ -65,11 +70,21 @@ def gpus() -> list[str]:
     return [str(detail.get("device_name", "GPU")) for detail in gpu_details()]
 
 
-def configure(threads: int) -> None:
-    """Fix the threads within one operation and the order of sums, on which bits depend.
+def configure(threads: int, *, portable: bool = False) -> None:
+    """Fix the threads of an operation, its instructions and its order of sums: they decide bits.
 
-    Call it once, before TensorFlow does anything. Operations run one after the other.
+    Call it once, before TensorFlow does anything. Operations run one after the other. ``portable``
+    limits oneDNN to AVX2 instructions; on a GPU it does nothing. A CPU without them is a
+    `MachineError`.
     """
+    if portable and not gpus():
+        if missing := set(PORTABLE_INSTRUCTIONS) - set(cpu_flags()):
+            raise MachineError(
+                f"train.portable: this CPU has no {' and no '.join(sorted(missing))}, expected "
+                f"{' and '.join(PORTABLE_INSTRUCTIONS)}. Set train.portable: false; results then "
+                f"have the bytes of this kind of CPU."
+            )
+        os.environ[ISA_VARIABLE] = "AVX2"  # oneDNN reads it before its first operation
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()

@@ -9,14 +9,11 @@ from typing import Any
 from convdepth.config.architecture import Architecture, Block
 from convdepth.config.dataset import IMAGE_SHAPE, NUM_CLASSES
 from convdepth.models.backend import keras
+from convdepth.models.layers import SAVED, Layers
 
 
 def build_network(
-    architecture: Architecture,
-    precision: str = "float32",
-    seed: int = 0,
-    dropout: type[keras.layers.Dropout] = keras.layers.Dropout,
-    pooling: type[keras.layers.MaxPooling2D] = keras.layers.MaxPooling2D,
+    architecture: Architecture, precision: str = "float32", seed: int = 0, kinds: Layers = SAVED
 ) -> keras.Sequential:
     """Build a network with weights that Keras draws anew by Glorot's uniform rule.
 
@@ -29,13 +26,13 @@ def build_network(
 
     def dropped(name: str, rate: float | None) -> Iterator[keras.Layer]:
         if rate is not None:
-            yield dropout(rate * scale, dtype=precision, name=f"{name}_dropout")
+            yield kinds.dropout(rate * scale, dtype=precision, name=f"{name}_dropout")
 
     layers = [keras.Input(IMAGE_SHAPE, name="images")]
     for name, block in architecture.blocks.items():
-        layers += _convolutions(name, block, precision)
+        layers += _convolutions(name, block, precision, kinds)
         if block.pools:
-            layers.append(pooling(block.pool_size, dtype=precision, name=f"{name}_pool"))
+            layers.append(kinds.pooling(block.pool_size, dtype=precision, name=f"{name}_pool"))
         layers += dropped(name, block.dropout)
     units = architecture.head.units
     layers += [
@@ -49,7 +46,9 @@ def build_network(
     return keras.Sequential(layers, name="network")
 
 
-def _convolutions(block_name: str, block: Block, precision: str) -> Iterator[keras.Layer]:
+def _convolutions(
+    block_name: str, block: Block, precision: str, kinds: Layers
+) -> Iterator[keras.Layer]:
     for name, convolution in block.convolutions.items():
         full_name = f"{block_name}_{name}"
         common: dict[str, Any] = {"padding": convolution.padding, "dtype": precision}
@@ -58,5 +57,5 @@ def _convolutions(block_name: str, block: Block, precision: str) -> Iterator[ker
             yield keras.layers.Conv2D(*arguments, activation="relu", name=full_name, **common)
             continue
         yield keras.layers.Conv2D(*arguments, use_bias=False, name=full_name, **common)
-        yield keras.layers.BatchNormalization(dtype=precision, name=f"{full_name}_normalization")
+        yield kinds.normalization(dtype=precision, name=f"{full_name}_normalization")
         yield keras.layers.ReLU(dtype=precision, name=f"{full_name}_relu")

@@ -1,54 +1,48 @@
 """The numeric class: all that the bits of a result depend on beside parameters, data and code.
 
 Within one class equal inputs give equal bytes. In another class the last digits of a sum differ,
-and training amplifies the difference.
+and training amplifies the difference. Portable trainings have one class on all CPUs with AVX2.
 """
 
 import hashlib
-import platform
-import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from convdepth.config.recipe import Train
 from convdepth.core.files import write_json
 from convdepth.models.backend import gpus, keras, tf
+from convdepth.models.cpu import PORTABLE_INSTRUCTIONS, describe_cpu, instruction_sets
 
 SUFFIX = ".numeric_class.json"
 
-CPU_INFO = Path("/proc/cpuinfo")
 
-# oneDNN and Eigen choose their kernels by them.
-_INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile")
+def describe_numeric_class(recipe: Train) -> dict[str, Any]:
+    """Return the numeric class of a training in this process.
 
-
-def describe_numeric_class(threads: int, precision: str) -> dict[str, Any]:
-    """Return the numeric class of this process, whose device is the model of the GPU or CPU."""
+    The device is "CPU" or the model of the GPU; a CPU's instructions are those that may be used.
+    """
+    portable = " ".join(PORTABLE_INSTRUCTIONS)
+    used = portable if recipe.portable else instruction_sets()
     return {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
-        "device": ", ".join(gpus()) or describe_cpu(),
-        "threads": threads,
-        "precision": precision,
+        "numpy": np.__version__,
+        "device": ", ".join(gpus()) or "CPU",
+        "instructions": "" if gpus() else used,
+        "threads": recipe.threads,
+        "precision": recipe.precision,
         "onednn": True,  # `backend` turns both on
         "deterministic": True,
     }
 
 
 def write_record(model: Path, numeric_class: dict[str, Any]) -> None:
-    """Write the numeric class of a model into a file beside it.
+    """Write the numeric class of a model, and the CPU as information, into a file beside it.
 
     DVC ignores the file (`.dvcignore`): it names the machine, and equal results must not differ.
     """
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    write_json(model.with_suffix(SUFFIX), {"model_sha256": digest, **numeric_class})
-
-
-def describe_cpu() -> str:
-    """Name the CPU, its family and its instruction sets; some virtual machines hide the model."""
-    if not CPU_INFO.exists():
-        return platform.processor() or platform.machine()
-    fields = dict(re.findall(r"^(\w[\w ]*?)\s*: (.*)$", CPU_INFO.read_text(), re.MULTILINE))
-    family = "/".join(fields.get(key, "?") for key in ("cpu family", "model", "stepping"))
-    found = fields.get("flags", "").split()
-    sets = " ".join(name for name in _INSTRUCTION_SETS if name in found)
-    return f"{fields.get('model name', platform.machine())} ({family}; {sets})"
+    record = {"model_sha256": digest, **numeric_class, "cpu": describe_cpu()}
+    write_json(model.with_suffix(SUFFIX), record)

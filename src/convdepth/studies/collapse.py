@@ -19,7 +19,7 @@ from convdepth.evaluation.class_prior import prior_loss
 from convdepth.evaluation.collapse_trials import Collapse, Point, Trial
 from convdepth.models.backend import configure, keras
 from convdepth.models.build import build_network
-from convdepth.models.dropout import SixteenBitDropout
+from convdepth.models.layers import TRAINED
 from convdepth.studies.signal_flow import gradients, signal_shares
 from convdepth.training.checkpoints import Checkpoints
 from convdepth.training.data import TrainingData, held_out, read_training_data
@@ -40,7 +40,7 @@ def main(
     """Train the network ``name`` with scaled dropouts; write `Collapse`."""
     architecture, recipe = read_training(name, params)
     study = read_section(studies, ("collapse",), Study)
-    configure(recipe.threads)
+    configure(recipe.threads, portable=recipe.portable)
     _, labels = read_split(normalized, "train")
     images = held_out(study.validation_share, len(labels))
     recipe = recipe.model_copy(update={"epochs": study.epochs, "validation_images": images})
@@ -83,7 +83,7 @@ def _run_trial(
 ) -> Trial:
     rows = data.training.rows[: study.signal_images]
     images, labels = data.training.images[rows], data.training.labels[rows]
-    fresh = build_network(architecture, "float32", recipe.seed, SixteenBitDropout)
+    fresh = build_network(architecture, "float32", recipe.seed, TRAINED)
     signal = signal_shares(fresh, images, study.masks)
     backward = gradients(fresh, images, labels, recipe.batch_size, study.masks)
     prior = prior_loss(*(subset.labels[subset.rows] for subset in data))

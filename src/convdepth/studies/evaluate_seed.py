@@ -8,9 +8,8 @@ from convdepth.core.files import write_csv, write_json
 from convdepth.data.arrays import read_split
 from convdepth.evaluation.answers import predict
 from convdepth.evaluation.metrics import score_training
-from convdepth.models.archive import load_weights
+from convdepth.models.archive import load_network
 from convdepth.models.backend import configure
-from convdepth.models.build import build_network
 
 
 def main(
@@ -29,9 +28,8 @@ def main(
     else:
         architecture, recipe = read_training(name, params)
     images, labels = read_split(normalized, "test")
-    configure(recipe.threads)
-    network = build_network(architecture, recipe.precision)
-    load_weights(network, model)
+    configure(recipe.threads, portable=recipe.portable)
+    network = load_network(architecture, model, recipe.precision)
     predictions = predict(network, images, labels)
     found = score_training(predictions)
     write_csv(answers, predictions[["label", "predicted"]])

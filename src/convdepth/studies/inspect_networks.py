@@ -16,9 +16,8 @@ from convdepth.evaluation import results
 from convdepth.evaluation.metrics import agreement, rank_failures, score_training
 from convdepth.figures.inspection import draw_attention, draw_first_kernels
 from convdepth.figures.style import write_figure
-from convdepth.models.archive import load_weights
+from convdepth.models.archive import load_network
 from convdepth.models.backend import EVALUATION_BATCH_SIZE, configure, keras
-from convdepth.models.build import build_network
 from convdepth.studies.grad_cam import grad_cam, rectified_layers
 
 LISTED = 16
@@ -41,11 +40,12 @@ def main(
     architectures = parameters.architectures
     images, labels = read_split(normalized, "test")
     tables = {name: results.read_predictions(predictions, name, labels) for name in architectures}
-    configure(parameters.train.threads)
+    recipe = parameters.train
+    configure(recipe.threads, portable=recipe.portable)
     networks = {}
     for name, architecture in architectures.items():
-        networks[name] = build_network(architecture, parameters.train.precision)
-        load_weights(networks[name], models / f"{name}.keras")
+        path = models / f"{name}.keras"
+        networks[name] = load_network(architecture, path, recipe.precision)
     found = _inspect(architectures, tables, networks, images)
     write_json(reading, found.model_dump())
     kernels = {name: network.layers[0].get_weights()[0] for name, network in networks.items()}

@@ -20,7 +20,7 @@ import optuna
 from convdepth.config.architecture import Architecture, require_scale
 from convdepth.config.recipe import Train, read_training
 from convdepth.config.studies import Range, Space, Tuning, read_study_params
-from convdepth.config.tuned_settings import AUGMENTATION, RECIPE, Settings, apply
+from convdepth.config.tuned_settings import AUGMENTATION, RECIPE, Settings, apply, with_precision
 from convdepth.core.files import write_json
 from convdepth.data.arrays import read_split
 from convdepth.models.backend import configure, keras
@@ -63,9 +63,10 @@ def main(
     require_scale(key, name, architecture, tuning.space.dropout_scale.high)
     _, labels = read_split(normalized, "train")
     held = held_out(tuning.validation_share, len(labels))
-    changes = {"epochs": tuning.epochs, "precision": tuning.precision, "validation_images": held}
-    recipe = recipe.model_copy(update=changes)
-    configure(recipe.threads)
+    recipe = with_precision(recipe, tuning.precision).model_copy(
+        update={"epochs": tuning.epochs, "validation_images": held}
+    )
+    configure(recipe.threads, portable=recipe.portable)
     search = Search(name, architecture, recipe, tuning, normalized, checkpoints, code, progress)
     trials = _search(search)
     finished = [each for each in trials if not each["ended_early"]]

@@ -61,7 +61,7 @@ def train(
 ) -> None:
     """Do the same as `main` for given parameters; ``title`` is the label in the progress report."""
     data = read_training_data(normalized, recipe)
-    configure(recipe.threads)
+    configure(recipe.threads, portable=recipe.portable)
     kept = checkpoints_of(architecture, recipe, normalized, checkpoints, code)
     network, epochs = fit(title, architecture, recipe, data, kept, progress)
     save_network(network, model)
@@ -77,7 +77,7 @@ def checkpoints_of(
     architecture: Architecture, recipe: Train, normalized: Path, folder: Path, code: str
 ) -> Checkpoints:
     """Return the checkpoints of a training, keyed by parameters, data, code and numeric class."""
-    numeric_class = describe_numeric_class(recipe.threads, recipe.precision)
+    numeric_class = describe_numeric_class(recipe)
     data = array_paths(normalized)
     return Checkpoints(folder, describe_training(architecture, recipe, data, code, numeric_class))
 

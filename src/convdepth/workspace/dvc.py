@@ -17,7 +17,7 @@ from typing import Any
 
 import convdepth
 from convdepth.config.parameter_file import require_text
-from convdepth.core.errors import ConvdepthError, DataError, MachineError
+from convdepth.core.errors import ConvdepthError, DataError, MachineError, ParameterError
 from convdepth.core.hashes import FOLDER_SUFFIX
 from convdepth.workspace.lockfile import LOCK, require_training
 
@@ -111,7 +111,7 @@ def outputs_in(repo: Any, commit: str | None, graph: Path = GRAPH) -> list[Outpu
                 f"`git log -- {lock}` lists them."
             )
         return [
-            Output(_address(stage), repo.fs.relpath(out.fs_path, repo.root_dir), md5, out.use_cache)
+            Output(address(stage), repo.fs.relpath(out.fs_path, repo.root_dir), md5, out.use_cache)
             for stage in _load_stages(repo, graph)
             if any(each.hash_info for each in (*stage.deps, *stage.outs))
             for out in stage.outs
@@ -131,7 +131,7 @@ def planned_commands(
     """Return the words of each stage's command, by the name that `dvc repro` takes."""
     with open_project(project, DataError) as repo, repo.switch(commit or "workspace"):
         return {
-            _address(stage): shlex.split(stage.cmd)
+            address(stage): shlex.split(stage.cmd)
             for stage in _load_stages(repo, graph)
             if isinstance(stage.cmd, str)
         }
@@ -170,8 +170,8 @@ def is_md5(digits: str) -> bool:
 
 
 def default_remote(project: Path = Path()) -> str | None:
-    """Return the name of the default DVC remote; None if there is none."""
-    with open_project(project) as repo:
+    """Return the name of the default DVC remote, or None; wrong settings are a `ParameterError`."""
+    with open_project(project, ParameterError) as repo:
         remote: str | None = repo.config["core"].get("remote")
         return remote
 
@@ -198,7 +198,7 @@ def changed_stages(project: Path = Path()) -> dict[str, list[Any]]:
     """Return the changes of each stage of both graphs, as `dvc status --json` gives them."""
     with open_project(project) as repo, repo.lock:
         return {
-            _address(stage): changes
+            address(stage): changes
             for stage in repo.index.stages
             for changes in stage.status(check_updates=True).values()
         }
@@ -224,14 +224,16 @@ def without_credentials(text: str) -> str:
     return re.sub(r"(?<=://)[^/\s@]*@", "", text)
 
 
+def address(stage: Any) -> str:
+    """Return the name of a stage as `dvc repro` takes it in the root of the project."""
+    # DVC's own `addressing` is relative to the current folder.
+    file = "" if stage.path_in_repo == str(GRAPH) else stage.path_in_repo
+    name = getattr(stage, "name", "")  # the stage of a file such as `data.dvc` has none
+    return ":".join(filter(None, [file, name]))
+
+
 def _load_stages(repo: Any, graph: Path) -> list[Any]:
     return list(repo.stage.load_file(repo.fs.join(repo.root_dir, graph.as_posix())))
-
-
-def _address(stage: Any) -> str:
-    """Return a stage's name in the root; DVC's own is relative to the current folder."""
-    prefix = "" if stage.path_in_repo == str(GRAPH) else f"{stage.path_in_repo}:"
-    return f"{prefix}{stage.name}"
 
 
 def _read_md5(lock: Path, stage: Any, out: Any) -> str:

@@ -113,16 +113,16 @@ def test_a_server_that_does_not_start_says_why_in_one_line(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("command", "variables", "code", "named"),
     [
-        ("pipeline", {"PREFECT_CLIENT_MAX_RETRIES": "x"}, 2, "PREFECT_CLIENT_MAX_RETRIES"),
+        ("prepare-data", {"PREFECT_CLIENT_MAX_RETRIES": "x"}, 2, "PREFECT_CLIENT_MAX_RETRIES"),
         ("worker", {"PREFECT_LOGGING_LEVEL": "loud"}, 2, "PREFECT_LOGGING_LEVEL"),
         ("ui", {"PREFECT_CLIENT_CUSTOM_HEADERS": "x"}, 2, "PREFECT_CLIENT_CUSTOM_HEADERS"),
         ("ui", {"PREFECT_SERVER_API_PORT": "99999"}, 2, "PREFECT_SERVER_API_PORT"),
         ("deploy", {"PREFECT_API_URL": "127.0.0.1:4200"}, 2, "PREFECT_API_URL"),
         ("deploy", {"PREFECT_API_URL": "http://127.0.0.1:99999/api"}, 2, "PREFECT_API_URL"),
         ("deploy", {"PREFECT_HOME": "/proc/missing"}, 4, "PREFECT_HOME=/proc/missing"),
-        ("pipeline", {"PREFECT_PROFILES_PATH": "bad"}, 2, "profiles.toml"),
-        ("pipeline", {"PREFECT_PROFILES_PATH": "wrong"}, 2, "PREFECT_API_REQUEST_TIMEOUT"),
-        ("pipeline", {"ALL_PROXY": "socks5://127.0.0.1:9"}, 4, "ALL_PROXY"),
+        ("prepare-data", {"PREFECT_PROFILES_PATH": "bad"}, 2, "profiles.toml"),
+        ("prepare-data", {"PREFECT_PROFILES_PATH": "wrong"}, 2, "PREFECT_API_REQUEST_TIMEOUT"),
+        ("prepare-data", {"ALL_PROXY": "socks5://127.0.0.1:9"}, 4, "ALL_PROXY"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line(

@@ -1,5 +1,8 @@
 """The graph that Prefect walks is DVC's own."""
 
+import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -8,9 +11,11 @@ import toy
 from conftest import PROJECT
 from convdepth.config.params import read_params
 from convdepth.core.errors import MachineError, ParameterError
-from pipelines.dvc.graph import MODEL_GROUPS, Node, read_graph
+from convdepth.workspace.dvc import STUDIES
+from pipelines.dvc.graph import MODEL_GROUPS, Node, is_up_to_date, read_graph
+from pipelines.dvc.inputs import FIRST
 from pipelines.execution.runner import QUICK, stage_costs
-from pipelines.flows.local import FIRST, STUDIES
+from project import Project
 
 NETWORKS = read_params(PROJECT / "params.yaml").architectures
 NAMES = list(NETWORKS)
@@ -36,6 +41,54 @@ def test_trainings_cost_what_their_network_does_and_evaluations_nothing() -> Non
         assert by_group[group] == {(name, each.flop) for name, each in NETWORKS.items()}
     for group in ("evaluate", "evaluate_seed", "evaluate_tuned", "replicates", "plot", "code"):
         assert {cost for _, cost in by_group[group]} == {0}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The made-up project with all results. Read-only by agreement."""
+    home = tmp_path_factory.mktemp("finished")
+    project = toy.create(home / "toy", home)
+    project.run("dvc", "repro")
+    return project
+
+
+UNTOUCHED = [
+    "touch work.sh normalized.txt",
+    "echo >> work.sh; sed -i 's/{cmd: sh work.sh d/{frozen: true, cmd: sh work.sh d/' dvc.yaml",
+    "mkdir studies; printf 'stages: {s: {cmd: \"true\", deps: [../x]}}' > studies/dvc.yaml",
+]
+
+TOUCHED = [
+    "rm normalized.txt",
+    "rm -r .dvc/cache",
+    "touch figures/more",
+    "rm dvc.lock",
+    "sed -i 's/filters: 2/filters: 3/' params.yaml",
+    "sed -i 's/{cmd: sh work.sh p/{always_changed: true, cmd: sh work.sh p/' dvc.yaml",
+]
+
+
+@pytest.mark.parametrize("command", [*UNTOUCHED, *TOUCHED])
+def test_nothing_to_do_is_what_dvc_repro_says(
+    finished: Project, tmp_path: Path, command: str
+) -> None:
+    project = finished.copy(tmp_path / "toy")
+    project.run("sh", "-e", "-c", command)
+    assert is_up_to_date(folder=project.folder) == (command in UNTOUCHED)
+    skipped = re.findall("didn't change, skipping", project.run("dvc", "repro"))
+    assert (len(skipped) == len(read_graph(project.folder).stages)) == (command in UNTOUCHED)
+
+
+def test_what_dvc_cannot_tell_is_left_to_the_flow(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "toy")
+    busy = project.folder / ".dvc" / "tmp" / "rwlock"
+    writer = {"pid": os.getppid(), "cmd": "dvc repro"}
+    busy.write_text(json.dumps({"write": {str(project.folder / "one.json"): writer}, "read": {}}))
+    assert not is_up_to_date(folder=project.folder)
+    busy.unlink()
+    assert is_up_to_date(folder=project.folder)
+    (project.folder / "dvc.yaml").write_text("stages: [")
+    assert not is_up_to_date(folder=project.folder)
 
 
 def test_of_other_pipelines_only_what_is_needed_belongs_to_it(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 import toy
 from ruamel.yaml import YAML
 
+from convdepth.workspace.dvc import STUDIES
 from pipelines.core.process_tree import Processes
-from pipelines.dvc.graph import Models, read_graph
+from pipelines.dvc.graph import Models, is_up_to_date, read_graph
 from pipelines.dvc.stage import Options, Outcome, run_stage
 from pipelines.flows import local as flows
 from project import Project
@@ -111,9 +112,14 @@ def test_a_missing_model_alone_is_no_reason_to_run(project: Project, older: bool
     assert toy.log(project) == []
 
 
+def test_a_missing_model_is_left_to_the_flow(studied: Project, project: Project) -> None:
+    assert is_up_to_date(STUDIES, studied.folder)
+    assert not is_up_to_date(STUDIES, project.folder)
+
+
 def test_a_file_that_git_keeps_must_be_there(project: Project) -> None:
     project.run("dvc", "repro", "normalize")
-    graph = read_graph(project.folder, flows.STUDIES)
+    graph = read_graph(project.folder, STUDIES)
     stages = graph.groups("train_seed", "evaluate_seed").stages
     for lost, running in {
         "nothing": set(),

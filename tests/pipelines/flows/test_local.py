@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -208,6 +207,23 @@ def test_without_a_server_the_flow_has_one_that_ends_with_it(
     wait_until(lambda: not any(map(lives, family)), 15)
 
 
-def test_help_is_quick() -> None:
-    code = "import sys, pipelines.__main__; sys.exit('prefect' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+IMPORTED = """
+import sys
+from pipelines.__main__ import app
+app(sys.argv[1:], standalone_mode=False)
+print("imported:", *sorted({"dvc", "pandas", "prefect", "tensorflow"} & {*sys.modules}))
+"""
+
+
+def test_help_and_nothing_to_do_are_quick(project: Project) -> None:
+    def run(*arguments: str) -> list[str]:
+        environment = {"PYTHONPATH": str(PROJECT), "PREFECT_API_URL": "http://127.0.0.1:9/api"}
+        return project.run(sys.executable, "-c", IMPORTED, *arguments, **environment).splitlines()
+
+    assert run("--help")[-1].split() == ["imported:"]
+    project.repro()
+    lock = (project.folder / "dvc.lock").read_bytes()
+    *shown, imported = run("pipeline")
+    assert imported.split() == ["imported:", "dvc"]
+    assert ["accuracy", "0.5", "0.5"] in map(str.split, shown)
+    assert (project.folder / "dvc.lock").read_bytes() == lock

@@ -20,7 +20,6 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Cancelling
 from waiting import lives, wait_until
 
-from pipelines.checkout.clone import CLONES
 from project import Project
 
 pytestmark = pytest.mark.nightly
@@ -67,10 +66,6 @@ class Machine:
         assert isinstance(changed.trigger, EventTrigger)
         changed.trigger.within = datetime.timedelta(seconds=seconds)
         self.client.update_automation(detection.id, changed)
-
-    def clones(self) -> list[Path]:
-        """What is left of the clones that runs worked in."""
-        return [each for each in (self.project.folder / CLONES).iterdir() if each.is_dir()]
 
 
 def message(run: FlowRun) -> str:
@@ -130,7 +125,7 @@ def test_a_cancel_on_the_server_stops_the_stage_and_sigterm_the_worker(
     machine.finish(run, "Cancelled", seconds=30)
     assert worker.poll() is None
     assert "end train@one" not in toy.log(machine.project)[-2:]
-    assert machine.clones() == []
+    assert toy.clones(machine.project) == []
     worker.send_signal(signal.SIGTERM)  # it was started as in the background of a shell
     worker.wait(30)
 
@@ -144,7 +139,7 @@ def test_a_killed_worker_leaves_no_orphan_and_a_crashed_run(
     wait_until(lambda: not any(map(lives, members)), 20)
     ended = machine.finish(run, "Crashed", seconds=30)
     assert message(ended) == "Execution was aborted by a termination signal."
-    assert machine.clones() == []
+    assert toy.clones(machine.project) == []
 
 
 def test_a_restart_of_the_server_does_not_end_a_run(
@@ -169,4 +164,4 @@ def test_the_run_of_a_machine_that_is_gone_is_closed_and_the_next_one_runs(
     with serving.worker(machine.project, machine.url):
         again = serving.submit(machine.client, NIGHTLY)
         assert message(machine.finish(again, "Completed", "Failed", "Crashed")) == "7 restored"
-    assert machine.clones() == []
+    assert toy.clones(machine.project) == []
