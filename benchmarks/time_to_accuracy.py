@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from fast_recipe import COMMON
 from interleaving import Arm, read_line, started
 from networks import PARAMS, PROJECT
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def _start(arm: Arm) -> float:
 def _trainings() -> dict[tuple[str, str, int], Training]:
     """Return the trainings by recipe, network and seed; the studies have those in float32."""
     preset = read_params(PARAMS).presets["fast"].model_dump(exclude_unset=True)
-    recipes = {"fast": preset, "bfloat16": {"precision": "mixed_bfloat16"}}
+    recipes = {"fast": preset, "bfloat16": COMMON}
     return {
         (recipe, name, seed): Training(name, {**recipes[recipe], "seed": seed})
         for recipe, seed, name in product(recipes, SEEDS, NETWORKS)

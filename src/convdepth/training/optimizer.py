@@ -1,6 +1,5 @@
 """The optimizer of a training and its learning rate."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -36,20 +35,24 @@ class FusedAdam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no ty
 class KernelMuon(keras.optimizers.Muon):  # type: ignore[misc]  # Keras has no types
     """Muon (Jordan et al. 2024) for kernels, which orthogonalizes their updates; Adam for the rest.
 
-    Keras's Muon leaves convolutions to Adam. Here Adam trains biases, the softmax, and kernels of
-    more than 100,000 weights, whose updates take too long to orthogonalize.
+    Keras's Muon leaves convolutions to Adam, and multiplies by whole kernels in each iteration.
     """
 
     def _should_use_adamw(self, variable: keras.Variable) -> bool:
-        shape = variable.shape
-        return len(shape) < 2 or math.prod(shape) > 100_000 or "softmax" in variable.path
+        return len(variable.shape) < 2 or "softmax" in variable.path
 
     def zeropower_via_newtonschulz5(self, x: tf.Tensor, steps: int) -> tf.Tensor:
         """Orthogonalize the matrix ``(height * width * inputs, outputs)`` of a kernel's update."""
         matrix = tf.reshape(x, [-1, x.shape[-1]])
+        matrix /= tf.norm(matrix) + 1e-7
+        gram = tf.matmul(matrix, matrix, transpose_a=True)
+        one = product = tf.eye(x.shape[-1])
+        for _ in range(steps):
+            factor = self.muon_a * one + self.muon_b * gram + self.muon_c * gram @ gram
+            product, gram = product @ factor, factor @ gram @ factor
         # As large as an update of Adam with the same learning rate (Liu et al. 2025).
         scale = 0.2 * max(matrix.shape) ** 0.5
-        return tf.reshape(scale * super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
+        return tf.reshape(scale * matrix @ product, x.shape)
 
 
 BUILDERS: dict[Optimizer, Callable[[Rate, float | None], keras.Optimizer]] = {
