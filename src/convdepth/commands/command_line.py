@@ -15,7 +15,7 @@ import typer
 Function = Callable[..., None]
 
 
-def make_app(texts: Path, **options: str) -> tuple[typer.Typer, Callable[[Function], Function]]:
+def make_app(texts: Path, **options: Any) -> tuple[typer.Typer, Callable[[Function], Function]]:
     """Return an app without commands, and the decorator that adds a function as a command."""
     app = typer.Typer(
         **options,
