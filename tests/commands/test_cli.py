@@ -144,13 +144,6 @@ def test_device_shows_what_there_is_and_who_holds_it(driver: dict[str, str]) -> 
     assert not Path(driver["CONVDEPTH_LOCKS"]).exists()
 
 
-@pytest.mark.nightly
-def test_device_requires_a_gpu_that_tensorflow_uses(driver: dict[str, str]) -> None:
-    finished = run("device", "--require-gpu", **driver)
-    assert finished.returncode == 4
-    assert "the driver has GPU 0 (NVIDIA H200), but TensorFlow can use none" in finished.stderr
-
-
 @pytest.mark.parametrize("columns", ["20", "40", "100"])
 def test_summary_shows_layers_and_sums(columns: str) -> None:
     finished = run("summary", "cnn5", COLUMNS=columns)

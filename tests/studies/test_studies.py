@@ -138,14 +138,3 @@ def test_another_seed_trains_each_network_once_and_needs_no_other_model(copied: 
         *(by_recipe(name, 3) | stages(f"replicates@{name}") for name in NAMES)
     )
     assert seeds_of_tiny(copied) == [1, 2, 3]
-
-
-@pytest.mark.nightly
-def test_a_changed_network_runs_its_own_stages(copied: Project) -> None:
-    copied.edit_params({"architectures.small.head.units": 8})
-    assert repro(copied) == {
-        *("check", "train@small", "evaluate@small", "plot"),
-        *by_recipe("small", 2),
-        *stages("replicates@small", "collapse@small", "examine"),
-        *SUMMARIES,
-    }

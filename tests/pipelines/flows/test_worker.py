@@ -3,7 +3,6 @@
 import datetime
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ import toy
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
-from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Cancelling
 from waiting import lives, wait_until
 
@@ -25,7 +23,6 @@ from project import Project
 pytestmark = pytest.mark.nightly
 
 NIGHTLY = "nightly/nightly"
-CRASH_DETECTION = "convdepth: a run without heartbeats has crashed"
 EVERY_MINUTE = {"slug": "every-night", "cron": "* * * * *", "timezone": "Etc/UTC"}
 
 
@@ -58,14 +55,6 @@ class Machine:
     def finish(self, run: UUID, *names: str, seconds: float = 120) -> FlowRun:
         """Wait until a run is in one of these states; its message says what became of it."""
         return serving.wait_for_state(self.client, run, *names, seconds=seconds)
-
-    def close_after(self, seconds: int) -> None:
-        """Change how long a run may be silent, as on the web page."""
-        (detection,) = self.client.read_automations_by_name(CRASH_DETECTION)
-        changed = AutomationCore(**detection.model_dump(exclude={"id", "owner_resource"}))
-        assert isinstance(changed.trigger, EventTrigger)
-        changed.trigger.within = datetime.timedelta(seconds=seconds)
-        self.client.update_automation(detection.id, changed)
 
 
 def message(run: FlowRun) -> str:
@@ -128,40 +117,3 @@ def test_a_cancel_on_the_server_stops_the_stage_and_sigterm_the_worker(
     assert toy.clones(machine.project) == []
     worker.send_signal(signal.SIGTERM)  # it was started as in the background of a shell
     worker.wait(30)
-
-
-def test_a_killed_worker_leaves_no_orphan_and_a_crashed_run(
-    machine: Machine, worker: subprocess.Popen[bytes]
-) -> None:
-    run = machine.start_hanging("train@one")
-    members = family(worker)
-    worker.kill()
-    wait_until(lambda: not any(map(lives, members)), 20)
-    ended = machine.finish(run, "Crashed", seconds=30)
-    assert message(ended) == "Execution was aborted by a termination signal."
-    assert toy.clones(machine.project) == []
-
-
-def test_a_restart_of_the_server_does_not_end_a_run(
-    machine: Machine, worker: subprocess.Popen[bytes]
-) -> None:
-    run = machine.start_hanging("train@one")  # for a minute
-    serving.kill_server(machine.home)
-    time.sleep(15)
-    serving.start_server(machine.home, machine.url)
-    assert message(machine.finish(run, "Completed", "Failed", "Crashed")) == "7 ran"
-    assert worker.poll() is None
-
-
-def test_the_run_of_a_machine_that_is_gone_is_closed_and_the_next_one_runs(
-    machine: Machine, worker: subprocess.Popen[bytes]
-) -> None:
-    machine.close_after(seconds=20)  # else it takes two minutes
-    run = machine.start_hanging("download")
-    serving.kill_tree(worker.pid)
-    assert "No heartbeat" in message(machine.finish(run, "Crashed", seconds=90))
-    machine.close_after(seconds=120)
-    with serving.worker(machine.project, machine.url):
-        again = serving.submit(machine.client, NIGHTLY)
-        assert message(machine.finish(again, "Completed", "Failed", "Crashed")) == "7 restored"
-    assert toy.clones(machine.project) == []
