@@ -19,7 +19,7 @@ import convdepth
 from convdepth.config.parameter_file import require_text
 from convdepth.core.errors import ConvdepthError, DataError, MachineError, ParameterError
 from convdepth.core.hashes import FOLDER_SUFFIX
-from convdepth.workspace.lockfile import LOCK, require_training
+from convdepth.workspace.lockfile import LOCK
 
 GRAPH = Path("dvc.yaml")
 STUDIES = Path("studies/dvc.yaml")
@@ -120,9 +120,14 @@ def outputs_in(repo: Any, commit: str | None, graph: Path = GRAPH) -> list[Outpu
 
 
 def planned_command(name: str, project: Path = Path(), commit: str | None = None) -> list[str]:
-    """Return the words of the command that trains a network, see `planned_commands`."""
+    """Return the words of the command that trains a network: ``convdepth train <name> ...``."""
     command = planned_commands(project, commit=commit).get(f"train@{name}", [])
-    return require_training(project / GRAPH, name, command)
+    if command[:3] != ["convdepth", "train", name]:
+        raise DataError(
+            f"{project / GRAPH}: train@{name}.cmd: expected `convdepth train {name} ...`, got "
+            f"{shlex.join(command)!r}. Run `git checkout {GRAPH}`."
+        )
+    return command
 
 
 def planned_commands(
