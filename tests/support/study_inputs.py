@@ -31,18 +31,6 @@ TUNED = {
 }
 
 
-def edit(path: Path, changes: dict[str, Any]) -> None:
-    """Set values in a YAML file by dotted key."""
-    entries = YAML(typ="safe").load(path)
-    for dotted, value in changes.items():
-        *above, key = dotted.split(".")
-        section = entries
-        for part in above:
-            section = section[part]
-        section[key] = value
-    YAML().dump(entries, path)
-
-
 @dataclass(frozen=True)
 class Study:
     """A folder for results, with both files of parameters."""
