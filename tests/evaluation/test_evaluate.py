@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from study_inputs import Study, study
+from study_inputs import Study
 
 from conftest import PROJECT
 from convdepth.config.params import read_architecture
@@ -19,8 +19,6 @@ from convdepth.models.archive import save_network
 from convdepth.models.backend import keras
 from convdepth.models.build import build_network
 from project import edit_yaml
-
-__all__ = ["study"]  # a fixture
 
 NOTEBOOK = PROJECT / "data" / "notebook.json"
 Evaluate = Callable[..., tuple[dict[str, Any], pd.DataFrame]]

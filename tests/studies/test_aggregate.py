@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from study_inputs import SETTINGS, TUNED, Study, study
+from study_inputs import SETTINGS, TUNED, Study
 
 from convdepth.config.params import read_architecture
 from convdepth.core.errors import DataError
@@ -17,8 +17,6 @@ from convdepth.evaluation.results import read_seed_answers
 from convdepth.studies import aggregate_recipe, aggregate_tuned
 from convdepth.studies.runs import Run, rightness, summarize
 from project import edit_yaml
-
-__all__ = ["study"]  # a fixture
 
 LABELS = np.tile(np.arange(10), 20)
 CURVES = {"loss": 0.3, "accuracy": 0.8, "val_loss": 0.2, "val_accuracy": [0.7, 0.9]}

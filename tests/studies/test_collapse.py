@@ -5,14 +5,12 @@ from typing import Any
 
 import pytest
 from epochs import PRETEND, counted_epochs, pretended_epochs
-from study_inputs import Study, study
+from study_inputs import Study
 
 from convdepth.evaluation.collapse_trials import Collapse
 from convdepth.evaluation.result_file import read_result
 from convdepth.studies.collapse import main
 from project import edit_yaml
-
-__all__ = ["study"]  # a fixture
 
 SMALL = {"scales": [4.5, 0, 6], "seeds": 2, "epochs": 3, "learned": 0.95, "validation_share": 0.1}
 

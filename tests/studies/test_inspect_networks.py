@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from study_inputs import Study, study
+from study_inputs import Study
 
 from conftest import PROJECT, SECOND
 from convdepth.config.architecture import Architecture
@@ -27,7 +27,6 @@ from convdepth.studies.inspect_networks import LISTED, PICTURED, active_channels
 from project import edit_yaml
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-__all__ = ["study"]  # a fixture
 
 ARCHITECTURES = read_params(PROJECT / "params.yaml").architectures
 IMAGES = np.random.default_rng(0).random((7, *IMAGE_SHAPE), np.float32)

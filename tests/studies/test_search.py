@@ -7,7 +7,7 @@ import numpy as np
 import optuna
 import pytest
 from epochs import PRETEND, counted_epochs, pretended_epochs
-from study_inputs import Study, make_study, study
+from study_inputs import Study, make_study
 
 from conftest import PROJECT, SECOND
 from convdepth.config.architecture import Architecture
@@ -19,8 +19,6 @@ from convdepth.core.errors import ParameterError
 from convdepth.data.arrays import read_split, write_split
 from convdepth.studies import search
 from project import edit_yaml
-
-__all__ = ["study"]  # a fixture
 
 TRIALS, EPOCHS = 6, 4
 PARAMS = read_params(PROJECT / "params.yaml")

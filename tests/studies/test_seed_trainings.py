@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from study_inputs import SETTINGS, Study, study
+from study_inputs import SETTINGS, Study
 
 from convdepth.config.recipe import read_training
 from convdepth.config.tuned_settings import read_tuned
@@ -18,8 +18,6 @@ from convdepth.studies import evaluate_seed, train_tuned
 from convdepth.training import train as train_module
 from convdepth.workspace.code_digests import read_command
 from project import edit_yaml
-
-__all__ = ["study"]  # a fixture
 
 
 def train(study: Study, main: Any, **options: Any) -> Any:
