@@ -77,6 +77,12 @@ class Project:
         """Set values in a file of parameters by dotted key."""
         edit_yaml(self.folder / file, changes)
 
+    def entered_copy(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> "Project":
+        """Copy all of it into a folder, in which this process works, with its home."""
+        project = self.copy(folder)
+        project.enter(monkeypatch, "HOME", "DVC_SITE_CACHE_DIR")
+        return project
+
     def copy(self, folder: Path) -> "Project":
         """Copy all of it, the results and DVC's cache included."""
         shutil.copytree(self.folder, folder, symlinks=True)
