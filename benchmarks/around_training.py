@@ -1,25 +1,30 @@
-"""What there is around training: starts, imports, a run with nothing to do, and what is kept.
+"""Start-up of commands, imports of stages, a run with nothing to do, and sizes of outputs.
 
-Run it in a project that is up to date: ``make repro`` before. Writes
-``benchmarks/results/around_training.json``, and the tables in ``benchmarks/README.md``.
+It needs an up-to-date project: run ``make repro`` first. Writes
+``benchmarks/results/around_training.json``, and the table in ``benchmarks/README.md``.
 """
 
+import operator
 import os
-import random
 import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reporting import describe_machine, make_parser, record, where
+from interleaving import time_each
+from networks import PROJECT
+from reporting import make_parser, record, where
 from ruamel.yaml import YAML
 
-PROJECT = Path(__file__).resolve().parent.parent
-
-STAGES = ("download", "normalize", "validate", "train", "evaluate", "plot")
+MODULES = (
+    *("data.download", "data.normalize", "data.validation.validate"),
+    *("training.train", "evaluation.evaluate", "figures.plot"),
+)
 
 STATUS, REPRO = "dvc status", "dvc repro, nothing to do"
 
@@ -28,8 +33,7 @@ COMMANDS = {
     "convdepth train --help": ("convdepth", "train", "--help"),
     "convdepth summary cnn1": ("convdepth", "summary", "cnn1"),
     **{
-        f"import convdepth.{stage}": ("python", "-c", f"import convdepth.{stage}")
-        for stage in STAGES
+        f"import convdepth.{each}": ("python", "-c", f"import convdepth.{each}") for each in MODULES
     },
     STATUS: ("dvc", "status"),
     REPRO: ("dvc", "repro"),
@@ -39,15 +43,10 @@ COMMANDS = {
 def main() -> None:
     """Measure, and write the results."""
     rounds = make_parser(__doc__, rounds=7).parse_args().rounds
-    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for number in range(rounds + 1):
-        for name in random.sample(list(COMMANDS), len(COMMANDS)):
-            spent = _time(COMMANDS[name])
-            if number:  # the first one writes byte code
-                seconds[name].append(round(spent, 3))
-    ratios = [b / a for a, b in zip(seconds[STATUS], seconds[REPRO], strict=True)]
+    works = {name: partial(_time, command) for name, command in COMMANDS.items()}
+    seconds = time_each(works, rounds)
+    ratios = map(operator.truediv, seconds[REPRO], seconds[STATUS])
     result = {
-        "machine": describe_machine(),
         "seconds": seconds,
         "repro_over_status": round(statistics.median(ratios), 2),
         "bytes": _sizes(),
@@ -65,20 +64,28 @@ def _time(command: Sequence[str]) -> float:
 
 
 def _sizes() -> dict[str, int]:
-    """Give the bytes of each output, as the lock has them."""
+    """Return the bytes of each output, from the lock file."""
     stages = YAML(typ="safe").load(PROJECT / "dvc.lock")["stages"]
     return {out["path"]: out["size"] for stage in stages.values() for out in stage.get("outs", [])}
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
+    """Return the lines for the benchmarks' page."""
     lines = ["| command | median | slowest |", "|---|--:|--:|"]
     for name, seconds in result["seconds"].items():
         lines.append(f"| `{name}` | {statistics.median(seconds):.2f} s | {max(seconds):.2f} s |")
-    lines += ["", f"`dvc repro` over `dvc status`: {result['repro_over_status']:.2f}.", ""]
-    lines += ["| output | size |", "|---|--:|"]
-    lines += [f"| `{path}` | {size / 1e6:,.2f} MB |" for path, size in result["bytes"].items()]
-    return [*lines, "", f"{where(result)}."]
+    sizes: Counter[str] = Counter()
+    for path, size in result["bytes"].items():
+        sizes["/".join(path.split("/")[:2])] += size
+    largest = ", ".join(f"`{path}` {size / 1e6:.1f} MB" for path, size in sizes.most_common(3))
+    return [
+        *lines,
+        "",
+        f"`dvc repro` over `dvc status`: {result['repro_over_status']:.2f}. Outputs: "
+        f"{sum(sizes.values()) / 1e6:.0f} MB, the largest {largest}.",
+        "",
+        f"{where(result)}.",
+    ]
 
 
 if __name__ == "__main__":

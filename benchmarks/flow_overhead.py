@@ -1,19 +1,14 @@
 """What the flow costs beside the stages: `make bench`.
 
-A made-up project has the graph of this one with two networks, and stages that sleep. In each round
-all arms run, in random order, so that a machine that is slow for a while is slow for all of them:
-
-- each stage by itself, as the flow runs it (`dvc repro --single-item`), one after the other; the
-  longest path through these times is what the flow cannot be faster than;
-- the flow with a server that runs, and with one of its own;
-- `dvc repro`, which runs one stage after the other;
-- the same command, which then starts no flow, `dvc repro` and `dvc status` with nothing to do.
+A made-up project has the graph of this one with two networks, and stages that sleep. The flow
+cannot be faster than the longest path: each stage by itself, as the flow runs it (`dvc repro
+--single-item`). In each round all arms run, in random order.
 
 Writes ``benchmarks/results/flow_overhead.json``, and the table in ``benchmarks/README.md``.
 """
 
+import operator
 import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -26,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from reporting import describe_machine, make_parser, record, where
-
-PROJECT = Path(__file__).resolve().parent.parent
+from interleaving import time_each
+from networks import PROJECT
+from reporting import make_parser, record, where
 
 PATHS = [
     ["download", "normalize", "validate", f"train@{name}", f"evaluate@{name}", "plot"]
@@ -60,35 +55,17 @@ ARCHITECTURES = """architectures:
   two: {block1: {conv1: {filters: 2, kernel_size: 3}, pool_size: 2}, head: {units: 1}}
 """
 
-Arm = Callable[[], float]
-
 
 def main() -> None:
     """Measure, and write the results."""
     rounds = make_parser(__doc__, rounds=7).parse_args().rounds
     with tempfile.TemporaryDirectory() as folder, _server(Path(folder)) as url:
-        times = _measure(_arms(_create(Path(folder)), url), rounds)
-    result = {
-        "machine": describe_machine(),
-        "rounds": rounds,
-        "seconds": times,
-        **_summarize(times),
-    }
+        times = time_each(_arms(_create(Path(folder)), url), rounds)
+    result = {"rounds": rounds, "seconds": times, **_summarize(times)}
     record("flow_overhead", result, table)
 
 
-def _measure(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in arms}
-    for arm in arms.values():  # the first of each writes databases and byte code
-        arm()
-    for number in range(rounds):
-        for name in random.sample(list(arms), len(arms)):
-            times[name].append(round(arms[name](), 3))
-            print(f"round {number + 1}/{rounds}  {name}: {times[name][-1]:.1f} s", flush=True)
-    return times
-
-
-def _arms(project: Path, url: str) -> dict[str, Arm]:
+def _arms(project: Path, url: str) -> dict[str, Callable[[], float]]:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -128,7 +105,7 @@ def _arms(project: Path, url: str) -> dict[str, Arm]:
 def _summarize(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     floor = times["longest path of the stages"]
     overhead = {
-        name: round(statistics.median(b - a for a, b in zip(floor, times[name], strict=True)), 2)
+        name: round(statistics.median(map(operator.sub, times[name], floor)), 2)
         for name in ("flow, server running", "flow, server of its own")
     }
     medians = {name: round(statistics.median(each), 2) for name, each in times.items()}
@@ -176,7 +153,7 @@ def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
+    """Return the lines for the benchmarks' page."""
     rows = ["| | median | fastest to slowest | over the longest path |", "|---|--:|--:|--:|"]
     for name, median in result["medians"].items():
         seconds = result["seconds"][name]

@@ -1,25 +1,23 @@
-"""How the cost of training grows: with the images, with the networks, and with the jobs.
+"""How the cost of training grows with the number of networks, and what more at once gain.
 
 Writes ``benchmarks/results/growth.json``, and the tables in ``benchmarks/README.md``.
 """
 
-import random
 import statistics
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
-from interleaving import Arm, measure, run_arm
-from networks import NORMALIZED, PARAMS, PROJECT
-from reporting import describe_machine, make_parser, record, where
+from interleaving import Arm, measure, run_arm, time_each
+from networks import PROJECT
+from reporting import make_parser, record, where
+from training_speed import our_command
 
 from pipelines.execution.concurrency import fill_cores
 
 NETWORK = "cnn3"
-IMAGES = 7680
-SHARES = (0.25, 0.5, 1, 2)
 NETWORKS = range(1, 9)
 AT_ONCE = fill_cores(PROJECT)
 JOBS = range(1, 5)
@@ -29,105 +27,72 @@ def main() -> None:
     """Measure, and write the results."""
     rounds = make_parser(__doc__, rounds=3).parse_args().rounds
     result = {
-        "machine": describe_machine(),
         "rounds": rounds,
         "at_once": AT_ONCE,
-        "images": _by_images(rounds),
         "networks": _by_networks(rounds),
         "jobs": _by_jobs(rounds),
     }
     record("growth", result, table)
 
 
-def _command(images: int, threads: int = 1) -> Sequence[Any]:
-    return [
-        *(sys.executable, "ours.py", "--params", PARAMS, "--name", NETWORK),
-        *("--normalized", NORMALIZED, "--images", str(images), "--threads", str(threads)),
-    ]
-
-
-def _by_images(rounds: int) -> dict[str, Any]:
-    counts = [round(IMAGES * share) for share in SHARES]
-    samples = measure([Arm(str(count), {NETWORK: _command(count)}) for count in counts], rounds)
-    medians = {
-        count: statistics.median(sample[NETWORK]["seconds"] for sample in samples[str(count)])
-        for count in counts
-    }
-    return _line(medians, "image")
-
-
 def _by_networks(rounds: int) -> dict[str, Any]:
-    """Time short trainings, starts and imports included, as many at once as the flow would have.
+    """Fit a line to the seconds of short trainings with start-up, as many at once as cores.
 
-    One alone leaves a core without work, so the line begins with two.
+    One network alone leaves a core idle, so the line begins with two.
     """
-    seconds: dict[int, list[float]] = {count: [] for count in NETWORKS}
-    for number in range(rounds):
-        for count in random.sample(NETWORKS, len(NETWORKS)):
-            pieces = {f"network {piece}": _command(1280) for piece in range(count)}
-            seconds[count].append(_wall(Arm(f"{count}", pieces, AT_ONCE, as_flow=True)))
-            print(f"round {number + 1}/{rounds}  {count} networks: {seconds[count][-1]:.1f} s")
-    medians = {count: statistics.median(each) for count, each in seconds.items()}
-    return _line(medians, "network", begin=AT_ONCE)
+    works = {str(count): partial(_wall, count) for count in NETWORKS}
+    seconds = {
+        int(count): statistics.median(each)
+        for count, each in time_each(works, rounds, warm_ups=0).items()
+    }
+    x, y = np.array([(count, each) for count, each in seconds.items() if count >= AT_ONCE]).T
+    slope, constant = np.polyfit(x, y, 1)
+    return {
+        "seconds": {str(each): round(value, 3) for each, value in seconds.items()},
+        "slope": float(f"{slope:.4g}"),
+        "constant": round(float(constant), 3),
+        "largest_deviation": round(float(np.abs(slope * x + constant - y).max() / y.max()), 4),
+    }
+
+
+def _wall(count: int) -> float:
+    commands = {f"network {piece}": our_command(NETWORK, 1280) for piece in range(count)}
+    started = time.perf_counter()
+    run_arm(Arm(str(count), commands, AT_ONCE))
+    return time.perf_counter() - started
 
 
 def _by_jobs(rounds: int) -> dict[str, Any]:
-    """Give the images per second of some trainings at once, and of one with two threads."""
-    arms = [
-        Arm(str(jobs), {f"job {number}": _command(3840) for number in range(jobs)}, jobs)
-        for jobs in JOBS
-    ]
-    arms.append(Arm("1, of two threads", {"job 0": _command(3840, threads=2)}))
-    samples = measure(arms, rounds)
+    """Return the images per second of trainings at once, and of one with two threads."""
+    command = our_command(NETWORK, 3840)
+    arms = [Arm(str(jobs), {f"{job}": command for job in range(jobs)}, jobs) for jobs in JOBS]
+    arms.append(Arm("1, of two threads", {"0": [*command, "--threads", "2"]}))
     speeds = {
-        arm.name: statistics.median(
-            sum(entry["amount"] / entry["seconds"] for entry in sample.values())
-            for sample in samples[arm.name]
+        name: statistics.median(
+            sum(entry["amount"] / entry["seconds"] for entry in sample.values()) for sample in each
         )
-        for arm in arms
+        for name, each in measure(arms, rounds).items()
     }
     return {"images_per_second": {name: round(speed) for name, speed in speeds.items()}}
 
 
-def _wall(arm: Arm) -> float:
-    started = time.perf_counter()
-    run_arm(arm)
-    return time.perf_counter() - started
-
-
-def _line(seconds: Mapping[int, float], unit: str, begin: int = 0) -> dict[str, Any]:
-    """Fit a straight line, from where it begins, and tell how far the points are from it."""
-    x, y = np.array([(count, each) for count, each in seconds.items() if count >= begin]).T
-    slope, constant = np.polyfit(x, y, 1)
-    off = np.abs(slope * x + constant - y).max() / y.max()
-    return {
-        "seconds": {str(each): round(value, 3) for each, value in seconds.items()},
-        "unit": unit,
-        "slope": float(f"{slope:.4g}"),
-        "constant": round(float(constant), 3),
-        "largest_deviation": round(float(off), 4),
-    }
-
-
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
-    lines = []
-    for what, begin in (("images", ""), ("networks", f", from {result['at_once']} on")):
-        found = result[what]
-        lines += [f"| {what} | seconds |", "|--:|--:|"]
-        lines += [f"| {count} | {seconds:.2f} |" for count, seconds in found["seconds"].items()]
-        lines += [
-            "",
-            f"A line of {found['constant']:.2f} s and {found['slope']:.3g} s for each "
-            f"{found['unit']}{begin}, off by at most {found['largest_deviation']:.1%} of the "
-            "largest.",
-            "",
-        ]
-    lines += ["| trainings at once | images per second, all together |", "|--:|--:|"]
-    lines += [
-        f"| {jobs} | {speed:,} |" for jobs, speed in result["jobs"]["images_per_second"].items()
+    """Return the lines for the benchmarks' page."""
+    found = result["networks"]
+    seconds = found["seconds"]
+    fewest, most = str(result["at_once"]), list(seconds)[-1]
+    lines = ["| trainings at once | images per second, all together |", "|--:|--:|"]
+    for jobs, speed in result["jobs"]["images_per_second"].items():
+        lines.append(f"| {jobs} | {speed:,} |")
+    return [
+        f"From {fewest} networks ({seconds[fewest]:.1f} s) to {most} ({seconds[most]:.1f} s), each "
+        f"adds {found['slope']:.2f} s; a straight line is off by at most "
+        f"{found['largest_deviation']:.1%} of the largest.",
+        "",
+        *lines,
+        "",
+        f"`{NETWORK}`, float32; {where(result)}.",
     ]
-    return [*lines, "", f"`{NETWORK}`, float32; {where(result)}."]
 
 
 if __name__ == "__main__":

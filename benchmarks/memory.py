@@ -1,77 +1,83 @@
-"""How much memory a training takes: that of the stage itself, in an epoch of all images.
+"""Peak memory of one epoch of each network: ours, native and portable, and plain Keras.
 
-What a process holds is told, and what of it is its own. The rest is shared by all trainings at
-once: TensorFlow's libraries, and the images, which are mapped into memory. It can be measured on a
-machine that does something else, too.
+All of a process's memory, and its private part. Trainings that run at once share the rest: the
+libraries, and this project's images, which are mapped. Other load on the machine does not matter.
 
 Writes ``benchmarks/results/memory.json``, and the table in ``benchmarks/README.md``.
 """
 
+import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+from interleaving import ARMS
 from networks import PARAMS
-from reporting import describe_machine, make_parser, record, where
+from reporting import make_parser, record, where
+from training_speed import NOTEBOOK, OURS, PORTABLE, notebook_arm
 from trainings import Training, prepare
 
 from convdepth.config.params import read_params
 
-PRECISIONS = ("float32", "mixed_bfloat16")
-
-POLL_SECONDS = 0.2
-"""How often the memory is looked at; what a training takes, it keeps."""
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    OURS: {"precision": "float32"},
+    PORTABLE: {"precision": "float32", "portable": True},
+}
 
 
 def main() -> None:
     """Measure, and write the results."""
-    make_parser(__doc__).parse_args()
-    names = list(read_params(PARAMS).architectures)
-    gigabytes = {
-        precision: {
-            name: _measure(Training(name, {"precision": precision, "epochs": 1})) for name in names
-        }
-        for precision in PRECISIONS
-    }
-    record("memory", {"machine": describe_machine(), "peak_gigabytes": gigabytes}, table)
+    parser = make_parser(__doc__)
+    parser.add_argument("--without", action="append", default=[], help="a column to leave out")
+    without, params = parser.parse_args().without, read_params(PARAMS)
+    gigabytes: dict[str, dict[str, dict[str, float]]] = {}
+    for recipe, changes in RECIPES.items():
+        for name in params.architectures if recipe not in without else ():
+            with tempfile.TemporaryDirectory() as folder:
+                command = prepare(Training(name, {**changes, "epochs": 1}), Path(folder))
+                gigabytes.setdefault(recipe, {})[name] = _measure(command)
+    if NOTEBOOK not in without:
+        commands = notebook_arm(params, list(params.architectures)).commands
+        gigabytes[NOTEBOOK] = {name: _measure(command) for name, command in commands.items()}
+    record("memory", {"peak_gigabytes": gigabytes}, table)
 
 
-def _measure(training: Training) -> dict[str, float]:
-    """Give the most that a training holds, all of it and its own, in gigabytes."""
-    most = {"all": 0, "own": 0}
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as output:
-        command = prepare(training, Path(folder))
-        with subprocess.Popen(command, stdout=output, stderr=output) as process:
-            watched = psutil.Process(process.pid)
-            while process.poll() is None:
-                with suppress(psutil.Error):  # it has just ended
-                    found = watched.memory_info()
-                    own = found.rss - found.shared  # the latter can be read from its file again
-                    most = {"all": max(most["all"], found.rss), "own": max(most["own"], own)}
-                time.sleep(POLL_SECONDS)
-        if process.returncode:
-            output.seek(0)
-            raise SystemExit(f"{training.key}: {output.read()}")
+def _measure(command: Sequence[str | Path]) -> dict[str, float]:
+    """Return the peak gigabytes of a command, and of its private part.
+
+    An arm of a benchmark does its warm-up only, since its input is empty; it is a whole unit.
+    """
+    most = {"all": 0, "private": 0}
+    variables = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    with psutil.Popen(command, cwd=ARMS, env=variables, stdin=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            with suppress(psutil.Error):  # it has just ended
+                found = process.memory_info()
+                now = {"all": found.rss, "private": found.rss - found.shared}
+                most = {key: max(most[key], now[key]) for key in most}
+            time.sleep(0.2)
+    if process.returncode:
+        raise SystemExit(f"failed: {' '.join(map(str, command))}")
     gigabytes = {key: round(each / 1e9, 3) for key, each in most.items()}
-    print(f"{training.key}: {gigabytes}", flush=True)
+    print(f"{command[1:3]}: {gigabytes}", flush=True)
     return gigabytes
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
-    by_precision = result["peak_gigabytes"]
+    """Return the lines for the benchmarks' page."""
+    columns = result["peak_gigabytes"]
     lines = [
-        f"| | {' | '.join(f'{precision} | its own' for precision in by_precision)} |",
-        "|---|" + "--:|" * 2 * len(by_precision),
+        f"| | {' | '.join(f'{name} | private' for name in columns)} |",
+        "|---|" + "--:|" * 2 * len(columns),
     ]
-    for name in by_precision[PRECISIONS[0]]:
+    for name in next(iter(columns.values())):
         cells = [
-            f"{each[name][key]:.2f} GB" for each in by_precision.values() for key in ("all", "own")
+            f"{each[name][key]:.2f} GB" for each in columns.values() for key in ("all", "private")
         ]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return [*lines, "", f"{where(result)}."]

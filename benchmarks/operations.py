@@ -1,9 +1,9 @@
 """Where the time of a training step goes: `make bench`.
 
-TensorFlow's profiler watches some steps of each network, trained by the code of the stage. The ten
-costliest operations go into a table: the share of all that operations took, on one core.
+TensorFlow's profiler watches steps of each network, trained by the code of the stage on one core.
 
-Writes ``benchmarks/results/operations.json``, and the table in ``benchmarks/README.md``.
+Writes ``benchmarks/results/operations.csv`` and ``.json``, and the table in
+``benchmarks/README.md``.
 """
 
 import re
@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from made_up import made_up_data
-from reporting import describe_machine, make_parser, record
+from networks import PARAMS
+from reporting import make_parser, record, write_rows
 
 from convdepth.config.params import find_architecture, read_params
 from convdepth.models.backend import configure, tf
@@ -26,9 +28,20 @@ from convdepth.training.progress import TrainingProgress
 # isort: split
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"
 STEPS = 20
-TOP = 10
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+GROUPS: Mapping[str, str] = {
+    "convolution, forward": r": Conv2D$",
+    "convolution, gradient of the input": r"Conv2DBackpropInput",
+    "convolution, gradient of the filter": r"Conv2DBackpropFilter",
+    "pooling": r"_pool: ",
+    "dropout": r"_dropout: ",
+    "dense": r"^(head_dense|softmax): ",
+    "optimizer": r"^optimizer$",
+    "rest": r"",
+}
+"""Patterns of operations; the first that matches decides."""
 
 
 def main() -> None:
@@ -38,17 +51,20 @@ def main() -> None:
     if watched := parser.parse_args().watch:
         _watch(*watched)
         return
-    result: dict[str, Any] = {"machine": describe_machine(), "milliseconds": {}}
+    rows = []
     for name in read_params(PARAMS).architectures:
-        for precision in ("float32", "mixed_bfloat16"):
+        for precision in PRECISIONS:
             with tempfile.TemporaryDirectory() as folder:
                 command = [sys.executable, __file__, "--watch", name, precision, folder]
                 subprocess.run(command, check=True)
-                times = _read(Path(folder))
-            result["milliseconds"][f"{name}, {precision}"] = {
-                operation: round(spent / STEPS, 3) for operation, spent in times.most_common()
-            }
-    record("operations", result, table)
+                rows += [
+                    (name, precision, operation, group_of(operation), round(spent / STEPS, 3))
+                    for operation, spent in _read(Path(folder)).most_common()
+                ]
+    columns = ["network", "precision", "operation", "group", "milliseconds"]
+    frame = pd.DataFrame(rows, columns=columns)
+    write_rows("operations", frame)
+    record("operations", {"groups": summarize(frame)}, table)
 
 
 def _watch(name: str, precision: str, folder: str) -> None:
@@ -66,7 +82,7 @@ def _watch(name: str, precision: str, folder: str) -> None:
 
 
 def _read(folder: Path) -> Counter[str]:
-    """Sum up the milliseconds of each operation."""
+    """Sum the milliseconds of each operation."""
     space = xplane_pb2.XSpace()
     space.ParseFromString(next(folder.rglob("*.xplane.pb")).read_bytes())
     times: Counter[str] = Counter()
@@ -79,7 +95,7 @@ def _read(folder: Path) -> Counter[str]:
 
 
 def _operation(event: str) -> str | None:
-    """Put in words what an event of the profiler was; None if it is no operation of a step."""
+    """Label an event of the profiler; None if it is no operation of a step."""
     path, _, kind = event.partition(":")
     if not kind or "/" not in path:
         return None
@@ -93,17 +109,45 @@ def _operation(event: str) -> str | None:
     return f"{layer[1]}: {backward}{kind}"
 
 
+def group_of(operation: str) -> str:
+    """Return the group of an operation."""
+    return next(name for name, pattern in GROUPS.items() if re.search(pattern, operation))
+
+
+def summarize(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return the milliseconds of a step by network and precision, and within it by group."""
+    sums = frame.groupby(["network", "precision", "group"], sort=False)["milliseconds"].sum()
+    return {
+        network: {
+            precision: {
+                group: round(float(sums.get((network, precision, group), 0)), 3) for group in GROUPS
+            }
+            for precision in PRECISIONS
+        }
+        for network in frame["network"].unique()
+    }
+
+
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
-    lines = []
-    for network, times in result["milliseconds"].items():
-        total = sum(times.values())
-        lines += [f"**{network}**: {total:.1f} ms a step", "", "| operation | share |", "|---|--:|"]
-        for operation, spent in list(times.items())[:TOP]:
-            lines.append(f"| {operation} | {spent / total:.1%} |")
-        lines.append("")
+    """Return the lines for the benchmarks' page."""
+    columns = {
+        f"`{network}`, {precision.removeprefix('mixed_')}": times
+        for network, both in result["groups"].items()
+        for precision, times in both.items()
+    }
+    totals = {name: sum(times.values()) for name, times in columns.items()}
+    lines = [f"| | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
+    for group in GROUPS:
+        cells = [f"{times[group] / totals[name]:.0%}" for name, times in columns.items()]
+        lines.append(f"| {group} | {' | '.join(cells)} |")
+    cells = [f"{total:.0f} ms" for total in totals.values()]
     machine = result["machine"]
-    return [*lines, f"One core of {machine['cpu']}; {STEPS} steps of 128 images."]
+    return [
+        *lines,
+        f"| a step | {' | '.join(cells)} |",
+        "",
+        f"One core of {machine['cpu']}; {STEPS} steps of 128 images.",
+    ]
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
-"""What bfloat16 gains where the CPU has instructions for it, and costs where it has none.
+"""What bfloat16 gains on a CPU with instructions for it, and costs on one without.
 
-The second is measured on the same CPU, whose bfloat16 instructions oneDNN is told not to use.
-`convdepth.models.precision_advice` tells users these figures. Writes
-``benchmarks/results/precision_cost.json``, and the table in ``benchmarks/README.md``.
+For the second, oneDNN is told not to use them on the same CPU. `convdepth.models.precision_advice`
+tells users these figures. Writes ``benchmarks/results/precision_cost.json``, and the table in
+``benchmarks/README.md``.
 """
 
-import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from interleaving import Arm, compare, measure
-from networks import PARAMS, describe_layers
-from reporting import describe_machine, make_parser, record, where
+from interleaving import compare, measure
+from networks import PARAMS
+from reporting import make_parser, record, where
+from training_speed import notebook_arm
 
 from convdepth.config.params import read_params
 
 NETWORKS = ("cnn1", "cnn5")
+IMAGES = 1920
 PRECISIONS = ("float32", "mixed_bfloat16")
 CPUS = {"with": {}, "without": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}}
 
@@ -23,8 +25,13 @@ CPUS = {"with": {}, "without": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}}
 def main() -> None:
     """Measure, and write the results."""
     rounds = make_parser(__doc__, rounds=5).parse_args().rounds
+    params = read_params(PARAMS)
     arms = [
-        Arm(f"{precision}, {name}", _commands(precision), environment=variables)
+        replace(
+            notebook_arm(params, NETWORKS, "--no-tuner", "--precision", precision, images=IMAGES),
+            name=f"{precision}, {name}",
+            environment=variables,
+        )
         for precision in PRECISIONS
         for name, variables in CPUS.items()
     ]
@@ -37,23 +44,12 @@ def main() -> None:
         name: compare(seconds[f"mixed_bfloat16, {name}"], seconds[f"float32, {name}"])
         for name in CPUS
     }
-    result = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds, "ratios": ratios}
+    result = {"rounds": rounds, "seconds": seconds, "ratios": ratios}
     record("precision_cost", result, table)
 
 
-def _commands(precision: str) -> dict[str, list[Any]]:
-    architectures = read_params(PARAMS).architectures
-    return {
-        name: [
-            *(sys.executable, "steps.py", "--precision", precision),
-            *("--layers", describe_layers(architectures[name])),
-        ]
-        for name in NETWORKS
-    }
-
-
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
+    """Return the lines for the benchmarks' page."""
     rows = ["| the CPU's instructions for bfloat16 | time, bfloat16 over float32 |", "|---|--:|"]
     for name, ratio in result["ratios"].items():
         interval = f"{ratio['low']:.2f} to {ratio['high']:.2f}"

@@ -9,18 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER / "README.md"
 
 CPU_INFO = Path("/proc/cpuinfo")
-"""Where Linux tells of the CPU."""
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Give the CPU, its number of cores, and the version of Python.
-
-    The name of a virtual machine's CPU may be that of many, so family and model are told as well.
-    """
+    """Return the CPU with its family and model, its number of cores, and Python's version."""
     text = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""
     # The same for each core; Linux has such lines for x86 alone.
     told = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", text, re.MULTILINE))
@@ -51,12 +49,19 @@ def write_results(name: str, result: Mapping[str, Any]) -> None:
     (FOLDER / "results" / f"{name}.json").write_text(text, encoding="utf-8")
 
 
+def write_rows(name: str, rows: pd.DataFrame) -> None:
+    """Write ``results/<name>.csv``."""
+    rows.to_csv(FOLDER / "results" / f"{name}.csv", index=False, lineterminator="\n")
+
+
 def record(
     name: str, result: Mapping[str, Any], table: Callable[[Mapping[str, Any]], list[str]]
-) -> None:
-    """Write ``results/<name>.json``, and the table that follows from it into ``README.md``."""
+) -> dict[str, Any]:
+    """Write a result and its machine to ``results/<name>.json``, and its table to ``README.md``."""
+    result = {"machine": describe_machine(), **result}
     write_results(name, result)
     write_section(name, table(result))
+    return result
 
 
 def write_section(name: str, lines: Iterable[str], page: Path = README) -> None:

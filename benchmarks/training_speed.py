@@ -1,123 +1,171 @@
 """How fast the four networks are trained, beside other ways to do the same: `make bench`.
 
-Each arm trains some images of each network, and evaluates a sixth as many test images, by the code
-of a whole epoch (the notebook's code does a whole epoch), in the way in which it is meant to use
-the machine: the notebook's code one network after the other with all cores, ours as many trainings
-of one thread at once as there are cores. From that follow the seconds of an epoch and, by the
-schedule of the flow, of the job. In each round all arms run, in random order; ratios are taken
-round by round, and once more between the fastest epochs of each network, in which neither a
-neighbour on the machine nor what sleeps (see `WHOLE_EPOCH`) has cost anything. The arithmetic that
-each core can do is measured beside them, on all cores at once.
+Each arm uses the machine in the way that suits it: one process with all cores, or one process of
+one thread per core, all with the same network. The unit of work is the same for all arms: one
+process trains on `IMAGES` images and evaluates a sixth as many. The seconds of a whole epoch follow
+from it, and by the flow's schedule those of all four networks. In each round all arms run, in
+random order, except that peers run in every second or third round. Ratios are taken round by round.
 
-Writes ``benchmarks/results/training_speed.json``, and the table in ``benchmarks/README.md``. It
-needs the data: run ``make repro`` first.
+Writes ``benchmarks/results/training_speed.csv`` and ``.json``, and the tables in
+``benchmarks/README.md`` and ``README.md``. It needs the data: run ``make repro`` first.
 """
 
 import heapq
 import os
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from environments import python_of
 from interleaving import Arm, Sample, compare, measure, show_ratio
 from networks import NORMALIZED, PARAMS, PROJECT, describe_layers, training_flop
-from reporting import describe_machine, make_parser, record, where, write_section
+from reporting import make_parser, record, where, write_rows, write_section
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import Params, read_params
 from pipelines.execution.concurrency import fill_cores
 
-NOTEBOOK, OURS, TWIN = "the notebook's code", "ours, float32", "ours, float32, again"
+NOTEBOOK, BASE = "plain Keras", "plain Keras, tuner off"
+PER_CORE = ", one process per core"
+OURS, TWIN, PORTABLE = "ours, float32", "ours, float32, again", "ours, float32, portable"
 MIXED, FAST = "ours, bfloat16", "ours, fast recipe"
-TORCH, TORCH_MIXED = "PyTorch, float32", "PyTorch, bfloat16"
-JAX = "Keras on JAX"
+TORCH, JAX = "PyTorch", "Keras on JAX"
 
 OUR_OPTIONS: Mapping[str, Sequence[str]] = {
     OURS: ("--precision", "float32"),
+    TWIN: ("--precision", "float32"),
+    PORTABLE: ("--precision", "float32", "--portable"),
     MIXED: ("--precision", "mixed_bfloat16"),
     FAST: ("--preset", "fast"),
 }
 
+PEERS = {NOTEBOOK: OURS, f"{TORCH}, float32": OURS, f"{TORCH}, bfloat16": MIXED, JAX: OURS}
+"""The first words of a peer's arms, and the arm of ours that its best arm is compared with."""
+
+FUSED = ("--threads", "1", "--fused")
+TORCH_WAYS: Mapping[str, Sequence[str]] = {
+    "": (),
+    f"{PER_CORE}, fused Adam": FUSED,
+    f"{PER_CORE}, fused Adam, compiled": (*FUSED, "--compile", "default"),
+}
+
+STEPS = {
+    "pipeline and one process per core": (BASE, OURS),
+    "precision: bfloat16": (OURS, MIXED),
+    "recipe: `make fast`": (MIXED, FAST),
+    "all three": (BASE, FAST),
+}
+"""What makes a training faster, each step with the arms before and after it."""
+
+FRONT_PAGE = {
+    BASE: "plain Keras port of the notebook",
+    OURS: "this project, float32",
+    MIXED: "this project, bfloat16",
+    FAST: "this project, `make fast`",
+}
+
 WHOLE_EPOCH = SPLIT_SIZES["train"]
-"""What a unit of the notebook's code is.
+IMAGES = 3840
+"""Of a unit of work: 30 whole batches, so that peers compile each step for one shape only."""
 
-TensorFlow tunes the feeding of the data in a thread that sleeps for 10 ms, 20 ms, 40 ms and so on,
-and with all cores busy the end of an epoch often waits for it to wake. So the length of an epoch
-is no straight line there, and a part of it tells nothing.
-"""
-
-PRECISIONS = {OURS: "float32", TWIN: "float32", MIXED: "bfloat16", FAST: "bfloat16"}
-"""Those of the arms whose share of the arithmetic peak is told."""
+LOW = 0.25
+"""The quantile over rounds that load from other programs hardly reaches."""
 
 
 def main() -> None:
     """Measure, and write the results."""
-    parser = make_parser(__doc__, rounds=7)
-    parser.add_argument("--images", type=int, default=3840, help="of one unit of work")
+    parser = make_parser(__doc__, rounds=6)
+    parser.add_argument("--images", type=int, default=IMAGES, help="of one unit of work")
     parser.add_argument("--without", action="append", default=[], help="an arm to leave out")
     arguments = parser.parse_args()
-    params = read_params(PARAMS)
-    arms = [arm for arm in _arms(params, arguments.images) if arm.name not in arguments.without]
-    samples = measure([*arms, *peak_arms()], arguments.rounds)
-    result = {
-        "machine": describe_machine(),
+    params, started = read_params(PARAMS), time.monotonic()
+    frames, peaks = [], []
+    for number, network in enumerate(params.architectures, start=1):
+        every = _arms(params, network, arguments.images)
+        arms = [arm for arm in every if arm.name not in arguments.without]
+        samples = measure([*arms, *peak_arms()], arguments.rounds)
+        frames.append(rows_of(arms, samples))
+        peaks.append(peak_gflops(samples))
+        minutes = (time.monotonic() - started) / 60
+        estimate = minutes / number * len(params.architectures)
+        print(f"{network}: {minutes:.0f} min, estimated total {estimate:.0f} min", flush=True)
+    frame = pd.concat(frames)
+    write_rows("training_speed", frame)
+    result: dict[str, Any] = {
         "rounds": arguments.rounds,
         "images": arguments.images,
-        "samples": samples,
-        **_summarize(params, arms, samples),
+        "peak_gflops": {
+            key: round(statistics.median(each[key] for each in peaks), 1) for key in peaks[0]
+        },
+        "epochs": {BASE: params.train.epochs, FAST: params.presets["fast"].epochs},
+        **summarize(frame),
     }
-    record("training_speed", result, table)
-    write_section("training_speed", summary(result), PROJECT / "docs" / "benchmarks.md")
+    flop = sum(map(training_flop, params.architectures.values()))
+    result["share_of_peak"] = {
+        arm: round(flop * WHOLE_EPOCH / sum(entry["epoch_seconds"].values()) / peak, 3)
+        for arm, precision in ((OURS, "float32"), (PORTABLE, "float32"), (MIXED, "bfloat16"))
+        if (entry := result["arms"].get(arm))
+        and (peak := result["peak_gflops"][precision] * (os.cpu_count() or 1) * 1e9)
+    }
+    result = record("training_speed", result, table)
+    write_section("training_speed", summary(result), PROJECT / "README.md")
 
 
-def _arms(params: Params, images: int) -> list[Arm]:
-    # In pairs, the costliest two first, as the flow starts them.
-    names = sorted(params.architectures, key=lambda name: -params.architectures[name].flop)
-
-    def plain(python: Path, script: str, *more: str) -> dict[str, Sequence[str | Path]]:
-        layers = {name: describe_layers(params.architectures[name]) for name in names}
-        start = [python, script, *_given(images), *more, "--layers"]
-        return {name: [*start, layers[name]] for name in names}
-
-    def ours(*more: str) -> dict[str, Sequence[str | Path]]:
-        return {name: our_command(name, images, *more) for name in names}
-
-    jobs = fill_cores(PROJECT)
+def _arms(params: Params, network: str, images: int) -> list[Arm]:
+    cores = sorted(os.sched_getaffinity(0))[: fill_cores(PROJECT)]
     torch, jax = python_of("pytorch"), python_of("jax")
-    # To compile takes half a minute, and is no part of what is measured: only the first round does.
     compiled = {
         "KERAS_BACKEND": "jax",
         "JAX_COMPILATION_CACHE_DIR": str(jax.parents[1] / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    return [
-        notebook_arm(params, names),
-        Arm(OURS, ours(*OUR_OPTIONS[OURS]), jobs),
-        Arm(TWIN, ours(*OUR_OPTIONS[OURS]), jobs),
-        Arm(MIXED, ours(*OUR_OPTIONS[MIXED]), jobs),
-        Arm(FAST, ours(*OUR_OPTIONS[FAST]), jobs),
-        Arm(TORCH, plain(torch, "pytorch.py")),
-        Arm(TORCH_MIXED, plain(torch, "pytorch.py", "--precision", "bfloat16")),
-        Arm(JAX, plain(jax, "keras_plain.py"), environment=compiled),
+
+    def one(name: str, command: Sequence[Any], every: int = 1, **environment: str) -> Arm:
+        return Arm(name, {network: command}, 1, environment, every)
+
+    def per_core(name: str, command: Sequence[Any], every: int = 1, **environment: str) -> Arm:
+        commands = {f"{network} {core}": command for core in cores}
+        return Arm(name, commands, len(cores), environment, every)
+
+    def pinned(arm: Arm) -> Arm:
+        pins = {piece: ["taskset", "--cpu-list", piece.split()[1]] for piece in arm.commands}
+        return replace(arm, commands={key: [*pins[key], *arm.commands[key]] for key in pins})
+
+    def plain(python: str | Path, *more: str, script: str = "keras_plain.py") -> list[str | Path]:
+        layers = describe_layers(params.architectures[network])
+        return [python, script, *_given(images), "--layers", layers, *more]
+
+    arms = [
+        notebook_arm(params, [network], images=images),
+        base := notebook_arm(params, [network], "--no-tuner", images=images),
+        pinned(per_core(f"{BASE}{PER_CORE}", base.commands[network])),
+        *(per_core(name, our_command(network, images, *o)) for name, o in OUR_OPTIONS.items()),
+        one(JAX, plain(jax), 3, **compiled),
+        pinned(per_core(f"{JAX}{PER_CORE}", plain(jax), 3, **compiled)),
     ]
+    for precision in ("float32", "bfloat16"):
+        for way, options in TORCH_WAYS.items():
+            command = plain(torch, "--precision", precision, *options, script="pytorch.py")
+            arms.append((per_core if options else one)(f"{TORCH}, {precision}{way}", command, 2))
+    return arms
 
 
-def notebook_arm(params: Params, names: Sequence[str]) -> Arm:
-    """Give the arm of the notebook's code, whose unit is a whole epoch."""
-    start = [sys.executable, "keras_plain.py", *_given(WHOLE_EPOCH), "--layers"]
+def notebook_arm(
+    params: Params, names: Iterable[str], *more: str, images: int = WHOLE_EPOCH
+) -> Arm:
+    """Return an arm of plain Keras; ``more`` are options of ``arms/keras_plain.py``."""
+    start = [sys.executable, "keras_plain.py", *_given(images), *more, "--layers"]
     commands = {name: [*start, describe_layers(params.architectures[name])] for name in names}
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
-    return Arm(NOTEBOOK, commands, environment=quiet)
+    return Arm(BASE if "--no-tuner" in more else NOTEBOOK, commands)
 
 
 def our_command(name: str, images: int, *more: str) -> Sequence[str | Path]:
-    """Give the command of an arm that trains one network as this project does.
-
-    Its unit is so many images; ``more`` are options, such as those of `OUR_OPTIONS`.
-    """
+    """Return the command of an arm that trains one network as this project does."""
     return [sys.executable, "ours.py", "--params", PARAMS, *_given(images), "--name", name, *more]
 
 
@@ -126,162 +174,163 @@ def _given(images: int) -> list[str | Path]:
 
 
 def peak_arms() -> list[Arm]:
-    """Give the arms that multiply matrices on all cores, in each precision."""
+    """Return the arms that multiply matrices on all cores, in each precision."""
     cores = os.cpu_count() or 1
-    return [
-        Arm(
-            precision,
-            {
-                f"core {core}": [sys.executable, "peak.py", "--precision", precision]
-                for core in range(cores)
-            },
-            cores,
-        )
+    commands = {
+        precision: [sys.executable, "peak.py", "--precision", precision]
         for precision in ("float32", "bfloat16")
+    }
+    return [
+        Arm(precision, {f"core {core}": command for core in range(cores)}, cores)
+        for precision, command in commands.items()
     ]
 
 
-def job_seconds(epochs: Mapping[str, float], jobs: int) -> float:
+def peak_gflops(samples: Mapping[str, list[Sample]]) -> dict[str, float]:
+    """Return the median GFLOP/s of one core while all are busy, in each precision."""
+    return {
+        precision: statistics.median(
+            statistics.mean(each["amount"] / each["seconds"] / 1e9 for each in sample.values())
+            for sample in samples[precision]
+        )
+        for precision in ("float32", "bfloat16")
+    }
+
+
+def rows_of(arms: Sequence[Arm], samples: Mapping[str, Sequence[Sample]]) -> pd.DataFrame:
+    """Return one row per arm, network (first word of a piece) and round: the slowest piece."""
+    rows = []
+    for arm in arms:
+        for number, sample in enumerate(samples[arm.name]):
+            for network in dict.fromkeys(piece.split()[0] for piece in sample):
+                each = [value for piece, value in sample.items() if piece.split()[0] == network]
+                slowest = max(each, key=lambda value: value["seconds"])
+                seconds, images = round(slowest["seconds"], 4), int(slowest["amount"])
+                rows.append((arm.name, network, number * arm.every, arm.jobs, seconds, images))
+    columns = ["arm", "network", "round", "processes", "seconds", "images"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def job_seconds(epochs: Iterable[float], jobs: int) -> float:
     """Return the seconds until the last network has had its epoch, the longest started first.
 
     ``epochs`` are the seconds of each network while ``jobs`` are trained at once.
     """
     ends = [0.0] * jobs
-    for seconds in sorted(epochs.values(), reverse=True):
+    for seconds in sorted(epochs, reverse=True):
         heapq.heapreplace(ends, ends[0] + seconds)
     return max(ends)
 
 
-def _summarize(
-    params: Params, arms: Sequence[Arm], samples: Mapping[str, list[Sample]]
-) -> dict[str, Any]:
-    epochs = {
-        arm.name: [
-            {
-                name: sample["seconds"] / sample["amount"] * SPLIT_SIZES["train"]
-                for name, sample in each.items()
-            }
-            for each in samples[arm.name]
-        ]
-        for arm in arms
+def summarize(frame: pd.DataFrame) -> dict[str, Any]:
+    """Compute the figures of the tables from one row per arm, network and round."""
+    frame = frame.assign(epoch=frame["seconds"] / frame["images"] * WHOLE_EPOCH)
+    jobs: dict[str, pd.Series] = {}
+    lows, arms = {}, {}
+    for name, own in frame.groupby("arm", sort=False):
+        processes = int(own["processes"].iloc[0])
+        epochs = own.pivot_table(index="round", columns="network", values="epoch", sort=False)
+        jobs[str(name)] = epochs.apply(lambda row, n=processes: job_seconds(row, n), axis=1)
+        lows[name] = job_seconds(epochs.quantile(LOW), processes)
+        arms[str(name)] = {
+            "epoch_seconds": (epochs.median() / processes).round(2).to_dict(),
+            "all_seconds": round(float(jobs[str(name)].median()), 2),
+        }
+    base = BASE if BASE in jobs else next(iter(jobs))
+
+    def ratio(before: str, after: str) -> dict[str, float]:
+        both = jobs[before].index.intersection(jobs[after].index)
+        return compare(jobs[before][both].to_list(), jobs[after][both].to_list())
+
+    for name, entry in arms.items():
+        entry["times_as_fast"] = ratio(base, name)
+        entry["by_low"] = round(lows[base] / lows[name], 3)
+    best = {
+        peer: min(found, key=lambda name: arms[name]["all_seconds"])
+        for peer in PEERS
+        if (found := [name for name in arms if name.startswith(peer)])
     }
-    jobs = {arm.name: [job_seconds(each, arm.jobs) for each in epochs[arm.name]] for arm in arms}
-    fastest = {name: _fastest(each) for name, each in epochs.items()}
-    fastest_jobs = {arm.name: job_seconds(fastest[arm.name], arm.jobs) for arm in arms}
-    base = NOTEBOOK if NOTEBOOK in jobs else OURS
     return {
-        "jobs": {arm.name: arm.jobs for arm in arms},
-        "epoch_seconds": {
-            name: {key: round(_median(each, key), 2) for key in each[0]}
-            for name, each in epochs.items()
+        "base": base,
+        "arms": arms,
+        "steps": {key: ratio(*pair) for key, pair in STEPS.items() if set(pair) <= set(jobs)},
+        "peers": {
+            peer: {"arm": arm, "ours": PEERS[peer], "ratio": ratio(arm, PEERS[peer])}
+            for peer, arm in best.items()
+            if PEERS[peer] in arms
         },
-        "job_seconds": {name: round(statistics.median(each), 2) for name, each in jobs.items()},
-        "times_as_fast": {name: compare(jobs[base], each) for name, each in jobs.items()},
-        "fastest_epoch_seconds": fastest,
-        "times_as_fast_by_fastest": {
-            name: round(fastest_jobs[base] / each, 3) for name, each in fastest_jobs.items()
-        },
-        "against_pytorch": {
-            ours: compare(jobs[torch], jobs[ours])
-            for ours, torch in ((OURS, TORCH), (MIXED, TORCH_MIXED))
-            if torch in jobs
-        },
-        "share_of_peak": _shares(params, samples),
-        "peak_gigabytes": {
-            arm.name: round(_peak_bytes(samples[arm.name]) / 1e9, 2) for arm in arms
-        },
-        "peak_gflops": peak_gflops(samples),
     }
 
 
-def _shares(params: Params, samples: Mapping[str, list[Sample]]) -> dict[str, float]:
-    """Compare the arithmetic of the whole job with what the cores could have done meanwhile."""
-    flop = {name: training_flop(each) for name, each in params.architectures.items()}
-    shares = {}
-    for arm, precision in PRECISIONS.items():
-        rounds = zip(samples.get(arm, []), samples[precision], strict=False)
-        each = [
-            sum(flop[name] * sample["amount"] for name, sample in ours.items())
-            / sum(sample["seconds"] for sample in ours.values())
-            / (_gflops(peak) * 1e9)
-            for ours, peak in rounds
-        ]
-        if each:
-            shares[arm] = round(statistics.median(each), 3)
-    return shares
+def arm_table(result: Mapping[str, Any]) -> list[str]:
+    """Return the table of all arms."""
+    names = list(next(iter(result["arms"].values()))["epoch_seconds"])
+    rows = [
+        f"| | {' | '.join(f'`{name}`' for name in names)} | all four | times as fast | "
+        "by lower quartiles |",
+        "|---|" + "--:|" * (len(names) + 3),
+    ]
+    for arm, entry in result["arms"].items():
+        cells = [f"{entry['epoch_seconds'][name]:.1f} s" for name in names]
+        cells += [f"{entry['all_seconds']:.1f} s", show_ratio(entry["times_as_fast"])]
+        rows.append(f"| {arm} | {' | '.join(cells)} | {entry['by_low']:.2f} |")
+    return rows
 
 
-def _peak_bytes(samples: Sequence[Sample]) -> float:
-    """Give the memory of the largest process."""
-    return max(entry["peak_bytes"] for sample in samples for entry in sample.values())
-
-
-def peak_gflops(samples: Mapping[str, list[Sample]]) -> dict[str, float]:
-    """Give the median of what one core did meanwhile, in each precision."""
-    return {
-        precision: round(statistics.median(map(_gflops, samples[precision])), 1)
-        for precision in ("float32", "bfloat16")
-    }
-
-
-def _gflops(sample: Sample) -> float:
-    """Give what one core did, in a sample in which all were busy."""
-    each = [entry["amount"] / entry["seconds"] / 1e9 for entry in sample.values()]
-    return statistics.mean(each)
-
-
-def _median(each: Sequence[Mapping[str, float]], key: str) -> float:
-    return statistics.median(entry[key] for entry in each)
-
-
-def _fastest(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Give the seconds of each network's fastest epoch, of whichever round."""
-    return {key: round(min(entry[key] for entry in each), 2) for key in each[0]}
+def _whole(result: Mapping[str, Any], ratio: Mapping[str, float], arm: str) -> dict[str, float]:
+    """Turn a ratio of epochs into one of whole trainings: the fast recipe has fewer epochs."""
+    factor = result["epochs"][BASE] / result["epochs"][FAST] if arm == FAST else 1
+    return {key: value * factor for key, value in ratio.items()}
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
-    names = list(next(iter(result["epoch_seconds"].values())))
-    rows = [
-        f"| | {' | '.join(f'`{name}`' for name in names)} | all four | "
-        "images per second | times as fast | by the fastest epochs | memory |",
-        "|---|" + "--:|" * (len(names) + 5),
+    """Return the lines for the benchmarks' page."""
+    peers = [
+        f"| {each['arm']} | {each['ours']} | {show_ratio(each['ratio'])} |"
+        for each in result["peers"].values()
     ]
-    for arm, epochs in result["epoch_seconds"].items():
-        cells = [f"{epochs[name]:.1f} s" for name in names]
-        seconds = result["job_seconds"][arm]
-        cells += [f"{seconds:.0f} s", f"{len(names) * WHOLE_EPOCH / seconds:,.0f}"]
-        cells.append(show_ratio(result["times_as_fast"][arm]))
-        cells.append(f"{result['times_as_fast_by_fastest'][arm]:.2f}")
-        cells.append(f"{result['peak_gigabytes'][arm]:.2f} GB")
-        rows.append(f"| {arm} | {' | '.join(cells)} |")
-    peak = result["peak_gflops"]
-    shares = ", ".join(f"{arm} {share:.0%}" for arm, share in result["share_of_peak"].items())
-    torch = ", ".join(
-        f"{show_ratio(ratio)} ({arm})" for arm, ratio in result["against_pytorch"].items()
+    steps = [
+        f"| {step} | {show_ratio(_whole(result, ratio, STEPS[step][1]))} |"
+        for step, ratio in result["steps"].items()
+    ]
+    ours = ", ".join(
+        f"{arm} {show_ratio(result['arms'][arm]['times_as_fast'])}"
+        for arm in OUR_OPTIONS
+        if arm in result["arms"]
     )
+    peak = result["peak_gflops"]
+    shares = ", ".join(f"{arm}: {share:.0%}" for arm, share in result["share_of_peak"].items())
     return [
-        *rows,
+        f"**Times as fast as {result['base']}, per epoch: {ours}.**",
         "",
-        f"PyTorch takes this many times as long as ours in the same precision: {torch}. One core",
-        f"multiplies matrices with {peak['float32']:.0f} GFLOP/s in float32 and "
-        f"{peak['bfloat16']:.0f} in bfloat16 while the other does the same; share of",
-        f"that over the whole job: {shares}.",
+        *arm_table(result),
+        "",
+        "| the best arm of each peer | compared with | time, peer over ours |",
+        "|---|---|--:|",
+        *peers,
+        "",
+        f"| what makes a whole training faster than {result['base']} | times as fast |",
+        "|---|--:|",
+        *steps,
+        "",
+        f"One core multiplies matrices with {peak['float32']:.0f} GFLOP/s in float32 and "
+        f"{peak['bfloat16']:.0f} in bfloat16 while the other cores do the same. Share of that "
+        f"reached in training: {shares}.",
         "",
         f"{where(result)} of {result['images']:,} images.",
     ]
 
 
 def summary(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the front page."""
-    rows = [
-        "| | an epoch of all four networks | times as fast | by the fastest epochs |",
-        "|---|--:|--:|--:|",
-    ]
-    for arm, seconds in result["job_seconds"].items():
-        ratio, fastest = result["times_as_fast"][arm], result["times_as_fast_by_fastest"][arm]
-        rows.append(f"| {arm} | {seconds:.0f} s | {show_ratio(ratio)} | {fastest:.2f} |")
-    return [*rows, "", f"{where(result)}."]
+    """Return the lines for the front page."""
+    rows = ["| | epochs | training of all four networks | times as fast |", "|---|--:|--:|--:|"]
+    for arm, name in FRONT_PAGE.items():
+        if entry := result["arms"].get(arm):
+            epochs = result["epochs"][FAST if arm == FAST else BASE]
+            ratio = _whole(result, entry["times_as_fast"], arm)
+            minutes = entry["all_seconds"] * epochs / 60
+            rows.append(f"| {name} | {epochs} | {minutes:.1f} min | {show_ratio(ratio)} |")
+    return [*rows, "", f"{where(result)}; without start-up."]
 
 
 if __name__ == "__main__":

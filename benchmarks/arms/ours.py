@@ -1,7 +1,8 @@
-"""This project's own training, by the functions of the stage."""
+"""This project's training, by the functions of the stage."""
 
 import argparse
 import dataclasses
+import itertools
 from pathlib import Path
 from unittest import mock
 
@@ -10,36 +11,37 @@ from protocol import serve
 
 from convdepth.config.params import find_architecture, read_params
 from convdepth.config.recipe import Train
-from convdepth.models.backend import configure, keras, tf
+from convdepth.models.backend import configure, tf
 from convdepth.models.xla import PLAIN
 from convdepth.training import loop
-from convdepth.training.data import TrainingData, read_training_data
+from convdepth.training.data import read_training_data
 from convdepth.training.loop import build_trainer, train_epoch
 from convdepth.training.progress import TrainingProgress
 
 
 def main() -> None:
-    """Build the network, and serve."""
+    """Build the network and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--preset")
     parser.add_argument("--precision")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--portable", action="store_true", default=None)
     parser.add_argument("--normalized", type=Path, required=True)
     parser.add_argument("--images", type=int, required=True)
-    parser.add_argument("--steps", type=int, help="batches of one call")
-    parser.add_argument("--any-order", action="store_true", help="of sums: not deterministic")
-    parser.add_argument("--no-xla", action="store_true", help="off on a GPU as well")
+    parser.add_argument("--steps", type=int, help="batches per call of TensorFlow")
+    parser.add_argument("--any-order", action="store_true", help="allow any order of sums")
+    parser.add_argument("--no-xla", action="store_true", help="disable XLA")
     arguments = parser.parse_args()
     params = read_params(arguments.params)
-    changes = (
-        params.presets[arguments.preset].model_dump(exclude_unset=True) if arguments.preset else {}
+    preset = params.presets[arguments.preset] if arguments.preset else None
+    given = {key: getattr(arguments, key) for key in ("precision", "threads", "portable")}
+    recipe = Train.model_validate(
+        params.train.model_dump()
+        | (preset.model_dump(exclude_unset=True) if preset else {})
+        | {key: value for key, value in given.items() if value is not None}
     )
-    for key in ("precision", "threads"):
-        if (value := getattr(arguments, key)) is not None:
-            changes[key] = value
-    recipe = params.train.model_copy(update=changes)
     if arguments.steps:
         loop.STEPS_PER_EXECUTION = arguments.steps
     if arguments.any_order:
@@ -57,23 +59,14 @@ def main() -> None:
     params = params.model_copy(update={"train": recipe})
     architecture = find_architecture(arguments.name, params, arguments.params)
     trainer = build_trainer(architecture, recipe, data)
-    serve_epochs(trainer, recipe, data, arguments)
-
-
-def serve_epochs(
-    trainer: keras.Model, recipe: Train, data: TrainingData, arguments: argparse.Namespace
-) -> None:
-    """Train an epoch by each call."""
-    epoch = 0
+    numbers = itertools.count(1)
 
     def unit() -> int:
-        nonlocal epoch
-        epoch += 1
+        epoch = next(numbers)
         with TrainingProgress(arguments.name, epoch, arguments.images, done=epoch - 1) as progress:
             train_epoch(trainer, recipe, epoch, data, progress)
         return int(arguments.images)
 
-    unit()
     serve(unit)
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic that one core can do at this moment: products of matrices, by TensorFlow."""
+"""Matrix products by TensorFlow: the arithmetic that one core reaches now."""
 
 import argparse
 
@@ -24,7 +24,6 @@ def main() -> None:
         product.numpy()
         return REPEATS[precision] * 2 * SIZE**3
 
-    unit()
     serve(unit)
 
 

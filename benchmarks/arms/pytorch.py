@@ -1,7 +1,8 @@
-"""The same networks in PyTorch, eager, as its own MNIST example trains: data in memory, Adam."""
+"""The same networks in PyTorch, trained as its MNIST example does, with all data in memory."""
 
 import argparse
 import json
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -13,27 +14,45 @@ EVALUATION_BATCH_SIZE = 1000
 
 
 def main() -> None:
-    """Build the network, and serve."""
+    """Build the network and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--layers", type=json.loads, required=True)
     parser.add_argument("--normalized", required=True)
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, help="default: all cores")
+    parser.add_argument("--fused", action="store_true", help="use the fused Adam")
+    parser.add_argument("--compile", metavar="MODE", help="of torch.compile; default: eager")
     arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     device, bfloat16 = arguments.device, arguments.precision == "bfloat16"
     train = read(arguments.normalized, "train", arguments.images, device)
     test = read(arguments.normalized, "test", arguments.images // 6, device)
     network = build(arguments.layers).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.001, eps=1e-7)
-    mixed = torch.autocast(device, torch.bfloat16, enabled=bfloat16)
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=0.001, eps=1e-7, fused=arguments.fused or None
+    )
+
+    def judge(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            logits = network(images)
+        correct = (logits.argmax(1) == labels).sum()
+        return nn.functional.cross_entropy(logits.float(), labels), correct
+
+    if arguments.compile:
+        judge = torch.compile(judge, mode=arguments.compile, dynamic=False)
 
     def unit() -> int:
-        fit(network, optimizer, mixed, *train)
-        evaluate(network, mixed, *test)
+        network.train()
+        order = torch.randperm(len(train[0]), device=device)
+        run(judge, order.split(BATCH_SIZE), *train, optimizer)
+        network.eval()
+        with torch.no_grad():
+            run(judge, torch.arange(len(test[0])).split(EVALUATION_BATCH_SIZE), *test)
         return len(train[0])
 
-    unit()
     serve(unit)
 
 
@@ -69,40 +88,27 @@ def build(entries: list[dict]) -> nn.Sequential:
     return network
 
 
-def fit(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    mixed: torch.autocast,
+def run(
+    judge: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+    batches: Iterable[torch.Tensor],
     images: torch.Tensor,
     labels: torch.Tensor,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> None:
-    """Train one epoch in a new order; the loss and the accuracy are kept, as Keras keeps them."""
-    network.train()
-    sums = torch.zeros(2, device=images.device)  # read at the end: a GPU need not wait before
-    for rows in torch.randperm(len(images), device=images.device).split(BATCH_SIZE):
-        optimizer.zero_grad()
-        with mixed:
-            logits = network(images[rows])
-            loss = nn.functional.cross_entropy(logits.float(), labels[rows])
-        loss.backward()
-        optimizer.step()
+    """Pass once over the batches, with training steps if there is an optimizer.
+
+    Loss and accuracy are summed, as Keras does. They are read once, so that a GPU never waits.
+    """
+    sums = torch.zeros(2, device=images.device)
+    for rows in batches:
+        loss, correct = judge(images[rows], labels[rows])
+        if optimizer:
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
         sums[0] += loss.detach() * len(rows)
-        sums[1] += (logits.argmax(1) == labels[rows]).sum()
+        sums[1] += correct
     sums.tolist()
-
-
-@torch.no_grad()
-def evaluate(
-    network: nn.Module, mixed: torch.autocast, images: torch.Tensor, labels: torch.Tensor
-) -> None:
-    """Compute loss and accuracy."""
-    network.eval()
-    for start in range(0, len(images), EVALUATION_BATCH_SIZE):
-        part = slice(start, start + EVALUATION_BATCH_SIZE)
-        with mixed:
-            logits = network(images[part])
-        nn.functional.cross_entropy(logits.float(), labels[part]).item()
-        int((logits.argmax(1) == labels[part]).sum())
 
 
 if __name__ == "__main__":

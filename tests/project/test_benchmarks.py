@@ -7,6 +7,7 @@ from importlib import import_module as load
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from conftest import PROJECT
@@ -31,6 +32,10 @@ def result_of(name: str) -> Any:
     return json.loads((FOLDER / "results" / f"{name}.json").read_text())
 
 
+def rows_of(name: str) -> pd.DataFrame:
+    return pd.read_csv(FOLDER / "results" / f"{name}.csv")
+
+
 def test_each_measurement_has_a_target_and_a_table_of_its_results() -> None:
     page, makefile = FOLDER / "README.md", (PROJECT / "Makefile").read_text()
     for path in FOLDER.glob("*.py"):
@@ -38,7 +43,21 @@ def test_each_measurement_has_a_target_and_a_table_of_its_results() -> None:
             assert f"benchmarks/{path.name}" in makefile
             assert section(page, path.stem) == load(path.stem).table(result_of(path.stem))
     summary = load("training_speed").summary(result_of("training_speed"))
-    assert section(PROJECT / "docs" / "benchmarks.md", "training_speed") == summary
+    assert section(PROJECT / "README.md", "training_speed") == summary
+
+
+@pytest.mark.parametrize("name", ["training_speed", "gpu_speed"])
+def test_the_figures_follow_from_the_rows(name: str) -> None:
+    summary = load("training_speed").summarize(rows_of(name))
+    assert {**result_of(name), **summary} == result_of(name)
+    networks = rows_of(name).groupby("arm")["network"].unique()
+    assert all(set(each) == set(ARCHITECTURES) for each in networks)
+
+
+def test_each_operation_is_in_one_group() -> None:
+    operations, rows = load("operations"), rows_of("operations")
+    assert [operations.group_of(each) for each in rows["operation"]] == list(rows["group"])
+    assert operations.summarize(rows) == result_of("operations")["groups"]
 
 
 def test_what_is_imported_of_the_project_is_there() -> None:
@@ -52,8 +71,24 @@ def test_what_is_imported_of_the_project_is_there() -> None:
 
 @pytest.mark.parametrize(("jobs", "seconds"), [(1, 10.0), (2, 5.0), (3, 4.0), (8, 4.0)])
 def test_the_job_ends_with_its_last_network(jobs: int, seconds: float) -> None:
-    epochs = {"a": 1.0, "b": 4.0, "c": 2.0, "d": 3.0}
-    assert load("training_speed").job_seconds(epochs, jobs) == pytest.approx(seconds)
+    assert load("training_speed").job_seconds([1.0, 4.0, 2.0, 3.0], jobs) == seconds
+
+
+def test_a_step_is_the_ratio_of_its_arms_round_by_round() -> None:
+    speed = load("training_speed")
+    seconds = {speed.BASE: (1, 8.0), speed.OURS: (2, 8.0), speed.MIXED: (2, 4.0)}
+    rows = [
+        {"arm": arm, "network": network, "round": number, "processes": processes}
+        | {"seconds": each * (1 + number), "images": 3840}  # half as fast in the second round
+        for arm, (processes, each) in seconds.items()
+        for network in ("a", "b")
+        for number in (0, 1)
+        if not (arm == speed.MIXED and number)  # as a peer, in every second round
+    ]
+    summary = speed.summarize(pd.DataFrame(rows))
+    medians = {step: ratio["median"] for step, ratio in summary["steps"].items()}
+    assert list(medians.values()) == [2.0, 2.0]
+    assert summary["arms"][speed.OURS]["epoch_seconds"]["a"] == 8 * 1.5 / 2 / 3840 * 60_000
 
 
 def test_the_arithmetic_of_a_trained_image() -> None:
@@ -62,7 +97,7 @@ def test_the_arithmetic_of_a_trained_image() -> None:
     assert [round(each / 1e6, 1) for each in flop.values()] == [71.6, 82.8, 101.7, 104.1]
 
 
-def test_the_notebook_s_code_gets_all_of_its_layers() -> None:
+def test_plain_keras_gets_all_layers_of_the_notebook() -> None:
     layers = json.loads(load("networks").describe_layers(ARCHITECTURES["cnn5"]))
     assert [layer["kind"] for layer in layers].count("pooling") == 5
     assert [layer["pool_size"] for layer in layers if layer["kind"] == "pooling"] == [2, 1, 1, 1, 1]
@@ -84,27 +119,42 @@ from pathlib import Path
 sys.path.insert(0, {arms!r})
 from protocol import serve
 print("noise on the output")
+file = Path({folder!r}, {name!r})
 def unit():
-    with Path({folder!r}, {name!r}).open("a") as file:
-        file.write("unit ")
-    while len(list(Path({folder!r}).iterdir())) < 3:
+    warm = file.exists()
+    with file.open("a") as text:
+        text.write("unit ")
+    while warm and sum(each.read_text().count("unit") for each in file.parent.iterdir()) < {units}:
         time.sleep(0.01)
     return 7
 serve(unit)
 """
-"""A command that writes a file, and waits until there are three."""
+"""A command that adds to a file, and after its warm-up waits until all files have some units."""
+
+
+def piece(folder: Path, name: str, units: int = 0) -> list[str]:
+    text = PIECE.format(arms=f"{FOLDER}/arms", folder=f"{folder}", name=name, units=units)
+    return [sys.executable, "-c", text]
 
 
 @pytest.mark.timeout(60)
 def test_the_last_pieces_of_a_job_are_done_at_once_and_once(tmp_path: Path) -> None:
-    interleaving, common = load("interleaving"), {"arms": f"{FOLDER}/arms", "folder": f"{tmp_path}"}
-    commands = {n: [sys.executable, "-c", PIECE.format(**common, name=n)] for n in "abc"}
-    job = interleaving.Arm("a job", commands, jobs=2, as_flow=True)
+    interleaving = load("interleaving")
+    job = interleaving.Arm("a job", {name: piece(tmp_path, name, 6) for name in "abc"}, jobs=2)
     (sample,) = interleaving.measure([job], rounds=1)["a job"]
     assert sorted(sample) == ["a", "b", "c"]
     assert sample["a"]["amount"] == 7
-    assert sample["a"]["peak_bytes"] > 1e6
-    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["unit "] * 3
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["unit unit "] * 3
+
+
+@pytest.mark.timeout(60)
+def test_peers_run_in_every_second_round(tmp_path: Path) -> None:
+    interleaving = load("interleaving")
+    ours = interleaving.Arm("ours", {"a": piece(tmp_path, "a")})
+    peer = interleaving.Arm("peer", {"a": piece(tmp_path, "b")}, every=2)
+    samples = interleaving.measure([ours, peer], rounds=3)
+    assert {name: len(each) for name, each in samples.items()} == {"ours": 3, "peer": 2}
+    assert list(load("training_speed").rows_of([ours, peer], samples)["round"]) == [0, 1, 2, 0, 2]
 
 
 def test_an_arm_that_fails_stops_the_measurement() -> None:

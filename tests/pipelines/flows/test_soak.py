@@ -296,9 +296,14 @@ def miss_nights(nights: Nights) -> None:
 def write(rows: list[dict[str, Any]]) -> None:
     result = {"machine": reporting.describe_machine(), "nights": rows}
     reporting.write_results("nightly_soak", result)
-    lines = ["| night | what befell it | ends as | seconds | alerts |", "|--:|---|---|--:|--:|"]
-    for number, row in enumerate(rows, start=1):
-        alerts = f"{row['alerts']}{' (sent again)' if row['repeated'] else ''}"
-        cells = (number, row["night"], row["state"], row["seconds"], alerts)
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    reporting.write_section("nightly_soak", [*lines, "", f"{reporting.where(result)}."])
+    reporting.write_section("nightly_soak", table(result))
+
+
+def table(result: dict[str, Any]) -> list[str]:
+    nights = result["nights"]
+    lines = ["| ends as | nights | alerts | slowest |", "|---|--:|--:|--:|"]
+    for state in dict.fromkeys(row["state"] for row in nights):
+        rows = [row for row in nights if row["state"] == state]
+        alerts, slowest = sum(row["alerts"] for row in rows), max(row["seconds"] for row in rows)
+        lines.append(f"| {state} | {len(rows)} | {alerts} | {slowest} s |")
+    return [*lines, "", f"{reporting.where(result)}."]
