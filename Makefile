@@ -63,7 +63,7 @@ bench-gpu: $(INSTALLED)  ## Measure training speed on a GPU; update benchmarks/
 fast-recipe: $(INSTALLED)  ## Compare fast recipes on held-out images; update benchmarks/
 	python benchmarks/fast_recipe.py
 
-time-to-accuracy: $(INSTALLED)  ## Measure for two hours the time to the notebook's accuracies; update benchmarks/
+time-to-accuracy: $(INSTALLED)  ## Measure the time to the notebook's accuracies; after `make bench`
 	python benchmarks/time_to_accuracy.py
 
 ##@ Look

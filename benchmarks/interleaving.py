@@ -31,7 +31,6 @@ class Arm:
         jobs: Number of pieces that run at once.
         environment: Variables added to those of this process.
         every: The arm runs in every n-th round only, beginning with the first.
-        as_flow: Whether the pieces together are one job; `time_to_accuracy` reads it.
     """
 
     name: str
@@ -39,7 +38,6 @@ class Arm:
     jobs: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
     every: int = 1
-    as_flow: bool = False
 
 
 Sample = dict[str, dict[str, float]]

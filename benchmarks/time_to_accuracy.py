@@ -1,273 +1,205 @@
-"""How long it takes to the accuracies that the notebook recorded: two hours.
+"""How long the test accuracies that the notebook recorded take: `make time-to-accuracy`.
 
-Each network that learns is trained with several seeds by three recipes: the notebook's in float32,
-whose trainings are those of the studies (``metrics/replicates``), in bfloat16, and the preset
-`fast`. Told are the epochs until the test accuracy first reaches what the notebook recorded, for
-how many seeds it does, and what the last epoch has.
+Three recipes are trained with five seeds each: the notebook's in float32 (these trainings are
+``metrics/replicates``), the notebook's in bfloat16, and the preset `fast`. Of a recipe and network,
+the epochs to the target are those of all seeds, each until it reaches the target, divided by the
+number of seeds that reach it: the expected running time of Hansen et al. (2009, BBOB). So a seed
+that never reaches it costs a whole training, after which the next seed starts.
 
-Then the seconds for so many epochs are measured side by side: in each round all arms run, in random
-order, each in the way in which it is meant to use the machine. The notebook's code, which needs as
-many epochs as ours in float32, trains one network after the other, and its unit is a whole epoch of
-each. Ours trains the three networks as the flow does, at once, and its unit is the whole job with
-fewer images; it ends with the last network.
+The seconds of an arm are those of its start and epochs for `cnn1`, `cnn3` and `cnn5`. A start is
+measured here, from the start of the processes to the end of the first `START_IMAGES`: imports,
+building, tracing. The seconds of an epoch are those of ``results/training_speed.csv``. Plain Keras
+trains one network after the other with all cores. Ours trains all at once, one thread each.
 
-Nothing is selected here: the recipes are fixed before. What was trained before is not trained
-again. Writes ``benchmarks/results/time_to_accuracy.json``, and the table in
-``benchmarks/README.md``.
+Intervals are bootstrap intervals over seeds and rounds. Writes
+``benchmarks/results/time_to_accuracy.csv`` and the table in ``benchmarks/README.md``.
 """
 
 import json
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import random
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from itertools import product
 from typing import Any
 
-from interleaving import Arm, Sample, compare, measure, rounds_of, show_ratio
+import numpy as np
+import pandas as pd
+from interleaving import Arm, read_line, started
 from networks import PARAMS, PROJECT
-from reporting import FOLDER, describe_machine, make_parser, record, where
-from training_speed import (
-    FAST,
-    MIXED,
-    NOTEBOOK,
-    OUR_OPTIONS,
-    OURS,
-    notebook_arm,
-    our_command,
-    peak_arms,
-    peak_gflops,
-)
-from trainings import Training, run_trainings
+from numpy.typing import NDArray
+from reporting import FOLDER, make_parser, write_rows, write_section
+from training_speed import BASE, FAST, MIXED, OURS, STEPS, WHOLE_EPOCH, arms_of
+from trainings import Training, read_store, run_trainings
 
-from convdepth.config.dataset import SPLIT_SIZES
-from convdepth.config.params import Params, read_params
+from convdepth.config.params import read_params
 from convdepth.evaluation.notebook_record import read_notebook
-from pipelines.execution.concurrency import fill_cores
+
+NETWORKS = ("cnn5", "cnn3", "cnn1")
+"""The networks that learn by the notebook's recipe."""
 
 SEEDS = (1, 2, 3, 4, 5)
 
-COLLAPSED = 0.5
-"""What learned has more than this accuracy by far, and what did not has less."""
+ARMS = {BASE: "float32", OURS: "float32", MIXED: "bfloat16", FAST: "fast"}
+"""Each arm with its recipe."""
 
-FAST_TWIN = f"{FAST}, again"
+START_IMAGES = 384
 
-ARMS = {NOTEBOOK: "float32", OURS: "float32", MIXED: "bfloat16", FAST: "fast", FAST_TWIN: "fast"}
-"""The arms, each with its recipe."""
+STORE, RESULTS, SPEED = (
+    FOLDER / "results" / f"{name}.csv"
+    for name in ("accuracy_trainings", "time_to_accuracy", "training_speed")
+)
 
-IMAGES = 3840
-"""About what each network has in the smaller job, all epochs together."""
+DRAWS = 10_000
 
-STORE = FOLDER / "results" / "accuracy_trainings.json"
+Draws = NDArray[np.float64]
+"""One value ``(1,)`` of all seeds and rounds, then `DRAWS` values of resampled seeds and rounds."""
 
 
 def main() -> None:
-    """Train what is not trained yet, and write the results."""
-    parser = make_parser(__doc__, rounds=7)
-    parser.add_argument(
-        "--no-training", action="store_true", help="only time what was trained before"
-    )
-    arguments = parser.parse_args()
-    params, recorded = read_params(PARAMS), _recorded()
-    accuracies = {
-        "float32": {name: _replicates(name) for name in recorded},
-        **_train(params, list(recorded), only_known=arguments.no_training),
-    }
-    epochs = {
-        recipe: {
-            name: [epochs_to(recorded[name], each) for each in runs]
-            for name, runs in networks.items()
-        }
-        for recipe, networks in accuracies.items()
-    }
-    result: dict[str, Any] = {
-        "machine": describe_machine(),
-        "recorded": recorded,
-        "epochs": epochs,
-        "last": {
-            recipe: {name: [each[-1] for each in runs] for name, runs in networks.items()}
-            for recipe, networks in accuracies.items()
-        },
-        "rounds": arguments.rounds,
-        **_time([_plan(params, arm, epochs[ARMS[arm]]) for arm in ARMS], arguments.rounds),
-    }
-    record("time_to_accuracy", result, table)
+    """Train what the store lacks, measure the starts, and write the results."""
+    rounds = make_parser(__doc__, rounds=5).parse_args().rounds
+    run_trainings(_trainings().values(), STORE)
+    params = read_params(PARAMS)
+    arms = [
+        (arm, network)
+        for network in NETWORKS
+        for arm in arms_of(params, network, START_IMAGES)
+        if arm.name in ARMS
+    ]
+    rows = [
+        {"arm": arm.name, "network": network, "round": number, "seconds": _start(arm)}
+        for number in range(rounds)
+        for arm, network in random.sample(arms, len(arms))
+    ]
+    write_rows("time_to_accuracy", pd.DataFrame(rows))
+    write_section("time_to_accuracy", table())
 
 
-def _train(
-    params: Params, names: Sequence[str], only_known: bool
-) -> dict[str, dict[str, list[list[float]]]]:
-    """Train what is not trained yet; give, by recipe and network, the accuracies of each seed."""
-    # The quickest recipe first: an interrupted run has most of what it can have.
-    recipes: Mapping[str, Mapping[str, Any]] = {
-        "fast": params.presets["fast"].model_dump(exclude_unset=True),
-        "bfloat16": {"precision": "mixed_bfloat16"},
-    }
-    trainings = {
-        (recipe, name, seed): Training(name, {**changes, "seed": seed})
-        for (recipe, changes), seed, name in product(
-            recipes.items(), SEEDS, _costliest_first(params, names)
-        )
-    }
-    reached = run_trainings(() if only_known else trainings.values(), STORE)
+def _start(arm: Arm) -> float:
+    """Return the seconds from the start of an arm's processes until all of them are ready."""
+    with ExitStack() as stack:
+        begun = time.perf_counter()
+        commands = arm.commands.values()
+        processes = [stack.enter_context(started(each, arm.environment)) for each in commands]
+        for process in processes:
+            read_line(process)
+        return round(time.perf_counter() - begun, 3)
+
+
+def _trainings() -> dict[tuple[str, str, int], Training]:
+    """Return the trainings by recipe, network and seed; the studies have those in float32."""
+    preset = read_params(PARAMS).presets["fast"].model_dump(exclude_unset=True)
+    recipes = {"fast": preset, "bfloat16": {"precision": "mixed_bfloat16"}}
     return {
-        recipe: {
-            name: [
-                reached[key]
-                for seed in SEEDS
-                if (key := trainings[recipe, name, seed].key) in reached
-            ]
-            for name in names
-        }
-        for recipe in reversed(recipes)
+        (recipe, name, seed): Training(name, {**recipes[recipe], "seed": seed})
+        for recipe, seed, name in product(recipes, SEEDS, NETWORKS)
     }
 
 
-def _replicates(name: str) -> list[list[float]]:
-    """Read the test accuracy after each epoch from the studies, for each seed; none yet is none."""
-    path = PROJECT / "metrics" / "replicates" / f"{name}.json"
-    if not path.exists():
-        return []
-    runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
-    return [run["curves"]["val_accuracy"] for run in runs if run["seed"] in SEEDS]
+def _curves() -> dict[str, dict[str, list[list[float]]]]:
+    """Return the test accuracies after each epoch by recipe, network and seed."""
+    known, curves = read_store(STORE), defaultdict(lambda: defaultdict(list))
+    for name in NETWORKS:
+        path = PROJECT / "metrics" / "replicates" / f"{name}.json"
+        runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        curves["float32"][name] = [
+            run["curves"]["val_accuracy"] for run in runs if run["seed"] in SEEDS
+        ]
+    for (recipe, name, _), training in _trainings().items():
+        curves[recipe][name].append(known[training.key].accuracies)
+    return curves
 
 
-def epochs_to(target: float, accuracies: Sequence[float]) -> int | None:
-    """Return the number, from 1, of the first epoch that has an accuracy; None if none has."""
-    return next((n for n, each in enumerate(accuracies, start=1) if each >= target), None)
+def epochs_until(target: float, curve: Sequence[float]) -> tuple[int, bool]:
+    """Return the epochs until an accuracy reaches the target, or all; and whether it does."""
+    reached = [number for number, each in enumerate(curve, start=1) if each >= target]
+    return (reached[0], True) if reached else (len(curve), False)
 
 
-def table(result: Mapping[str, Any]) -> list[str]:
-    """Give the lines for the README."""
-    names = list(result["recorded"])
-    lines = [
-        f"| recipe | {' | '.join(f'`{name}`: epochs' for name in names)} |",
-        "|---|" + "--:|" * len(names),
-    ]
-    for recipe, networks in result["epochs"].items():
-        cells = [_cell(networks[name], result["last"][recipe][name]) for name in names]
-        lines.append(f"| {recipe} | {' | '.join(cells)} |")
-    targets = ", ".join(f"{each:.2%}" for each in result["recorded"].values())
-    lines += [
-        "",
-        f"To reach: {targets}. Epochs: the median over the seeds that reach it, if most do;",
-        "in parentheses how many of them did; then mean and standard deviation at the end.",
-        "",
-        "| | seconds for all three | times as fast | by the fastest epochs |",
-        "|---|--:|--:|--:|",
-    ]
-    for arm, recipe in ARMS.items():
-        if (seconds := result["seconds"].get(arm)) is None:
-            is_trained = all(result["epochs"][recipe].values())
-            lines.append(f"| {arm} | {'not reached' if is_trained else 'not trained yet'} |  |  |")
-            continue
-        ratio, by_fastest = result["times_as_fast"][arm], result["times_as_fast_by_fastest"][arm]
-        lines.append(f"| {arm} | {seconds:.0f} s | {show_ratio(ratio)} | {by_fastest:.1f} |")
-    peak = result["peak_gflops"]
-    return [
-        *lines,
-        "",
-        f"{where(result)}. One core multiplied matrices with {peak['float32']:.0f}",
-        f"GFLOP/s in float32 and {peak['bfloat16']:.0f} in bfloat16 while the other did the same.",
-    ]
+def resample(values: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Return values ``(n, ...)``, then `DRAWS` resamples of them: ``(1 + DRAWS, n, ...)``."""
+    chosen = rng.integers(len(values), size=(DRAWS, len(values)))
+    return values[np.vstack([np.arange(len(values)), chosen])]
 
 
-def _cell(epochs: Sequence[int | None], last: Sequence[float]) -> str:
-    if not epochs:
-        return "not trained yet"
-    found, median = len(epochs) - epochs.count(None), _median(epochs)
-    spread = f" ± {100 * statistics.stdev(last):.2f}" if len(last) > 1 else ""
-    ending = f"ends at {100 * statistics.mean(last):.2f}{spread} %"
-    return f"{f'{median:g}' if median else 'not'} ({found} of {len(epochs)}), {ending}"
+def expected_epochs(runs: Sequence[tuple[int, bool]], rng: np.random.Generator) -> Draws:
+    """Return the expected epochs to the target; a resample without success counts as 1e9 epochs."""
+    epochs, successes = np.moveaxis(resample(np.array(runs, float), rng).sum(axis=1), 1, 0)
+    return np.where(successes > 0, epochs / np.maximum(successes, 1), 1e9)
 
 
-def _recorded() -> dict[str, float]:
-    """Give the accuracy that the notebook recorded, of each network that learned."""
-    records = read_notebook(PROJECT / "data" / "notebook.json")
-    accuracies = {name: record.test_accuracy for name, record in records.items()}
-    return {name: each for name, each in accuracies.items() if each > COLLAPSED}
+def shared_seconds(works: Sequence[Draws], cores: int) -> Draws:
+    """Return the seconds until trainings of one thread have ended that start at once on some cores.
 
-
-@dataclass(frozen=True)
-class Plan:
-    """How an arm does its job with less work, and what follows from that.
-
-    Attributes:
-        arm: What is timed.
-        factors: For each network, how many times as long as its unit the whole training takes.
+    Each needs ``works`` seconds of a core; while there are more trainings than cores, they share.
     """
-
-    arm: Arm
-    factors: Mapping[str, float]
-
-    def seconds(self, sample: Sample) -> float:
-        """Give the time until all networks have reached their accuracy, from that of the units."""
-        rounds = rounds_of(list(self.arm.commands), self.arm.jobs)
-        return sum(
-            max(self.factors[name] * sample[name]["seconds"] for name in names) for names in rounds
-        )
-
-    def least(self, samples: Sequence[Sample]) -> float:
-        """Give that of the fastest round; where the networks do not share cores, of each one's."""
-        if self.arm.as_flow:
-            return min(map(self.seconds, samples))
-        fastest = {
-            name: min((each[name] for each in samples), key=lambda unit: unit["seconds"])
-            for name in self.arm.commands
-        }
-        return self.seconds(fastest)
+    ordered = np.sort(works, axis=0)
+    running = np.arange(len(works), 0, -1)[:, None]
+    return (np.diff(ordered, axis=0, prepend=0) * np.maximum(1, running / cores)).sum(axis=0)
 
 
-def _plan(params: Params, arm: str, epochs: Mapping[str, list[int | None]]) -> Plan | None:
-    """Plan how to time an arm; None where most seeds of a network do not reach the accuracy."""
-    medians = {name: _median(epochs[name]) for name in _costliest_first(params, epochs)}
-    needed = {name: median for name, median in medians.items() if median}
-    if len(needed) < len(medians):
-        return None
-    if arm == NOTEBOOK:
-        return Plan(notebook_arm(params, list(needed)), needed)
-    options = OUR_OPTIONS[FAST if arm == FAST_TWIN else arm]
-    batch = params.train.batch_size
-    per_epoch = batch * max(1, round(IMAGES / statistics.mean(needed.values()) / batch))
-    commands = {
-        name: our_command(name, round(per_epoch * number), *options)
-        for name, number in needed.items()
+def _seconds(runs: Mapping[str, Mapping[str, Sequence[tuple[int, bool]]]]) -> dict[str, Draws]:
+    """Return the seconds of each arm until all networks have reached their targets."""
+    rng = np.random.default_rng(0)
+    epochs = {
+        recipe: {name: expected_epochs(each, rng) for name, each in networks.items()}
+        for recipe, networks in runs.items()
     }
-    factor = SPLIT_SIZES["train"] / per_epoch
-    return Plan(
-        Arm(arm, commands, fill_cores(PROJECT), as_flow=True), dict.fromkeys(needed, factor)
-    )
+    starts, speed = pd.read_csv(RESULTS), pd.read_csv(SPEED)
+    speed["seconds"] *= WHOLE_EPOCH / speed["images"]
 
+    def median(rows: pd.DataFrame, arm: str, name: str) -> Draws:
+        own = rows.loc[(rows["arm"] == arm) & (rows["network"] == name), "seconds"]
+        return np.median(resample(own.to_numpy(), rng), axis=1)
 
-def _costliest_first(params: Params, names: Iterable[str]) -> list[str]:
-    return sorted(names, key=lambda name: -params.architectures[name].flop)
-
-
-def _time(plans: Iterable[Plan | None], rounds: int) -> dict[str, Any]:
-    """Time the plans side by side; what has none is left out."""
-    by_arm = {plan.arm.name: plan for plan in plans if plan}
-    if NOTEBOOK not in by_arm:
-        raise SystemExit(
-            "metrics/replicates: expected trainings of each network by the notebook's recipe, most "
-            "of which reach what the notebook recorded; run `make studies`"
-        )
-    samples = measure([*(plan.arm for plan in by_arm.values()), *peak_arms()], rounds)
-    seconds = {arm: [plan.seconds(each) for each in samples[arm]] for arm, plan in by_arm.items()}
-    least = {arm: plan.least(samples[arm]) for arm, plan in by_arm.items()}
     return {
-        "samples": samples,
-        "peak_gflops": peak_gflops(samples),
-        "seconds": {arm: round(statistics.median(each), 1) for arm, each in seconds.items()},
-        "times_as_fast": {arm: compare(seconds[NOTEBOOK], each) for arm, each in seconds.items()},
-        "times_as_fast_by_fastest": {
-            arm: round(least[NOTEBOOK] / each, 3) for arm, each in least.items()
-        },
+        arm: shared_seconds(
+            [
+                median(starts, arm, name) + epochs[recipe][name] * median(speed, arm, name)
+                for name in NETWORKS
+            ],
+            cores=speed.loc[speed["arm"] == arm, "processes"].iloc[0],
+        )
+        for arm, recipe in ARMS.items()
     }
 
 
-def _median(epochs: Sequence[int | None]) -> float | None:
-    """Give the median over the seeds that reach it; None if most do not."""
-    found = [each for each in epochs if each is not None]
-    return statistics.median(found) if 2 * len(found) > len(epochs) else None
+def table() -> list[str]:
+    """Return the lines for the README."""
+    records = read_notebook(PROJECT / "data" / "notebook.json")
+    targets = {name: records[name].test_accuracy for name in NETWORKS}
+    runs = {
+        recipe: {
+            name: [epochs_until(targets[name], curve) for curve in curves]
+            for name, curves in networks.items()
+        }
+        for recipe, networks in _curves().items()
+    }
+    heads = [f"`{name}`: {target:.2%}" for name, target in targets.items()]
+    lines = [f"| recipe | {' | '.join(heads)} |", "|---|" + "--:|" * len(heads)]
+    for recipe in dict.fromkeys(ARMS.values()):
+        lines.append(f"| {recipe} | {' | '.join(map(_describe, runs[recipe].values()))} |")
+    seconds = _seconds(runs)
+    lines += ["", "| | seconds for all three |", "|---|--:|"]
+    lines += [f"| {arm} | {_interval(each, '.0f')} |" for arm, each in seconds.items()]
+    lines += ["", "| what makes it faster | times as fast |", "|---|--:|"]
+    return lines + [
+        f"| {step} | {_interval(seconds[before] / seconds[after], '.2f')} |"
+        for step, (before, after) in STEPS.items()
+    ]
+
+
+def _describe(runs: Sequence[tuple[int, bool]]) -> str:
+    epochs, reached = map(sum, zip(*runs, strict=True))
+    expected = f"{epochs / reached:.1f} epochs" if reached else "not reached"
+    return f"{expected} ({reached} of {len(runs)} seeds)"
+
+
+def _interval(draws: Draws, form: str) -> str:
+    low, high = np.quantile(draws[1:], (0.025, 0.975))
+    return f"{draws[0]:{form}} ({low:{form}} to {high:{form}})"
 
 
 if __name__ == "__main__":

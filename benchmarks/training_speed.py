@@ -86,7 +86,7 @@ def main() -> None:
     params, started = read_params(PARAMS), time.monotonic()
     frames, peaks = [], []
     for number, network in enumerate(params.architectures, start=1):
-        every = _arms(params, network, arguments.images)
+        every = arms_of(params, network, arguments.images)
         arms = [arm for arm in every if arm.name not in arguments.without]
         samples = measure([*arms, *peak_arms()], arguments.rounds)
         frames.append(rows_of(arms, samples))
@@ -116,7 +116,8 @@ def main() -> None:
     write_section("training_speed", summary(result), PROJECT / "README.md")
 
 
-def _arms(params: Params, network: str, images: int) -> list[Arm]:
+def arms_of(params: Params, network: str, images: int) -> list[Arm]:
+    """Return all arms for one network and a number of training images per unit of work."""
     cores = sorted(os.sched_getaffinity(0))[: fill_cores(PROJECT)]
     torch, jax = python_of("pytorch"), python_of("jax")
     compiled = {

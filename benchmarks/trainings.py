@@ -1,7 +1,7 @@
 """Whole trainings by the stage itself, several at once; none is done twice."""
 
 import csv
-import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +18,8 @@ from pipelines.execution.concurrency import fill_cores
 
 HISTORY = "history.csv"
 
+COLUMNS = ("training", "accuracies", "cpu_seconds")
+
 
 @dataclass(frozen=True)
 class Training:
@@ -33,38 +35,66 @@ class Training:
 
     @property
     def key(self) -> str:
-        """All that distinguishes it, in one line."""
+        """The network and all changes, in one line."""
         settings = " ".join(f"{key}={value}" for key, value in sorted(self.changes.items()))
         return f"{self.name} {settings}"
 
 
-def run_trainings(trainings: Iterable[Training], store: Path) -> dict[str, list[float]]:
-    """Run those trainings that are not in the store yet, and keep each in it when it has ended.
+@dataclass(frozen=True)
+class Trained:
+    """The validation accuracy after each epoch, 0 to 1, and the CPU seconds of the process."""
 
-    Returns:
-        For each key, the validation accuracy after each epoch, 0 to 1.
-    """
-    known: dict[str, list[float]] = json.loads(store.read_text()) if store.exists() else {}
-    waiting = [training for training in trainings if training.key not in known]
+    accuracies: Sequence[float]
+    cpu_seconds: float | None
+
+
+def run_trainings(trainings: Iterable[Training], store: Path) -> dict[str, Trained]:
+    """Run the trainings that the store (CSV) lacks, add each when it ends; return all by key."""
+    known = read_store(store)
+    waiting = {each.key: each for each in trainings if each.key not in known}.values()
     with ThreadPoolExecutor(fill_cores(PROJECT)) as pool:
-        running = {pool.submit(_run, training): training for training in waiting}
+        running = {pool.submit(_run, training): training.key for training in waiting}
         for done in as_completed(running):
-            training, accuracies = running[done], done.result()
-            known[training.key] = accuracies
-            store.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-            print(f"{training.key}: {' '.join(f'{each:.4f}' for each in accuracies)}", flush=True)
+            known[running[done]] = done.result()
+            _write_store(store, known)
+            print(f"{running[done]}: {done.result().accuracies[-1]:.4f}", flush=True)
     return known
 
 
-def _run(training: Training) -> list[float]:
-    with tempfile.TemporaryDirectory() as name:
+def read_store(store: Path) -> dict[str, Trained]:
+    """Read what `run_trainings` has kept."""
+    if not store.exists():
+        return {}
+    with store.open(encoding="utf-8", newline="") as file:
+        return {
+            row["training"]: Trained(
+                [float(each) for each in row["accuracies"].split()],
+                float(row["cpu_seconds"]) if row["cpu_seconds"] else None,
+            )
+            for row in csv.DictReader(file)
+        }
+
+
+def _write_store(store: Path, known: Mapping[str, Trained]) -> None:
+    with store.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for key, trained in sorted(known.items()):
+            rows.writerow([key, " ".join(map(str, trained.accuracies)), trained.cpu_seconds])
+
+
+def _run(training: Training) -> Trained:
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryFile("w+") as errors:
         folder = Path(name)
-        command = prepare(training, folder)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"{training.key}: {done.stderr}")
+        process = subprocess.Popen(prepare(training, folder), stdout=errors, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            raise SystemExit(f"{training.key}: {errors.read()}")
         with (folder / HISTORY).open() as file:
-            return [round(float(row["val_accuracy"]), 6) for row in csv.DictReader(file)]
+            accuracies = [round(float(row["val_accuracy"]), 6) for row in csv.DictReader(file)]
+        return Trained(accuracies, round(usage.ru_utime + usage.ru_stime, 1))
 
 
 def prepare(training: Training, folder: Path) -> Sequence[str | Path]:
@@ -79,7 +109,7 @@ def prepare(training: Training, folder: Path) -> Sequence[str | Path]:
 
 def _write_params(training: Training, folder: Path) -> Path:
     entries = YAML(typ="safe").load(PARAMS)
-    entries["train"] |= dict(training.changes)
+    entries["train"] |= {"portable": False, **training.changes}
     path = folder / "params.yaml"
     YAML(typ="safe").dump(entries, path)
     return path

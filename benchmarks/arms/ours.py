@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--preset")
     parser.add_argument("--precision")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--portable", action="store_true", default=None)
+    parser.add_argument("--portable", action="store_true")
     parser.add_argument("--normalized", type=Path, required=True)
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--steps", type=int, help="batches per call of TensorFlow")
@@ -46,16 +46,16 @@ def main() -> None:
         loop.STEPS_PER_EXECUTION = arguments.steps
     if arguments.any_order:
         with mock.patch.object(tf.config.experimental, "enable_op_determinism"):
-            configure(recipe.threads)
+            configure(recipe.threads, portable=recipe.portable)
     else:
-        configure(recipe.threads)
+        configure(recipe.threads, portable=recipe.portable)
     data = read_training_data(arguments.normalized, recipe)
     data = data._replace(
         training=dataclasses.replace(data.training, rows=np.arange(arguments.images)),
         validation=dataclasses.replace(data.validation, rows=np.arange(arguments.images // 6)),
     )
     if arguments.no_xla:
-        loop.choose_classes = lambda _recipe: PLAIN
+        loop.choose_classes = lambda *_: PLAIN
     params = params.model_copy(update={"train": recipe})
     architecture = find_architecture(arguments.name, params, arguments.params)
     trainer = build_trainer(architecture, recipe, data)

@@ -7,6 +7,7 @@ from importlib import import_module as load
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -44,6 +45,32 @@ def test_each_measurement_has_a_target_and_a_table_of_its_results() -> None:
             assert section(page, path.stem) == load(path.stem).table(result_of(path.stem))
     summary = load("training_speed").summary(result_of("training_speed"))
     assert section(PROJECT / "README.md", "training_speed") == summary
+
+
+@pytest.mark.parametrize("name", ["fast_recipe", "time_to_accuracy"])
+def test_the_table_follows_from_the_rows(name: str) -> None:
+    assert section(FOLDER / "README.md", name) == load(name).table()
+
+
+def test_the_preset_is_the_quickest_recipe_that_qualifies() -> None:
+    (line,) = (each for each in load("fast_recipe").table() if each.endswith("| quickest |"))
+    preset = read_params(PROJECT / "params.yaml").presets["fast"].model_dump(exclude_unset=True)
+    settings = {f"{key} {value}" for key, value in preset.items() if key != "precision"}
+    assert settings == set(line.removeprefix("| ").split(" | ")[0].split(", "))
+
+
+@pytest.mark.parametrize(("cores", "seconds"), [(1, 6.0), (2, 3.5), (3, 3.0)])
+def test_trainings_share_the_cores(cores: int, seconds: float) -> None:
+    works = [np.array([each]) for each in (2.0, 3.0, 1.0)]
+    assert load("time_to_accuracy").shared_seconds(works, cores) == pytest.approx([seconds])
+
+
+def test_a_seed_that_never_arrives_costs_its_epochs() -> None:
+    module = load("time_to_accuracy")
+    runs = [module.epochs_until(0.9, curve) for curve in ([0.8, 0.9, 0.95], [0.8, 0.85, 0.89])]
+    found = module.expected_epochs(runs, np.random.default_rng(0))
+    assert found[0] == 2 + 3
+    assert set(found[1:]) == {2, 5, 1e9}  # both resampled runs arrive, one does, none does
 
 
 @pytest.mark.parametrize("name", ["training_speed", "gpu_speed"])
