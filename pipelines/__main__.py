@@ -5,11 +5,11 @@ import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
-from typer import Argument, Option, Typer
 
+from convdepth.commands.command_line import make_app
 from convdepth.config.parameter_file import require_text
 from convdepth.config.params import find_architecture, read_params
 from convdepth.core.errors import ParameterError
@@ -18,59 +18,18 @@ from convdepth.workspace.dvc import GRAPH, STUDIES
 from convdepth.workspace.process import run_app
 from convdepth.workspace.terminal import guard_terminal
 
-app = Typer(
+app, _command = make_app(
+    Path(__file__).with_name("commands.toml"),
     name="python -m pipelines",
     help="Run DVC's stages by Prefect: in parallel, on a schedule, on several machines.",
     epilog="A flow reports to the server at PREFECT_API_URL or to the server of `ui`. Without "
     "either, it starts its own. `dvc repro` gives the same results without Prefect.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-HERE = "Flows in this folder"
-IN_CLONES = "Flows in clones of their own"
-SERVER = "Server, schedule and workers"
 
-Force = Annotated[bool, Option("--force", help="Run the stages even if nothing has changed.")]
-Jobs = Annotated[
-    int | None, Option(min=1, metavar="N", help="How many at once. Default: as many as fit.")
-]
-Gpu = Annotated[bool, Option("--require-gpu", help="Stop at once without a GPU.")]
-Name = Annotated[str, Argument(metavar="NAME", help="An entry of `architectures` in params.yaml.")]
-Names = Annotated[
-    list[str] | None,
-    Option("--architecture", metavar="NAME", help="Only this network; may be repeated."),
-]
-Preset = Annotated[
-    str | None, Option(metavar="NAME", help="First copy these `presets` into `train`.")
-]
-Publish = Annotated[bool, Option("--publish", help="Push results as a branch results/DATE.")]
-SET_HELP = "A key of params.yaml and what to try for it; once for each key."
-Settings = Annotated[list[str], Option("--set", metavar="KEY=VALUE[,...]", help=SET_HELP)]
-Sample = Annotated[
-    int | None, Option(min=1, metavar="N", help="Draw N combinations. Default: all of them.")
-]
-SampleSeed = Annotated[int, Option(metavar="SEED", help="Determines the draw of --sample.")]
-JobVariables = Annotated[
-    list[str] | None,
-    Option(metavar="NAME=VALUE", help="A job variable of the pool, as gpus=2. Repeatable."),
-]
-PoolType = Annotated[str, Option(metavar="TYPE", help="Runs are: process, docker or kubernetes.")]
-Pool = Annotated[str, Option(metavar="POOL", help="The work pool to serve.")]
-WorkerName = Annotated[
-    str | None, Option(metavar="NAME", help="The worker's name. Default: machine and folder.")
-]
-
-
-@app.command(rich_help_panel=HERE)
-def pipeline(jobs: Jobs = None, force: Force = False, preset: Preset = None) -> None:
-    """Run the whole graph: what has changed, and what depends on it.
-
-    If nothing has changed, no flow starts and no run appears on the server.
-    """
+@_command
+def pipeline(jobs: int | None = None, force: bool = False, preset: str | None = None) -> None:
+    """Run the whole graph: what has changed, and what depends on it."""
     _require()
     if preset is not None:
         _late("experiments.presets.apply_preset", preset)
@@ -79,15 +38,15 @@ def pipeline(jobs: Jobs = None, force: Force = False, preset: Preset = None) -> 
     _late("reporting.regressions.print_metrics")
 
 
-@app.command(rich_help_panel=HERE)
-def prepare_data(force: Force = False) -> None:
+@_command
+def prepare_data(force: bool = False) -> None:
     """Check code and parameters, then get MNIST, normalize it, and validate it."""
     _require()
     _run("local", "prepare_data", force=force)
 
 
-@app.command(rich_help_panel=HERE)
-def train_architecture(name: Name, force: Force = False) -> None:
+@_command
+def train_architecture(name: str, force: bool = False) -> None:
     """Train and evaluate one network; the data must have been prepared."""
     _require(name)
     _late("dvc.inputs.require_inputs", f"train@{name}", "python -m pipelines prepare-data")
@@ -95,45 +54,34 @@ def train_architecture(name: Name, force: Force = False) -> None:
     _late("reporting.regressions.print_metrics")
 
 
-@app.command(rich_help_panel=HERE)
-def plot_results(force: Force = False) -> None:
+@_command
+def plot_results(force: bool = False) -> None:
     """Draw all figures; all networks must have been trained and evaluated."""
     _require()
     _late("dvc.inputs.require_inputs", "plot", "python -m pipelines pipeline")
     _run("local", "plot_results", force=force)
 
 
-@app.command(rich_help_panel=HERE)
-def studies(jobs: Jobs = None, force: Force = False) -> None:
-    """Run the studies of studies/dvc.yaml: hours of training, with several seeds of each network.
-
-    Changed stages of the pipeline run first. An interrupted training goes on where it was. A
-    missing model alone is not trained again: git keeps its answers.
-    """
+@_command
+def studies(jobs: int | None = None, force: bool = False) -> None:
+    """Run the studies, which train several seeds of each network."""
     _require()
     if force or _must_run(STUDIES):
         _run("local", "studies", jobs=jobs, force=force)
 
 
-@app.command(rich_help_panel=HERE)
-def tune(names: Names = None, jobs: Jobs = None) -> None:
-    """Search for better settings of each network, for hours, each with the same budget.
-
-    `tuning` in studies/params.yaml says what may be varied. Only held-out training images decide.
-    An interrupted search goes on after its last whole trial.
-    """
+@_command
+def tune(names: list[str] | None = None, jobs: int | None = None) -> None:
+    """Search for better settings of each network, for hours, each with the same budget."""
     _require(*names or ())
     _run("tune", "tune", names=names, jobs=jobs)
 
 
-@app.command(rich_help_panel=IN_CLONES)
+@_command
 def nightly(
-    force: Force = False, publish: Publish = False, require_gpu: Gpu = False, jobs: Jobs = None
+    force: bool = False, publish: bool = False, require_gpu: bool = False, jobs: int | None = None
 ) -> None:
-    """Run the newest commit as the schedule does, and fail if a metric became worse.
-
-    `tolerances` in params.yaml says how much worse it may be.
-    """
+    """Run the newest commit as the schedule does, and fail if a metric became worse."""
     from pipelines.checkout.enter import CLONE, enter_commit
 
     if CLONE not in os.environ:
@@ -141,12 +89,9 @@ def nightly(
     _run("nightly", "nightly", force=force, publish=publish, require_gpu=require_gpu, jobs=jobs)
 
 
-@app.command(rich_help_panel=IN_CLONES)
-def spread(require_gpu: Gpu = False, job_variable: JobVariables = None) -> None:
-    """Train each network on any free worker, and collect the results here.
-
-    Needs a git remote and a DVC remote that the workers share, and a server with the deployments.
-    """
+@_command
+def spread(require_gpu: bool = False, job_variable: list[str] | None = None) -> None:
+    """Train each network on any free worker, and collect the results here."""
     variables = dict(map(_parse_variable, job_variable or ()))
     _require()
     _late("dvc.inputs.require_pushed")
@@ -155,19 +100,15 @@ def spread(require_gpu: Gpu = False, job_variable: JobVariables = None) -> None:
     _late("reporting.regressions.print_metrics")
 
 
-@app.command(rich_help_panel=IN_CLONES)
+@_command
 def sweep(
-    settings: Settings,
-    architectures: Names = None,
-    sample: Sample = None,
-    sample_seed: SampleSeed = 0,
-    jobs: Jobs = None,
+    settings: list[str],
+    architectures: list[str] | None = None,
+    sample: int | None = None,
+    sample_seed: int = 0,
+    jobs: int | None = None,
 ) -> None:
-    """Run experiments that differ in their parameters, and compare them on held-out images.
-
-    Each is a DVC experiment on top of the last commit. Those that were run before are not run
-    again. The test set is not looked at, so `train.validation_images` must be given.
-    """
+    """Run experiments that differ in their parameters, and compare them on held-out images."""
     from pipelines.experiments.grid import parse_settings, plan
 
     _require(*architectures or ())
@@ -177,24 +118,21 @@ def sweep(
     _run("sweep", "sweep", jobs=jobs, **grid)
 
 
-@app.command(rich_help_panel=SERVER)
+@_command
 def ui() -> None:
     """Start a server that stays, with its web page, and say where to look."""
     _say_start("a Prefect server")
     _call("server", "start_ui")
 
 
-@app.command(rich_help_panel=SERVER)
-def deploy(pool_type: PoolType = "process") -> None:
-    """Put the work pool, the schedule and the deployments on the server; again without harm.
-
-    With a web address in CONVDEPTH_WEBHOOK, the server sends it alerts about runs that end badly.
-    """
+@_command
+def deploy(pool_type: str = "process") -> None:
+    """Put the work pool, the schedule and the deployments on the server; again without harm."""
     _call("deployments", "deploy", pool_type=pool_type)
 
 
-@app.command(rich_help_panel=SERVER)
-def worker(pool: Pool = "convdepth", name: WorkerName = None) -> None:
+@_command
+def worker(pool: str = "convdepth", name: str | None = None) -> None:
     """Run in this clone what the server has for a pool, one run at a time, until stopped."""
     _call("deployments", "work", pool=pool, name=name)
 

@@ -16,6 +16,8 @@ from fault_report import full, pytest_addoption, pytest_terminal_summary, record
 from convdepth.data import arrays as images
 
 if TYPE_CHECKING:  # they need this module
+    from study_inputs import Study
+
     from faults import Finished
     from project import Project
 
@@ -124,6 +126,14 @@ def one_thread() -> None:
     from convdepth.models.backend import configure
 
     configure(threads=1)
+
+
+@pytest.fixture
+def study(tmp_path: Path, params_text: str, normalized: Path, one_thread: None) -> "Study":  # noqa: ARG001
+    """Small parameters of studies, a folder for results, and TensorFlow with one thread."""
+    import study_inputs
+
+    return study_inputs.make_study(tmp_path, params_text, normalized)
 
 
 @pytest.fixture(scope="session")

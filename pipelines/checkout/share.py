@@ -10,6 +10,7 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from convdepth.core.errors import MachineError
+from convdepth.workspace.process import run_captured
 from pipelines.core.process_tree import stage_environment
 from pipelines.dvc.remote import fetch_results, push_results
 from pipelines.dvc.stage import Options
@@ -43,14 +44,7 @@ def _require_gpu() -> str:
     """Check in a child process that TensorFlow has a GPU; return its description."""
     command = [str(Path(sys.executable).with_name("convdepth")), "device", "--require-gpu"]
     try:
-        ended = subprocess.run(
-            command,
-            env=stage_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=GPU_SECONDS,
-        )
+        ended = run_captured(command, variables=stage_environment(), seconds=GPU_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise MachineError(
             f"TensorFlow did not find a GPU within {GPU_SECONDS:.0f} s. `nvidia-smi` shows the "

@@ -4,8 +4,6 @@ The test set is not used: a choice by it would bias the accuracy on unseen image
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from convdepth.core.errors import MachineError
+from convdepth.workspace.dvc import run_dvc
 from pipelines.experiments.grid import SEED, Experiment
 
 Row = dict[str, Any]  # a row of a table, by column
@@ -23,14 +22,8 @@ ACCURACY, LOSS = "validation accuracy", "validation loss"
 def read_scores(commit: str, folder: Path = Path()) -> Scores:
     """Ask DVC for the scores of all experiments on top of a commit, where there are any."""
     hidden = ("--hide-workspace", "--hide-queued", "--hide-failed")
-    command = ["--wait-for-lock", "exp", "show", "--json", *hidden, "--rev", commit]
-    ended = subprocess.run(
-        [sys.executable, "-m", "dvc", *command],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ("--wait-for-lock", "exp", "show", "--json", *hidden, "--rev", commit)
+    ended = run_dvc(*command, project=folder)
     if ended.returncode:
         raise MachineError(f"`dvc exp show` in {folder.resolve()} failed: {ended.stderr.strip()}")
     return {

@@ -4,21 +4,19 @@ Commands of stages come from `commands.stages`. The modules behind all commands 
 so each is imported when its command runs. What `--help` shows is in ``cli.toml``.
 """
 
-import tomllib
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from convdepth.commands.command_line import make_app
 from convdepth.commands.stages import PARAMETERS, add_commands, take_device
 from convdepth.config.parameter_file import require_text
 from convdepth.core.errors import ParameterError
 from convdepth.workspace.process import run_app
 from convdepth.workspace.terminal import guard_terminal
 
-TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 PARAMS = PARAMETERS["params"]
 
 Params = Annotated[Path, typer.Option(help="Parameters.", metavar="FILE", callback=require_text)]
@@ -26,15 +24,11 @@ Style = Annotated[
     Literal["table", "markdown", "json"], typer.Option("--format", help="table is for a terminal.")
 ]
 
-app = typer.Typer(
+app, _command = make_app(
+    Path(__file__).with_suffix(".toml"),
     help="Four convolutional networks of growing depth on MNIST: trained, compared, reproducible.",
     epilog="`make repro` or `dvc repro` runs the stages in order, and only those that are stale. "
     "dvc.yaml defines how they are connected, params.yaml holds every number.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 add_commands(app)
 
@@ -43,16 +37,6 @@ def run() -> NoReturn:
     """Run the command line."""
     guard_terminal()
     run_app(app)
-
-
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Add a function to the command line, with its help."""
-    entry, kinds = TEXTS[function.__name__], function.__annotations__
-    for key, make in (("arguments", typer.Argument), ("options", typer.Option)):
-        for name, given in entry.get(key, {}).items():
-            flag = filter(None, [given.pop("flag", None)])
-            kinds[name] = Annotated[kinds[name], make(*flag, **given)]
-    return app.command(rich_help_panel=entry["panel"], help=entry["help"])(function)
 
 
 def _print_version(wanted: bool) -> None:

@@ -136,9 +136,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of it, to be changed."""
-    for name in ("HOME", "DVC_SITE_CACHE_DIR"):
-        monkeypatch.setenv(name, finished.environment[name])
-    return finished.copy(tmp_path / "toy")
+    return finished.entered_copy(tmp_path / "toy", monkeypatch)
 
 
 def test_two_commits(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

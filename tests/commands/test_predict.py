@@ -8,8 +8,6 @@ import pytest
 from drawn import draw_split
 from PIL import Image, ImageOps
 
-from convdepth import cli
-from convdepth.commands import predict as commands
 from convdepth.commands.predict import predict_files, read_pixels
 from convdepth.config.params import read_architecture, read_params
 from convdepth.core.errors import DataError
@@ -17,7 +15,6 @@ from convdepth.data.arrays import normalize
 from convdepth.evaluation.answers import predict
 from convdepth.models.archive import load_weights, save_network
 from convdepth.models.build import build_network
-from convdepth.workspace import lockfile
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -101,16 +98,3 @@ def test_the_answers_are_those_that_an_evaluation_records(
     assert [answer.digit for answer in answers] == recorded["predicted"].tolist()
     highest = [round(float(answer.probabilities.max()), 6) for answer in answers]
     assert highest == recorded["probability"].tolist()
-
-
-def test_the_command_predicts_by_the_recipe(
-    tmp_path: Path, params_text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    params = tmp_path / "params.yaml"
-    params.write_text(params_text.replace("portable: true", "portable: false"))
-    used = []
-    monkeypatch.setattr(commands, "predict_files", lambda *arguments: used.append(arguments) or [])
-    monkeypatch.setattr(lockfile, "model_path", lambda _name: tmp_path / "cnn3.keras")
-    monkeypatch.setattr(cli, "take_device", lambda _name: None)
-    cli.predict([tmp_path / "digit.png"], model="cnn3", params=params)
-    assert used[0][3] == read_params(params).train

@@ -1,7 +1,5 @@
 """Files of parameters that are refused before they are parsed."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,8 +9,7 @@ from dvc.utils.serialize import EncodingError, load_yaml
 from conftest import PROJECT
 from convdepth.config.parameter_file import LARGEST, require_text
 from convdepth.core.errors import ParameterError
-
-COMMAND = Path(sys.executable).with_name("convdepth")
+from project import Project
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1"])
@@ -45,10 +42,7 @@ def test_a_huge_file_is_refused_at_once(file: str, words: str, tmp_path: Path) -
     with (tmp_path / file).open("a") as huge:
         huge.writelines(f"x{number}: [1, 2, 3]\n" for number in range(50_000_000 // 18))
     started = time.monotonic()
-    ended = subprocess.run(
-        [COMMAND, *words.split()], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    said = Project(tmp_path, tmp_path).run("convdepth", *words.split(), code=2)
     assert time.monotonic() - started < 20  # minutes if it is parsed
-    assert ended.returncode == 2
     size = (tmp_path / file).stat().st_size
-    assert all(text in ended.stderr for text in (file, f"{size:,}", f"{LARGEST:,}"))
+    assert all(text in said for text in (file, f"{size:,}", f"{LARGEST:,}"))

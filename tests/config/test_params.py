@@ -1,7 +1,5 @@
 """Each kind of mistake in ``params.yaml`` is named by its key, in one line."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,13 +257,3 @@ def test_a_fifth_network_is_one_entry_and_its_dropout_may_be_left_out(edit: Edit
     assert (without.blocks["block1"].dropout, without.head.dropout) == (None, None)
     assert null == without
     assert zero.blocks["block1"].dropout == 0
-
-
-def test_a_mistake_is_found_without_the_slow_libraries(edit: Edit) -> None:
-    code = "import sys; from pathlib import Path; from convdepth.config.params import read_params\n"
-    code += "try: read_params(Path(sys.argv[1]))\nfinally: print(sys.modules.keys())"
-    command = [sys.executable, "-Werror", "-c", code, str(edit({f"{BLOCK1}.dropuot": "0.5"}))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert f"{BLOCK1}.dropuot: " in done.stderr
-    heavy = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "pandas", "matplotlib")
-    assert not [name for name in heavy if f"'{name}'" in done.stdout]

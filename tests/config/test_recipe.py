@@ -3,18 +3,18 @@
 from pathlib import Path
 
 import pytest
-from study_inputs import edit
 
 from conftest import PROJECT
 from convdepth.config.params import read_architecture, read_params
 from convdepth.config.recipe import Train, read_section, read_training
 from convdepth.core.errors import ParameterError
+from project import edit_yaml
 
 PARAMS = PROJECT / "params.yaml"
 
 
 def test_a_training_reads_what_the_whole_file_says(tiny_params: Path) -> None:
-    edit(tiny_params, {"train.dropout_scale": 0.5, "architectures.tiny.dropout_scale": 3})
+    edit_yaml(tiny_params, {"train.dropout_scale": 0.5, "architectures.tiny.dropout_scale": 3})
     architecture, recipe = read_training("tiny", tiny_params)
     assert (architecture.dropout_scale, recipe.dropout_scale) == (1.5, 0.5)
     assert architecture == read_architecture("tiny", tiny_params)

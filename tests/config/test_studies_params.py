@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study_inputs import edit
 
 from conftest import PROJECT
 from convdepth.config.check import main
 from convdepth.core.errors import ParameterError
+from project import edit_yaml
 
 NAMES = ("params.yaml", "studies.yaml")
 
@@ -30,10 +30,10 @@ def check(folder: Path) -> bytes:
 
 def test_all_valid_parameters_give_the_same_bytes(folder: Path) -> None:
     expected = check(folder)
-    edit(folder / NAMES[0], {"train.seed": 6, "train.epochs": 3})
-    edit(folder / NAMES[1], {"tuned.seeds": [6, 5, 4, 3, 2], "tuning.trials": 3})
+    edit_yaml(folder / NAMES[0], {"train.seed": 6, "train.epochs": 3})
+    edit_yaml(folder / NAMES[1], {"tuned.seeds": [6, 5, 4, 3, 2], "tuning.trials": 3})
     assert check(folder) == expected
-    edit(folder / NAMES[1], {"tuned.seeds": [8], "tuned.settings": {}})  # tunes nothing
+    edit_yaml(folder / NAMES[1], {"tuned.seeds": [8], "tuned.settings": {}})  # tunes nothing
     assert check(folder) == expected
 
 
@@ -67,7 +67,7 @@ def test_all_valid_parameters_give_the_same_bytes(folder: Path) -> None:
 def test_a_wrong_parameter_is_named_and_nothing_is_written(
     folder: Path, file: int, key: str, value: Any, said: str | None
 ) -> None:
-    edit(folder / NAMES[file], {key: value})
+    edit_yaml(folder / NAMES[file], {key: value})
     blamed = folder / NAMES[1 if said else file]
     with pytest.raises(ParameterError) as caught:
         check(folder)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from study_inputs import Study, edit, study
+from study_inputs import Study
 
 from conftest import PROJECT
 from convdepth.config.params import read_architecture
@@ -18,8 +18,7 @@ from convdepth.evaluation.evaluate import main
 from convdepth.models.archive import save_network
 from convdepth.models.backend import keras
 from convdepth.models.build import build_network
-
-__all__ = ["study"]  # a fixture
+from project import edit_yaml
 
 NOTEBOOK = PROJECT / "data" / "notebook.json"
 Evaluate = Callable[..., tuple[dict[str, Any], pd.DataFrame]]
@@ -99,7 +98,7 @@ def test_a_collapsed_network_is_reported_with_its_evidence(
 
 
 def test_held_out_images_and_the_notebook(evaluate: Evaluate, study: Study, tmp_path: Path) -> None:
-    edit(study.params, {"train.validation_images": 100})
+    edit_yaml(study.params, {"train.validation_images": 100})
     history, notebook = tmp_path / "history.csv", tmp_path / "notebook.json"
     history.write_text("epoch,val_loss,val_accuracy\n1,0.5,0.75\n2,0.25,0.8750004\n")
     notebook.write_text(NOTEBOOK.read_text().replace('"cnn1"', '"tiny"'))

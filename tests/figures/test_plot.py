@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_inputs import make_network, make_predictions, make_record
-from study_inputs import edit
 
 from conftest import SECOND
 from convdepth.config.params import read_params
@@ -19,6 +18,7 @@ from convdepth.figures.inputs import Inputs
 from convdepth.figures.palette import COLORS
 from convdepth.models.archive import save_network
 from convdepth.models.build import build_network
+from project import edit_yaml
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -53,7 +53,7 @@ def test_figures_and_tables(paths: dict[str, Path], capsys: pytest.CaptureFixtur
         files = sorted([*paths["figures"].iterdir(), *paths["tables"].iterdir()])
         runs.append({path.name: path.read_bytes() for path in files})
     figures = sorted(f"{name}.png" for name in plot.FIGURES)
-    assert list(runs[0]) == [*figures, "confusion.csv", "curves.csv", "scores.csv"]
+    assert list(runs[0]) == [*figures, "confusion.csv", "curves.csv", "models.csv", "scores.csv"]
     assert runs[0] == runs[1]
     printed = capsys.readouterr().out
     assert all(printed.count(str(paths["figures"] / name)) == 2 for name in figures)
@@ -73,7 +73,7 @@ def test_figures_and_tables(paths: dict[str, Path], capsys: pytest.CaptureFixtur
 
 def test_networks_with_all_results(paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     (paths["histories"] / "stale.csv").write_text("stale")
-    edit(paths["params"], {"train.validation_images": 500})
+    edit_yaml(paths["params"], {"train.validation_images": 500})
     drawn: list[Inputs] = []
     monkeypatch.setattr(plot, "FIGURES", {"figure": drawn.append})
     monkeypatch.setattr(plot, "write_figure", lambda *_: None)

@@ -29,14 +29,16 @@ stages:
   train:
     foreach: ${architectures}
     do:
-      cmd: convdepth train
+      cmd: >-
+        convdepth train ${key} --normalized 'NORMALIZED' --model kept/${key}.keras
+        --history=${key}.csv
       outs: ['kept/${key}.csv', 'kept/${key}.keras']
 """
 LOCK = """
 schema: '2.0'
 stages:
   train@tiny:
-    cmd: convdepth train tiny --normalized 'NORMALIZED' --model kept/tiny.keras --history=tiny.csv
+    cmd: convdepth train tiny
     outs:
     - {path: kept/tiny.csv, hash: md5, md5: MD5, size: 1}
     - {path: kept/tiny.keras, hash: md5, md5: MD5, size: 1}
@@ -51,11 +53,10 @@ Capture = pytest.CaptureFixture[str]
 def folder(normalized: Path, tiny_params: Path) -> Path:
     """A project that has trained the tiny network to files that hold ``made``."""
     folder = tiny_params.parent
-    (folder / "dvc.yaml").write_text(GRAPH)
+    (folder / "dvc.yaml").write_text(GRAPH.replace("NORMALIZED", str(normalized)))
     (folder / ".dvc" / "tmp").mkdir(parents=True)
     (folder / ".dvc" / "config").write_text("[core]\nno_scm = true\n")
-    lock = LOCK.replace("NORMALIZED", str(normalized)).replace("MD5", MADE)
-    (folder / "dvc.lock").write_text(lock)
+    (folder / "dvc.lock").write_text(LOCK.replace("MD5", MADE))
     return folder
 
 

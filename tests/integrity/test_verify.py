@@ -4,7 +4,7 @@ import errno
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -72,14 +72,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def project(
-    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Project]:
+def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy to damage."""
-    project = finished.copy(tmp_path / "toy")
-    for name in ("HOME", "DVC_SITE_CACHE_DIR"):
-        monkeypatch.setenv(name, project.environment[name])
-    return project
+    return finished.entered_copy(tmp_path / "toy", monkeypatch)
 
 
 def flip(path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from study_inputs import SETTINGS, TUNED, Study, edit, study
+from study_inputs import SETTINGS, TUNED, Study
 
 from convdepth.config.params import read_architecture
 from convdepth.core.errors import DataError
@@ -16,8 +16,7 @@ from convdepth.evaluation.metrics import score_training
 from convdepth.evaluation.results import read_seed_answers
 from convdepth.studies import aggregate_recipe, aggregate_tuned
 from convdepth.studies.runs import Run, rightness, summarize
-
-__all__ = ["study"]  # a fixture
+from project import edit_yaml
 
 LABELS = np.tile(np.arange(10), 20)
 CURVES = {"loss": 0.3, "accuracy": 0.8, "val_loss": 0.2, "val_accuracy": [0.7, 0.9]}
@@ -119,12 +118,12 @@ def test_a_damaged_file_is_named(
 
 
 def test_a_tuned_network_has_its_own_seeds_settings_and_cost(study: Study, folder: Path) -> None:
-    edit(study.studies, {"tuned.seeds": [1, 3]})
+    edit_yaml(study.studies, {"tuned.seeds": [1, 3]})
     with pytest.raises(DataError) as caught:
         study.run(aggregate_tuned.main, seeds="seeds", tuned="tuned")
     assert str(caught.value).startswith(f"{folder / 'seeds' / 'tiny-tuned' / '3.csv'}: ")
     assert not (folder / "tuned").exists()
-    edit(study.studies, {"tuned.seeds": [1, 2], "tuned.epochs": 3})
+    edit_yaml(study.studies, {"tuned.seeds": [1, 2], "tuned.epochs": 3})
     study.run(aggregate_tuned.main, seeds="seeds", tuned="tuned")
     ((name, found),) = study.read("tuned/summary.json")["networks"].items()
     assert name == "tiny"
@@ -140,7 +139,7 @@ def test_a_tuned_network_has_its_own_seeds_settings_and_cost(study: Study, folde
 
 
 def test_without_settings_there_is_no_tuned_network(study: Study) -> None:
-    edit(study.studies, {"tuned.settings": {}})
+    edit_yaml(study.studies, {"tuned.settings": {}})
     study.run(aggregate_tuned.main, seeds="seeds", tuned="tuned")
     assert study.read("tuned/summary.json") == {"networks": {}}
     assert len(list((study.folder / "tuned").iterdir())) == 1

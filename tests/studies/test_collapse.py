@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 from epochs import PRETEND, counted_epochs, pretended_epochs
-from study_inputs import Study, edit, study
+from study_inputs import Study
 
 from convdepth.evaluation.collapse_trials import Collapse
 from convdepth.evaluation.result_file import read_result
 from convdepth.studies.collapse import main
-
-__all__ = ["study"]  # a fixture
+from project import edit_yaml
 
 SMALL = {"scales": [4.5, 0, 6], "seeds": 2, "epochs": 3, "learned": 0.95, "validation_share": 0.1}
 
@@ -35,8 +34,8 @@ def epochs(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("epochs")
 def test_a_network_that_learns_stops_and_an_interrupted_stage_resumes(study: Study) -> None:
-    edit(study.params, {"train.learning_rate": 0.01})
-    edit(study.studies, {"collapse": SMALL | {"signal_images": 30, "masks": 5}})
+    edit_yaml(study.params, {"train.learning_rate": 0.01})
+    edit_yaml(study.studies, {"collapse": SMALL | {"signal_images": 30, "masks": 5}})
     found = run(study, "whole")
     without, most = found.points  # 6 x 0.2 is above 1
     assert (without.scale, without.keep_share, without.learned) == (0, 1, 2)

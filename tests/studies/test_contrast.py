@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from study_inputs import Study, study
+from study_inputs import Study
 
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_csv, write_json
@@ -11,8 +11,6 @@ from convdepth.evaluation.result_file import read_result
 from convdepth.evaluation.results import AllContrasts
 from convdepth.evaluation.significance import NO_EVIDENCE, mcnemar
 from convdepth.studies.contrast import contrast, gains, main
-
-__all__ = ["study"]  # a fixture
 
 LABELS = np.arange(2000) % 10
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from study_inputs import Study, edit, study
+from study_inputs import Study
 
 from conftest import PROJECT, SECOND
 from convdepth.config.architecture import Architecture
@@ -24,9 +24,9 @@ from convdepth.models.build import build_network
 from convdepth.studies import inspect_networks
 from convdepth.studies.grad_cam import choose_layer, grad_cam
 from convdepth.studies.inspect_networks import LISTED, PICTURED, active_channels, main
+from project import edit_yaml
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-__all__ = ["study"]  # a fixture
 
 ARCHITECTURES = read_params(PROJECT / "params.yaml").architectures
 IMAGES = np.random.default_rng(0).random((7, *IMAGE_SHAPE), np.float32)
@@ -80,7 +80,7 @@ def test_the_findings_and_pictures_are_those_of_the_networks_and_the_same_twice(
 def test_if_no_network_has_learned_anything_all_are_examined_in_the_recipes_precision(
     study: Study, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edit(study.params, {"train.precision": "mixed_bfloat16"})
+    edit_yaml(study.params, {"train.precision": "mixed_bfloat16"})
     tables = folder / "predictions"
     (tables / "tiny.csv").write_bytes((tables / "cnn9.csv").read_bytes())
     computed = []

@@ -7,7 +7,7 @@ import numpy as np
 import optuna
 import pytest
 from epochs import PRETEND, counted_epochs, pretended_epochs
-from study_inputs import Study, edit, make_study, study
+from study_inputs import Study, make_study
 
 from conftest import PROJECT, SECOND
 from convdepth.config.architecture import Architecture
@@ -18,8 +18,7 @@ from convdepth.config.tuned_settings import Settings, apply
 from convdepth.core.errors import ParameterError
 from convdepth.data.arrays import read_split, write_split
 from convdepth.studies import search
-
-__all__ = ["study"]  # a fixture
+from project import edit_yaml
 
 TRIALS, EPOCHS = 6, 4
 PARAMS = read_params(PROJECT / "params.yaml")
@@ -29,7 +28,7 @@ SPACE = TUNING.space
 
 def tune(study: Study, folder: str = "", **arguments: Any) -> Any:
     changes = {"trials": TRIALS, "startup_trials": 2, "epochs": EPOCHS, "precision": "float32"}
-    edit(study.studies, {f"tuning.{key}": value for key, value in changes.items()})
+    edit_yaml(study.studies, {f"tuning.{key}": value for key, value in changes.items()})
     paths = {"summary": f"{folder}/summary.json", "checkpoints": f"{folder}/checkpoints"}
     study.run(search.main, **paths, **arguments)
     return study.read(paths["summary"])
@@ -102,8 +101,8 @@ def test_the_first_trial_trains_the_network_unchanged(
     study: Study, monkeypatch: pytest.MonkeyPatch, choices: list[bool]
 ) -> None:
     study.params.write_text(study.params.read_text() + SECOND)
-    edit(study.params, {"architectures.cnn9.block1.batch_normalization": True})
-    edit(study.studies, {"tuning.first": [], "tuning.space.batch_normalization": choices})
+    edit_yaml(study.params, {"architectures.cnn9.block1.batch_normalization": True})
+    edit_yaml(study.studies, {"tuning.first": [], "tuning.space.batch_normalization": choices})
     trained = []
 
     def fit(_title: str, architecture: Any, *_: object) -> tuple[None, list[dict[str, float]]]:
@@ -121,7 +120,7 @@ def test_the_first_trial_trains_the_network_unchanged(
 
 
 def test_a_scale_that_makes_a_rate_of_one_is_refused(study: Study) -> None:
-    edit(study.studies, {"tuning.space.dropout_scale.high": 5})
+    edit_yaml(study.studies, {"tuning.space.dropout_scale.high": 5})
     with pytest.raises(ParameterError, match=r"tuning\.space\.dropout_scale\.high: "):
         tune(study)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from study_inputs import SETTINGS, Study, edit, study
+from study_inputs import SETTINGS, Study
 
 from convdepth.config.recipe import read_training
 from convdepth.config.tuned_settings import read_tuned
@@ -17,8 +17,7 @@ from convdepth.models.build import build_network
 from convdepth.studies import evaluate_seed, train_tuned
 from convdepth.training import train as train_module
 from convdepth.workspace.code_digests import read_command
-
-__all__ = ["study"]  # a fixture
+from project import edit_yaml
 
 
 def train(study: Study, main: Any, **options: Any) -> Any:
@@ -34,7 +33,7 @@ def train(study: Study, main: Any, **options: Any) -> Any:
 
 def test_a_tuned_training_is_one_by_a_recipe_with_the_settings(study: Study) -> None:
     # A tuned network trains on all images. bfloat16 cannot be portable.
-    edit(study.params, {"train.validation_images": 100, "train.portable": True})
+    edit_yaml(study.params, {"train.validation_images": 100, "train.portable": True})
     found = train(study, train_tuned.main, seed=7)
     recipe = ("learning_rate", "schedule", "weight_decay", "label_smoothing")
     changes: dict[str, Any] = {f"train.{key}": SETTINGS[key] for key in recipe}
@@ -47,9 +46,9 @@ def test_a_tuned_training_is_one_by_a_recipe_with_the_settings(study: Study) -> 
         "architectures.tiny.dropout_scale": 0.5,
         "architectures.tiny.block1.batch_normalization": True,
     }
-    edit(study.params, changes)
+    edit_yaml(study.params, changes)
     assert found == train(study, train_module.main, seed=7)
-    edit(study.params, {"train.seed": 7})
+    edit_yaml(study.params, {"train.seed": 7})
     assert found == train(study, train_module.main)
 
 
@@ -62,7 +61,7 @@ def test_a_tuned_training_is_one_by_a_recipe_with_the_settings(study: Study) -> 
     ],
 )
 def test_wrong_settings_train_nothing(study: Study, settings: dict[str, Any], key: str) -> None:
-    edit(study.studies, {"tuned.settings": settings})
+    edit_yaml(study.studies, {"tuned.settings": settings})
     with pytest.raises(ParameterError, match=rf"studies\.yaml: {key}: "):
         train(study, train_tuned.main, seed=1)
 

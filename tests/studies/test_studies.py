@@ -94,13 +94,6 @@ def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return project
 
 
-@pytest.fixture
-def copied(studied: Project, tmp_path: Path) -> Project:
-    (tmp_path / "copy").mkdir()
-    home = Path(studied.environment["HOME"])
-    return faults.at_home(studied.copy(tmp_path / "copy" / "convdepth"), home)
-
-
 def seeds_of_tiny(project: Project) -> list[int]:
     summary = json.loads((project.folder / "metrics/replicates/tiny.json").read_text())
     return [run["seed"] for run in summary["runs"]]
@@ -123,7 +116,12 @@ def test_a_second_run_runs_nothing_and_the_pipeline_leaves_the_studies_alone(
 
 
 @pytest.mark.nightly
-def test_another_seed_trains_each_network_once_and_needs_no_other_model(copied: Project) -> None:
+def test_another_seed_trains_each_network_once_and_needs_no_other_model(
+    studied: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "copy").mkdir()
+    home = Path(studied.environment["HOME"])
+    copied = faults.at_home(studied.copy(tmp_path / "copy" / "convdepth"), home)
     folder = copied.folder / "data" / "seeds"
     models = list(folder.glob("*/*.keras"))
     assert len(models) == 4
@@ -138,14 +136,3 @@ def test_another_seed_trains_each_network_once_and_needs_no_other_model(copied: 
         *(by_recipe(name, 3) | stages(f"replicates@{name}") for name in NAMES)
     )
     assert seeds_of_tiny(copied) == [1, 2, 3]
-
-
-@pytest.mark.nightly
-def test_a_changed_network_runs_its_own_stages(copied: Project) -> None:
-    copied.edit_params({"architectures.small.head.units": 8})
-    assert repro(copied) == {
-        *("check", "train@small", "evaluate@small", "plot"),
-        *by_recipe("small", 2),
-        *stages("replicates@small", "collapse@small", "examine"),
-        *SUMMARIES,
-    }

@@ -74,22 +74,32 @@ class Project:
         self.run("git", "commit", "--quiet", "--message", message)
 
     def edit_params(self, changes: Mapping[str, Any], file: str = "params.yaml") -> None:
-        """Set values in a file of parameters by dotted key; comments and order stay."""
-        yaml = YAML()
-        path = self.folder / file
-        entries = yaml.load(path)
-        for key, value in changes.items():
-            *sections, last = key.split(".")
-            entry = entries
-            for section in sections:
-                entry = entry[section]
-            entry[last] = value
-        yaml.dump(entries, path)
+        """Set values in a file of parameters by dotted key."""
+        edit_yaml(self.folder / file, changes)
+
+    def entered_copy(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> "Project":
+        """Copy all of it into a folder, in which this process works, with its home."""
+        project = self.copy(folder)
+        project.enter(monkeypatch, "HOME", "DVC_SITE_CACHE_DIR")
+        return project
 
     def copy(self, folder: Path) -> "Project":
         """Copy all of it, the results and DVC's cache included."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder, Path(self.environment["HOME"]))
+
+
+def edit_yaml(path: Path, changes: Mapping[str, Any]) -> None:
+    """Set values by dotted key; comments and order stay."""
+    yaml = YAML()
+    entries = yaml.load(path)
+    for dotted, value in changes.items():
+        *above, key = dotted.split(".")
+        section = entries
+        for part in above:
+            section = section[part]
+        section[key] = value
+    yaml.dump(entries, path)
 
 
 def stages_run(output: str) -> list[str]:

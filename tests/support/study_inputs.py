@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ruamel.yaml import YAML
 
 from conftest import PROJECT, write_tiny_params
@@ -29,18 +28,6 @@ TUNED = {
     "seeds": [1, 2],
     "settings": {"tiny": SETTINGS},
 }
-
-
-def edit(path: Path, changes: dict[str, Any]) -> None:
-    """Set values in a YAML file by dotted key."""
-    entries = YAML(typ="safe").load(path)
-    for dotted, value in changes.items():
-        *above, key = dotted.split(".")
-        section = entries
-        for part in above:
-            section = section[part]
-        section[key] = value
-    YAML().dump(entries, path)
 
 
 @dataclass(frozen=True)
@@ -78,9 +65,3 @@ def make_study(folder: Path, params_text: str, normalized: Path) -> Study:
     changes = {"replicates": {"seeds": [2]}, "tuned": TUNED | {"settings": {"tiny": SETTINGS}}}
     YAML().dump(entries | changes, folder / "studies.yaml")
     return Study(folder, normalized)
-
-
-@pytest.fixture
-def study(tmp_path: Path, params_text: str, normalized: Path, one_thread: None) -> Study:  # noqa: ARG001
-    """A small study, and TensorFlow with one thread."""
-    return make_study(tmp_path, params_text, normalized)

@@ -6,6 +6,10 @@ from collections.abc import Callable
 
 import psutil
 
+from convdepth.workspace.process import lives
+
+__all__ = ["family_at_work", "lives", "wait_until"]
+
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something is so, and fail if it is not in time."""
@@ -20,11 +24,3 @@ def family_at_work(process: subprocess.Popen[str]) -> list[psutil.Process]:
     root = psutil.Process(process.pid)
     wait_until(lambda: any(each.name() == "sleep" for each in root.children(recursive=True)))
     return root.children(recursive=True)
-
-
-def lives(process: psutil.Process) -> bool:
-    """Tell whether a process is there, and not only its remains."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -56,8 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def toy(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", finished.environment["DVC_SITE_CACHE_DIR"])
-    return finished.copy(tmp_path / "toy")
+    return finished.entered_copy(tmp_path / "toy", monkeypatch)
 
 
 def test_planned_commands(toy: Project) -> None:

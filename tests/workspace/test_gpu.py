@@ -199,6 +199,8 @@ def test_a_required_gpu_that_tensorflow_cannot_use_is_an_error(
 ) -> None:
     gpus = find_gpus().gpus
     assert check_usable(gpus, ["NVIDIA H200"], require=True) == check_usable([], []) == ""
+    with pytest.raises(MachineError, match="GPU 0"):
+        check_usable(gpus, [], require=True)
     monkeypatch.setenv("CONVDEPTH_DEVICE", "gpu")
     with pytest.raises(MachineError, match="GPU 0"):
         check_usable(gpus, [])

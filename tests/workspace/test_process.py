@@ -149,22 +149,6 @@ def test_a_stage_ends_with_its_dvc(
     assert not (project.folder / "out.txt").exists()
 
 
-@pytest.mark.nightly
-def test_a_training_ends_with_its_dvc(
-    project: Project, repro: Repro, normalized: Path, tiny_params: Path
-) -> None:
-    params = tiny_params.read_text().replace("epochs: 2", "epochs: 1000")
-    (project.folder / "params.yaml").write_text(params)
-    options = f"--normalized '{normalized}' --model model.keras --history out.txt"
-    options += " --checkpoints .dvc/tmp/kept"
-    process, stage = repro(f"convdepth train tiny {options}")
-    before = {path.name for path in project.folder.iterdir()}
-    process.kill()
-    wait_until(lambda: not lives(stage), seconds=5)
-    assert {path.name for path in project.folder.iterdir()} <= before
-    assert not (project.folder / "out.txt").exists()
-
-
 def test_a_stage_whose_dvc_is_gone_does_not_begin(project: Project, repro: Repro) -> None:
     wait = "echo is at work; while [ ! -e go ]; do sleep 0.1; done"
     process, _ = repro(f'{wait}; "$PYTHON" stage.py 0; echo $? > code')

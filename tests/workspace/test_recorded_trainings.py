@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from convdepth.core.errors import DataError, ParameterError
-from convdepth.workspace.lockfile import model_path, trained_networks, training_command
+from convdepth.workspace.lockfile import model_path, trained_networks
 
 LOCK = """
 stages:
@@ -45,10 +45,3 @@ def test_a_missing_or_damaged_lock_is_named(lock: Path, content: str | None) -> 
     with pytest.raises(DataError, match=r"dvc\.lock: "):
         model_path("cnn1", lock.parent)
     assert content is None or lock.read_text() == content
-
-
-@pytest.mark.parametrize("command", ["something", "convdepth train cnn3", "[convdepth, train]"])
-def test_another_command_is_refused(lock: Path, command: str) -> None:
-    lock.write_text(LOCK.replace("convdepth train cnn1 -a 'b c'", command))
-    with pytest.raises(DataError, match=r"dvc\.lock: train@cnn1\.cmd"):
-        training_command("cnn1", lock.parent)

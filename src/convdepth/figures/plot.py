@@ -51,7 +51,10 @@ def main(
     inputs = read_inputs(SimpleNamespace(**locals()))
     write_csv(tables / "curves.csv", _stack(inputs.networks, lambda network: network.history))
     write_csv(tables / "confusion.csv", _stack(inputs.networks, _count_pairs))
-    write_csv(tables / "scores.csv", _stack(inputs.networks, _tabulate_score))
+    write_csv(
+        tables / "scores.csv",
+        _stack(inputs.networks, lambda network: pd.DataFrame([asdict(network.score)])),
+    )
     digests = [
         (network.name, hashlib.sha256((models / f"{network.name}.keras").read_bytes()).hexdigest())
         for network in inputs.networks
@@ -73,7 +76,3 @@ def _count_pairs(network: NetworkResult) -> pd.DataFrame:
     pairs = pd.MultiIndex.from_product([range(NUM_CLASSES)] * 2, names=["label", "predicted"])
     counts = confusion_matrix(network.predictions).ravel()
     return pd.DataFrame({"count": counts}, index=pairs).reset_index()
-
-
-def _tabulate_score(network: NetworkResult) -> pd.DataFrame:
-    return pd.DataFrame([asdict(network.score)])

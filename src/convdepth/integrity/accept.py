@@ -4,8 +4,6 @@ A result is valid if the compared commit made it, if only code has changed since
 of training runs all code that has changed.
 """
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from convdepth.integrity.training_process import PROGRAM
 from convdepth.workspace.code_digests import NAMES
 from convdepth.workspace.dvc import STUDIES, changed_stages, open_project
 from convdepth.workspace.lockfile import LOCK, read_lock_entries
+from convdepth.workspace.process import run_captured
 
 COMMANDS = {
     "train": "train",
@@ -72,14 +71,8 @@ def accept(stages: Sequence[str], project: Path = Path()) -> None:
 def _digest_sources(before: Path) -> None:
     """Run the stage `code` of a commit on its own sources: it knows where its modules are."""
     options = ["--sources", "src/convdepth", "--lock", "requirements.lock", "--digests", CODE]
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "code", *options],
-        cwd=before,
-        env={**os.environ, "PYTHONPATH": str(before / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", PROGRAM, "code", *options]
+    ended = run_captured(command, before, {"PYTHONPATH": str(before / "src")})
     if ended.returncode:
         last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
         raise DataError(f"{before}: the commit's stage `code` failed: {last}. Use a later commit.")

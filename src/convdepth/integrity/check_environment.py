@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -18,6 +17,7 @@ from convdepth.core.errors import MachineError, ParameterError
 from convdepth.core.text import name_first
 from convdepth.workspace.dvc import ask_remote, default_remote
 from convdepth.workspace.gpu import GPU_ENVIRONMENT, choose_gpus, describe, list_slots
+from convdepth.workspace.process import run_captured
 from convdepth.workspace.servers import bypass_proxies, prefect_home, require_home, running_server
 
 LOCK = "requirements.lock"
@@ -39,6 +39,7 @@ REMOTE_SECONDS = 20.0
 ASK_SERVER = """
 import sys
 from convdepth.workspace.process import run_app
+from convdepth.workspace.process import run_captured
 from convdepth.workspace.servers import explained_settings
 
 def ask():
@@ -114,15 +115,8 @@ def check_prefect(project: Path) -> list[Finding]:
     home = prefect_home()
     if "PREFECT_API_URL" not in os.environ:
         require_home(home)
-    ended = subprocess.run(
-        [sys.executable, "-c", ASK_SERVER, running_server(home / "server.pid") or ""],
-        cwd=project,
-        env={**SERVER_SETTINGS, **os.environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+    command = [sys.executable, "-c", ASK_SERVER, running_server(home / "server.pid") or ""]
+    ended = run_captured(command, project, {**SERVER_SETTINGS, **os.environ})
     url = ended.stdout.strip() or "Prefect"
     reason = (ended.stderr.strip() or "no message").splitlines()[-1]
     if ended.returncode in (ParameterError.exit_code, MachineError.exit_code):

@@ -18,8 +18,7 @@ from convdepth.integrity.training_process import (
     compare_arrays,
     run_trainings,
 )
-from convdepth.workspace.dvc import recorded_outputs
-from convdepth.workspace.lockfile import training_command
+from convdepth.workspace.dvc import planned_command, recorded_outputs
 
 RUNS = {
     "first": {"PYTHONHASHSEED": "1", "TZ": "Pacific/Auckland"},
@@ -35,7 +34,7 @@ def print_repetitions(
 ) -> None:
     """Train networks twice each, ``epochs`` instead of ``train.epochs``, and print the results."""
     for name in names:  # a wrong name must not be found after an hour
-        training_command(name, project)
+        read_architecture(name, params)
     unequal = []
     for name in names:
         with tempfile.TemporaryDirectory(prefix="convdepth-twice-") as folder:
@@ -72,7 +71,7 @@ def _train(
     entries = yaml.load(params)
     entries["train"]["epochs"] = epochs or entries["train"]["epochs"]
     yaml.dump(entries, folder / params.name)
-    command, used = training_command(name, project), folder / params.name
+    command, used = planned_command(name, project), folder / params.name
     trainings = [
         Training(name, run, command, project, used, folder / run, variables)
         for run, variables in RUNS.items()

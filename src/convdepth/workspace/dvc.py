@@ -19,7 +19,8 @@ import convdepth
 from convdepth.config.parameter_file import require_text
 from convdepth.core.errors import ConvdepthError, DataError, MachineError, ParameterError
 from convdepth.core.hashes import FOLDER_SUFFIX
-from convdepth.workspace.lockfile import LOCK, require_training
+from convdepth.workspace.lockfile import LOCK
+from convdepth.workspace.process import run_captured
 
 GRAPH = Path("dvc.yaml")
 STUDIES = Path("studies/dvc.yaml")
@@ -120,9 +121,14 @@ def outputs_in(repo: Any, commit: str | None, graph: Path = GRAPH) -> list[Outpu
 
 
 def planned_command(name: str, project: Path = Path(), commit: str | None = None) -> list[str]:
-    """Return the words of the command that trains a network, see `planned_commands`."""
+    """Return the words of the command that trains a network: ``convdepth train <name> ...``."""
     command = planned_commands(project, commit=commit).get(f"train@{name}", [])
-    return require_training(project / GRAPH, name, command)
+    if command[:3] != ["convdepth", "train", name]:
+        raise DataError(
+            f"{project / GRAPH}: train@{name}.cmd: expected `convdepth train {name} ...`, got "
+            f"{shlex.join(command)!r}. Run `git checkout {GRAPH}`."
+        )
+    return command
 
 
 def planned_commands(
@@ -182,7 +188,7 @@ def ask_remote(project: Path, seconds: float) -> str | None:
     DVC runs as a child process: a call that waits for a silent remote cannot be ended otherwise.
     """
     try:
-        ended = _run_dvc("status", "--cloud", "--json", project=project, seconds=seconds)
+        ended = run_dvc("status", "--cloud", "--json", project=project, seconds=seconds)
     except subprocess.TimeoutExpired:
         return f"no answer within {seconds:.0f} s"
     if ended.returncode == 0:
@@ -206,11 +212,18 @@ def changed_stages(project: Path = Path()) -> dict[str, list[Any]]:
 
 def refresh_code(project: Path = Path()) -> None:
     """Let DVC run the stage `code` if a source has changed, in a child process."""
-    ended = _run_dvc("--wait-for-lock", "repro", "--single-item", "code", project=project)
+    ended = run_dvc("--wait-for-lock", "repro", "--single-item", "code", project=project)
     if ended.returncode:
         raise MachineError(
             f"`dvc repro code` failed: {_reason(ended.stderr)}. Run it by hand, then run again."
         )
+
+
+def run_dvc(
+    *arguments: str, project: Path, seconds: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run DVC's command line in a child process."""
+    return run_captured([sys.executable, "-m", "dvc", *arguments], project, seconds=seconds)
 
 
 def ignored_by_dvc(paths: Sequence[Path], project: Path = Path()) -> set[Path]:
@@ -246,21 +259,6 @@ def _read_md5(lock: Path, stage: Any, out: Any) -> str:
             f"Run `git checkout {lock}`."
         )
     return str(found.value)
-
-
-def _run_dvc(
-    *arguments: str, project: Path, seconds: float | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=project,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=seconds,
-        check=False,
-    )
 
 
 def _reason(errors: str) -> str:

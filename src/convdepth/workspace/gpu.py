@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from convdepth.core.errors import MachineError, ParameterError
 from convdepth.workspace.locks import describe_holder, try_lock
+from convdepth.workspace.process import run_captured
 
 DEVICE_VARIABLE = "CONVDEPTH_DEVICE"
 """``auto``: the GPUs if there are any, else the CPU; ``gpu``: required; ``cpu``: no GPU."""
@@ -99,9 +100,7 @@ def find_gpus() -> Choice:
     """
     command = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
     try:
-        ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
-        )
+        ended = run_captured(command, seconds=ANSWER_SECONDS)
     except FileNotFoundError:
         return Choice([], "no nvidia-smi was found, which comes with the driver")
     except (OSError, subprocess.TimeoutExpired) as error:

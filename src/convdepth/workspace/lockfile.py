@@ -1,6 +1,5 @@
 """What `dvc.lock` says of the trainings, read without DVC and its seconds of import."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -34,37 +33,16 @@ def trained_networks(project: Path = Path()) -> list[str]:
 
 def model_path(name: str, project: Path = Path()) -> Path:
     """Return the path of the newest model of an architecture; a missing file is a `DataError`."""
-    outs: list[Path] = [project / out["path"] for out in _read_training(name, project)["outs"]]
-    (path,) = (out for out in outs if out.suffix == ".keras")
-    if not path.exists():
-        raise DataError(
-            f"{path}: is not in this workspace. Run `dvc checkout`, `dvc pull` or `dvc repro`."
-        )
-    return path
-
-
-def training_command(name: str, project: Path = Path()) -> list[str]:
-    """Return the words of the command that trained a network: ``convdepth train <name> ...``."""
-    command = _read_training(name, project).get("cmd")
-    words = shlex.split(command) if isinstance(command, str) else []
-    return require_training(project / LOCK, name, words)
-
-
-def require_training(file: Path, name: str, command: list[str]) -> list[str]:
-    """Return a command from ``file`` if it is ``convdepth train <name> ...``."""
-    if command[:3] != ["convdepth", "train", name]:
-        raise DataError(
-            f"{file}: train@{name}.cmd: expected `convdepth train {name} ...`, got "
-            f"{shlex.join(command)!r}. Run `git checkout {file}`."
-        )
-    return command
-
-
-def _read_training(name: str, project: Path) -> dict[str, Any]:
     stages = read_lock_entries(project / LOCK)
     if f"train@{name}" not in stages:
         raise ParameterError(
             f"{project / LOCK}: no training of {name}; there are "
             f"{', '.join(trained_networks(project)) or 'none'}. Run `dvc repro train@{name}`."
         )
-    return dict(stages[f"train@{name}"])
+    outs: list[Path] = [project / out["path"] for out in stages[f"train@{name}"]["outs"]]
+    (path,) = (out for out in outs if out.suffix == ".keras")
+    if not path.exists():
+        raise DataError(
+            f"{path}: is not in this workspace. Run `dvc checkout`, `dvc pull` or `dvc repro`."
+        )
+    return path

@@ -7,10 +7,11 @@ import contextlib
 import math
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -36,6 +37,26 @@ PARENT_GRACE_SECONDS = 10.0
 
 _received: list[int] = []
 """The signals that have asked this process to end."""
+
+
+def run_captured(
+    command: Sequence[str],
+    folder: Path = Path(),
+    variables: Mapping[str, str] | None = None,
+    seconds: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program with an empty standard input and additional variables; capture its output."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **(variables or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=seconds,
+        check=False,
+    )
 
 
 def run_app(app: Callable[[], Any]) -> NoReturn:

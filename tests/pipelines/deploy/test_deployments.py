@@ -16,14 +16,7 @@ import toy
 from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterExpectedStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
@@ -125,12 +118,12 @@ def miss_nights(client: SyncPrefectClient, number: int) -> list[UUID]:
     now = datetime.datetime.now(datetime.UTC)
     body = {"start_time": str(now - datetime.timedelta(days=number)), "end_time": str(now)}
     client.request("POST", f"/deployments/{found}/schedule", json=body)
-    ours = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=[found]),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
-        expected_start_time=FlowRunFilterExpectedStartTime(before_=now),
-    )
-    past = client.read_flow_runs(flow_run_filter=ours)
+    wanted = {
+        "deployment_id": {"any_": [found]},
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+        "expected_start_time": {"before_": now},
+    }
+    past = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted))
     return [run.id for run in sorted(past, key=lambda run: str(run.expected_start_time))]
 
 

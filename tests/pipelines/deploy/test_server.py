@@ -179,8 +179,10 @@ def test_a_server_that_does_not_work_is_told() -> None:
             pytest.raises(MachineError, match=f"PREFECT_API_URL={url}: .*Failed to reach API"),
         ):
             require_server()
-    pid_file().write_text(str(os.getpid()))  # another program's by now
     assert running_server(pid_file()) is None
+    for content in ("", "no number", "999999999", str(os.getpid())):  # another program's by now
+        pid_file().write_text(content)
+        assert running_server(pid_file()) is None
     code = "import time; time.sleep(60)"
     options = ["-m", "prefect", "server", "start", "--host", "0.0.0.0", "--port", "9"]
     with subprocess.Popen([sys.executable, "-c", code, *options]) as process:

@@ -71,8 +71,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def project(studied: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The same as a fresh clone: only what git keeps is there."""
-    project = studied.copy(tmp_path / "toy")
-    project.enter(monkeypatch, "HOME", "DVC_SITE_CACHE_DIR")
+    project = studied.entered_copy(tmp_path / "toy", monkeypatch)
     shutil.rmtree(project.folder / ".dvc" / "cache")
     project.run("git", "clean", "-d", "-x", "--force", "--quiet", "--exclude=.dvc")
     assert not (project.folder / "models" / "one-2").exists()
