@@ -59,9 +59,12 @@ def data_url(path: Path | io.BytesIO) -> str:
 
 @contextlib.contextmanager
 def best_effort(what: str) -> Iterator[None]:
-    """Log what goes wrong with an artifact, and go on; a server that is gone is not waited for."""
+    """Log what goes wrong with an artifact, and go on; a server that is gone is not waited for.
+
+    One more attempt, since a busy server on SQLite answers 503 for a moment.
+    """
     try:
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
             yield
     except Exception as error:
         get_run_logger().warning("artifact %s: not shown in Prefect: %s", what, error)

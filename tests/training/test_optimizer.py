@@ -47,8 +47,7 @@ def test_weight_decay_is_of_weights_and_not_of_biases(tiny: Tiny, name: str) -> 
     optimizer.apply([np.zeros(weight.shape, np.float32) for weight in network.trainable_weights])
     decayed = {weight.path.split("/")[-1]: float(np.min(weight)) for weight in network.weights}
     assert decayed["bias"] == decayed["gamma"] == decayed["beta"] == pytest.approx(1)
-    if name != "schedule_free_adamw":  # its weights follow an average
-        assert decayed["kernel"] == pytest.approx(1 - 0.5 * 0.001)
+    assert decayed["kernel"] == pytest.approx(1 - 0.5 * 0.001)
 
 
 def test_muon_orthogonalizes_the_updates_of_kernels_except_the_softmax(tiny: Tiny) -> None:

@@ -123,7 +123,6 @@ nightly = pytest.mark.nightly
     [
         ("adam", 0.01, [], PLAIN),
         ("adam", 0.01, EVERYTHING, PLAIN),
-        pytest.param("schedule_free_adamw", 0.01, [], PLAIN, marks=nightly),
         pytest.param("sgd", 0.3, [], PLAIN, marks=nightly),
         pytest.param("adamw", 0.01, [], PLAIN, marks=nightly),
         pytest.param("muon", 0.01, [], PLAIN, marks=nightly),

@@ -19,7 +19,7 @@ from convdepth.core.errors import ParameterError
 Positive = Annotated[float, Field(gt=0)]
 Precision = Literal["float32", "mixed_bfloat16"]
 Schedule = Literal["constant", "cosine", "one_cycle"]
-Optimizer = Literal["adam", "sgd", "adamw", "muon", "schedule_free_adamw"]
+Optimizer = Literal["adam", "sgd", "adamw", "muon"]
 
 Section = TypeVar("Section", bound=Strict)
 

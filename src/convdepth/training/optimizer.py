@@ -67,13 +67,8 @@ BUILDERS: dict[Optimizer, Callable[[Rate, float | None], keras.Optimizer]] = {
         weight_decay=decay,
         adam_weight_decay=decay,
     ),
-    "schedule_free_adamw": lambda rate, decay: _KERAS.ScheduleFreeAdamW(rate, weight_decay=decay),
 }
-"""Each optimizer from its learning rate and its weight decay, None for none.
-
-Keras evaluates the schedule-free optimizer (Defazio et al. 2024, arXiv:2405.15682) with the weights
-that it trains, not with their average.
-"""
+"""Each optimizer from its learning rate and its weight decay, None for none."""
 
 
 def build_optimizer(recipe: Train, images: int) -> keras.Optimizer:
