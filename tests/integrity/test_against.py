@@ -14,7 +14,7 @@ from convdepth.integrity import against
 from convdepth.integrity.against import compare_checkpoints, print_comparison
 from project import Project, stages_run
 
-DROPOUT = "src/convdepth/models/dropout.py"
+LAYERS = "src/convdepth/models/layers.py"
 
 
 def edit(project: Project, file: str, old: str, new: str) -> None:
@@ -49,8 +49,8 @@ def accept(project: Project, *names: str, accept_results: bool = True) -> None:
 
 @pytest.mark.nightly
 def test_a_change_that_computes_the_same_is_accepted(workspace: Project) -> None:
-    edit(workspace, DROPOUT, "min(round(", "min(int(round(")
-    edit(workspace, DROPOUT, "self.rate * LEVELS)", "self.rate * LEVELS))")
+    edit(workspace, LAYERS, "min(round(", "min(int(round(")
+    edit(workspace, LAYERS, "self.rate * LEVELS)", "self.rate * LEVELS))")
     workspace.run("convdepth", "verify", "--against", "HEAD", "--accept", "tiny")
     assert trainings(workspace) == {"train@small"}
 
@@ -68,7 +68,7 @@ def test_a_change_that_computes_something_else_is_not(workspace: Project) -> Non
 def test_results_of_equal_code_are_accepted_and_other_inputs_are_refused(
     workspace: Project,
 ) -> None:
-    edit(workspace, DROPOUT, "LEVELS = 2**16", "LEVELS = 65536")
+    edit(workspace, LAYERS, "LEVELS = 2**16", "LEVELS = 65536")
     assert trainings(workspace) == set()  # until `code` has run
     edit(workspace, "params.yaml", "  weight_decay: 0 ", "  # weight_decay: 0 ")  # the default
     lock = (workspace.folder / "dvc.lock").read_bytes()
@@ -95,13 +95,13 @@ def upgrade(project: Project) -> None:
 
 def change_twice(project: Project) -> None:
     """Let the results be of other code than that of the commit."""
-    edit(project, DROPOUT, "LEVELS - 1)", "LEVELS - (1))")
-    edit(project, DROPOUT, "LEVELS = 2**16", "LEVELS = 65536")
+    edit(project, LAYERS, "LEVELS - 1)", "LEVELS - (1))")
+    edit(project, LAYERS, "LEVELS = 2**16", "LEVELS = 65536")
     project.run("git", "commit", "--quiet", "--all", "--message", "Not run")
 
 
 def break_a_result(project: Project) -> None:
-    edit(project, DROPOUT, "LEVELS = 2**16", "LEVELS = 65536")
+    edit(project, LAYERS, "LEVELS = 2**16", "LEVELS = 65536")
     (project.folder / "data" / "history" / "tiny.csv").write_text("other\n")
 
 

@@ -19,7 +19,7 @@ TRAININGS = {"train", "train_tuned", "collapse"}
     ("package", "commands"),
     [
         ("training", TRAININGS),
-        ("models.dropout", TRAININGS),
+        ("models.layers", TRAININGS | {"evaluate", "evaluate_seed", "examine", "plot"}),
         ("data.validation", {"validate"}),
         ("figures", {"contrast", "examine", "plot", "report"}),
         ("report", {"report"}),
@@ -54,7 +54,7 @@ def test_an_upgrade_reruns_every_training(tmp_path: Path, library: str) -> None:
 
 
 def test_dvc_runs_the_stage_code_alone_after_a_comment(workspace: Project) -> None:
-    path = workspace.folder / "src" / "convdepth" / "models" / "dropout.py"
+    path = workspace.folder / "src" / "convdepth" / "models" / "layers.py"
     path.write_text("# A comment.\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
     assert workspace.repro() == ["code"]
     assert "code/" not in workspace.run("git", "status", "--porcelain")
