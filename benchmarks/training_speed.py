@@ -64,9 +64,9 @@ STEPS = {
 
 FRONT_PAGE = {
     BASE: "plain Keras port of the notebook",
-    OURS: "this project, float32",
-    MIXED: "this project, bfloat16",
-    FAST: "this project, `make fast`",
+    PORTABLE: "this project",
+    OURS: "this project, `portable: false`",
+    FAST: "this project, `make fast` (bfloat16)",
 }
 
 WHOLE_EPOCH = SPLIT_SIZES["train"]
