@@ -4,8 +4,8 @@ The rule: of the finalists whose accuracy is at least the notebook recipe's for 
 the one whose trainings need the fewest CPU seconds. Accuracies are means of three seeds on the same
 10,000 training images, which no training sees. The test set is not read.
 
-Writes ``benchmarks/results/fast_recipe.csv`` and the table in ``benchmarks/README.md``. A training
-in that file is not repeated; those of no finalist are former candidates.
+Writes ``benchmarks/results/fast_recipe.csv`` and the table in ``benchmarks/README.md``. Trainings
+in that file are not repeated; it also keeps former candidates.
 """
 
 import operator

@@ -29,7 +29,7 @@ class Arm:
         name: Label in the tables.
         commands: For each piece of work, such as a network, the command that does it.
         jobs: Number of pieces that run at once.
-        environment: Variables added to those of this process.
+        environment: Environment variables to add.
         every: The arm runs in every n-th round only, beginning with the first.
     """
 

@@ -99,7 +99,7 @@ def _operation(event: str) -> str | None:
     path, _, kind = event.partition(":")
     if not kind or "/" not in path:
         return None
-    if "/adam/" in path.lower():
+    if "adam/" in path.lower():  # of `FusedAdam`
         return "optimizer"
     kind = re.sub(r"^_Mkl|Native|Fused", "", kind)
     layer = re.search(r"/(block\d+_\w+?|head_\w+?|softmax|flatten)(_\d+)?/", path)

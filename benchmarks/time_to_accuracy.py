@@ -1,15 +1,15 @@
 """How long the test accuracies that the notebook recorded take: `make time-to-accuracy`.
 
 Three recipes are trained with five seeds each: the notebook's in float32 (these trainings are
-``metrics/replicates``), the notebook's in bfloat16, and the preset `fast`. Of a recipe and network,
-the epochs to the target are those of all seeds, each until it reaches the target, divided by the
-number of seeds that reach it: the expected running time of Hansen et al. (2009, BBOB). So a seed
-that never reaches it costs a whole training, after which the next seed starts.
+``metrics/replicates``), the notebook's in bfloat16, and the preset `fast`. The expected epochs to
+the target are the epochs of all seeds, each up to the target, over the number of seeds that reach
+it: the expected running time of Hansen et al. (2009, BBOB). A seed that never reaches it costs a
+whole training, after which the next seed starts.
 
-The seconds of an arm are those of its start and epochs for `cnn1`, `cnn3` and `cnn5`. A start is
+The seconds of an arm are start-up plus expected epochs for `cnn1`, `cnn3` and `cnn5`. Start-up is
 measured here, from the start of the processes to the end of the first `START_IMAGES`: imports,
-building, tracing. The seconds of an epoch are those of ``results/training_speed.csv``. Plain Keras
-trains one network after the other with all cores. Ours trains all at once, one thread each.
+building, tracing. ``results/training_speed.csv`` gives the seconds per epoch. Plain Keras trains
+one network after another with all cores. Ours trains all at once, one thread each.
 
 Intervals are bootstrap intervals over seeds and rounds. Writes
 ``benchmarks/results/time_to_accuracy.csv`` and the table in ``benchmarks/README.md``.

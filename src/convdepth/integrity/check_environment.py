@@ -39,7 +39,6 @@ REMOTE_SECONDS = 20.0
 ASK_SERVER = """
 import sys
 from convdepth.workspace.process import run_app
-from convdepth.workspace.process import run_captured
 from convdepth.workspace.servers import explained_settings
 
 def ask():
