@@ -20,7 +20,8 @@ from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import Params, find_architecture, read_params
 from convdepth.models.backend import configure
 from convdepth.training.checkpoints import Checkpoints
-from convdepth.training.loop import Progress, build_trainer, train_epoch
+from convdepth.training.loop import Progress, train_epoch
+from convdepth.training.trainer import build_trainer
 
 BATCHES = 40
 

@@ -22,8 +22,9 @@ from reporting import make_parser, record, write_rows
 
 from convdepth.config.params import find_architecture, read_params
 from convdepth.models.backend import configure, tf
-from convdepth.training.loop import build_trainer, train_epoch
+from convdepth.training.loop import train_epoch
 from convdepth.training.progress import TrainingProgress
+from convdepth.training.trainer import build_trainer
 
 # isort: split
 from tensorflow.tsl.profiler.protobuf import xplane_pb2

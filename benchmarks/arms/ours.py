@@ -13,10 +13,11 @@ from convdepth.config.params import find_architecture, read_params
 from convdepth.config.recipe import Train
 from convdepth.models.backend import configure, tf
 from convdepth.models.xla import PLAIN
-from convdepth.training import loop
+from convdepth.training import trainer as trainer_module
 from convdepth.training.data import read_training_data
-from convdepth.training.loop import build_trainer, train_epoch
+from convdepth.training.loop import train_epoch
 from convdepth.training.progress import TrainingProgress
+from convdepth.training.trainer import build_trainer
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def main() -> None:
         | {key: value for key, value in given.items() if value is not None}
     )
     if arguments.steps:
-        loop.STEPS_PER_EXECUTION = arguments.steps
+        trainer_module.STEPS_PER_EXECUTION = arguments.steps
     if arguments.any_order:
         with mock.patch.object(tf.config.experimental, "enable_op_determinism"):
             configure(recipe.threads, portable=recipe.portable)
@@ -55,7 +56,7 @@ def main() -> None:
         validation=dataclasses.replace(data.validation, rows=np.arange(arguments.images // 6)),
     )
     if arguments.no_xla:
-        loop.choose_classes = lambda *_: PLAIN
+        trainer_module.choose_classes = lambda *_: PLAIN
     params = params.model_copy(update={"train": recipe})
     architecture = find_architecture(arguments.name, params, arguments.params)
     trainer = build_trainer(architecture, recipe, data)

@@ -104,10 +104,10 @@ def places() -> Iterator[tuple[str, Any, str]]:
     yield "fsync", os, "fsync"
     yield "replace", os, "replace"
     if "convdepth.training.train" in sys.modules:
-        from convdepth.training import checkpoints, loop
+        from convdepth.training import checkpoints, loop, trainer
 
         # Else several batches would be one call, in which nothing of Python's can happen.
-        loop.STEPS_PER_EXECUTION = 1
+        trainer.STEPS_PER_EXECUTION = 1
         yield "batch", loop.Watch, "on_train_batch_end"
         yield "remove", checkpoints, "_remove"
         yield "clear", checkpoints.Checkpoints, "clear"

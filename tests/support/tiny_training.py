@@ -10,9 +10,9 @@ from convdepth.config.params import read_architecture, read_params
 from convdepth.config.recipe import Train
 from convdepth.models.backend import keras
 from convdepth.training.data import TrainingData, read_training_data
-from convdepth.training.loop import build_trainer
 from convdepth.training.progress import TrainingProgress
 from convdepth.training.train import main
+from convdepth.training.trainer import build_trainer
 
 AUGMENTATION = ("{shift: 0, rotation: 0, zoom: 0}", "{shift: 0.1, rotation: 0.03, zoom: 0.1}")
 BATCH_NORMALIZATION = ("pool_size: 4\n", "pool_size: 4\n      batch_normalization: true\n")

@@ -11,10 +11,11 @@ from tiny_training import AUGMENTATION, Tiny, tiny
 from convdepth.core.errors import MachineError, TrainingError
 from convdepth.models.backend import keras, tf
 from convdepth.models.xla import COMPILED, PLAIN, KerasClasses
-from convdepth.training import loop
+from convdepth.training import trainer as trainer_module
 from convdepth.training.data import Subset, TrainingData
-from convdepth.training.loop import Progress, build_trainer, seed_random_layers, train_epoch
+from convdepth.training.loop import Progress, seed_random_layers, train_epoch
 from convdepth.training.loss import CheckedLoss
+from convdepth.training.trainer import build_trainer
 
 __all__ = ["tiny"]  # a fixture
 
@@ -70,7 +71,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_part_of_the_epoch(
         return tf.where(is_spoiled, tf.fill(tf.shape(losses), np.nan), losses)
 
     monkeypatch.setattr(keras.losses, "sparse_categorical_crossentropy", loss)
-    monkeypatch.setattr(loop, "choose_classes", lambda *_: classes)
+    monkeypatch.setattr(trainer_module, "choose_classes", lambda *_: classes)
     with pytest.raises(TrainingError, match=rf"^tiny: epoch {epoch}, .*{where}\b") as caught:
         train_one_epoch(tiny, epoch, part, position)
     assert caught.value.exit_code == 6
@@ -132,7 +133,7 @@ def test_compiled_by_xla_it_learns_the_same(tiny: Tiny, monkeypatch: pytest.Monk
     tiny.change(("dropout_scale: 1 ", "dropout_scale: 0 "))  # XLA draws other masks
     histories = []
     for classes in (PLAIN, COMPILED):
-        monkeypatch.setattr(loop, "choose_classes", lambda *_, classes=classes: classes)
+        monkeypatch.setattr(trainer_module, "choose_classes", lambda *_, classes=classes: classes)
         _, history = tiny.train(str(len(histories)))
         histories.append(pd.read_csv(history)[["loss", "val_loss"]])
     pd.testing.assert_frame_equal(*histories, rtol=1e-3)
@@ -157,12 +158,12 @@ def test_xla_is_used_on_a_gpu_where_its_first_losses_are_right(
     losses: list[float | Exception],
     classes: KerasClasses,
 ) -> None:
-    monkeypatch.setattr(loop, "gpus", lambda: gpus)
+    monkeypatch.setattr(trainer_module, "gpus", lambda: gpus)
     trial = mock.Mock(side_effect=losses)
-    monkeypatch.setattr(loop, "_first_loss", trial)
+    monkeypatch.setattr(trainer_module, "_first_loss", trial)
     if augmented:
         tiny.change(AUGMENTATION)
-    found = loop.choose_classes(tiny.architecture, tiny.recipe, tiny.read_data())
+    found = trainer_module.choose_classes(tiny.architecture, tiny.recipe, tiny.read_data())
     assert found == classes
     assert trial.call_count == len(losses)
 
@@ -171,6 +172,6 @@ def test_xla_is_used_on_a_gpu_where_its_first_losses_are_right(
 def test_the_first_losses_with_and_without_xla_are_equal(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "gpus", lambda: ["GPU"])
-    found = loop.choose_classes(tiny.architecture, tiny.recipe, tiny.read_data())
+    monkeypatch.setattr(trainer_module, "gpus", lambda: ["GPU"])
+    found = trainer_module.choose_classes(tiny.architecture, tiny.recipe, tiny.read_data())
     assert found == COMPILED

@@ -17,7 +17,7 @@ from convdepth.data.arrays import read_split
 from convdepth.models.archive import load_weights
 from convdepth.models.build import build_network
 from convdepth.models.xla import COMPILED, PLAIN, KerasClasses
-from convdepth.training import loop
+from convdepth.training import trainer as trainer_module
 
 __all__ = ["tiny"]  # a fixture
 
@@ -67,12 +67,12 @@ def test_the_statistics_of_normalizations_are_kept(tiny: Tiny) -> None:
     assert not np.allclose(network.get_layer("block1_conv1_normalization").moving_variance, 1)
 
 
-@pytest.mark.parametrize("steps", [loop.STEPS_PER_EXECUTION, 1])
+@pytest.mark.parametrize("steps", [trainer_module.STEPS_PER_EXECUTION, 1])
 def test_equal_parameters_give_equal_bytes_whatever_one_call_trains(
     tiny: Tiny, trained: list[bytes], monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     tiny.change(ONE_EPOCH)
-    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", steps)
+    monkeypatch.setattr(trainer_module, "STEPS_PER_EXECUTION", steps)
     assert tiny.trained_bytes("again") == trained
 
 
@@ -140,7 +140,7 @@ def test_an_interrupted_training_ends_with_the_bytes_of_an_uninterrupted_one(
 ) -> None:
     tiny.change(("epochs: 2", "epochs: 3"), *changes)
     tiny.change(("optimizer: adam ", f"optimizer: {optimizer} "), ("rate: 0.001", f"rate: {rate}"))
-    monkeypatch.setattr(loop, "choose_classes", lambda *_: classes)
+    monkeypatch.setattr(trainer_module, "choose_classes", lambda *_: classes)
     model, history = tiny.train("whole")
     losses = pd.read_csv(history)["loss"]
     assert losses.iloc[-1] < losses.iloc[0]

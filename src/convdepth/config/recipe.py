@@ -76,6 +76,11 @@ class Train(Recipe):
                 raise error_below(key, f"{message}. Change it, or set portable: false")
         return self
 
+    def with_precision(self, precision: Precision) -> Self:
+        """Return the recipe in another precision; only float32 can be portable."""
+        portable = self.portable and precision == "float32"
+        return self.model_copy(update={"precision": precision, "portable": portable})
+
 
 def read_training(name: str, path: Path) -> tuple[Architecture, Train]:
     """Read one architecture, scaled by the recipe's ``dropout_scale``, and the recipe."""

@@ -64,16 +64,10 @@ def read_tuned(name: str, params: Path, studies: Path) -> tuple[Settings, Archit
     settings = read_section(studies, ("tuned", "settings", name), Settings)
     key = f"{studies}: tuned.settings.{name}.dropout_scale"
     require_scale(key, name, architecture, settings.dropout_scale)
-    recipe = with_precision(recipe, tuned.precision).model_copy(
+    recipe = recipe.with_precision(tuned.precision).model_copy(
         update={"epochs": tuned.epochs, "validation_images": 0}
     )
     return settings, *apply(settings, architecture, recipe)
-
-
-def with_precision(recipe: Train, precision: Precision) -> Train:
-    """Return the recipe in a study's own precision; only float32 can be portable."""
-    portable = recipe.portable and precision == "float32"
-    return recipe.model_copy(update={"precision": precision, "portable": portable})
 
 
 def apply(

@@ -15,7 +15,8 @@ _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"
 
 def instruction_sets() -> str:
     """Name the CPU's instruction sets on which bits depend."""
-    return " ".join(name for name in _INSTRUCTION_SETS if name in cpu_flags())
+    flags = cpu_flags()
+    return " ".join(name for name in _INSTRUCTION_SETS if name in flags)
 
 
 def cpu_flags() -> list[str]:

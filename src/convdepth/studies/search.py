@@ -20,7 +20,7 @@ import optuna
 from convdepth.config.architecture import Architecture, require_scale
 from convdepth.config.recipe import Train, read_training
 from convdepth.config.studies import Range, Space, Tuning, read_study_params
-from convdepth.config.tuned_settings import AUGMENTATION, RECIPE, Settings, apply, with_precision
+from convdepth.config.tuned_settings import AUGMENTATION, RECIPE, Settings, apply
 from convdepth.core.files import write_json
 from convdepth.data.arrays import read_split
 from convdepth.models.backend import configure, keras
@@ -63,7 +63,7 @@ def main(
     require_scale(key, name, architecture, tuning.space.dropout_scale.high)
     _, labels = read_split(normalized, "train")
     held = held_out(tuning.validation_share, len(labels))
-    recipe = with_precision(recipe, tuning.precision).model_copy(
+    recipe = recipe.with_precision(tuning.precision).model_copy(
         update={"epochs": tuning.epochs, "validation_images": held}
     )
     configure(recipe.threads, portable=recipe.portable)

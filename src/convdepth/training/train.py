@@ -13,14 +13,8 @@ from convdepth.models.build import build_network
 from convdepth.models.numeric_class import describe_numeric_class, write_record
 from convdepth.training.checkpoints import Checkpoints, describe_training
 from convdepth.training.data import TrainingData, read_training_data
-from convdepth.training.loop import (
-    HISTORY,
-    Epoch,
-    Progress,
-    ProgressMaker,
-    build_trainer,
-    train_epoch,
-)
+from convdepth.training.loop import HISTORY, Epoch, Progress, ProgressMaker, train_epoch
+from convdepth.training.trainer import build_trainer
 
 
 def main(
