@@ -147,7 +147,7 @@ lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml again
 		$$(sed -nE 's/^([a-z0-9._-]+).*==.*/--no-emit-package \1/p' requirements.lock) --output-file requirements-pools.lock
 
 # No index address in the lock. pip needs the extras when it checks hashes.
-STORAGE := --extra s3 --extra ssh
+STORAGE := --extra s3 --extra ssh --extra export --extra release --extra notebook
 RESOLVE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-annotate --no-header --quiet
 
