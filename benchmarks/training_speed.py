@@ -11,6 +11,7 @@ Writes ``benchmarks/results/training_speed.csv`` and ``.json``, and the tables i
 """
 
 import heapq
+import json
 import os
 import statistics
 import sys
@@ -24,7 +25,15 @@ import pandas as pd
 from environments import python_of
 from interleaving import Arm, Sample, compare, measure, show_ratio
 from networks import NORMALIZED, PARAMS, PROJECT, describe_layers, training_flop
-from reporting import make_parser, record, where, write_rows, write_section
+from reporting import (
+    FOLDER,
+    describe_machine,
+    make_parser,
+    record,
+    where,
+    write_rows,
+    write_section,
+)
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import Params, read_params
@@ -54,6 +63,9 @@ TORCH_WAYS: Mapping[str, Sequence[str]] = {
     f"{PER_CORE}, fused Adam, compiled": (*FUSED, "--compile", "default"),
 }
 
+PEAKS = {OURS: "float32", PORTABLE: "portable", MIXED: "bfloat16"}
+"""Each of our arms, and the kind of matrix product that bounds it."""
+
 STEPS = {
     "pipeline and one process per core": (BASE, OURS),
     "precision: bfloat16": (OURS, MIXED),
@@ -72,6 +84,8 @@ FRONT_PAGE = {
 WHOLE_EPOCH = SPLIT_SIZES["train"]
 IMAGES = 3840
 """Of a unit of work: 30 whole batches, so that peers compile each step for one shape only."""
+
+RESULT = FOLDER / "results" / "training_speed.json"
 
 LOW = 0.25
 """The quantile over rounds that load from other programs hardly reaches."""
@@ -108,10 +122,12 @@ def main() -> None:
     flop = sum(map(training_flop, params.architectures.values()))
     result["share_of_peak"] = {
         arm: round(flop * WHOLE_EPOCH / sum(entry["epoch_seconds"].values()) / peak, 3)
-        for arm, precision in ((OURS, "float32"), (PORTABLE, "float32"), (MIXED, "bfloat16"))
+        for arm, kind in PEAKS.items()
         if (entry := result["arms"].get(arm))
-        and (peak := result["peak_gflops"][precision] * (os.cpu_count() or 1) * 1e9)
+        and (peak := result["peak_gflops"][kind] * (os.cpu_count() or 1) * 1e9)
     }
+    here = {describe_machine()["cpu"]: cost} if (cost := result.get("portable_over_native")) else {}
+    result["portable_cost"] = read_portable_costs() | here
     result = record("training_speed", result, table)
     write_section("training_speed", summary(result), PROJECT / "README.md")
 
@@ -175,27 +191,29 @@ def _given(images: int) -> list[str | Path]:
 
 
 def peak_arms() -> list[Arm]:
-    """Return the arms that multiply matrices on all cores, in each precision."""
+    """Return the arms that multiply matrices on all cores, of each kind."""
     cores = os.cpu_count() or 1
-    commands = {
-        precision: [sys.executable, "peak.py", "--precision", precision]
-        for precision in ("float32", "bfloat16")
-    }
+    commands = {kind: [sys.executable, "peak.py", "--kind", kind] for kind in PEAKS.values()}
     return [
-        Arm(precision, {f"core {core}": command for core in range(cores)}, cores)
-        for precision, command in commands.items()
+        Arm(kind, {f"core {core}": command for core in range(cores)}, cores)
+        for kind, command in commands.items()
     ]
 
 
 def peak_gflops(samples: Mapping[str, list[Sample]]) -> dict[str, float]:
-    """Return the median GFLOP/s of one core while all are busy, in each precision."""
+    """Return the median GFLOP/s of one core while all are busy, for each kind."""
     return {
-        precision: statistics.median(
+        kind: statistics.median(
             statistics.mean(each["amount"] / each["seconds"] / 1e9 for each in sample.values())
-            for sample in samples[precision]
+            for sample in samples[kind]
         )
-        for precision in ("float32", "bfloat16")
+        for kind in PEAKS.values()
     }
+
+
+def read_portable_costs() -> dict[str, dict[str, float]]:
+    """Return the time of portable over native trainings on each CPU measured so far."""
+    return dict(json.loads(RESULT.read_text(encoding="utf-8")).get("portable_cost", {}))
 
 
 def rows_of(arms: Sequence[Arm], samples: Mapping[str, Sequence[Sample]]) -> pd.DataFrame:
@@ -254,6 +272,9 @@ def summarize(frame: pd.DataFrame) -> dict[str, Any]:
     return {
         "base": base,
         "arms": arms,
+        **(
+            {"portable_over_native": ratio(PORTABLE, OURS)} if {PORTABLE, OURS} <= set(jobs) else {}
+        ),
         "steps": {key: ratio(*pair) for key, pair in STEPS.items() if set(pair) <= set(jobs)},
         "peers": {
             peer: {"arm": arm, "ours": PEERS[peer], "ratio": ratio(arm, PEERS[peer])}
@@ -299,7 +320,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         for arm in OUR_OPTIONS
         if arm in result["arms"]
     )
-    peak = result["peak_gflops"]
+    peaks = ", ".join(f"{kind} {peak:.0f}" for kind, peak in result["peak_gflops"].items())
+    costs = [f"| {cpu} | {show_ratio(cost)} |" for cpu, cost in result["portable_cost"].items()]
     shares = ", ".join(f"{arm}: {share:.0%}" for arm, share in result["share_of_peak"].items())
     return [
         f"**Times as fast as {result['base']}, per epoch: {ours}.**",
@@ -314,9 +336,12 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "|---|--:|",
         *steps,
         "",
-        f"One core multiplies matrices with {peak['float32']:.0f} GFLOP/s in float32 and "
-        f"{peak['bfloat16']:.0f} in bfloat16 while the other cores do the same. Share of that "
-        f"reached in training: {shares}.",
+        "| CPU | time, portable over native float32 |",
+        "|---|--:|",
+        *costs,
+        "",
+        f"One core multiplies matrices with this many GFLOP/s while the other cores do the same: "
+        f"{peaks}. Share of that reached in training: {shares}.",
         "",
         f"{where(result)} of {result['images']:,} images.",
     ]
