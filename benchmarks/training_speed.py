@@ -11,7 +11,6 @@ Writes ``benchmarks/results/training_speed.csv`` and ``.json``, and the tables i
 """
 
 import heapq
-import json
 import os
 import statistics
 import sys
@@ -25,15 +24,7 @@ import pandas as pd
 from environments import python_of
 from interleaving import Arm, Sample, compare, measure, show_ratio
 from networks import NORMALIZED, PARAMS, PROJECT, describe_layers, training_flop
-from reporting import (
-    FOLDER,
-    describe_machine,
-    make_parser,
-    record,
-    where,
-    write_rows,
-    write_section,
-)
+from reporting import make_parser, record, where, write_rows, write_section
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.config.params import Params, read_params
@@ -85,8 +76,6 @@ WHOLE_EPOCH = SPLIT_SIZES["train"]
 IMAGES = 3840
 """Of a unit of work: 30 whole batches, so that peers compile each step for one shape only."""
 
-RESULT = FOLDER / "results" / "training_speed.json"
-
 LOW = 0.25
 """The quantile over rounds that load from other programs hardly reaches."""
 
@@ -126,8 +115,6 @@ def main() -> None:
         if (entry := result["arms"].get(arm))
         and (peak := result["peak_gflops"][kind] * (os.cpu_count() or 1) * 1e9)
     }
-    here = {describe_machine()["cpu"]: cost} if (cost := result.get("portable_over_native")) else {}
-    result["portable_cost"] = read_portable_costs() | here
     result = record("training_speed", result, table)
     write_section("training_speed", summary(result), PROJECT / "README.md")
 
@@ -211,11 +198,6 @@ def peak_gflops(samples: Mapping[str, list[Sample]]) -> dict[str, float]:
     }
 
 
-def read_portable_costs() -> dict[str, dict[str, float]]:
-    """Return the time of portable over native trainings on each CPU measured so far."""
-    return dict(json.loads(RESULT.read_text(encoding="utf-8")).get("portable_cost", {}))
-
-
 def rows_of(arms: Sequence[Arm], samples: Mapping[str, Sequence[Sample]]) -> pd.DataFrame:
     """Return one row per arm, network (first word of a piece) and round: the slowest piece."""
     rows = []
@@ -241,15 +223,33 @@ def job_seconds(epochs: Iterable[float], jobs: int) -> float:
     return max(ends)
 
 
+def epochs_of(own: pd.DataFrame) -> pd.DataFrame:
+    """Return the seconds of a whole epoch by round and network, from the rows of one arm."""
+    epoch = own["seconds"] / own["images"] * WHOLE_EPOCH
+    rows = own.assign(epoch=epoch)
+    return rows.pivot_table(index="round", columns="network", values="epoch", sort=False)
+
+
+def jobs_of(own: pd.DataFrame) -> pd.Series:
+    """Return the seconds of one epoch of all networks by round, from the rows of one arm."""
+    processes = int(own["processes"].iloc[0])
+    return epochs_of(own).apply(lambda row: job_seconds(row, processes), axis=1)
+
+
+def ratio_of_jobs(frame: pd.DataFrame, before: str, after: str) -> dict[str, float]:
+    """Compare two arms by the rounds in which both ran."""
+    jobs = [jobs_of(frame[frame["arm"] == arm]) for arm in (before, after)]
+    both = jobs[0].index.intersection(jobs[1].index)
+    return compare(*(each[both].to_list() for each in jobs))
+
+
 def summarize(frame: pd.DataFrame) -> dict[str, Any]:
     """Compute the figures of the tables from one row per arm, network and round."""
-    frame = frame.assign(epoch=frame["seconds"] / frame["images"] * WHOLE_EPOCH)
     jobs: dict[str, pd.Series] = {}
     lows, arms = {}, {}
     for name, own in frame.groupby("arm", sort=False):
-        processes = int(own["processes"].iloc[0])
-        epochs = own.pivot_table(index="round", columns="network", values="epoch", sort=False)
-        jobs[str(name)] = epochs.apply(lambda row, n=processes: job_seconds(row, n), axis=1)
+        processes, epochs = int(own["processes"].iloc[0]), epochs_of(own)
+        jobs[str(name)] = jobs_of(own)
         lows[name] = job_seconds(epochs.quantile(LOW), processes)
         arms[str(name)] = {
             "epoch_seconds": (epochs.median() / processes).round(2).to_dict(),
@@ -258,8 +258,7 @@ def summarize(frame: pd.DataFrame) -> dict[str, Any]:
     base = BASE if BASE in jobs else next(iter(jobs))
 
     def ratio(before: str, after: str) -> dict[str, float]:
-        both = jobs[before].index.intersection(jobs[after].index)
-        return compare(jobs[before][both].to_list(), jobs[after][both].to_list())
+        return ratio_of_jobs(frame, before, after)
 
     for name, entry in arms.items():
         entry["times_as_fast"] = ratio(base, name)
@@ -272,9 +271,6 @@ def summarize(frame: pd.DataFrame) -> dict[str, Any]:
     return {
         "base": base,
         "arms": arms,
-        **(
-            {"portable_over_native": ratio(PORTABLE, OURS)} if {PORTABLE, OURS} <= set(jobs) else {}
-        ),
         "steps": {key: ratio(*pair) for key, pair in STEPS.items() if set(pair) <= set(jobs)},
         "peers": {
             peer: {"arm": arm, "ours": PEERS[peer], "ratio": ratio(arm, PEERS[peer])}
@@ -321,7 +317,6 @@ def table(result: Mapping[str, Any]) -> list[str]:
         if arm in result["arms"]
     )
     peaks = ", ".join(f"{kind} {peak:.0f}" for kind, peak in result["peak_gflops"].items())
-    costs = [f"| {cpu} | {show_ratio(cost)} |" for cpu, cost in result["portable_cost"].items()]
     shares = ", ".join(f"{arm}: {share:.0%}" for arm, share in result["share_of_peak"].items())
     return [
         f"**Times as fast as {result['base']}, per epoch: {ours}.**",
@@ -335,10 +330,6 @@ def table(result: Mapping[str, Any]) -> list[str]:
         f"| what makes a whole training faster than {result['base']} | times as fast |",
         "|---|--:|",
         *steps,
-        "",
-        "| CPU | time, portable over native float32 |",
-        "|---|--:|",
-        *costs,
         "",
         f"One core multiplies matrices with this many GFLOP/s while the other cores do the same: "
         f"{peaks}. Share of that reached in training: {shares}.",
