@@ -152,7 +152,7 @@ class Models:
                 # `allow_missing` ignores missing files of git, too.
                 and (
                     stage.changed(allow_missing=True)
-                    or not all(out.use_cache or out.exists for out in stage.outs)
+                    or not all(out.exists or repo.scm.is_ignored(out.fs_path) for out in stage.outs)
                 )
             }
         return stale.union(*(self._stages[name].upstream for name in stale))

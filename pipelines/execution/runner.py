@@ -30,7 +30,7 @@ from pipelines.reporting.curves import publish_curves
 from pipelines.reporting.report import reported
 
 # Groups of stages that take seconds, whatever their network.
-QUICK = frozenset({"evaluate", "evaluate_seed", "evaluate_tuned", "replicates"})
+QUICK = frozenset({"digest", "evaluate", "evaluate_seed", "evaluate_tuned", "replicates"})
 
 Parameters = ParamSpec("Parameters")
 

@@ -47,9 +47,7 @@ def test_each_table_follows_its_results(tmp_path: Path) -> None:
         entry = json.loads((METRICS / f"{name}.json").read_text(encoding="utf-8"))
         entry |= {"notebook_accuracy": None, **collapsed} if name == NAMES[0] else {}
         write_json(metrics / f"{name}.json", entry)
-    table = metrics / "tables" / "models.csv"
-    table.parent.mkdir()
-    table.write_text("network,sha256\ncnn1,abc\n")
+        write_json(metrics / "digests" / f"{name}.json", {"model": f"digest of {name}"})
     accuracy = {"mean": 0.99206, "standard_deviation": 0.000472, "low": 0.99042, "high": 0.99362}
     seeds = {"count": 5, "collapsed": 1, "accuracy": accuracy}
     write_json(metrics / "replicates" / "cnn1.json", seeds)
@@ -71,6 +69,7 @@ def test_each_table_follows_its_results(tmp_path: Path) -> None:
         "| `cnn3` | **99.21%** | 0.05% | 1 of 5 | +0.00 | -0.50 to -0.08 | < 0.0001 | worse |",
         "| `cnn1` | 1 | 1,199,882 | - | **99.21%** ± 0.05 | - |",
         "| `cnn3` | 3 | 62,466 | 98.90% | - | **99.21%** ± 0.05 |",
+        "| `cnn3` | `digest of cnn3` |",
     ):
         assert text.splitlines().count(row) == 1, row
     assert "former" not in text
@@ -95,6 +94,20 @@ def test_what_is_missing_is_named_and_no_page_changes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"README\.md.*<!-- overview -->.* in 0"):
         update(pages)
     assert pages[0].read_text() == "no marks"
+
+
+@pytest.mark.parametrize(
+    "change", [("max_images:", "max_images: 5000"), ("epochs: 12", "epochs: 2")]
+)
+def test_a_quick_trial_is_no_headline(tmp_path: Path, change: tuple[str, str]) -> None:
+    page, params = tmp_path / "page.md", Path(shutil.copy(PROJECT / "params.yaml", tmp_path))
+    page.write_text("none")
+    lock = (PROJECT / "dvc.lock").read_text(encoding="utf-8")
+    assert change[0] in lock
+    (tmp_path / "dvc.lock").write_text(lock.replace(*change))
+    with pytest.raises(DataError, match=rf"dvc\.lock: .*{change[1].replace(':', ' was')}"):
+        update_pages([page], METRICS, PROJECT / "data" / "notebook.json", params)
+    assert page.read_text() == "none"
 
 
 def test_the_readme_is_short() -> None:

@@ -53,7 +53,7 @@ def test_figures_and_tables(paths: dict[str, Path], capsys: pytest.CaptureFixtur
         files = sorted([*paths["figures"].iterdir(), *paths["tables"].iterdir()])
         runs.append({path.name: path.read_bytes() for path in files})
     figures = sorted(f"{name}.png" for name in plot.FIGURES)
-    assert list(runs[0]) == [*figures, "confusion.csv", "curves.csv", "models.csv", "scores.csv"]
+    assert list(runs[0]) == [*figures, "confusion.csv", "curves.csv", "scores.csv"]
     assert runs[0] == runs[1]
     printed = capsys.readouterr().out
     assert all(printed.count(str(paths["figures"] / name)) == 2 for name in figures)

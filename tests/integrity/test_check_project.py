@@ -114,6 +114,24 @@ def test_unfinished_files(folder: Path) -> None:
         assert fnmatch(temporary.name, checks.LEFTOVERS)
 
 
+def test_files_of_a_removed_network_are_listed_until_they_are_deleted(folder: Path) -> None:
+    lock = json.loads((folder / "dvc.lock").read_text())
+    outs = [{"path": "kept/old.keras"}, {"path": "kept/gone.csv"}, {"path": "kept/tiny.keras"}]
+    lock["stages"]["train@old"] = {"cmd": "convdepth train old", "outs": outs}
+    (folder / "dvc.lock").write_text(json.dumps(lock))
+    only(checks.check_removed(folder), "ok")
+    model = folder / "kept" / "old.keras"
+    model.parent.mkdir()
+    files = [model, model.with_suffix(checks.RECORD), model.with_name("tiny.keras")]
+    for path in files:
+        path.touch()
+    (finding,) = checks.check_removed(folder)
+    assert finding.severity == "note"
+    follow(finding, folder)
+    assert [path.exists() for path in files] == [False, False, True]
+    only(checks.check_removed(folder), "ok")
+
+
 @pytest.mark.parametrize("content", ["", '{"write": {"/a'])
 def test_a_torn_rwlock(folder: Path, content: str) -> None:
     rwlock = folder / ".dvc" / "tmp" / "rwlock"

@@ -24,7 +24,8 @@ def ran(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 def test_a_run_is_clean_and_a_second_one_runs_nothing(finished: Finished, ran: Project) -> None:
     stages = {"code", "check", "download", "normalize", "validate", "plot"}
-    stages |= {f"{stage}@{name}" for stage in ("train", "evaluate") for name in NAMES}
+    groups = ("train", "evaluate", "digest")
+    stages |= {f"{stage}@{name}" for stage in groups for name in NAMES}
     assert finished.seconds.keys() - {"dvc"} == stages
     assert ran.run("git", "status", "--porcelain") == ""
     assert "up to date" in ran.run("dvc", "status", "dvc.yaml")
@@ -57,7 +58,8 @@ def test_a_changed_or_another_architecture_runs_only_its_own_stages(workspace: P
     workspace.commit("Another network")
     key = "architectures.small.block2.dropout"
     output = workspace.run("dvc", "exp", "run", "-S", f"{key}=0.4")
-    networks = [f"{stage}@{name}" for stage in ("evaluate", "train") for name in ("cnn9", "small")]
+    groups = ("digest", "evaluate", "train")
+    networks = [f"{stage}@{name}" for stage in groups for name in ("cnn9", "small")]
     assert sorted(stages_run(output)) == sorted(["check", "plot", *networks])
     assert key in workspace.run("dvc", "params", "diff")
     assert key in workspace.run("dvc", "exp", "show", "--csv")

@@ -1,6 +1,5 @@
 """The tables of README.md and of the pages in docs/, written from the results."""
 
-import csv
 import itertools
 import json
 import re
@@ -14,6 +13,7 @@ from convdepth.config.params import read_params
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_text
 from convdepth.evaluation.notebook_record import read_notebook
+from convdepth.workspace.lockfile import LOCK, read_lock_entries
 
 Entry = Mapping[str, Any]
 
@@ -21,6 +21,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = tomllib.loads(
     Path(__file__).with_name("readme.toml").read_text(encoding="utf-8")
 )
 """The columns of each table, by the name in its marks."""
+
+RUN = "dvc repro"
 
 
 class CellFormatter(Formatter):
@@ -48,7 +50,9 @@ def update_pages(pages: Sequence[Path], metrics: Path, notebook: Path, params: P
 
     The pages together must have the marks of each table exactly once; else none changes.
     """
-    results = _collect(metrics, notebook, list(read_params(params).architectures))
+    networks = list(read_params(params).architectures)
+    _refuse_trial(networks, params.with_name(LOCK.name), notebook)
+    results = _collect(metrics, notebook, networks)
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
     for name, columns in SECTIONS.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -63,6 +67,22 @@ def update_pages(pages: Sequence[Path], metrics: Path, notebook: Path, params: P
         texts[found[0]] = f"{before}{start}\n{_table(results[name], columns)}\n{end}{after}"
     for page, text in texts.items():
         write_text(page, text)
+
+
+def _refuse_trial(names: Sequence[str], lock: Path, notebook: Path) -> None:
+    """Raise a `DataError` if the results are of fewer images or epochs than the notebook's."""
+    stages = read_lock_entries(lock).items()
+    used = {stage: entry.get("params", {}).get("params.yaml", {}) for stage, entry in stages}
+    expected = max(len(record.epochs) for record in read_notebook(notebook).values())
+    images = used.get("normalize", {}).get("normalize", {}).get("max_images")
+    trained = [used.get(f"train@{name}", {}).get("train", {}) for name in names]
+    epochs = min(each.get("epochs", expected) for each in trained)
+    if images is not None or epochs < expected:
+        raise DataError(
+            f"{lock}: a quick trial made the results: normalize.max_images was "
+            f"{'null' if images is None else images}, expected null; train.epochs was {epochs}, "
+            f"expected at least {expected}. Correct params.yaml, run `make repro`, then run again."
+        )
 
 
 def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[str, Entry]]:
@@ -97,7 +117,7 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
             name: _group_scales(_read_study(metrics / "studies" / "collapse" / f"{name}.json"))
             for name in names
         },
-        "models": _read_digests(metrics / "tables" / "models.csv"),
+        "models": {name: _read_json(metrics / "digests" / f"{name}.json", RUN) for name in names},
         "claims": {name: each.model_dump() for name, each in read_notebook(notebook).items()},
     }
 
@@ -125,19 +145,11 @@ def _group_scales(study: Mapping[str, Any]) -> Entry:
 
 def _read_metrics(path: Path) -> Entry:
     """Read a network's metrics; the status of a collapsed network gets its evidence."""
-    metrics = _read_json(path, "dvc repro")
+    metrics = _read_json(path, RUN)
     if metrics["status"] == "collapsed":
         cell = 'collapsed: {answer_share:percent} of its answers are "{answer}"'
         metrics["status"] = CellFormatter().vformat(cell, (), metrics["evidence"])
     return metrics
-
-
-def _read_digests(path: Path) -> dict[str, Entry]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return {row["network"]: row for row in csv.DictReader(file)}
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error}. Run `dvc repro`.") from error
 
 
 def _read_study(path: Path) -> dict[str, Any]:

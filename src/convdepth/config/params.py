@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from convdepth.config.architecture import Architecture, Strict, error_below
 from convdepth.config.dataset import NUM_CLASSES, SPLIT_SIZES
@@ -113,6 +113,12 @@ class Params(Strict):
     presets: dict[Name, Recipe]
     tolerances: dict[Metric, Tolerance]
     architectures: dict[Name, Architecture] = Field(min_length=1)
+
+    @field_validator("architectures")
+    @classmethod
+    def _by_depth(cls, found: dict[str, Architecture]) -> dict[str, Architecture]:
+        """Sort by depth and name: DVC sees no other order, so results must not follow it."""
+        return dict(sorted(found.items(), key=lambda item: (len(item[1].blocks), item[0])))
 
     @model_validator(mode="after")
     def _require_images(self) -> Self:

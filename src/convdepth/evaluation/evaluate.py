@@ -49,7 +49,11 @@ def main(
     summary |= {"notebook_accuracy": theirs, "notebook_difference": difference}
     write_csv(predictions, table)
     write_json(metrics, summary)
-    print(f"{name}: {_describe(summary)}", flush=True)
+    print(  # the last words are not in CAUSES, since a changed `print` makes no evaluation stale
+        f"{name}: {_describe(summary)}"
+        + (" Too few steps are another one." if summary["status"] == "collapsed" else ""),
+        flush=True,
+    )
 
 
 def summarize(

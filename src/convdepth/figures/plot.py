@@ -5,7 +5,6 @@ To add a figure, write a module with a function from `Inputs` to a `Figure`, dec
 `trouble` of one that has not learned, and fits one to eight networks.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -47,7 +46,7 @@ def main(
     tables: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Draw `FIGURES` into `figures`; write curves, confusions, scores and digests into `tables`."""
+    """Draw `FIGURES` into `figures`; write curves, confusions and scores into `tables`."""
     inputs = read_inputs(SimpleNamespace(**locals()))
     write_csv(tables / "curves.csv", _stack(inputs.networks, lambda network: network.history))
     write_csv(tables / "confusion.csv", _stack(inputs.networks, _count_pairs))
@@ -55,11 +54,6 @@ def main(
         tables / "scores.csv",
         _stack(inputs.networks, lambda network: pd.DataFrame([asdict(network.score)])),
     )
-    digests = [
-        (network.name, hashlib.sha256((models / f"{network.name}.keras").read_bytes()).hexdigest())
-        for network in inputs.networks
-    ]
-    write_csv(tables / "models.csv", pd.DataFrame(digests, columns=["network", "sha256"]))
     for name, draw in FIGURES.items():
         write_figure(figures / f"{name}.png", draw(inputs))
         print(f"plot: {figures / name}.png", flush=True)

@@ -20,7 +20,7 @@ from convdepth.integrity.check_environment import Finding, fault, note, ok
 from convdepth.training.checkpoints import Unfinished, describe_training, differences, unfinished
 from convdepth.workspace.code_digests import read_command
 from convdepth.workspace.dvc import GRAPH, STUDIES, find_option, planned_commands
-from convdepth.workspace.lockfile import LOCK, model_path, trained_networks
+from convdepth.workspace.lockfile import LOCK, model_path, read_lock_entries, trained_networks
 from convdepth.workspace.locks import held_outputs
 
 LEFTOVERS = ".*.tmp*"
@@ -83,6 +83,25 @@ def check_leftovers(project: Path) -> list[Finding]:
         text = f"{RWLOCK} is torn by a killed DVC, and stops each run"
         findings.append(fault(text, f"While no DVC runs: `rm {RWLOCK}`; `make repro` does it too."))
     return findings or [ok("no unfinished files")]
+
+
+def check_removed(project: Path) -> list[Finding]:
+    """List the files of removed networks, which ``dvc.lock`` still has: DVC does not prune it."""
+    kept, left = set[str](), set[str]()
+    for graph in (GRAPH, STUDIES):
+        lock = (project / graph).with_name(LOCK.name)
+        if not lock.exists():
+            continue
+        defined = {each.rpartition(":")[2] for each in planned_commands(project, graph)}
+        for stage, entry in read_lock_entries(lock).items():
+            outs = {out["path"] for out in entry.get("outs", [])}
+            (kept if stage in defined else left).update(outs)
+    left |= {str(Path(each).with_suffix(RECORD)) for each in left if each.endswith(".keras")}
+    found = sorted(path for path in left - kept if os.path.lexists(project / path))
+    if not found:
+        return [ok("none")]
+    text = f"{counted(len(found), 'file')} of networks that params.yaml lacks: {name_first(found)}"
+    return [note(text, f"To delete: `rm -r {shlex.join(found)}`, then `make repro`.")]
 
 
 def check_interrupted(project: Path) -> list[Finding]:

@@ -17,6 +17,7 @@ CHECKS: dict[str, Check] = {
     "dvc.lock": check_project.check_lock,
     "numeric class": check_project.check_models,
     "leftovers": check_project.check_leftovers,
+    "removed networks": check_project.check_removed,
     "interrupted": check_project.check_interrupted,
     "GPU": check_environment.check_gpu,
     "Prefect": check_environment.check_prefect,

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from convdepth.core.errors import DataError, ParameterError
+from convdepth.workspace.dvc import planned_commands
 from convdepth.workspace.lockfile import model_path
 
 PAGE = Path("README.md")
@@ -19,7 +20,9 @@ def describe_published(project: Path) -> list[str]:
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     equal: list[str] = []
     others: list[str] = []
-    for name, digest in ROW.findall(text):
+    rows = ROW.findall(text)
+    stages = planned_commands(project) if rows else {}  # dvc.lock also has removed networks
+    for name, digest in (row for row in rows if f"train@{row[0]}" in stages):
         try:
             model = model_path(name, project).read_bytes()
         except (DataError, ParameterError):  # not here, or not trained

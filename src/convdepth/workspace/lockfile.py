@@ -26,7 +26,7 @@ def read_lock_entries(lock: Path) -> dict[str, Any]:
 
 
 def trained_networks(project: Path = Path()) -> list[str]:
-    """List the architectures that ``dvc.lock`` has a training of."""
+    """List the networks that ``dvc.lock`` has a training of, removed ones included."""
     stages = read_lock_entries(project / LOCK)
     return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
 
@@ -36,8 +36,7 @@ def model_path(name: str, project: Path = Path()) -> Path:
     stages = read_lock_entries(project / LOCK)
     if f"train@{name}" not in stages:
         raise ParameterError(
-            f"{project / LOCK}: no training of {name}; there are "
-            f"{', '.join(trained_networks(project)) or 'none'}. Run `dvc repro train@{name}`."
+            f"{project / LOCK}: no training of {name}. Run `dvc repro train@{name}`."
         )
     outs: list[Path] = [project / out["path"] for out in stages[f"train@{name}"]["outs"]]
     (path,) = (out for out in outs if out.suffix == ".keras")

@@ -24,7 +24,10 @@ NAMES = list(NETWORKS)
 def test_code_and_parameters_are_looked_at_before_any_training() -> None:
     name = NAMES[0]
     network = read_graph(PROJECT).key(name, *FIRST).stages
-    assert list(network) == [*FIRST, f"train@{name}", f"evaluate@{name}"]
+    assert list(network) == [
+        *FIRST,
+        *(f"{stage}@{name}" for stage in ("train", "evaluate", "digest")),
+    ]
     assert network[f"train@{name}"].upstream == {*FIRST}
     outs = network[f"train@{name}"].outs
     assert {out.relative_to(PROJECT).name for out in outs} == {f"{name}.csv", f"{name}.keras"}

@@ -26,7 +26,7 @@ stages:
 {STAGE.format(group="train_seed", script="train.sh")}
     deps: [normalized.txt, train.sh]
     outs:
-      - models/${{item.network}}-${{item.seed}}
+      - models/${{item.network}}-${{item.seed}}: {{cache: false}}
       - kept/${{item.network}}-${{item.seed}}.csv: {{cache: false}}
 {STAGE.format(group="evaluate_seed", script="evaluate.sh")}
     deps: [evaluate.sh, "models/${{item.network}}-${{item.seed}}"]
@@ -61,6 +61,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (project.folder / "studies").mkdir()
     (project.folder / "studies" / "dvc.yaml").write_text(DVC_YAML)
     (project.folder / "studies" / "params.yaml").write_text("seeds: [2, 3]\n")
+    (project.folder / ".gitignore").write_text("/log.txt\n/models/\n")
     (project.folder / "train.sh").write_text(TRAIN_SH)
     (project.folder / "evaluate.sh").write_text(EVALUATE_SH)
     project.run("dvc", "repro", "studies/dvc.yaml")

@@ -1,0 +1,95 @@
+"""Networks are added, renamed, removed and moved; others get the results by git and DVC."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import faults
+from conftest import SECOND
+from convdepth.commands.compare import read_states
+from convdepth.config.params import read_params
+from convdepth.integrity.check_project import check_removed
+from faults import SMALL
+from project import Project
+
+
+def move(text: str) -> str:
+    return text.replace(SMALL, "").replace("architectures:\n", f"architectures:\n{SMALL}")
+
+
+CHANGES: dict[str, tuple[Callable[[str], str], list[str], set[str]]] = {
+    "add": (lambda text: text + SECOND, ["tiny", "cnn9", "small"], {"cnn9"}),
+    "rename": (lambda text: text.replace("  small:", "  wee:"), ["tiny", "wee"], {"wee"}),
+    "remove": (lambda text: text.replace(SMALL, ""), ["tiny"], set()),
+    "move": (move, ["tiny", "small"], set()),
+}
+"""A change of params.yaml, all networks after it by depth, and those that it trains."""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(pytest.param(each, marks=pytest.mark.nightly) for each in ("add", "rename")),
+        "remove",
+        "move",
+    ],
+)
+def test_after_a_change_of_networks_a_fresh_clone_has_nothing_to_run(
+    workspace: Project, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    edit, names, trained = CHANGES[change]
+    storage = workspace.folder.parent / "storage"
+    workspace.run("dvc", "remote", "add", "--default", "storage", str(storage))
+    params = workspace.folder / "params.yaml"
+    params.write_text(edit(params.read_text(encoding="utf-8")), encoding="utf-8")
+    assert list(read_params(params).architectures) == names
+    runs = {stage for stage in workspace.repro() if "@" in stage}
+    assert runs == {
+        f"{stage}@{each}" for stage in ("train", "evaluate", "digest") for each in trained
+    }
+    if change == "add":  # and its studies have never run
+        saved = ("--include-untracked", "metrics", "dvc.yaml")
+        workspace.run("dvc", "exp", "save", "--name", "saved", *saved)
+    workspace.commit(change)
+    workspace.run("dvc", "push")
+    clone = clone_of(workspace)
+    clone.run("dvc", "pull")
+    assert clone.repro() == []
+    assert clone.run("git", "status", "--porcelain") == ""
+    clone.enter(monkeypatch, "HOME", "DVC_SITE_CACHE_DIR")
+    (state,) = read_states([None])
+    assert sorted(state.answers) == sorted(names)
+    removed = {"tiny", "small"} - set(names)
+    (finding,) = check_removed(workspace.folder)
+    assert all(f"data/models/{name}.keras" in finding.remedy for name in removed)
+    if removed:
+        command = re.findall(r"`(rm [^`]+)`", finding.remedy)[0]
+        workspace.run("sh", "-c", command)
+        (finding,) = check_removed(workspace.folder)
+        assert not [path for name in removed for path in workspace.folder.rglob(f"{name}.*")]
+    assert finding.severity == "ok"
+
+
+def test_experiments_can_be_taken_up_where_the_studies_never_ran(workspace: Project) -> None:
+    params = workspace.folder / "params.yaml"
+    committed = params.read_text(encoding="utf-8")
+    workspace.edit_params({"tolerances.loss.absolute": 0.02})
+    assert workspace.repro() == ["check"]
+    saved = params.read_text(encoding="utf-8")
+    workspace.run("dvc", "exp", "save", "--name", "saved", "dvc.yaml")
+    workspace.run("git", "restore", ".")
+    assert params.read_text(encoding="utf-8") == committed
+    workspace.run("dvc", "checkout")
+    workspace.run("dvc", "exp", "apply", "saved")
+    assert params.read_text(encoding="utf-8") == saved
+    assert "up to date" in workspace.run("dvc", "status", "dvc.yaml")
+
+
+def clone_of(project: Project) -> Project:
+    """Clone a committed project, as another person does, with a home that knows nothing of DVC."""
+    folder = project.folder.parent / "other" / "convdepth"
+    folder.parent.mkdir()
+    project.run("git", "clone", "--quiet", ".", str(folder))
+    return faults.at_home(Project(folder, folder.parent), Path(project.environment["HOME"]))
