@@ -76,7 +76,7 @@ def test_after_a_change_of_networks_a_fresh_clone_has_nothing_to_run(
 
 
 def push_all_commits(project: Project, storage: Path, names: list[str]) -> None:
-    """Push results of commits that are older than the remote; docs/several-machines.md tells how."""
+    """Push results of commits that are older than the remote, by the advice in docs."""
     copies = [object_path(storage, md5_of((project.folder / name).read_bytes())) for name in names]
     project.run("dvc", "push", "--all-commits")
     assert not any(copy.exists() for copy in copies)  # else the page needs no advice
