@@ -28,7 +28,7 @@ from convdepth.workspace.lockfile import LOCK
 from convdepth.workspace.registry import MODEL, recorded_output
 
 CHECKSUMS = "SHA256SUMS"
-TEXTS = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 
 KINDS = {MODEL: "application/zip", ".html": "text/html", ".md": "text/markdown", "": "text/plain"}
 """Media types by suffix."""
@@ -96,7 +96,7 @@ def _write_cards(folder: Path, names: list[str], project: Path) -> None:
         eval_results=[_evaluation(name, each["accuracy"]) for name, each in networks.items()],
     )
     facts = {"networks": networks, "percent": percent, **_describe_commit(project)}
-    card = ModelCard.from_template(data, str(TEXTS / "README.md.j2"), **facts)
+    card = ModelCard.from_template(data, str(TEMPLATES / "README.md.j2"), **facts)
     write_text(folder / "README.md", str(card))
     mnist = DatasetCardData(
         license="cc-by-sa-3.0",
@@ -106,7 +106,7 @@ def _write_cards(folder: Path, names: list[str], project: Path) -> None:
     )
     facts = {"validation": _read_json("validate", project), "sizes": SPLIT_SIZES}
     facts["files"] = {name: SHA256[name] for name in FILE_NAMES.values()}
-    about = DatasetCard.from_template(mnist, str(TEXTS / "DATASET_CARD.md.j2"), **facts)
+    about = DatasetCard.from_template(mnist, str(TEMPLATES / "DATASET_CARD.md.j2"), **facts)
     write_text(folder / "DATASET_CARD.md", str(about))
 
 
