@@ -124,7 +124,7 @@ def _find_registered(version: Version, project: Path) -> Path:
     if output is None:
         raise DataError(
             f"{label}: the {LOCK} of commit {version.commit[:12]} has no model of this network. "
-            f"`gto deregister {version.network} --version {version.name}` withdraws the version."
+            f"`gto deprecate {version.network} {version.name}` withdraws the version."
         )
     path, md5 = output
     near = [project / path, project / RELEASE / f"{version.network}{MODEL}"]
