@@ -19,6 +19,9 @@ from convdepth.workspace.registry import (
 )
 
 STAGE = "prod"
+NO_WORSE = (Verdict.SAME, Verdict.NO_EVIDENCE, Verdict.LIKE_SEEDS, Verdict.BETTER)
+"""Verdicts on the answers of a model that may be promoted."""
+
 _TAGS = "refs/tags/*"
 
 
@@ -67,8 +70,8 @@ def _reason_against(name: str, commit: str, folder: Path) -> str:
         changes = compare(before, after)
     except ConvdepthError as error:
         return f"is not {STAGE}: not compared: {error}"
-    found = next((each.verdict for each in changes if each.names == [name]), Verdict.UNKNOWN)
-    if found in (Verdict.WORSE, Verdict.UNKNOWN):
-        words = "worse than" if found is Verdict.WORSE else "not comparable with"
-        return f"is not {STAGE}: {words} commit {promoted[:7]}"
-    return ""
+    verdicts = {each.names[0]: each.verdict for each in changes}
+    if (found := verdicts.get(name)) in NO_WORSE:
+        return ""
+    words = "worse than" if found is Verdict.WORSE else "not comparable with"
+    return f"is not {STAGE}: {words} commit {promoted[:7]}"
