@@ -95,7 +95,7 @@ def _write_cards(folder: Path, names: list[str], project: Path) -> None:
         model_name="convdepth",
         eval_results=[_evaluation(name, each["accuracy"]) for name, each in networks.items()],
     )
-    facts = {"networks": networks, "percent": percent, **_describe_commit(project)}
+    facts: dict[str, Any] = {"networks": networks, "percent": percent, **_describe_commit(project)}
     card = ModelCard.from_template(data, str(TEMPLATES / "README.md.j2"), **facts)
     write_text(folder / "README.md", str(card))
     mnist = DatasetCardData(
@@ -130,16 +130,15 @@ def _describe_commit(project: Path) -> dict[str, str]:
 def _write_crate(folder: Path, project: Path) -> None:
     release = _describe_commit(project)
     crate = ROCrate()
-    crate.root_dataset.update(
-        {
-            "name": f"convdepth {release['version']}",
-            "description": metadata.metadata("convdepth")["Summary"],
-            "license": "https://spdx.org/licenses/MIT",
-            "datePublished": release["date"],
-            "version": release["version"],
-            "identifier": release["commit"],
-        }
-    )
+    for key, value in {
+        "name": f"convdepth {release['version']}",
+        "description": metadata.metadata("convdepth")["Summary"],
+        "license": "https://spdx.org/licenses/MIT",
+        "datePublished": release["date"],  # required, and by default that of now
+        "version": release["version"],
+        "identifier": release["commit"],
+    }.items():
+        crate.root_dataset[key] = value
     for path in sorted(folder.iterdir()):
         size, kind = str(path.stat().st_size), KINDS[path.suffix]
         properties = {"name": path.name, "contentSize": size, "encodingFormat": kind}
