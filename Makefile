@@ -19,7 +19,7 @@ export DO_NOT_TRACK := 1
 .DEFAULT_GOAL := help
 .PHONY: help environment repro fast studies tune report compare readme ui deploy worker test test-real \
 	test-browser test-versions portable-proof faults nightly screenshot lint lock bench bench-gpu fast-recipe \
-	time-to-accuracy service image soak
+	time-to-accuracy service image soak release
 
 help:
 	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-18s%s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,11 @@ report: $(INSTALLED)  ## Build the report page metrics/report/index.html from th
 	dvc repro --quiet normalize
 	dvc repro --quiet --single-item studies/dvc.yaml:report
 	@echo "The report: file://$(CURDIR)/metrics/report/index.html"
+
+release: report  ## Write release/ and release.tar: models, report, cards and checksums of the last commit
+	convdepth release release
+	tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=a+rX,u+w,go-w --format=gnu -cf release.tar release
+	@echo "The bundle: release.tar. In a fresh clone, \`tar -xf release.tar\` makes its models known to \`convdepth predict\`."
 
 ui: $(INSTALLED)  ## Start a Prefect server in the background and print its address
 	python -m pipelines ui

@@ -8,6 +8,7 @@ from prefect.logging import get_run_logger
 from convdepth.workspace.git import git
 from pipelines.checkout.enter import entered_commit
 from pipelines.checkout.publish import publish_results, require_publishing
+from pipelines.checkout.register import register_models
 from pipelines.checkout.share import STAGE_HOURS, Hours, run_and_share
 from pipelines.dvc.stage import Options
 from pipelines.execution.concurrency import Jobs
@@ -41,7 +42,7 @@ def nightly(
 
     Args:
         force: Run all stages even if nothing has changed.
-        publish: Push changed results as a branch results/DATE.
+        publish: Push changed results as a branch results/DATE, and tags of new models.
         require_gpu: Stop at once if TensorFlow has no GPU.
         jobs: Stages at once; empty: chosen from cores and memory.
         stage_hours: Hours that one stage may run; the whole night has 20.
@@ -60,7 +61,7 @@ def nightly(
 
 
 def _judge(report: Report, summary: str, *, publish: bool) -> str:
-    """Publish the results if that is wanted, and raise a `RegressionError` if a metric is worse."""
+    """Publish results and register models if wanted; a worse metric is a `RegressionError`."""
     if publish:
         title = f"{scheduled_day()}{'-regressed' if report.regressions else ''}"
         message = f"Results of {report.commit[:12]}\n\n{describe(report.changes)}\n"
@@ -70,4 +71,7 @@ def _judge(report: Report, summary: str, *, publish: bool) -> str:
         summary += f"; {words}"
     if report.regressions:
         raise RegressionError(report.regressions, report.branch)
+    if publish:
+        report.registered = register_models(report.folder, report.branch)
+        summary = "; ".join([summary, *report.registered])
     return summary

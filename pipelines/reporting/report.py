@@ -50,6 +50,7 @@ class Report:
     outcomes: Mapping[str, str | Exception] = field(default_factory=dict)  # of each ended stage
     seconds: Mapping[str, float] = field(default_factory=dict)  # of each of them
     branch: str | None = None  # the published branch with the results
+    registered: Sequence[str] = ()  # what was done with each new version of a model
     changes: Sequence[Change] = ()  # from `changes_since`; empty if the metrics were not judged
     device: str = ""  # the name of the GPU, or CPU
     error: str | None = None  # why the run failed

@@ -81,19 +81,24 @@ def rank(revision: str | None = None, style: Style = "table") -> None:
 
 
 @_command
-def predict(images: list[Path], model: str, params: Params = PARAMS) -> None:
-    """Classify images."""
-    from convdepth.config.params import read_architecture, read_params
-    from convdepth.workspace.lockfile import model_path
+def models(style: Style = "table", params: Params = PARAMS) -> None:
+    """List the models."""
+    from convdepth.commands.models import print_models
 
-    architecture = read_architecture(model, params)
-    recipe = read_params(params).train
-    path = model_path(model)
+    print_models(params, style)
+
+
+@_command
+def predict(images: list[Path], model: str) -> None:
+    """Classify images."""
+    from convdepth.workspace.registry import find_model
+
+    path = find_model(model)
     take_device(model)
 
     from convdepth.commands.predict import predict_files  # TensorFlow, once arguments are valid
 
-    for prediction in predict_files(images, architecture, path, recipe):
+    for prediction in predict_files(images, path):
         row = "  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(prediction.probabilities))
         print(f"{prediction.source}: {prediction.digit}   {row}")
 
@@ -121,6 +126,14 @@ def readme(pages: list[Path], metrics: Path, notebook: Path, params: Params = PA
     from convdepth.commands.readme import update_pages
 
     update_pages(pages, metrics, notebook, params)
+
+
+@_command
+def release(folder: Path, params: Params = PARAMS) -> None:
+    """Write the release bundle."""
+    from convdepth.release.bundle import write_bundle
+
+    write_bundle(folder, params)
 
 
 @_command

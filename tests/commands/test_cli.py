@@ -60,7 +60,7 @@ def test_help_names_every_command_and_loads_no_heavy_library() -> None:
         (["summary", "cnn1", "--params", "nowhere.yaml"], 2, "nowhere.yaml: cannot be read"),
         (["sumary"], 2, "No such command"),
         (["normalize", "--raw", "nowhere", "--normalized", "x"], 3, "train-images-idx3-ubyte"),
-        (["predict", "nowhere.png", "--model", "cnn4"], 2, "architectures.cnn4"),
+        (["predict", "nowhere.png", "--model", "cnn4"], 2, "no training of cnn4"),
     ],
 )
 def test_a_mistake_has_a_message_and_a_code(arguments: list[str], code: int, message: str) -> None:

@@ -9,7 +9,7 @@ from drawn import draw_split
 from PIL import Image, ImageOps
 
 from convdepth.commands.predict import predict_files, read_pixels
-from convdepth.config.params import read_architecture, read_params
+from convdepth.config.params import read_architecture
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import normalize
 from convdepth.evaluation.answers import predict
@@ -80,8 +80,7 @@ def test_the_answers_are_those_that_an_evaluation_records(
     tmp_path: Path, tiny_params: Path, digit: np.ndarray, precision: str
 ) -> None:
     architecture, model = read_architecture("tiny", tiny_params), tmp_path / "tiny.keras"
-    save_network(build_network(architecture, seed=3), model)
-    recipe = read_params(tiny_params).train.model_copy(update={"precision": precision})
+    save_network(build_network(architecture, precision, seed=3), model)
     pixels, labels = (each[:3] for each in draw_split("test"))
     network = build_network(architecture, precision)
     load_weights(network, model)
@@ -90,7 +89,7 @@ def test_the_answers_are_those_that_an_evaluation_records(
     np.save(tmp_path / "digit.npy", digit)
     np.save(tmp_path / "digits.npy", pixels)
     paths = [tmp_path / name for name in ("digit.png", "digit.npy", "digits.npy")]
-    picture, array, *answers = predict_files(paths, architecture, model, recipe)
+    picture, array, *answers = predict_files(paths, model)
     sources = [Path(answer.source).name for answer in (picture, array, *answers)]
     assert sources == ["digit.png", "digit.npy", *(f"digits.npy[{place}]" for place in range(3))]
     for alone in (picture, array):

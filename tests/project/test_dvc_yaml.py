@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth.commands.stages import STAGES as COMMANDS
+from convdepth.config.params import read_params
 from convdepth.workspace.code_digests import MODULES
 
 SOURCES = PROJECT / "src" / "convdepth"
@@ -65,7 +66,17 @@ def test_the_command_line_offers_each_argument_of_a_stage(stage: str) -> None:
     assert sorted(offered) == sorted(parameters - PASSED_BY_THE_COMMAND_LINE)
 
 
-def test_no_module_names_the_data_and_only_the_report_reads_templates() -> None:
+def test_each_network_is_an_artifact_with_the_output_of_its_training() -> None:
+    """DVC has no loop over artifacts, so a further network needs a line in dvc.yaml."""
+    artifacts = YAML(typ="safe").load(FILES[0])["artifacts"]
+    (model,) = (out for out in stages()["train"]["outs"] if out.endswith(".keras"))
+    assert artifacts == {
+        name: {"path": model.replace("${key}", name), "type": "model"}
+        for name in read_params(PROJECT / "params.yaml").architectures
+    }
+
+
+def test_no_module_names_the_data_and_of_all_stages_only_the_report_reads_templates() -> None:
     reading = set()
     for path in SOURCES.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
@@ -75,4 +86,4 @@ def test_no_module_names_the_data_and_only_the_report_reads_templates() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 named = re.search(r"(?<![\w/])(data|metrics)/\w", node.value)
                 assert not named, f"{path}:{node.lineno}"
-    assert reading == {"report"}
+    assert reading == {"report", "release"}  # a release is no stage

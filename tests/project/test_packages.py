@@ -13,7 +13,7 @@ ROOTS = {"convdepth": PROJECT / "src" / "convdepth", "pipelines": PROJECT / "pip
 ORDER = {
     "convdepth": [
         *("core", "config", "data", "models", "training", "evaluation", "figures", "studies"),
-        *("report", "workspace", "integrity", "commands", "cli"),
+        *("report", "workspace", "release", "integrity", "commands", "cli"),
         "__main__",
     ],
     "pipelines": [
@@ -28,6 +28,7 @@ IMPORTERS = {
     "keras": {"models/backend.py"},
     "great_expectations": {"data/validation/rules.py", "data/validation/run.py"},
     "dvc": {"workspace/dvc.py"},
+    "gto": {"workspace/registry.py"},
     "prefect": set(),
     "pipelines": set(),
 }

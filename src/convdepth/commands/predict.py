@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from convdepth.config.architecture import Architecture
 from convdepth.config.dataset import IMAGE_SHAPE
-from convdepth.config.recipe import Train
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import Pixels, normalize
 from convdepth.models.archive import load_network
 from convdepth.models.backend import configure
+from convdepth.models.description import describe_archive
 
 HEIGHT, WIDTH, _ = IMAGE_SHAPE
 
@@ -27,13 +26,12 @@ class Prediction(NamedTuple):
     probabilities: NDArray[np.float32]
 
 
-def predict_files(
-    paths: list[Path], architecture: Architecture, model: Path, recipe: Train
-) -> Iterator[Prediction]:
+def predict_files(paths: list[Path], model: Path) -> Iterator[Prediction]:
     """Yield one prediction per image of `read_pixels`, in the order of the files."""
     pixels = {path: read_pixels(path) for path in paths}
-    configure(threads=1, portable=recipe.portable)
-    network = load_network(architecture, model, recipe.precision)
+    described = describe_archive(model)
+    configure(threads=1, portable=described.is_portable)
+    network = load_network(described.architecture, model, described.precision)
     for path, images in pixels.items():
         for number, row in enumerate(network.predict(normalize(images), verbose=0)):
             source = f"{path}" if len(images) == 1 else f"{path}[{number}]"

@@ -1,7 +1,6 @@
 """Checks of the project's files: parameters, ``dvc.lock``, and what runs have left behind."""
 
 import contextlib
-import hashlib
 import json
 import os
 import shlex
@@ -20,7 +19,14 @@ from convdepth.integrity.check_environment import Finding, fault, note, ok
 from convdepth.training.checkpoints import Unfinished, describe_training, differences, unfinished
 from convdepth.workspace.code_digests import read_command
 from convdepth.workspace.dvc import GRAPH, STUDIES, find_option, planned_commands
-from convdepth.workspace.lockfile import LOCK, model_path, read_lock_entries, trained_networks
+from convdepth.workspace.lockfile import (
+    LOCK,
+    RECORD,
+    model_path,
+    numeric_class,
+    read_lock_entries,
+    trained_networks,
+)
 from convdepth.workspace.locks import held_outputs
 
 LEFTOVERS = ".*.tmp*"
@@ -28,9 +34,6 @@ LEFTOVERS = ".*.tmp*"
 
 SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}
 """Folders in which no stage writes."""
-
-RECORD = ".numeric_class.json"
-"""As `numeric_class.SUFFIX`, whose module imports TensorFlow."""
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 """DVC's list of busy files."""
@@ -56,10 +59,8 @@ def check_models(project: Path) -> list[Finding]:
     findings = []
     for name in _networks(project):
         # `check_lock` tells what is wrong with the lock.
-        with contextlib.suppress(ParameterError, DataError, FileNotFoundError):
-            model = model_path(name, project)
-            made = json.loads(model.with_suffix(RECORD).read_bytes())
-            if made.pop("model_sha256") == hashlib.sha256(model.read_bytes()).hexdigest():
+        with contextlib.suppress(ParameterError, DataError):
+            if made := numeric_class(model_path(name, project)):
                 text = f"{name}: {', '.join(f'{key} {value}' for key, value in made.items())}"
                 remedy = "Other versions are installed, so a new training gives other bytes."
                 is_same = versions().items() <= made.items()

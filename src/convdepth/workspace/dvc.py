@@ -164,6 +164,17 @@ def object_path(cache: Path, md5: str) -> Path:
     return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 
+def fetch_content(md5: str, project: Path = Path()) -> Path | None:
+    """Return the cached file with a content, from the default remote if need be; None if absent."""
+    from dvc_data.hashfile.hash_info import HashInfo  # noqa: PLC0415
+
+    with open_project(project, DataError) as repo:
+        path = object_path(Path(repo.cache.local_cache_dir), md5)
+        if not path.is_file() and repo.config["core"].get("remote"):
+            repo.cloud.pull([HashInfo("md5", md5)])
+        return path if path.is_file() else None
+
+
 def lies_within(path: str) -> bool:
     """Tell whether a relative path with slashes stays in the folder that it starts from."""
     parts = PurePosixPath(path).parts

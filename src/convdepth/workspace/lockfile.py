@@ -1,5 +1,7 @@
 """What `dvc.lock` says of the trainings, read without DVC and its seconds of import."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,14 @@ from convdepth.core.errors import DataError, ParameterError
 LOCK = Path("dvc.lock")
 """Where DVC records the outputs of each stage."""
 
+RECORD = ".numeric_class.json"
+"""As `numeric_class.SUFFIX`, whose module imports TensorFlow."""
 
-def read_lock_entries(lock: Path) -> dict[str, Any]:
-    """Read the entries of a ``dvc.lock`` by stage."""
+
+def read_lock_entries(lock: Path, content: bytes | None = None) -> dict[str, Any]:
+    """Read the entries of a ``dvc.lock`` by stage; ``content`` is that of a commit."""
     try:
-        return dict(YAML(typ="safe").load(lock)["stages"])
+        return dict(YAML(typ="safe").load(content or lock)["stages"])
     except OSError as error:
         raise DataError(
             f"{lock}: cannot be read: {error.strerror}. Run in the project's folder, "
@@ -45,3 +50,13 @@ def model_path(name: str, project: Path = Path()) -> Path:
             f"{path}: is not in this workspace. Run `dvc checkout`, `dvc pull` or `dvc repro`."
         )
     return path
+
+
+def numeric_class(model: Path) -> dict[str, Any]:
+    """Return the numeric class that is recorded beside a model; empty if it is of another file."""
+    try:
+        made = dict(json.loads(model.with_suffix(RECORD).read_bytes()))
+        is_its_own = made.pop("model_sha256") == hashlib.sha256(model.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return {}
+    return made if is_its_own else {}

@@ -140,3 +140,43 @@ def test_a_night_that_hangs_is_ended_with_its_stage(
     assert run(project).name == "TimedOut"
     children = psutil.Process().children(recursive=True)
     assert not [child for child in children if "evaluate@one" in " ".join(child.cmdline())]
+
+
+MODELS = """
+stages:
+  train:
+    foreach: ${architectures}
+    do:
+      cmd: cp accuracy ${key}.keras
+      deps: [accuracy]
+      outs: ["${key}.keras"]
+  evaluate:
+    foreach: ${architectures}
+    do:
+      cmd: sh work.sh evaluate@${key} ${key}.json
+      deps: [accuracy, "${key}.keras"]
+      metrics: ["${key}.json": {cache: false}]
+"""
+
+
+def test_models_are_registered_only_after_the_gate(project: Project) -> None:
+    (project.folder / "dvc.yaml").write_text(MODELS)
+    with (project.folder / ".gitignore").open("a") as ignored:
+        ignored.write("*.keras\n")
+    toy.push(project, "Models")
+    assert run(project).is_completed()
+    assert project.run("git", "ls-remote", "--tags", "origin") == ""  # not without `publish`
+    state = run(project, publish=True)
+    assert state.is_completed(), state.message
+    (branch,) = branches(project)
+    listed = project.run("git", "ls-remote", "--tags", "--heads", "origin").splitlines()
+    commits = {name: commit for commit, name in (line.split() for line in listed)}
+    assert commits["refs/tags/one@v0.0.1^{}"] == commits[f"refs/heads/{branch}"]
+    assert commits["refs/tags/two#prod#1^{}"] == commits[f"refs/heads/{branch}"]
+    assert "one@v0.0.1" in str(state.message)
+    project.run("git", "pull", "--quiet", "origin", branch)
+    (project.folder / "accuracy").write_text("0.4")
+    toy.push(project, "Worse")
+    assert run(project, publish=True).is_failed()
+    tags = project.run("git", "ls-remote", "--tags", "--refs", "origin").splitlines()
+    assert len(tags) == 4

@@ -1,0 +1,1 @@
+"""Release bundles: what a newcomer needs to use the results without training."""
