@@ -15,7 +15,7 @@ from convdepth.core.files import write_csv, write_json
 from convdepth.data.arrays import read_split
 from convdepth.figures import plot
 from convdepth.figures.inputs import Inputs
-from convdepth.figures.palette import COLORS
+from convdepth.figures.palette import assign_colors
 from convdepth.models.archive import save_network
 from convdepth.models.build import build_network
 from project import edit_yaml
@@ -83,7 +83,7 @@ def test_networks_with_all_results(paths: dict[str, Path], monkeypatch: pytest.M
     tiny, other = found.networks
     assert [tiny.name, other.name] == ["tiny", "cnn9"]
     assert [tiny.num_blocks, other.num_blocks] == [1, 2]
-    assert [tiny.color, other.color] == list(COLORS[:2])
+    assert {"tiny": tiny.color, "cnn9": other.color} == assign_colors(["cnn9", "tiny"])
     assert (tiny.trouble, tiny.score.accuracy) == ("", 0.9)
     assert other.trouble == "collapsed: always answers 1"
     assert tiny.record is not None

@@ -72,7 +72,7 @@ def make_network(
     }
     return Network(
         name=name,
-        index=index,
+        look=index,
         architecture=architecture,
         score=Score(2_000, first, first - 0.002, first + 0.002, 0.999, 0.1, status, 1, 0.998),
         replicates=schemas.Replicates.model_validate(replicates),

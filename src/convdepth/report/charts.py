@@ -11,11 +11,13 @@ from typing import Any
 import plotly.graph_objects as go
 
 from convdepth.evaluation.results import Replicates
+from convdepth.figures.calibration import FEW_IMAGES
+from convdepth.figures.collapse import HEAD
 from convdepth.figures.palette import COLORS
 from convdepth.report.absent import Lazy
 from convdepth.report.facts import block_medians, is_whole, mean_curve
 from convdepth.report.formats import percent, short
-from convdepth.report.load import HEAD, Network, Results
+from convdepth.report.load import Network, Results, Training
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = tomllib.loads((TEMPLATES / "charts.toml").read_text(encoding="utf-8"))
@@ -27,9 +29,6 @@ LOOKS = list(zip(COLORS, STYLE["dashes"], STYLE["markers"], strict=True))
 
 ERRORS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Ticks of a wide axis of accuracies, as shares of errors."""
-
-FEW_IMAGES = 10
-"""The reliability diagram omits ranges of probability with fewer images, which are noise."""
 
 
 def make_charts(results: Results) -> Lazy[go.Figure]:
@@ -96,7 +95,7 @@ def _figure(x_title: str, y_title: str) -> go.Figure:
 
 def _look(network: Network) -> tuple[str, str, str]:
     """Return the color in the light theme, the dash and the marker of a network."""
-    return LOOKS[network.index % len(LOOKS)]
+    return LOOKS[network.look]
 
 
 def _add(figure: go.Figure, network: Network, x: Any, y: Any, hover: Any, **style: Any) -> None:
@@ -123,32 +122,25 @@ def _floor(values: Iterable[float]) -> float:
 def _draw_answer(results: Results) -> go.Figure:
     """Draw each seed and the mean with its interval, by the recipe (open) and tuned."""
     figure = _figure("test accuracy (%)", "")
-    rows = [(f"{each.name}, recipe", each, each.replicates) for each in results.networks]
-    rows += [(f"{each.name}, tuned", each, found) for each, found in results.tuned]
-    rows.sort(key=lambda row: row[1].index)
-    for place, (label, network, found) in enumerate(rows):
-        is_open = bool(results.tuned) and found is not network.tuned
-        _add_seeds(figure, place, label, network, found, is_open, results.num_images)
+    for place, training in enumerate(results.trainings):
+        is_open = bool(results.tuned) and training.settings == "recipe"
+        _add_seeds(figure, place, training, is_open, results.num_images)
     _split_axis(figure)
     figure.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[label for label, _, _ in rows],
-        range=[len(rows) - 0.4, -0.6],
+        tickvals=list(range(len(results.trainings))),
+        ticktext=[f"{each.network.name}, {each.settings}" for each in results.trainings],
+        range=[len(results.trainings) - 0.4, -0.6],
         showgrid=False,
     )
     return figure
 
 
 def _add_seeds(
-    figure: go.Figure,
-    place: int,
-    label: str,
-    network: Network,
-    found: Replicates,
-    is_open: bool,
-    num_images: int,
+    figure: go.Figure, place: int, training: Training, is_open: bool, num_images: int
 ) -> None:
     """Add the mean with its interval, and below it the seeds."""
+    settings, network, found, _ = training
+    label = f"{network.name}, {settings}"
 
     def add(learned: bool, shares: Sequence[float], *rest: Any, **style: Any) -> None:
         xs = [error_share(share, num_images) for share in shares]
@@ -290,17 +282,17 @@ def _draw_reliability(results: Results) -> go.Figure:
 def _draw_costs(results: Results, kind: str, x_title: str) -> go.Figure:
     """Draw the mean accuracy against a cost, by the recipe and tuned, of networks that learned."""
     figure = _figure(x_title, "mean test accuracy (%)")
-    networks = results.learners or results.networks
-    points = [(each, each.replicates, each.cost) for each in networks]
-    points += [(each, found, found.cost) for each, found in results.tuned if found.has_learned]
+    is_shown = {"recipe": not results.learners, "tuned": False}
     errors: list[float] = []
-    for network, found, costs in points:
+    for settings, network, found, costs in results.trainings:
+        if not (found.has_learned or is_shown[settings]):
+            continue
         mean, cost = found.accuracy, getattr(costs, kind)
         ends = (mean.high, mean.mean, mean.low)
         low, middle, high = (error_share(share, results.num_images) for share in ends)
         errors += [low, high]
         color, _, symbol = _look(network)
-        is_tuned = found is network.tuned
+        is_tuned = settings == "tuned"
         is_open = results.tuned and not is_tuned
         text = f"{network.name}, {'tuned, ' if is_tuned else ''}{percent(mean.mean)}"
         text += f", {cost:,} {x_title}"
