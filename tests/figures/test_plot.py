@@ -58,8 +58,9 @@ def test_figures_and_tables(paths: dict[str, Path], capsys: pytest.CaptureFixtur
     printed = capsys.readouterr().out
     assert all(printed.count(str(paths["figures"] / name)) == 2 for name in figures)
     lines = runs[0]["curves.csv"].decode().split("\n")
-    assert lines[0] == "network,epoch,loss,accuracy,val_loss,val_accuracy"
-    assert lines[2] == "tiny,2,0.300000,0.900000,0.200000,0.900000"
+    assert lines[0] == "network,epoch,loss,accuracy,val_loss,val_accuracy,evaluated_on,color"
+    color = assign_colors(["tiny", "cnn9"])["tiny"]
+    assert lines[2] == f"tiny,2,0.300000,0.900000,0.200000,0.900000,test images,{color}"
     assert [line.split(",")[:2] for line in lines[4:6]] == [["cnn9", "1"], ["cnn9", "2"]]
     table = pd.read_csv(paths["tables"] / "confusion.csv")
     assert list(table.columns) == ["network", "label", "predicted", "count"]

@@ -60,5 +60,7 @@ def pool_ranges(network: Replicates) -> pd.DataFrame:
     weighted = bins[["probability", "accuracy"]].mul(bins["images"], axis=0)
     ranges = np.ceil(bins["probability"] * BINS).clip(1, BINS)
     sums = weighted.assign(images=bins["images"]).groupby(ranges).sum()
-    sums[["probability", "accuracy"]] = sums[["probability", "accuracy"]].div(sums["images"], axis=0)
+    sums[["probability", "accuracy"]] = sums[["probability", "accuracy"]].div(
+        sums["images"], axis=0
+    )
     return sums[sums["images"] >= FEW_IMAGES]

@@ -10,7 +10,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from convdepth.evaluation.results import Replicates
 from convdepth.figures.calibration import FEW_IMAGES
 from convdepth.figures.collapse import HEAD
 from convdepth.figures.palette import COLORS

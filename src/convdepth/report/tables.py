@@ -148,7 +148,9 @@ def make_rows(results: Results) -> Lazy[list[Any]]:
             "networks": lambda: [{"network": each} for each in networks],
             "trainings": lambda: results.trainings,
             "runs": lambda: [
-                each._asdict() | {"run": run} for each in results.trainings for run in each.found.runs
+                each._asdict() | {"run": run}
+                for each in results.trainings
+                for run in each.found.runs
             ],
             "pairs": lambda: compare(networks, results.contrasts),
             "curves": lambda: _curve_rows(networks),

@@ -25,9 +25,7 @@ Compared = tuple[str, str, NDArray[np.int8]]
 """Two networks, and what the second has right more: ``(seeds, images)``, -1 to 1."""
 
 
-def main(
-    replicates: Path, tuned: Path, summary: Path, params: Path = Path("params.yaml")
-) -> None:
+def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("params.yaml")) -> None:
     """Compare all networks by the recipe and tuned, by the answers of these stages."""
     names = read_params(params).architectures
     before = {name: results.read_seed_answers(replicates / f"{name}.csv") for name in names}
