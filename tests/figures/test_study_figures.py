@@ -1,20 +1,20 @@
 """The figures of the studies: what they show and leave out, and their stage."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 from report_inputs import make_architecture, make_collapse, make_network, write_inputs
 from test_figures import legible_texts, words
 
-from convdepth.evaluation.results import Replicates
-from convdepth.figures.accuracy import RECIPE, TUNED, Network, draw_groups, measure_seeds
-from convdepth.figures.accuracy_by_cost import Priced, draw_accuracy_by_cost
-from convdepth.figures.calibration import draw_calibration, pool_ranges
+from convdepth.figures.accuracy import draw_accuracy_by_seed
+from convdepth.figures.accuracy_by_cost import draw_accuracy_by_cost
+from convdepth.figures.calibration import pool_ranges
 from convdepth.figures.collapse import draw_collapse
 from convdepth.figures.palette import COLORS, assign_colors
+from convdepth.figures.study_results import RECIPE, TUNED, StudyResult, Training
 from convdepth.report import load
 from convdepth.studies import plot_studies
 
@@ -36,40 +36,28 @@ def make_networks(count: int) -> list[load.Network]:
     ]
 
 
-def draw_seeds(networks: Sequence[load.Network]) -> Figure:
-    shown = {}
-    for each in networks:
-        groups = {RECIPE: measure_seeds(each.replicates)}
-        if each.tuned:
-            groups[TUNED] = measure_seeds(each.tuned)
-        shown[each.name] = Network(each.num_blocks, COLORS[each.look], groups)
-    return draw_groups(shown, "note")
-
-
-def price(networks: Sequence[load.Network]) -> list[Priced]:
-    priced = [Priced(it.name, COLORS[it.look], False, it.replicates, it.cost) for it in networks]
-    tuned = [(it, it.tuned) for it in networks if it.tuned]
-    return priced + [
-        Priced(each.name, COLORS[each.look], True, found, found.cost) for each, found in tuned
+def studied(networks: Sequence[load.Network]) -> list[StudyResult]:
+    return [
+        StudyResult(
+            name=each.name,
+            num_blocks=each.num_blocks,
+            color=COLORS[each.look],
+            trainings=[
+                Training(RECIPE, each.replicates, each.cost),
+                *(Training(TUNED, it, it.cost) for it in [each.tuned] if it),
+            ],
+            collapse=each.collapse,
+            record=each.record,
+        )
+        for each in networks
     ]
-
-
-def draw_all(networks: Sequence[load.Network]) -> dict[str, Figure]:
-    colors = {each.name: COLORS[each.look] for each in networks}
-    recipe = {each.name: each.replicates for each in networks}
-    tuned: dict[str, Replicates] = {each.name: each.tuned for each in networks if each.tuned}
-    return {
-        "seeds": draw_seeds(networks),
-        "cost": draw_accuracy_by_cost(price(networks)),
-        "calibration": draw_calibration({RECIPE: recipe, TUNED: tuned}, colors),
-        "collapse": draw_collapse({each.name: each.collapse for each in networks}, colors),
-    }
 
 
 @pytest.mark.parametrize("count", [1, 4, 8])
 def test_each_network_is_named_and_legible(count: int) -> None:
     networks = make_networks(count)
-    for figure in draw_all(networks).values():
+    for draw in plot_studies.FIGURES.values():
+        figure = draw(studied(networks))
         texts = legible_texts(figure)
         assert len(figure.get_suptitle()) > 20
         written = " ".join(text.get_text() for text in texts)
@@ -78,8 +66,9 @@ def test_each_network_is_named_and_legible(count: int) -> None:
 
 def test_each_seed_is_a_point_and_a_collapsed_one_is_written() -> None:
     deep = make_network("deep", 1, 3, [0.11, 0.12], collapsed=True, tuned=0.995)
+    shallow = make_network("shallow", 0, 1, [0.99, 0.992], record=(0.9905, 0.9))
     lucky = make_network("lucky", 2, 5, [0.12, 0.993])
-    figure = draw_seeds([make_network("shallow", 0, 1, [0.99, 0.992]), deep, lucky])
+    figure = draw_accuracy_by_seed(studied([shallow, deep, lucky]))
     (axes,) = figure.axes
     # The means are lines.
     lines = [line for line in axes.lines if line.get_marker() == "o"]
@@ -92,7 +81,7 @@ def test_each_seed_is_a_point_and_a_collapsed_one_is_written() -> None:
 
 
 def test_costs_leave_out_networks_that_did_not_learn() -> None:
-    figure = draw_accuracy_by_cost(price(make_networks(3)))
+    figure = draw_accuracy_by_cost(studied(make_networks(3)))
     for axes, kind in zip(figure.axes, ("parameters", "flop"), strict=True):
         found = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
         costs = [getattr(make_networks(3)[place].cost, kind) for place in (0, 1, 0, 1, 2)]
@@ -111,18 +100,15 @@ def test_calibration_pools_the_seeds_of_each_range() -> None:
     assert only == pytest.approx({"images": 40, "probability": 0.56, "accuracy": 0.6})
 
 
-def test_collapse_shows_the_share_of_trainings_that_learned_and_where_failing_begins() -> None:
-    studies = {
-        "deep": make_collapse(make_architecture(2), {0: 2, 0.5: 1, 1: 0}),
-        "shallow": make_collapse(make_architecture(1), {0: 2, 1: 2}),
-    }
-    figure = draw_collapse(studies, {"deep": COLORS[0], "shallow": COLORS[1]})
+def test_collapse_shows_which_trainings_learned_and_where_failing_begins() -> None:
+    deep, shallow = studied([make_network("deep", 0), make_network("shallow", 1)])
+    failing = make_collapse(make_architecture(1), {0: 2, 0.5: 1, 1: 0})
+    figure = draw_collapse([replace(deep, collapse=failing), shallow])
     learned, _ = figure.axes
     looks = [(line.get_marker(), line.get_fillstyle()) for line in learned.lines]
     full, partial = ("o", "full"), ("o", "none")
-    assert looks == [full, partial, ("x", "full"), full, full]
-    title = "deep begins to fail at dropout scale 0.5; shallow always learn"
-    assert " ".join(figure.get_suptitle().split()).startswith(title)
+    assert looks == [full, partial, ("x", "full"), full, full, full]
+    assert "deep begins to fail at 0.5; shallow always learn" in words(figure)
 
 
 def test_colors_belong_to_names() -> None:

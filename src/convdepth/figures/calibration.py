@@ -1,7 +1,6 @@
 """Figure: accuracy against the networks' own probability, pooled over seeds."""
 
-from collections.abc import Mapping
-from itertools import chain
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,39 +9,37 @@ from matplotlib.ticker import PercentFormatter
 
 from convdepth.evaluation.metrics import BINS
 from convdepth.evaluation.results import Replicates
-from convdepth.figures.style import MUTED, add_heading, style
+from convdepth.figures.study_results import FILLS, StudyResult
+from convdepth.figures.style import MUTED, add_heading, point, style
 
 FEW_IMAGES = 10
 """Ranges of probability with fewer images are noise and not drawn."""
 
 
 @style()
-def draw_calibration(
-    groups: Mapping[str, Mapping[str, Replicates]], colors: Mapping[str, str]
-) -> Figure:
-    """Draw one panel for each group, with the networks that learned with every seed."""
+def draw_calibration(networks: Sequence[StudyResult]) -> Figure:
+    """Draw a panel by the recipe, and one tuned, with networks that learned with every seed."""
     figure = Figure(figsize=(11, 5.8), layout="constrained")
-    panels = figure.subplots(1, len(groups), sharey=True, squeeze=False).ravel()
+    panels = figure.subplots(1, len(FILLS), sharey=True)
     found = []
-    for axes, (group, networks) in zip(panels, groups.items(), strict=True):
+    for axes, settings in zip(panels, FILLS, strict=True):
         axes.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
-        errors = {}
-        for name, each in networks.items():
-            if each.has_learned:
-                bins = pool_ranges(each)
-                errors[name] = float(np.mean([run.calibration_error for run in each.runs]))
-                label = f"{name}: {errors[name]:.1%}"
-                axes.plot(bins["probability"], bins["accuracy"], color=colors[name], zorder=1)
-                axes.scatter(
-                    bins["probability"], bins["accuracy"], 12 * np.log10(bins["images"]),
-                    color=colors[name], label=label,
-                )  # fmt: skip
-        axes.set(title=group, xlabel="mean probability of the answer", aspect="equal")
+        errors, handles = [], []
+        for network in networks:
+            for each in (it.found for it in network.trainings if it.settings == settings):
+                if each.has_learned:
+                    bins, color = pool_ranges(each), network.color
+                    axes.plot(bins["probability"], bins["accuracy"], color=color, zorder=1)
+                    sizes = 12 * np.log10(bins["images"])
+                    axes.scatter(bins["probability"], bins["accuracy"], sizes, color=color)
+                    errors.append(float(np.mean([run.calibration_error for run in each.runs])))
+                    handles.append(point(f"{network.name}: {errors[-1]:.1%}", color))
+        axes.set(title=settings, xlabel="mean probability of the answer", aspect="equal")
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         if errors:
-            axes.legend(title="calibration error", loc="upper left")
-            found.append(f"{min(errors.values()):.1%} to {max(errors.values()):.1%} {group}")
+            axes.legend(handles=handles, title="calibration error", loc="upper left")
+            found.append(f"{min(errors):.1%} to {max(errors):.1%} {settings}")
     panels[0].set_ylabel("accuracy")
     note = (
         "On the dashed line both are equal; above it, a network is right more often than it says. "
@@ -56,11 +53,9 @@ def draw_calibration(
 
 def pool_ranges(network: Replicates) -> pd.DataFrame:
     """Return images, mean probability and accuracy of each range, over all seeds."""
-    bins = pd.DataFrame([dict(it) for it in chain(*(run.reliability for run in network.runs))])
-    weighted = bins[["probability", "accuracy"]].mul(bins["images"], axis=0)
-    ranges = np.ceil(bins["probability"] * BINS).clip(1, BINS)
-    sums = weighted.assign(images=bins["images"]).groupby(ranges).sum()
-    sums[["probability", "accuracy"]] = sums[["probability", "accuracy"]].div(
-        sums["images"], axis=0
-    )
-    return sums[sums["images"] >= FEW_IMAGES]
+    bins = pd.DataFrame([dict(each) for run in network.runs for each in run.reliability])
+    shares = ["probability", "accuracy"]
+    sums = bins.assign(**bins[shares].mul(bins["images"], axis=0))
+    sums = sums.groupby(np.ceil(bins["probability"] * BINS).clip(1, BINS)).sum()
+    pooled = sums.assign(**sums[shares].div(sums["images"], axis=0))
+    return pooled[pooled["images"] >= FEW_IMAGES]
