@@ -25,6 +25,14 @@ CUT_TABLES = """() => Array.from(document.querySelectorAll(".scroll:has(table)")
   .filter((each) => each.scrollWidth > each.clientWidth)
   .map((each) => each.querySelector("table").id)"""
 
+OVERLAPPING = """() => Array.from(document.querySelectorAll(".chart")).filter((chart) => {
+  const ticks = Array.from(chart.querySelectorAll(".xtick text, .x2tick text"));
+  const boxes = ticks.map((text) => text.getBoundingClientRect());
+  return boxes.some((a, place) => boxes.slice(place + 1).some((b) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom));
+}).map((chart) => chart.id)"""
+"""Charts with tick labels that overlap."""
+
 REAL = PROJECT / "metrics" / "report" / "index.html"
 SCREENSHOT = "CONVDEPTH_SCREENSHOT"
 """Where to write the picture of the README, of the real report: `make screenshot`."""
@@ -139,6 +147,7 @@ def test_all_charts_are_drawn_and_nothing_is_wider_than_the_window(width: int, p
             <= chart.getBoundingClientRect().right + 1)"""
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(OVERLAPPING) == []
     if width >= 1280:  # a phone scrolls a table within its own frame
         assert page.evaluate(CUT_TABLES) == []
 

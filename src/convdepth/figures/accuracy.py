@@ -17,8 +17,8 @@ _ZOOM = 0.05
 """Values that are lower than the best mean by more are written, not drawn."""
 
 _RUN, _RECORDED, _CLAIMED = "one run", "notebook, recorded", "notebook, claimed"
-_LOOKS = {_RUN: ("full", "o"), _RECORDED: ("none", "D"), _CLAIMED: ("none", "x")}
-_LOOKS |= {settings: (fill, "o") for settings, fill in FILLS.items()}
+_LOOKS = {_RUN: ("full", "o"), **{settings: (fill, "o") for settings, fill in FILLS.items()}}
+_LOOKS |= {_RECORDED: ("none", "D"), _CLAIMED: ("none", "x")}
 """Fill and marker of each group of accuracies."""
 
 
@@ -48,8 +48,8 @@ def draw_accuracy(inputs: "Inputs") -> Figure:
         run = _Accuracy(own.accuracy, own.accuracy_low, own.accuracy_high, trouble=each.trouble)
         groups = {_RUN: run}
         if record:
-            groups[_RECORDED] = _Accuracy(*[record.test_accuracy] * 3)
-            groups[_CLAIMED] = _Accuracy(*[record.claimed_accuracy] * 3)
+            groups[_RECORDED] = _exactly(record.test_accuracy)
+            groups[_CLAIMED] = _exactly(record.claimed_accuracy)
         networks.append(_Network(each.name, each.num_blocks, each.color, groups))
     note = "Bars: Wilson 95% interval over test images; it excludes seed variation."
     if any(each.record for each in inputs.networks):
@@ -64,10 +64,14 @@ def draw_accuracy_by_seed(networks: Sequence[StudyResult]) -> Figure:
     for each in networks:
         groups = {training.settings: _summarize(training) for training in each.trainings}
         if each.record:
-            groups[_RECORDED] = _Accuracy(*[each.record.test_accuracy] * 3)
+            groups[_RECORDED] = _exactly(each.record.test_accuracy)
         shown.append(_Network(each.name, each.num_blocks, each.color, groups))
     note = "Points: one seed each. Lines: mean with its 95% interval over seeds and test images."
     return _draw(shown, list(FILLS), note)
+
+
+def _exactly(value: float) -> _Accuracy:
+    return _Accuracy(value, value, value)
 
 
 def _summarize(training: Training) -> _Accuracy:
@@ -120,8 +124,9 @@ def _draw_accuracy(
     errors = [[max(mean - low, 0)], [max(high - mean, 0)]] if is_ours else None
     axes.errorbar(x, mean, errors, capsize=4, elinewidth=1.5, **look)
     if is_ours:
-        at = {"xy": (x, max(high, mean, *seeds)), "xytext": (0, 4), "textcoords": "offset points"}
-        axes.annotate(f"{mean:.2f}%", color=look["color"], fontsize=9, ha="center", **at)
+        at: dict[str, Any] = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center"}
+        top = (x, max(high, mean, *seeds))
+        axes.annotate(f"{mean:.2f}%", top, color=look["color"], fontsize=9, **at)
 
 
 def _write_absent(axes: Axes, x: float, groups: Mapping[str, _Accuracy], floor: float) -> None:

@@ -103,6 +103,7 @@ def _draw_notebook_panels(part: SubFigure, network: NetworkResult, reach: float)
         axes.set_xlabel(layer, weight="bold")
         axes.set_title(f'notebook: "{label}"', fontsize=8, color=MUTED)
     panels[0].set(ylabel="weight", ylim=(-reach, reach))
+    panels[0].yaxis.set_major_locator(MaxNLocator(nbins=6))  # whatever the panel's height
 
 
 def _mistake(networks: Sequence[NetworkResult]) -> str:

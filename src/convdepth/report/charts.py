@@ -30,6 +30,10 @@ ERRORS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Ticks of a wide axis of accuracies, as shares of errors."""
 
 
+_PHONE_GAP = 0.2
+"""Least distance of ticks on the opening chart, so that labels do not overlap at 360 px."""
+
+
 def make_charts(results: Results) -> Lazy[go.Figure]:
     """Return all charts of the page by name."""
     return Lazy(
@@ -66,8 +70,11 @@ def error_share(accuracy: float, images: int) -> float:
     return max(1 - accuracy, 0.5 / images)
 
 
-def accuracy_axis(errors: Iterable[float]) -> dict[str, Any]:
-    """Return an axis of accuracies in percent, logarithmic in the errors from `error_share`."""
+def accuracy_axis(errors: Iterable[float], gap: float = 0) -> dict[str, Any]:
+    """Return an axis of accuracies in percent, logarithmic in the errors from `error_share`.
+
+    `gap` is the least distance of two ticks, as a share of the axis.
+    """
     found = sorted(errors)
     low, high = found[0] / 1.2, min(found[-1] * 1.2, 1)
     ticks = [tick for tick in ERRORS if low <= tick <= high]
@@ -76,11 +83,15 @@ def accuracy_axis(errors: Iterable[float]) -> dict[str, Any]:
         step = next(step for step in steps if (high - low) / step < 7)
         multiples = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
         ticks = [round(step * multiple, 9) for multiple in multiples]
+    shown = ticks[:1]
+    for tick in ticks[1:]:
+        if abs(math.log(tick / shown[-1])) > gap * math.log(high / low):
+            shown.append(tick)
     return {
         "type": "log",
         "range": [round(math.log10(high), 6), round(math.log10(low), 6)],
-        "tickvals": ticks,
-        "ticktext": [f"{100 * (1 - tick):.4g}" for tick in ticks],
+        "tickvals": shown,
+        "ticktext": [f"{100 * (1 - tick):.4g}" for tick in shown],
     }
 
 
@@ -170,7 +181,8 @@ def _split_axis(figure: go.Figure) -> None:
     )
     axis = figure.layout.xaxis.to_plotly_json()
     if learned:
-        figure.update_layout(xaxis=accuracy_axis(learned) | {"domain": [0.16 if failed else 0, 1]})
+        axis_of_learned = accuracy_axis(learned, _PHONE_GAP)
+        figure.update_layout(xaxis=axis_of_learned | {"domain": [0.16 if failed else 0, 1]})
     if failed:
         middle = statistics.median(failed)
         ticks = {"tickvals": [middle], "ticktext": [f"{100 * (1 - middle):.0f}"], "title": None}
@@ -205,7 +217,7 @@ def _draw_curves(results: Results, kind: str) -> go.Figure:
     shown = (y for trace in figure.data for y in trace.y)
     figure.update_yaxes(accuracy_axis(shown) if is_accuracy else _log_axis(figure))
     epochs = max(len(trace.x) for trace in figure.data)
-    step = math.ceil(epochs / 12)
+    step = math.ceil(epochs / 6)  # more do not fit on a phone
     figure.update_xaxes(dtick=step, tick0=step, range=[0.6, epochs + 0.4])
     return figure
 
