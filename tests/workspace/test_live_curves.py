@@ -1,6 +1,8 @@
 """Live curves: kept by a killed training, without repeated epochs, and never a reason to fail."""
 
 import contextlib
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
+from conftest import PROJECT
 from convdepth.training.progress import TrainingProgress
 from convdepth.workspace.code_digests import MODULES, read_command
 from convdepth.workspace.live_curves import LiveCurves, read_trainings
 from convdepth.workspace.live_progress import live_progress
+from project import Project
 
 LOGS = {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 0.875}
 
@@ -86,6 +91,30 @@ def test_a_file_that_cannot_be_written_ends_no_training(project: Path) -> None:
 
 def test_outside_a_project_nothing_is_written(tmp_path: Path) -> None:
     assert live_progress(tmp_path / "cnn1.keras") is TrainingProgress
+
+
+def test_dvc_draws_running_trainings_and_misses_none(tmp_path: Path) -> None:
+    """The extension of VS Code runs the same command after each change of the file."""
+    project = Project(tmp_path / "convdepth", tmp_path)
+    (project.folder / "live").mkdir(parents=True)
+    for name in ("live/.gitignore", ".dvcignore"):
+        shutil.copy(PROJECT / name, project.folder / name)
+    plots = YAML(typ="safe").load(PROJECT / "dvc.yaml")["plots"]
+    YAML().dump({"plots": [each for each in plots if "live" in each]}, project.folder / "dvc.yaml")
+    project.run("git", "init", "--quiet")
+    project.run("dvc", "init", "--quiet")
+    project.commit("Nothing runs")
+    show = ("dvc", "plots", "diff", "HEAD", "--json")
+    assert json.loads(project.run(*show)) == {}
+    curves = LiveCurves(project.folder, "cnn1", 3, 0)
+    curves.add(LOGS)
+    curves.add(LOGS)
+    shown = json.loads(project.run(*show))
+    values = shown["data"]["live/cnn1.csv"][0]["content"]["data"]["values"]
+    assert "errors" not in shown
+    drawn = {(value["epoch"], value["field"]) for value in values}
+    assert drawn == {(epoch, field) for epoch in "12" for field in ("accuracy", "val_accuracy")}
+    assert project.run("git", "status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize("command", [name for name in MODULES if name != "code"])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,23 +69,23 @@ def read_results(revisions: Sequence[str], order: str, project: Path = Path()) -
     """
     require_project(project)
     commits = [find_commit(each, project) for each in revisions] or _commits(project)
+    key = order.replace("-", "_")
     results = []
     for baseline in show_experiments(commits, project):
         runs = [
             result
             for experiment in baseline["experiments"] or ()
-            for result in _read_experiment(baseline, experiment, project)
+            for result in _read_experiment(experiment, baseline, project)
         ]
-        touched = {result.network for result in runs}
-        common = {"commit": baseline["rev"], "experiment": "", "time": _time(baseline)}
-        own = _read_networks(baseline, {}, common, project)
-        results += [each for each in own if each.network in touched]
-        key = order.replace("-", "_")
         runs.sort(
             key=lambda each: (getattr(each, key) is not None, getattr(each, key)),
             reverse=key != "experiment",
         )
-        results += runs
+        touched = {result.network for result in runs}
+        own = _read_networks(
+            baseline, {}, Result(baseline["rev"], "", _time(baseline), ""), project
+        )
+        results += [*(each for each in own if each.network in touched), *runs]
     return results
 
 
@@ -98,56 +98,44 @@ def _commits(project: Path) -> list[str]:
     return git("rev-list", "--no-walk=sorted", "HEAD", *found, folder=project).split()
 
 
-def _read_experiment(baseline: Any, experiment: Any, project: Path) -> list[Result]:
+def _read_experiment(experiment: Any, baseline: Any, project: Path) -> list[Result]:
     run = experiment["revs"][0]
-    before, after = _parameters(baseline), _parameters(run)
-    common = {
-        "commit": baseline["rev"],
-        "experiment": experiment["name"] or run["rev"][:7],
-        "time": _time(run),
-        "changed": {key: after[key] for key in after if before.get(key) != after[key]},
-    }
+    before, after = (
+        dict(pair for entries in _files(each, "params").values() for pair in _flat(entries))
+        for each in (baseline, run)
+    )
+    changed = {key: after[key] for key in after if before.get(key) != after[key]}
     state = (experiment["executor"] or {}).get("state") or ("failed" if run["error"] else "done")
-    fresh = _read_networks(run, _scores(baseline), common, project)
-    return fresh or [Result(**common, status=state)]
+    name = experiment["name"] or run["rev"][:7]
+    bare = Result(baseline["rev"], name, _time(run), state, changed=changed)
+    return _read_networks(run, _files(baseline, "metrics"), bare, project) or [bare]
 
 
-def _read_networks(
-    run: Any, known: Mapping[str, Any], common: Mapping[str, Any], project: Path
-) -> list[Result]:
-    """Read the results of a commit or an experiment, except `known` ones."""
-    return [
-        Result(
-            **common,
-            status=scores.get("status", ""),
-            network=Path(path).stem,
-            accuracy=scores["accuracy"],
-            low=metrics.get("accuracy_low"),
-            high=metrics.get("accuracy_high"),
-            held_out=scores.get("validation", {}).get("accuracy"),
-        )
-        for path, scores in _scores(run).items()
-        if known.get(path) != scores
-        for metrics in [_read_metrics(path, run["rev"], project)]
-    ]
+def _read_networks(run: Any, known: Mapping[str, Any], bare: Result, project: Path) -> list[Result]:
+    """Add to a bare result each network of a commit or an experiment, except `known` results."""
+    results = []
+    for path, scores in _files(run, "metrics").items():
+        if "accuracy" in scores and known.get(path) != scores:
+            # DVC does not compare the bounds; they are in the file of this name one folder up.
+            above = Path(path).parent.parent / Path(path).name
+            metrics = json.loads(read_file(above.as_posix(), run["rev"], project) or "{}")
+            result = replace(
+                bare,
+                network=Path(path).stem,
+                status=scores.get("status", ""),
+                accuracy=scores["accuracy"],
+                low=metrics.get("accuracy_low"),
+                high=metrics.get("accuracy_high"),
+                held_out=scores.get("validation", {}).get("accuracy"),
+            )
+            results.append(result)
+    return results
 
 
-def _read_metrics(path: str, commit: str, project: Path) -> dict[str, Any]:
-    """Read all metrics, which DVC does not compare, from the file of this name one folder up."""
-    file = Path(path)
-    content = read_file((file.parent.parent / file.name).as_posix(), commit, project)
-    return dict(json.loads(content or "{}"))
-
-
-def _scores(run: Any) -> dict[str, Any]:
-    files = ((run["data"] or {}).get("metrics") or {}).items()
-    found = {path: file.get("data") or {} for path, file in files}
-    return {path: scores for path, scores in found.items() if "accuracy" in scores}
-
-
-def _parameters(run: Any) -> dict[str, Any]:
-    files = ((run["data"] or {}).get("params") or {}).values()
-    return dict(pair for file in files for pair in _flat(file.get("data") or {}))
+def _files(run: Any, kind: str) -> dict[str, Any]:
+    """Return the content of the files of parameters or of metrics by path."""
+    files = ((run["data"] or {}).get(kind) or {}).items()
+    return {path: file.get("data") or {} for path, file in files}
 
 
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
