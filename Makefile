@@ -50,6 +50,7 @@ bench: $(INSTALLED)  ## Measure speed and memory for two hours on an idle machin
 	python benchmarks/around_training.py
 	python benchmarks/operations.py
 	python benchmarks/training_speed.py
+	python benchmarks/portable_cost.py
 	python benchmarks/fit_calls.py
 	python benchmarks/memory.py
 	python benchmarks/precision_cost.py

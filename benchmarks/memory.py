@@ -11,18 +11,20 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 from interleaving import ARMS
-from networks import PARAMS
+from networks import PARAMS, PROJECT
 from reporting import make_parser, record, where
 from training_speed import NOTEBOOK, OURS, PORTABLE, notebook_arm
 from trainings import Training, prepare
 
 from convdepth.config.params import read_params
+from pipelines.execution.concurrency import fill_cores
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     OURS: {"precision": "float32"},
@@ -35,16 +37,24 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--without", action="append", default=[], help="a column to leave out")
     without, params = parser.parse_args().without, read_params(PARAMS)
-    gigabytes: dict[str, dict[str, dict[str, float]]] = {}
-    for recipe, changes in RECIPES.items():
-        for name in params.architectures if recipe not in without else ():
-            with tempfile.TemporaryDirectory() as folder:
-                command = prepare(Training(name, {**changes, "epochs": 1}), Path(folder))
-                gigabytes.setdefault(recipe, {})[name] = _measure(command)
-    if NOTEBOOK not in without:
-        commands = notebook_arm(params, list(params.architectures)).commands
-        gigabytes[NOTEBOOK] = {name: _measure(command) for name, command in commands.items()}
+    names = list(params.architectures)
+    plain = notebook_arm(params, names).commands
+    ours = {
+        recipe: {name: Training(name, {**changes, "epochs": 1}) for name in names}
+        for recipe, changes in RECIPES.items()
+    }
+    gigabytes = {}
+    with ThreadPoolExecutor(fill_cores(PROJECT)) as pool:
+        for column, works in {**ours, NOTEBOOK: plain}.items():
+            if column not in without:
+                peaks = pool.map(_measure_training if column in ours else _measure, works.values())
+                gigabytes[column] = dict(zip(works, peaks, strict=True))
     record("memory", {"peak_gigabytes": gigabytes}, table)
+
+
+def _measure_training(training: Training) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure(prepare(training, Path(folder)))
 
 
 def _measure(command: Sequence[str | Path]) -> dict[str, float]:

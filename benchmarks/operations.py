@@ -30,7 +30,8 @@ from convdepth.training.trainer import build_trainer
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 STEPS = 20
-PRECISIONS = ("float32", "mixed_bfloat16")
+PORTABLE = "float32, portable"
+ARITHMETIC = ("float32", PORTABLE, "mixed_bfloat16")
 
 GROUPS: Mapping[str, str] = {
     "convolution, forward": r": Conv2D$",
@@ -54,7 +55,7 @@ def main() -> None:
         return
     rows = []
     for name in read_params(PARAMS).architectures:
-        for precision in PRECISIONS:
+        for precision in ARITHMETIC:
             with tempfile.TemporaryDirectory() as folder:
                 command = [sys.executable, __file__, "--watch", name, precision, folder]
                 subprocess.run(command, check=True)
@@ -70,8 +71,10 @@ def main() -> None:
 
 def _watch(name: str, precision: str, folder: str) -> None:
     params = read_params(PARAMS)
-    recipe = params.train.model_copy(update={"precision": precision})
-    configure(recipe.threads)
+    portable = precision == PORTABLE
+    update = {"precision": precision.partition(",")[0], "portable": portable}
+    recipe = params.train.model_copy(update=update)
+    configure(recipe.threads, portable=portable)
     count = STEPS * recipe.batch_size
     data = made_up_data(count)
     trainer = build_trainer(find_architecture(name, params, PARAMS), recipe, data)
@@ -123,7 +126,7 @@ def summarize(frame: pd.DataFrame) -> dict[str, Any]:
             precision: {
                 group: round(float(sums.get((network, precision, group), 0)), 3) for group in GROUPS
             }
-            for precision in PRECISIONS
+            for precision in ARITHMETIC
         }
         for network in frame["network"].unique()
     }

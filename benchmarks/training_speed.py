@@ -54,6 +54,9 @@ TORCH_WAYS: Mapping[str, Sequence[str]] = {
     f"{PER_CORE}, fused Adam, compiled": (*FUSED, "--compile", "default"),
 }
 
+PEAKS = {OURS: "float32", PORTABLE: "portable", MIXED: "bfloat16"}
+"""Each of our arms, and the kind of matrix product that bounds it."""
+
 STEPS = {
     "pipeline and one process per core": (BASE, OURS),
     "precision: bfloat16": (OURS, MIXED),
@@ -108,9 +111,9 @@ def main() -> None:
     flop = sum(map(training_flop, params.architectures.values()))
     result["share_of_peak"] = {
         arm: round(flop * WHOLE_EPOCH / sum(entry["epoch_seconds"].values()) / peak, 3)
-        for arm, precision in ((OURS, "float32"), (PORTABLE, "float32"), (MIXED, "bfloat16"))
+        for arm, kind in PEAKS.items()
         if (entry := result["arms"].get(arm))
-        and (peak := result["peak_gflops"][precision] * (os.cpu_count() or 1) * 1e9)
+        and (peak := result["peak_gflops"][kind] * (os.cpu_count() or 1) * 1e9)
     }
     result = record("training_speed", result, table)
     write_section("training_speed", summary(result), PROJECT / "README.md")
@@ -175,26 +178,23 @@ def _given(images: int) -> list[str | Path]:
 
 
 def peak_arms() -> list[Arm]:
-    """Return the arms that multiply matrices on all cores, in each precision."""
+    """Return the arms that multiply matrices on all cores, of each kind."""
     cores = os.cpu_count() or 1
-    commands = {
-        precision: [sys.executable, "peak.py", "--precision", precision]
-        for precision in ("float32", "bfloat16")
-    }
+    commands = {kind: [sys.executable, "peak.py", "--kind", kind] for kind in PEAKS.values()}
     return [
-        Arm(precision, {f"core {core}": command for core in range(cores)}, cores)
-        for precision, command in commands.items()
+        Arm(kind, {f"core {core}": command for core in range(cores)}, cores)
+        for kind, command in commands.items()
     ]
 
 
 def peak_gflops(samples: Mapping[str, list[Sample]]) -> dict[str, float]:
-    """Return the median GFLOP/s of one core while all are busy, in each precision."""
+    """Return the median GFLOP/s of one core while all are busy, for each kind."""
     return {
-        precision: statistics.median(
+        kind: statistics.median(
             statistics.mean(each["amount"] / each["seconds"] / 1e9 for each in sample.values())
-            for sample in samples[precision]
+            for sample in samples[kind]
         )
-        for precision in ("float32", "bfloat16")
+        for kind in PEAKS.values()
     }
 
 
@@ -223,15 +223,33 @@ def job_seconds(epochs: Iterable[float], jobs: int) -> float:
     return max(ends)
 
 
+def epochs_of(own: pd.DataFrame) -> pd.DataFrame:
+    """Return the seconds of a whole epoch by round and network, from the rows of one arm."""
+    epoch = own["seconds"] / own["images"] * WHOLE_EPOCH
+    rows = own.assign(epoch=epoch)
+    return rows.pivot_table(index="round", columns="network", values="epoch", sort=False)
+
+
+def jobs_of(own: pd.DataFrame) -> pd.Series:
+    """Return the seconds of one epoch of all networks by round, from the rows of one arm."""
+    processes = int(own["processes"].iloc[0])
+    return epochs_of(own).apply(lambda row: job_seconds(row, processes), axis=1)
+
+
+def ratio_of_jobs(frame: pd.DataFrame, before: str, after: str) -> dict[str, float]:
+    """Compare two arms by the rounds in which both ran."""
+    jobs = [jobs_of(frame[frame["arm"] == arm]) for arm in (before, after)]
+    both = jobs[0].index.intersection(jobs[1].index)
+    return compare(*(each[both].to_list() for each in jobs))
+
+
 def summarize(frame: pd.DataFrame) -> dict[str, Any]:
     """Compute the figures of the tables from one row per arm, network and round."""
-    frame = frame.assign(epoch=frame["seconds"] / frame["images"] * WHOLE_EPOCH)
     jobs: dict[str, pd.Series] = {}
     lows, arms = {}, {}
     for name, own in frame.groupby("arm", sort=False):
-        processes = int(own["processes"].iloc[0])
-        epochs = own.pivot_table(index="round", columns="network", values="epoch", sort=False)
-        jobs[str(name)] = epochs.apply(lambda row, n=processes: job_seconds(row, n), axis=1)
+        processes, epochs = int(own["processes"].iloc[0]), epochs_of(own)
+        jobs[str(name)] = jobs_of(own)
         lows[name] = job_seconds(epochs.quantile(LOW), processes)
         arms[str(name)] = {
             "epoch_seconds": (epochs.median() / processes).round(2).to_dict(),
@@ -240,8 +258,7 @@ def summarize(frame: pd.DataFrame) -> dict[str, Any]:
     base = BASE if BASE in jobs else next(iter(jobs))
 
     def ratio(before: str, after: str) -> dict[str, float]:
-        both = jobs[before].index.intersection(jobs[after].index)
-        return compare(jobs[before][both].to_list(), jobs[after][both].to_list())
+        return ratio_of_jobs(frame, before, after)
 
     for name, entry in arms.items():
         entry["times_as_fast"] = ratio(base, name)
@@ -299,7 +316,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         for arm in OUR_OPTIONS
         if arm in result["arms"]
     )
-    peak = result["peak_gflops"]
+    peaks = ", ".join(f"{kind} {peak:.0f}" for kind, peak in result["peak_gflops"].items())
     shares = ", ".join(f"{arm}: {share:.0%}" for arm, share in result["share_of_peak"].items())
     return [
         f"**Times as fast as {result['base']}, per epoch: {ours}.**",
@@ -314,9 +331,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "|---|--:|",
         *steps,
         "",
-        f"One core multiplies matrices with {peak['float32']:.0f} GFLOP/s in float32 and "
-        f"{peak['bfloat16']:.0f} in bfloat16 while the other cores do the same. Share of that "
-        f"reached in training: {shares}.",
+        f"One core multiplies matrices with this many GFLOP/s while the other cores do the same: "
+        f"{peaks}. Share of that reached in training: {shares}.",
         "",
         f"{where(result)} of {result['images']:,} images.",
     ]

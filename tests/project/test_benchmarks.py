@@ -74,9 +74,10 @@ def test_a_seed_that_never_arrives_costs_its_epochs() -> None:
     assert set(found[1:]) == {2, 5, 1e9}  # both resampled runs arrive, one does, none does
 
 
-@pytest.mark.parametrize("name", ["training_speed", "gpu_speed"])
+@pytest.mark.parametrize("name", ["training_speed", "gpu_speed", "portable_cost"])
 def test_the_figures_follow_from_the_rows(name: str) -> None:
-    summary = load("training_speed").summarize(rows_of(name))
+    module = load("portable_cost" if name == "portable_cost" else "training_speed")
+    summary = module.summarize(rows_of(name))
     assert {**result_of(name), **summary} == result_of(name)
     networks = rows_of(name).groupby("arm")["network"].unique()
     assert all(set(each) == set(ARCHITECTURES) for each in networks)
