@@ -10,8 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from convdepth.core.errors import MachineError
-from convdepth.workspace.dvc import run_dvc
+from convdepth.workspace.dvc import show_experiments
 from pipelines.experiments.grid import SEED, Experiment
 
 Row = dict[str, Any]  # a row of a table, by column
@@ -21,14 +20,9 @@ ACCURACY, LOSS = "validation accuracy", "validation loss"
 
 def read_scores(commit: str, folder: Path = Path()) -> Scores:
     """Ask DVC for the scores of all experiments on top of a commit, where there are any."""
-    hidden = ("--hide-workspace", "--hide-queued", "--hide-failed")
-    command = ("--wait-for-lock", "exp", "show", "--json", *hidden, "--rev", commit)
-    ended = run_dvc(*command, project=folder)
-    if ended.returncode:
-        raise MachineError(f"`dvc exp show` in {folder.resolve()} failed: {ended.stderr.strip()}")
     return {
         (experiment["name"], Path(file).stem): content["data"]["validation"]
-        for baseline in json.loads(ended.stdout)
+        for baseline in show_experiments([commit], folder)
         for experiment in baseline["experiments"] or ()
         for file, content in ((experiment["revs"][0]["data"] or {}).get("metrics") or {}).items()
         if "validation" in content.get("data", {})

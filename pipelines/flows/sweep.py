@@ -46,7 +46,8 @@ OF_THE_TEST_SET = "test accuracy"  # lines of `evaluate` that are hidden during 
 
 NEXT_STEPS = """What ran is an experiment of DVC now, on top of the commit {commit:.7}.
   dvc exp show --only-changed --drop '(?!Experiment|.*({shown}))'
-                                 shows them side by side; without --drop, with the test set, too
+                                 shows them side by side
+  convdepth experiments          does so with the test set, too
   dvc exp apply NAME             brings one into this folder; complains of networks never run
   dvc exp branch NAME BRANCH     makes a git branch of one
 """

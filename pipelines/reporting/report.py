@@ -5,6 +5,7 @@ by random ids, so the report comes first because a finished run has no other art
 """
 
 import html
+import json
 import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -123,7 +124,7 @@ def _facts(report: Report) -> dict[str, Any]:
             # Other outputs are not of this run, but of the commit.
             ended = [name for name, each in report.outcomes.items() if isinstance(each, str)]
             outs = [out for name in ended if name in stages for out in stages[name].outs]
-            facts["rows"] = list(_rows(report, {out.stem for out in outs}))
+            facts["rows"] = list(_rows(report, outs))
             figures = (path for out in outs for path in out.rglob(FIGURE))
             facts["figure"] = next(map(data_url, figures), "")
         with best_effort("comparison"):
@@ -131,14 +132,17 @@ def _facts(report: Report) -> dict[str, Any]:
     return facts
 
 
-def _rows(report: Report, fresh: set[str]) -> Iterator[dict[str, Any]]:
+def _rows(report: Report, outs: Iterable[Path]) -> Iterator[dict[str, Any]]:
     """Yield the table's row of each network of the run; it has no metrics if not evaluated."""
-    before, after = read_metrics(report.folder, report.commit), read_metrics(report.folder)
+    before, after = read_metrics(report.folder, report.commit), dict[str, dict[str, Any]]()
+    for out in (out for out in outs if out.suffix == ".json" and out.is_file()):
+        # Two files: DVC compares one of them, the other one also has the interval.
+        after.setdefault(out.stem, {}).update(json.loads(out.read_bytes()))
     worse = {change.network for change in report.changes if change.is_regression}
     networks = read_params(report.folder / "params.yaml").architectures
     touched = {stage.partition("@")[2] for stage in report.outcomes}
     for name in (name for name in networks if name in touched):
-        metrics = after.get(name, {}) if name in fresh else {}
+        metrics = after.get(name, {})
         accuracy = as_number(metrics.get("accuracy"))
         former = as_number(before.get(name, {}).get("accuracy"))
         change = None if accuracy is None or former is None else accuracy - former

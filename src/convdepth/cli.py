@@ -81,6 +81,27 @@ def rank(revision: str | None = None, style: Style = "table") -> None:
 
 
 @_command
+def experiments(
+    revisions: list[str] | None = None,
+    network: str | None = None,
+    order: Literal["time", "accuracy", "held-out", "experiment"] = "time",
+    style: Style = "table",
+) -> None:
+    """Show the experiments of DVC."""
+    from convdepth.commands.experiments import print_experiments
+
+    print_experiments(revisions or (), network, order, style)
+
+
+@_command
+def watch() -> None:
+    """Draw the curves of running trainings."""
+    from convdepth.commands.watch import watch_trainings
+
+    watch_trainings()
+
+
+@_command
 def models(style: Style = "table", params: Params = PARAMS) -> None:
     """List the models."""
     from convdepth.commands.models import print_models

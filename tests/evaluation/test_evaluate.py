@@ -21,6 +21,7 @@ from convdepth.models.build import build_network
 from project import edit_yaml
 
 NOTEBOOK = PROJECT / "data" / "notebook.json"
+SCORES = "evaluated/scores.json"
 Evaluate = Callable[..., tuple[dict[str, Any], pd.DataFrame]]
 
 
@@ -43,13 +44,16 @@ def evaluate(network: keras.Model, study: Study) -> Evaluate:
         save_network(network, study.folder / "tiny.keras")
         inputs = {"model": "tiny.keras", "history": "history.csv", "notebook": NOTEBOOK}
         outputs = {"metrics": "evaluated/tiny.json", "predictions": "evaluated/tiny.csv"}
+        outputs |= {"scores": SCORES}
         study.run(main, **inputs | outputs | changes)
         return study.read(outputs["metrics"]), pd.read_csv(study.folder / outputs["predictions"])
 
     return evaluate
 
 
-def test_metrics_follow_predictions(evaluate: Evaluate, normalized: Path, tmp_path: Path) -> None:
+def test_metrics_follow_predictions(
+    evaluate: Evaluate, study: Study, normalized: Path, tmp_path: Path
+) -> None:
     metrics, table = evaluate()
     _, labels = read_split(normalized, "test")
     assert list(table) == ["index", "label", "predicted", "second", "probability", "loss"]
@@ -63,6 +67,7 @@ def test_metrics_follow_predictions(evaluate: Evaluate, normalized: Path, tmp_pa
     assert [entry["digit"] for entry in metrics["classes"]] == list(range(10))
     assert metrics["notebook_accuracy"] is metrics["notebook_difference"] is None
     assert "validation" not in metrics
+    assert study.read(SCORES) == {key: metrics[key] for key in ("accuracy", "loss", "status")}
     paths = list((tmp_path / "evaluated").iterdir())
     former = [path.read_bytes() for path in paths]
     evaluate()
@@ -104,6 +109,7 @@ def test_held_out_images_and_the_notebook(evaluate: Evaluate, study: Study, tmp_
     notebook.write_text(NOTEBOOK.read_text().replace('"cnn1"', '"tiny"'))
     metrics, _ = evaluate(notebook=notebook)
     assert metrics["validation"] == {"images": 100, "accuracy": 0.875, "loss": 0.25}
+    assert study.read(SCORES)["validation"] == metrics["validation"]
     assert metrics["notebook_accuracy"] == 0.9916
     assert metrics["notebook_difference"] == round(metrics["accuracy"] - 0.9916, 6)
     for text in ("", "epoch,loss\n1,2.3\n", "epoch,val_loss,val_accuracy\n"):

@@ -67,9 +67,10 @@ def _run(command: str, stage: Stage, arguments: dict[str, Any]) -> None:
     if stage.uses_device:
         take_device(label or command)
     if stage.trains:
-        from convdepth.training.progress import TrainingProgress
+        from convdepth.workspace.live_progress import live_progress
 
-        arguments |= {"code": read_command(command).digest, "progress": TrainingProgress}
+        progress = live_progress(arguments[stage.writes.split()[0]])
+        arguments |= {"code": read_command(command).digest, "progress": progress}
     if command == "train":
         from convdepth.models.precision_advice import advise_precision
 

@@ -18,9 +18,13 @@ from convdepth.evaluation.notebook_record import read_notebook
 from convdepth.models.archive import load_network
 from convdepth.models.backend import configure
 
+COMPARED = ("accuracy", "loss", "status", "validation")
+"""What `dvc metrics diff` and `dvc exp show` compare: no bounds, evidence or constants."""
+
 CAUSES = {
     "near chance": "labels that do not belong to their images, or a training far too short",
-    "collapsed": "dropout that lets hardly any signal through, or a learning rate far too high",
+    "collapsed": "dropout that lets hardly any signal through, a learning rate far too high, or "
+    "too few steps",
 }
 
 
@@ -31,10 +35,14 @@ def main(
     history: Path,
     notebook: Path,
     metrics: Path,
+    scores: Path,
     predictions: Path,
     params: Path = Path("params.yaml"),
 ) -> None:
-    """Evaluate the network ``name`` on the test set; write its metrics and its predictions."""
+    """Evaluate the network ``name`` on the test set; write its metrics and its predictions.
+
+    `scores` gets those of the metrics that are `COMPARED`.
+    """
     architecture, recipe = read_training(name, params)
     images, labels = read_split(normalized, "test")
     _, training_labels = read_split(normalized, "train")
@@ -49,17 +57,14 @@ def main(
     summary |= {"notebook_accuracy": theirs, "notebook_difference": difference}
     write_csv(predictions, table)
     write_json(metrics, summary)
-    print(  # the last words are not in CAUSES, since a changed `print` makes no evaluation stale
-        f"{name}: {_describe(summary)}"
-        + (" Too few steps are another one." if summary["status"] == "collapsed" else ""),
-        flush=True,
-    )
+    write_json(scores, {key: summary[key] for key in COMPARED if key in summary})
+    print(f"{name}: {_describe(summary)}", flush=True)
 
 
 def summarize(
     predictions: pd.DataFrame, architecture: Architecture, class_prior_loss: float
 ) -> dict[str, Any]:
-    """Return a `Score`, blocks, parameters, and ``classes``, a list that `dvc metrics` leaves out.
+    """Return a `Score`, blocks, parameters, and ``classes``.
 
     The most frequent answer is only in ``evidence``, for a status other than ``ok``.
     """

@@ -5,6 +5,7 @@ second. Unless a function says otherwise, it raises a `MachineError` if DVC fail
 """
 
 import itertools
+import json
 import re
 import shlex
 import subprocess
@@ -228,6 +229,17 @@ def refresh_code(project: Path = Path()) -> None:
         raise MachineError(
             f"`dvc repro code` failed: {_reason(ended.stderr)}. Run it by hand, then run again."
         )
+
+
+def show_experiments(commits: Sequence[str], project: Path = Path()) -> list[Any]:
+    """Return what `dvc exp show --json` says of commits and of the experiments on top of each."""
+    revisions = (word for commit in commits for word in ("--rev", commit))
+    command = ("--wait-for-lock", "exp", "show", "--json", "--hide-workspace", *revisions)
+    ended = run_dvc(*command, project=project)
+    if ended.returncode:
+        reason = _reason(ended.stderr)
+        raise MachineError(f"`dvc exp show` in {project.resolve()} failed: {reason}")
+    return [each for each in json.loads(ended.stdout) if each["rev"] != "workspace"]
 
 
 def run_dvc(

@@ -26,7 +26,7 @@ from pipelines.reporting.artifacts import Progress
 from pipelines.reporting.curves import publish_curves
 from pipelines.reporting.regressions import changes_since
 from pipelines.reporting.report import Report, branch_url, publish_report, reported
-from project import Project
+from project import Project, edit_yaml
 
 DATA_URL = re.compile(r"data:image/png;base64,([\w+/=]+)")
 
@@ -82,8 +82,13 @@ def test_a_run_has_one_page_with_its_findings_and_recent_runs(project: Project) 
     project.run("git", "remote", "add", "origin", "git@github.com:someone/toy.git")
     project.commit("Results of | <b>*all*</b>")
     assert publish(make_report(project))["metadata_"] == {"one": "0.5", "two": "0.5"}
-    worse = {"accuracy": 0.4321, "accuracy_low": 0.4224, "accuracy_high": 0.4418, "loss": 1.5}
-    (project.folder / "one.json").write_text(json.dumps(worse | {"status": "collapsed"}))
+    worse = {"accuracy": 0.4321, "loss": 1.5, "status": "collapsed"}
+    (project.folder / "one.json").write_text(json.dumps(worse))
+    # The interval is in another output of the stage, which DVC does not compare.
+    edit_yaml(project.folder / "dvc.yaml", {"stages.evaluate.do.outs": ["all/${key}.json"]})
+    bounds = {"accuracy_low": 0.4224, "accuracy_high": 0.4418}
+    (project.folder / "all").mkdir()
+    (project.folder / "all" / "one.json").write_text(json.dumps(worse | bounds))
     outcomes = make_report(project).outcomes | {"train@one": Outcome.RAN}
     branch = "results/2026-11-28"
     changes = changes_since("HEAD", project.folder)
