@@ -14,7 +14,8 @@ from properties import cases, damaged
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.core.errors import DataError
-from convdepth.data.mnist import LARGEST, NPZ, decode_npz
+from convdepth.data.bounded import LARGEST
+from convdepth.data.mnist import NPZ, decode_npz
 
 GOOD = servers.small_files()[NPZ]
 
