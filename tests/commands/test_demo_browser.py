@@ -145,7 +145,7 @@ def test_undo_and_clear(page: Page) -> None:
 
 def test_the_keyboard_reaches_everything_and_draws_an_example(page: Page) -> None:
     reached = []
-    for _ in range(16):
+    for _ in range(14):
         page.keyboard.press("Tab")
         focus = "document.activeElement"
         outline = page.evaluate(
@@ -155,7 +155,7 @@ def test_the_keyboard_reaches_everything_and_draws_an_example(page: Page) -> Non
         reached.append(page.evaluate(f"{focus}.id || {focus}.value || {focus}.href"))
         assert outline, reached[-1]
     assert reached[1:4] == ["undo", "clear", "file"]
-    assert reached[4:14] == [str(digit) for digit in range(10)]
+    assert reached[4:] == [str(digit) for digit in range(10)]
     page.locator("#examples button").nth(4).press("Enter")
     wait_for_answers(page)
     assert seen(page).max() == 255

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ NAMES = ("tiny", "cnn9", "flat")
 
 
 class Demo(NamedTuple):
-    """A running demo, and how long it took until it was ready to answer a browser."""
+    """A running demo, and how long it took until the page was there."""
 
     url: str
     seconds: float
@@ -58,6 +59,8 @@ def run_demo(folder: Path) -> Iterator[Demo]:
         found = re.search(r"http://127\.0\.0\.1:\d+/", line)
         try:
             assert found, line + process.stdout.read()
+            with urllib.request.urlopen(found[0], timeout=60) as page:
+                assert page.status == 200
             yield Demo(found[0], time.monotonic() - began)
         finally:
             process.terminate()

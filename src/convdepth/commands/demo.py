@@ -6,6 +6,7 @@ The server starts at once and loads the networks meanwhile, in the one thread th
 import asyncio
 import base64
 import io
+import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -41,16 +42,16 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
-PNG = Field(description="A PNG picture as data URL.")
+Picture = Annotated[str, Field(description="A PNG picture as data URL.")]
 
 
 class Preparation(BaseModel):
     """The picture on its way to the networks."""
 
-    grey: str = PNG
-    ink: str = PNG
-    box: str = PNG
-    centred: str = PNG
+    grey: Picture
+    ink: Picture
+    box: Picture
+    centred: Picture
 
 
 class NetworkAnswer(BaseModel):
@@ -61,7 +62,7 @@ class NetworkAnswer(BaseModel):
     probabilities: list[float] = Field(description="Of the digits 0 to 9.")
     unsure: bool = Field(description="Whether no probability reaches 80%.")
     collapsed: bool = Field(description="Whether the network answers the same to every picture.")
-    attention: str = Field(description="The input with its Grad-CAM map, a PNG as data URL.")
+    attention: Annotated[str, Field(description="The input under its Grad-CAM map, a PNG.")]
 
 
 class Answer(BaseModel):
@@ -98,17 +99,15 @@ def serve(
     architectures: Mapping[str, Architecture], load: Callable[[], Compute], port: int
 ) -> None:
     """Serve the demo until the process is asked to end, or loading fails."""
-    worker = Worker(load)
-    config = uvicorn.Config(
-        make_app(architectures, worker), host=HOST, port=port, log_level="error", lifespan="off"
-    )
-    server = uvicorn.Server(config)
     try:
-        listening = config.bind_socket()
-    except SystemExit as error:  # uvicorn has logged the reason
+        listening = socket.create_server((HOST, port))
+    except OSError as error:
         raise BusyError(
-            f"{HOST}:{port}: another program listens there. Choose another port: `--port`."
+            f"{HOST}:{port}: cannot be listened on: {error.strerror}. Choose another port: --port."
         ) from error
+    worker = Worker(load)
+    app = make_app(architectures, worker)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
 
     def stop_if_failed(loaded: Future[Compute]) -> None:
         server.should_exit = loaded.exception() is not None
@@ -151,7 +150,11 @@ def make_app(architectures: Mapping[str, Architecture], worker: Worker) -> FastA
     @app.post(
         "/predict",
         openapi_extra={"requestBody": body | {"required": True}},
-        responses={413: {"description": "Too large"}, 415: {"description": "Not image/*"}},
+        responses={
+            413: {"description": "The picture is too large."},
+            415: {"description": "The content type is not image/*."},
+            422: {"description": "The picture cannot be used; `detail` says why."},
+        },
     )
     async def predict(content: Annotated[bytes, Depends(read_body)]) -> Answer:
         """Read a picture of one digit; the body is the file, at most 8 MiB."""

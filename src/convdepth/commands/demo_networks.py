@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from convdepth.commands.demo import Compute, NetworkAnswer, encode_png
-from convdepth.commands.predict import Prediction, load
+from convdepth.commands.predict import Prediction
 from convdepth.config.architecture import Architecture
 from convdepth.config.dataset import IMAGE_SHAPE
 from convdepth.config.recipe import Train
 from convdepth.data.arrays import Images, Pixels, normalize
 from convdepth.data.mnist_form import Steps
-from convdepth.models.backend import keras
+from convdepth.models.archive import load_network
+from convdepth.models.backend import configure, keras
 from convdepth.studies.grad_cam import grad_cam
 
 PROBES = 8
@@ -29,7 +30,11 @@ def load_all(
     architectures: Mapping[str, Architecture], paths: Mapping[str, Path], recipe: Train
 ) -> Compute:
     """Load all networks; return the function that asks them."""
-    networks = {name: load(architectures[name], paths[name], recipe) for name in architectures}
+    configure(threads=1, portable=recipe.portable)
+    networks = {
+        name: load_network(architecture, paths[name], recipe.precision)
+        for name, architecture in architectures.items()
+    }
     noise = np.random.default_rng(0).random((PROBES, *IMAGE_SHAPE), np.float32)
     collapsed = {
         name for name, each in networks.items() if np.ptp(_ask(each, noise), axis=0).max() < ALIKE
