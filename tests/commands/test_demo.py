@@ -116,7 +116,7 @@ def test_a_port_in_use_has_a_message_and_a_code(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         finished = run("demo", f"--port={port}", folder=folder)
-    assert finished.returncode == 5
+    assert finished.returncode == 4
     assert f"127.0.0.1:{port}" in finished.stderr
     assert "Traceback" not in finished.stderr
 

@@ -68,7 +68,7 @@ def test_npz_is_decoded_in_any_order_of_memory() -> None:
 @pytest.mark.parametrize(
     ("member", "content", "found"),
     [
-        ("x_train", npy(np.array([Trap()], dtype=object)), "Object arrays cannot be loaded"),
+        ("x_train", npy(np.array([Trap()], dtype=object)), "object of shape"),
         ("y_train", npy(np.zeros(60, np.int64)), r"got int64 of shape \(60,\)"),
         ("x_test", npy(np.zeros((10, 28, 27), np.uint8)), r"got uint8 of shape \(10, 28, 27\)"),
         ("x_train", HUGE, "got: "),

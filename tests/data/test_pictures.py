@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 from scipy import ndimage
 
 from convdepth.core.errors import DataError
-from convdepth.data import bounded, pictures
+from convdepth.data import bounded
 from convdepth.data.mnist_form import to_mnist_form
 from convdepth.data.pictures import decode_picture, read_pixels, read_usable
 
@@ -217,7 +217,3 @@ def test_a_large_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(bounded, "LARGEST", 100)
     with pytest.raises(DataError, match="100 bytes"):
         read_pixels(path)
-
-
-def test_the_limits_of_a_picture_hold_for_what_cameras_make() -> None:
-    assert pictures.LARGEST_PICTURE >= 48_000_000

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from convdepth.config.architecture import Architecture
-from convdepth.core.errors import BusyError, DataError
+from convdepth.core.errors import DataError, MachineError
 from convdepth.data.mnist_form import Grey, Steps, to_mnist_form
 from convdepth.data.pictures import decode_picture
 
@@ -102,7 +102,7 @@ def serve(
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:
-        raise BusyError(
+        raise MachineError(
             f"{HOST}:{port}: cannot be listened on: {error.strerror}. Choose another port: --port."
         ) from error
     worker = Worker(load)
