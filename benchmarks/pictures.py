@@ -117,8 +117,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
     lines += ["", f"| after, probability of {SURE:.0%} or more | of all answers | of these right |"]
     lines += ["|---|--:|--:|"]
     for name, counts in result["sure"].items():
-        share = counts["sure_and_right"] / counts["sure"] if counts["sure"] else 0
-        cells = [f"{counts['sure'] / counts['answers']:.0%}", f"{share:.0%}"]
+        right = f"{counts['sure_and_right'] / counts['sure']:.0%}" if counts["sure"] else "-"
+        cells = [f"{counts['sure'] / counts['answers']:.0%}", right]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return lines
 

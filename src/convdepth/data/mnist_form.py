@@ -145,4 +145,5 @@ def _centre(box: Grey) -> Pixels:
     ]
     centred = np.zeros((SIDE, SIDE), np.float32)
     centred[corner[0] : corner[0] + box.shape[0], corner[1] : corner[1] + box.shape[1]] = box
-    return np.rint(centred / centred.max() * 255).astype(np.uint8)
+    pixels: Pixels = np.rint(centred / centred.max() * 255).astype(np.uint8)
+    return pixels

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convdepth.config.dataset import IMAGE_SHAPE
 from convdepth.core.errors import DataError
@@ -81,7 +81,7 @@ def decode_picture(content: bytes) -> Grey:
             picture.draft("L", (LONGEST, LONGEST))  # a JPEG is decoded at a fraction of its size
             return _to_grey(ImageOps.exif_transpose(picture))
     except Exception as error:  # Pillow raises errors of many types for a damaged file
-        reason = "no picture" if isinstance(error, Image.UnidentifiedImageError) else error
+        reason = "no picture" if isinstance(error, UnidentifiedImageError) else error
         raise DataError(f"cannot be decoded: {reason}") from error
 
 
@@ -95,7 +95,8 @@ def _to_grey(picture: Image.Image) -> Grey:
     picture = picture.convert("RGBA").convert("LA")
     picture = picture.reduce(max(1, max(picture.size) // LONGEST))
     grey, alpha = np.moveaxis(np.asarray(picture, np.float32) / np.float32(255), 2, 0)
-    return grey * alpha + _ground(grey, alpha) * (1 - alpha)
+    opaque: Grey = grey * alpha + _ground(grey, alpha) * (1 - alpha)
+    return opaque
 
 
 def _ground(grey: Grey, alpha: NDArray[np.float32]) -> float:
