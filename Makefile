@@ -57,6 +57,7 @@ bench: $(INSTALLED)  ## Measure speed and memory for two hours on an idle machin
 	python benchmarks/growth.py
 	python benchmarks/checkpoint_cost.py
 	python benchmarks/flow_overhead.py
+	python benchmarks/pictures.py
 
 bench-gpu: $(INSTALLED)  ## Measure training speed on a GPU; update benchmarks/
 	python benchmarks/gpu_speed.py
@@ -119,7 +120,7 @@ test: $(INSTALLED)  ## Run the tests that need no network (MARKS="not nightly": 
 test-real: $(INSTALLED)  ## Download MNIST and train on a part of it
 	pytest -m real
 
-test-browser: $(INSTALLED)  ## Open the report in Chromium (on Debian: apt-get install chromium)
+test-browser: $(INSTALLED)  ## Open the report and the demo in Chromium (on Debian: apt-get install chromium)
 	pytest -m browser
 
 portable-proof: $(INSTALLED)  ## Train on emulated CPUs and compare bytes (on Debian: apt-get install qemu-user)

@@ -4,24 +4,32 @@ Commands of stages come from `commands.stages`. The modules behind all commands 
 so each is imported when its command runs. What `--help` shows is in ``cli.toml``.
 """
 
+import os
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from convdepth.commands.command_line import make_app
 from convdepth.commands.stages import PARAMETERS, add_commands, take_device
 from convdepth.config.parameter_file import require_text
-from convdepth.core.errors import ParameterError
+from convdepth.core.errors import DataError, ParameterError
 from convdepth.workspace.process import run_app
 from convdepth.workspace.terminal import guard_terminal
+
+if TYPE_CHECKING:
+    from convdepth.commands.demo import Compute
 
 PARAMS = PARAMETERS["params"]
 
 Params = Annotated[Path, typer.Option(help="Parameters.", metavar="FILE", callback=require_text)]
 Style = Annotated[
     Literal["table", "markdown", "json"], typer.Option("--format", help="table is for a terminal.")
+]
+
+AnswerStyle = Annotated[
+    Literal["table", "json", "csv"], typer.Option("--format", help="table is for a terminal.")
 ]
 
 app, _command = make_app(
@@ -110,18 +118,43 @@ def models(style: Style = "table", params: Params = PARAMS) -> None:
 
 
 @_command
-def predict(images: list[Path], model: str) -> None:
+def predict(images: list[Path], model: str, style: AnswerStyle = "table") -> None:
     """Classify images."""
+    from convdepth.data.pictures import read_usable
     from convdepth.workspace.registry import find_model
 
     path = find_model(model)
-    take_device(model)
+    pixels, refused = read_usable(images)
+    if pixels:
+        take_device(model)
 
-    from convdepth.commands.predict import predict_files  # TensorFlow, once arguments are valid
+        from convdepth.commands.predict import load, predict_images, print_predictions
 
-    for prediction in predict_files(images, path):
-        row = "  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(prediction.probabilities))
-        print(f"{prediction.source}: {prediction.digit}   {row}")
+        (network,) = load(path)
+        print_predictions(predict_images(network, pixels), style)
+    if refused:
+        raise DataError("\n".join(refused))
+
+
+@_command
+def demo(port: int = 8000, params: Params = PARAMS) -> None:
+    """Serve the demo page."""
+    from convdepth.commands.demo import serve
+    from convdepth.config.params import read_params
+    from convdepth.models.description import describe_archive
+    from convdepth.workspace.gpu import VISIBLE_VARIABLE
+    from convdepth.workspace.registry import find_model
+
+    models = {name: find_model(name) for name in read_params(params).architectures}
+    architectures = {name: describe_archive(path).architecture for name, path in models.items()}
+    os.environ[VISIBLE_VARIABLE] = "-1"  # single pictures need no GPU, and take none from trainings
+
+    def load() -> "Compute":  # TensorFlow, while the page is there already
+        from convdepth.commands.demo_networks import load_all
+
+        return load_all(models)
+
+    serve(architectures, load, port)
 
 
 @_command

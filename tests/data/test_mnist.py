@@ -14,7 +14,8 @@ from properties import cases, damaged
 
 from convdepth.config.dataset import SPLIT_SIZES
 from convdepth.core.errors import DataError
-from convdepth.data.mnist import LARGEST, NPZ, decode_npz
+from convdepth.data.bounded import LARGEST
+from convdepth.data.mnist import NPZ, decode_npz
 
 GOOD = servers.small_files()[NPZ]
 
@@ -67,7 +68,7 @@ def test_npz_is_decoded_in_any_order_of_memory() -> None:
 @pytest.mark.parametrize(
     ("member", "content", "found"),
     [
-        ("x_train", npy(np.array([Trap()], dtype=object)), "Object arrays cannot be loaded"),
+        ("x_train", npy(np.array([Trap()], dtype=object)), "object of shape"),
         ("y_train", npy(np.zeros(60, np.int64)), r"got int64 of shape \(60,\)"),
         ("x_test", npy(np.zeros((10, 28, 27), np.uint8)), r"got uint8 of shape \(10, 28, 27\)"),
         ("x_train", HUGE, "got: "),

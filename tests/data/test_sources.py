@@ -13,7 +13,7 @@ from servers import answer
 
 from convdepth.config.params import Download, Source
 from convdepth.core.errors import DataError
-from convdepth.data import mnist, sources
+from convdepth.data import bounded, sources
 from convdepth.data.mnist import WHEEL, Files
 
 Serve = Callable[..., servers.Server]
@@ -72,7 +72,7 @@ def test_other_bytes_are_refused_undecoded_and_not_asked_for_again(
 
 
 def test_endless_body_is_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mnist, "LARGEST", 2**20)
+    monkeypatch.setattr(bounded, "LARGEST", 2**20)
     server = serve(servers.endless("200 OK\r\n\r\n", bytes(65_536), pause=0))
     with pytest.raises(DataError, match=r"^mnist\.npz: expected at most 1,048,576 bytes"):
         fetch_npz(server)

@@ -1,7 +1,6 @@
 """The whole pipeline through DVC, on drawn digits and on the real MNIST."""
 
 import json
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +8,7 @@ import pytest
 from drawn import draw_split
 from PIL import Image
 
+import faults
 from conftest import SECOND
 from faults import Finished
 from project import Project, create, stages_run
@@ -43,12 +43,17 @@ def test_a_run_is_clean_and_a_second_one_runs_nothing(finished: Finished, ran: P
 def test_predict_answers_from_the_trained_network(ran: Project, tmp_path: Path) -> None:
     pixels, _ = draw_split("test")
     Image.fromarray(pixels[0]).save(tmp_path / "digit.png")
-    answer = ran.run("convdepth", "predict", str(tmp_path / "digit.png"), "--model", "tiny")
+    (tmp_path / "text.png").write_text("no picture")
+    names = [str(tmp_path / name) for name in ("text.png", "digit.png")]
+    words = ["predict", *names, "--model=tiny", "--format=json"]
+    code, output = faults.run(ran, "convdepth", *words)
+    answer, end = json.JSONDecoder().raw_decode(output[output.index("[") :])
+    assert (code, len(answer)) == (3, 1)
+    assert "text.png" in output[end:]
     first = pd.read_csv(ran.folder / "data/predictions/tiny.csv").iloc[0]
     digit = int(first["predicted"])
-    assert f"digit.png: {digit} " in answer
-    (shown,) = re.findall(rf" {digit}: (\d\.\d{{4}})", answer)
-    assert float(shown) == pytest.approx(first["probability"], abs=1e-4)
+    assert answer[0]["digit"] == digit
+    assert answer[0]["probabilities"][digit] == pytest.approx(first["probability"], abs=1e-4)
 
 
 @pytest.mark.nightly

@@ -1,74 +1,103 @@
 """Predictions of a trained network for the user's own images."""
 
-from collections.abc import Iterator
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
-from convdepth.config.dataset import IMAGE_SHAPE
-from convdepth.core.errors import DataError
+from convdepth.commands.tables import print_table
 from convdepth.data.arrays import Pixels, normalize
 from convdepth.models.archive import load_network
-from convdepth.models.backend import configure
+from convdepth.models.backend import EVALUATION_BATCH_SIZE, configure, keras
 from convdepth.models.description import describe_archive
 
-HEIGHT, WIDTH, _ = IMAGE_SHAPE
+SURE = 0.8
+"""An answer with a lower probability is unsure; `benchmarks/README.md` has the shares."""
 
 
 class Prediction(NamedTuple):
-    """The prediction for one image: file (and number of several), digit, ten probabilities."""
+    """The prediction for one image: file (and number of several), ten probabilities."""
 
-    source: str
-    digit: int
+    image: str
     probabilities: NDArray[np.float32]
 
+    @property
+    def digits(self) -> list[int]:
+        """The ten digits, the most probable one first."""
+        return [int(digit) for digit in np.argsort(-self.probabilities, kind="stable")]
 
-def predict_files(paths: list[Path], model: Path) -> Iterator[Prediction]:
-    """Yield one prediction per image of `read_pixels`, in the order of the files."""
-    pixels = {path: read_pixels(path) for path in paths}
-    described = describe_archive(model)
-    configure(threads=1, portable=described.is_portable)
-    network = load_network(described.architecture, model, described.precision)
-    for path, images in pixels.items():
-        for number, row in enumerate(network.predict(normalize(images), verbose=0)):
-            source = f"{path}" if len(images) == 1 else f"{path}[{number}]"
-            yield Prediction(source, int(row.argmax()), row)
+    @property
+    def is_unsure(self) -> bool:
+        """Whether no digit has a probability of `SURE`."""
+        return bool(self.probabilities.max() < SURE)
 
-
-def read_pixels(path: Path) -> Pixels:
-    """Read images as MNIST has them: ``(n, 28, 28)``, uint8, 0 (ground) to 255 (ink).
-
-    A ``.npy`` file of uint8 in the shape ``(28, 28)`` or ``(n, 28, 28)`` is used unchanged. A
-    picture that Pillow can read is converted to grey, inverted if its border is light, and scaled.
-    """
-    try:
-        return _read_array(path) if path.suffix == ".npy" else _read_picture(path)
-    except (OSError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = "no picture" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(
-            f"{path}: cannot be read: {reason}. Expected a picture, or a .npy file of uint8 in "
-            f"the shape ({HEIGHT}, {WIDTH}) or (n, {HEIGHT}, {WIDTH})."
-        ) from error
+    @property
+    def rounded(self) -> list[float]:
+        """The probabilities with six digits."""
+        return [round(float(each), 6) for each in self.probabilities]
 
 
-def _read_array(path: Path) -> Pixels:
-    array: Pixels = np.load(path, allow_pickle=False)
-    fits = array.shape[-2:] == (HEIGHT, WIDTH) and array.ndim <= 3 and array.size > 0
-    if array.dtype != np.uint8 or not fits:
-        raise ValueError(f"it holds {array.dtype} of shape {array.shape}")
-    return array.reshape(-1, HEIGHT, WIDTH)
+def load(*models: Path) -> list[keras.Sequential]:
+    """Load the models of a process, which then computes as their trainings did."""
+    described = [describe_archive(model) for model in models]
+    configure(threads=1, portable=all(each.is_portable for each in described))
+    return [
+        load_network(each.architecture, model, each.precision)
+        for each, model in zip(described, models, strict=True)
+    ]
 
 
-def _read_picture(path: Path) -> Pixels:
-    with Image.open(path) as picture:
-        # Without white below it, a transparent ground would become black ink.
-        sheet = Image.new("RGBA", picture.size, "white")
-        sheet.alpha_composite(picture.convert("RGBA"))
-    grey = sheet.convert("L")
-    pixels = np.asarray(grey)
-    if np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean() > 127:
-        grey = ImageOps.invert(grey)
-    return np.asarray(grey.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS))[np.newaxis]
+def predict_images(network: keras.Model, images: Mapping[str, Pixels]) -> Iterator[Prediction]:
+    """Yield one prediction per image, in the order of the files."""
+    for name, pixels in images.items():
+        rows = network.predict(normalize(pixels), batch_size=EVALUATION_BATCH_SIZE, verbose=0)
+        for number, row in enumerate(rows):
+            yield Prediction(name if len(rows) == 1 else f"{name}[{number}]", row)
+
+
+def print_predictions(predictions: Iterator[Prediction], style: str) -> None:
+    """Print predictions as a table for a terminal, as JSON, or as CSV."""
+    if style == "json":
+        rows = [_entry(each) for each in predictions]
+        print(json.dumps(rows, indent=2))
+    elif style == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(["image", "digit", "unsure", *(f"p{digit}" for digit in range(10))])
+        for each in predictions:
+            row = [each.image, each.digits[0], int(each.is_unsure)]
+            writer.writerow([*row, *each.rounded])
+    else:
+        _print_table(predictions)
+
+
+def _entry(prediction: Prediction) -> dict[str, object]:
+    return {
+        "image": prediction.image,
+        "digit": prediction.digits[0],
+        "unsure": prediction.is_unsure,
+        "probabilities": prediction.rounded,
+    }
+
+
+def _print_table(predictions: Iterator[Prediction]) -> None:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("image", overflow="fold")
+    table.add_column("digit", justify="right", no_wrap=True)
+    for header in ("probability", "second", "third"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for each in predictions:
+        first, *others = each.digits[:3]
+        cells = [f"{each.probabilities[digit]:.2%}" for digit in (first, *others)]
+        shown = [f"{digit}: {cell}" for digit, cell in zip(others, cells[1:], strict=True)]
+        note = "unsure" if each.is_unsure else ""
+        table.add_row(each.image, f"{first}", cells[0], *shown, note)
+    print_table(table, Console(markup=False))

