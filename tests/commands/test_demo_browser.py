@@ -104,12 +104,9 @@ def test_a_stroke_is_answered_by_all_networks(page: Page, tmp_path: Path) -> Non
     points = [(560 * x, 560 * y) for x, y in SEVEN]
     ImageDraw.Draw(sheet).line(points, fill=0, width=34, joint="curve")
     sheet.save(tmp_path / "seven.png")
-    drawn = seen(page)
+    drawn, source = seen(page), page.locator("#step-grey").get_attribute("src") or ""
     page.locator("#file").set_input_files(tmp_path / "seven.png")
-    page.wait_for_function(
-        "(old) => document.getElementById('step-grey').src !== old",
-        arg=page.locator("#step-grey").get_attribute("src"),
-    )
+    expect(page.locator("#step-grey")).not_to_have_attribute("src", source)
     wait_for_answers(page)
     assert np.abs(drawn - seen(page)).mean() < 6
 
@@ -130,13 +127,12 @@ def test_a_finger_draws_and_does_not_scroll(browser: Browser, address: str) -> N
 def test_undo_and_clear(page: Page) -> None:
     stroke(page, [(0.5, 0.2), (0.5, 0.8)])
     wait_for_answers(page)
-    before = seen(page)
-    source = page.locator("#step-grey").get_attribute("src")
+    before, grey = seen(page), page.locator("#step-grey")
+    source = grey.get_attribute("src") or ""
     stroke(page, [(0.2, 0.5), (0.8, 0.5)])
-    changed = "(old) => document.getElementById('step-grey').src !== old"
-    page.wait_for_function(changed, arg=source)
+    expect(grey).not_to_have_attribute("src", source)
     page.locator("#undo").click()
-    page.wait_for_function("(old) => document.getElementById('step-grey').src === old", arg=source)
+    expect(grey).to_have_attribute("src", source)
     assert (seen(page) == before).all()
     page.locator("#clear").click()
     blank = "document.getElementById('paper').getContext('2d').getImageData(0, 0, 560, 560).data"
