@@ -99,6 +99,33 @@ def predict(images: list[Path], model: str, params: Params = PARAMS) -> None:
 
 
 @_command
+def export(
+    model: str,
+    form: Literal["onnx", "litert", "saved_model"],
+    output: Path | None = None,
+    params: Params = PARAMS,
+) -> None:
+    """Export a network."""
+    from convdepth.commands.export_formats import FORMATS
+    from convdepth.config.params import read_architecture
+    from convdepth.data.idx import read_split
+    from convdepth.workspace.lockfile import model_path, raw_data
+
+    chosen = FORMATS[form]
+    target = output or Path(f"{model}{chosen.suffix}")
+    if target.exists():
+        raise ParameterError(f"{target}: exists. Delete it, or name another path with --output.")
+    chosen.require_modules()
+    architecture, path = read_architecture(model, params), model_path(model)
+    pixels, _ = read_split(raw_data(), "test")
+
+    from convdepth.commands.export import export_network  # TensorFlow, once arguments are valid
+
+    proof = export_network(architecture, path, chosen, pixels, target)
+    print(f"{target}: {proof.size:,} bytes; {proof.describe(chosen.runtime)}")
+
+
+@_command
 def device(require_gpu: bool = False) -> None:
     """Print the devices and their users."""
     from convdepth.workspace.gpu import check_usable, choose_gpus, describe, list_slots

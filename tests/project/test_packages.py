@@ -28,6 +28,8 @@ IMPORTERS = {
     "keras": {"models/backend.py"},
     "great_expectations": {"data/validation/rules.py", "data/validation/run.py"},
     "dvc": {"workspace/dvc.py"},
+    "onnxruntime": {"commands/export_formats.py"},
+    "ai_edge_litert": {"commands/export_formats.py"},
     "prefect": set(),
     "pipelines": set(),
 }

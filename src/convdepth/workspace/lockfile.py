@@ -46,3 +46,12 @@ def model_path(name: str, project: Path = Path()) -> Path:
             f"{path}: is not in this workspace. Run `dvc checkout`, `dvc pull` or `dvc repro`."
         )
     return path
+
+
+def raw_data(project: Path = Path()) -> Path:
+    """Return the folder of MNIST's IDX files."""
+    stages = read_lock_entries(project / LOCK)
+    if "download" not in stages:
+        raise DataError(f"{project / LOCK}: no download of MNIST. Run `dvc repro download`.")
+    (out,) = stages["download"]["outs"]
+    return project / str(out["path"])
