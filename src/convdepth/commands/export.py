@@ -71,6 +71,7 @@ def write_network(network: keras.Model, form: Format, path: Path) -> None:
     with warnings.catch_warnings():  # of Keras's repair of tf2onnx for NumPy 2
         warnings.filterwarnings("ignore", r"In the future `np\.object`", FutureWarning)
         network.export(path, format=form.keras_name, verbose=False)
+    form.finish(path)
 
 
 def _compare(
