@@ -17,7 +17,7 @@ export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.dvc/tmp/site
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment repro fast studies tune report compare readme ui deploy worker test test-real \
+.PHONY: help environment repro fast studies tune report lesson compare readme ui deploy worker test test-real \
 	test-browser test-versions portable-proof faults nightly screenshot lint lock bench bench-gpu fast-recipe \
 	time-to-accuracy service image soak release
 
@@ -58,6 +58,7 @@ bench: $(INSTALLED)  ## Measure speed and memory for two hours on an idle machin
 	python benchmarks/checkpoint_cost.py
 	python benchmarks/flow_overhead.py
 	python benchmarks/pictures.py
+	python benchmarks/export_formats.py
 
 bench-gpu: $(INSTALLED)  ## Measure training speed on a GPU; update benchmarks/
 	python benchmarks/gpu_speed.py
@@ -74,6 +75,9 @@ report: $(INSTALLED)  ## Build the report page metrics/report/index.html from th
 	dvc repro --quiet normalize
 	dvc repro --quiet --single-item studies/dvc.yaml:report
 	@echo "The report: file://$(CURDIR)/metrics/report/index.html"
+
+lesson: $(INSTALLED)  ## Open the notebook for teachers, docs/lesson.py, in a browser
+	marimo edit --skip-update-check docs/lesson.py
 
 release: report  ## Write release/ and release.tar: models, report, cards and checksums of the last commit
 	convdepth release release

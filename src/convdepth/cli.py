@@ -158,6 +158,32 @@ def demo(port: int = 8000, params: Params = PARAMS) -> None:
 
 
 @_command
+def export(
+    model: str, form: Literal["onnx", "litert", "saved_model"], output: Path | None = None
+) -> None:
+    """Export a network."""
+    from convdepth.commands.export_formats import FORMATS
+    from convdepth.data.idx import read_split
+    from convdepth.models.description import describe_archive
+    from convdepth.workspace.lockfile import raw_data
+    from convdepth.workspace.registry import MODEL, find_model
+
+    chosen = FORMATS[form]
+    target = output or Path(f"{model.removesuffix(MODEL)}{chosen.suffix}")
+    if target.exists():
+        raise ParameterError(f"{target}: exists. Delete it, or name another path with --output.")
+    chosen.require_modules()
+    path = find_model(model)
+    architecture = describe_archive(path).architecture
+    pixels, _ = read_split(raw_data(), "test")
+
+    from convdepth.commands.export import export_network  # TensorFlow, once arguments are valid
+
+    proof = export_network(architecture, path, chosen, pixels, target)
+    print(f"{target}: {proof.size:,} bytes; {proof.describe(chosen.runtime)}")
+
+
+@_command
 def device(require_gpu: bool = False) -> None:
     """Print the devices and their users."""
     from convdepth.workspace.gpu import check_usable, choose_gpus, describe, list_slots

@@ -29,6 +29,8 @@ IMPORTERS = {
     "great_expectations": {"data/validation/rules.py", "data/validation/run.py"},
     "dvc": {"workspace/dvc.py"},
     "gto": {"workspace/registry.py"},
+    "onnxruntime": {"commands/export_formats.py"},
+    "ai_edge_litert": {"commands/export_formats.py"},
     "prefect": set(),
     "pipelines": set(),
 }

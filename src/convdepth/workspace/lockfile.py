@@ -60,3 +60,12 @@ def numeric_class(model: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     return made if is_its_own else {}
+
+
+def raw_data(project: Path = Path()) -> Path:
+    """Return the folder of MNIST's IDX files."""
+    stages = read_lock_entries(project / LOCK)
+    if "download" not in stages:
+        raise DataError(f"{project / LOCK}: no download of MNIST. Run `dvc repro download`.")
+    (out,) = stages["download"]["outs"]
+    return project / str(out["path"])
