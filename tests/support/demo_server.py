@@ -28,7 +28,7 @@ class Demo(NamedTuple):
 
 
 def make_project(folder: Path, params_text: str) -> None:
-    """Write parameters, untrained networks that differ, and the lock that names them; `flat` is all zeros."""
+    """Write parameters, untrained networks that differ, and the lock; `flat` is all zeros."""
     from convdepth.config.params import read_params
     from convdepth.models.archive import save_network
     from convdepth.models.build import build_network
