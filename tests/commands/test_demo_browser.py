@@ -47,7 +47,8 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
     tab.goto(address)
     yield tab
     context.close()
-    own = (address, "data:", "blob:")
+    refused = "error: Failed to load resource: the server responded with a status of 422"
+    own = (address, "data:", "blob:", refused)
     assert [each for each in troubles if not each.startswith(own)] == []
 
 

@@ -28,7 +28,7 @@ class Demo(NamedTuple):
 
 
 def make_project(folder: Path, params_text: str) -> None:
-    """Write parameters, untrained networks and the lock that names them; `flat` is all zeros."""
+    """Write parameters, untrained networks that differ, and the lock; `flat` is all zeros."""
     from convdepth.config.params import read_params
     from convdepth.models.archive import save_network
     from convdepth.models.build import build_network
@@ -39,8 +39,8 @@ def make_project(folder: Path, params_text: str) -> None:
     stages = []
     for seed, (name, architecture) in enumerate(read_params(params).architectures.items()):
         network = build_network(architecture, seed=seed)
-        if name == "flat":
-            network.set_weights([0 * each for each in network.get_weights()])
+        factor = 0 if name == "flat" else 3  # else untrained networks hardly differ, either
+        network.set_weights([factor * each for each in network.get_weights()])
         save_network(network, folder / f"{name}.keras")
         stages.append(f"train@{name}: {{cmd: x, outs: [{{path: {name}.keras}}]}}")
     (folder / "dvc.lock").write_text(f"stages: {{{', '.join(stages)}}}", encoding="utf-8")

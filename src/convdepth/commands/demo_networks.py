@@ -8,17 +8,13 @@ import numpy as np
 
 from convdepth.commands.demo import Compute, NetworkAnswer, encode_png
 from convdepth.commands.predict import Prediction, load
-from convdepth.config.dataset import IMAGE_SHAPE
 from convdepth.data.arrays import Images, Pixels, normalize
-from convdepth.data.mnist_form import Steps
+from convdepth.data.mnist_form import SIDE, Steps
 from convdepth.models.backend import keras
 from convdepth.studies.grad_cam import grad_cam
 
-PROBES = 8
-"""Number of pictures of noise; a network that answers alike to all of them has collapsed."""
-
 ALIKE = 0.01
-"""Largest difference of a probability between the answers of a collapsed network."""
+"""Largest difference of a probability between a collapsed network's answers to any pictures."""
 
 ORANGE = (255, 140, 0)
 
@@ -26,10 +22,13 @@ ORANGE = (255, 140, 0)
 def load_all(models: Mapping[str, Path]) -> Compute:
     """Load all networks; return the function that asks them."""
     networks = dict(zip(models, load(*models.values()), strict=True))
-    noise = np.random.default_rng(0).random((PROBES, *IMAGE_SHAPE), np.float32)
-    collapsed = {
-        name for name, each in networks.items() if np.ptp(_ask(each, noise), axis=0).max() < ALIKE
+    probes = np.zeros((4, SIDE, SIDE), np.uint8)  # blank, two bars, and a block
+    probes[1, 4:24, 13:15] = probes[2, 13:15, 4:24] = probes[3, 4:24, 4:24] = 255
+    spreads = {
+        name: np.ptp(_ask(network, normalize(probes)), axis=0).max()
+        for name, network in networks.items()
     }
+    collapsed = {name for name, spread in spreads.items() if spread < ALIKE}
     return partial(_answer, networks, collapsed)
 
 
