@@ -16,6 +16,7 @@ from fault_report import full, pytest_addoption, pytest_terminal_summary, record
 from convdepth.data import arrays as images
 
 if TYPE_CHECKING:  # they need this module
+    from playwright.sync_api import Browser
     from study_inputs import Study
 
     from faults import Finished
@@ -126,6 +127,15 @@ def one_thread() -> None:
     from convdepth.models.backend import configure
 
     configure(threads=1)
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium, for the tests of pages."""
+    import chromium
+
+    with chromium.launch() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from convdepth.core.files import write_csv, write_json
 from convdepth.data.arrays import read_split
 from convdepth.figures import plot
 from convdepth.figures.inputs import Inputs
-from convdepth.figures.palette import COLORS
+from convdepth.figures.palette import assign_colors
 from convdepth.models.archive import save_network
 from convdepth.models.build import build_network
 from project import edit_yaml
@@ -58,8 +58,9 @@ def test_figures_and_tables(paths: dict[str, Path], capsys: pytest.CaptureFixtur
     printed = capsys.readouterr().out
     assert all(printed.count(str(paths["figures"] / name)) == 2 for name in figures)
     lines = runs[0]["curves.csv"].decode().split("\n")
-    assert lines[0] == "network,epoch,loss,accuracy,val_loss,val_accuracy"
-    assert lines[2] == "tiny,2,0.300000,0.900000,0.200000,0.900000"
+    assert lines[0] == "network,epoch,loss,accuracy,val_loss,val_accuracy,evaluated_on,color"
+    color = assign_colors(["tiny", "cnn9"])["tiny"]
+    assert lines[2] == f"tiny,2,0.300000,0.900000,0.200000,0.900000,test images,{color}"
     assert [line.split(",")[:2] for line in lines[4:6]] == [["cnn9", "1"], ["cnn9", "2"]]
     table = pd.read_csv(paths["tables"] / "confusion.csv")
     assert list(table.columns) == ["network", "label", "predicted", "count"]
@@ -83,7 +84,7 @@ def test_networks_with_all_results(paths: dict[str, Path], monkeypatch: pytest.M
     tiny, other = found.networks
     assert [tiny.name, other.name] == ["tiny", "cnn9"]
     assert [tiny.num_blocks, other.num_blocks] == [1, 2]
-    assert [tiny.color, other.color] == list(COLORS[:2])
+    assert {"tiny": tiny.color, "cnn9": other.color} == assign_colors(["cnn9", "tiny"])
     assert (tiny.trouble, tiny.score.accuracy) == ("", 0.9)
     assert other.trouble == "collapsed: always answers 1"
     assert tiny.record is not None

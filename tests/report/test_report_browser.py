@@ -2,42 +2,19 @@
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from chromium import CONTRAST
+from playwright.sync_api import Browser, Page
 from report_inputs import make_network, make_results
 
 from conftest import PROJECT
 from convdepth.report import report
 
 pytestmark = pytest.mark.browser
-
-CONTRAST = """(element) => {
-  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-  const channels = (color) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = color;
-    canvas.fillRect(0, 0, 1, 1);
-    return Array.from(canvas.getImageData(0, 0, 1, 1).data);
-  };
-  const luminance = (color) => {
-    const [r, g, b] = channels(color).slice(0, 3).map((each) => {
-      const share = each / 255;
-      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  let ground = element;
-  while (channels(getComputedStyle(ground).backgroundColor)[3] < 255) ground = ground.parentElement;
-  const text = luminance(getComputedStyle(element).color) + 0.05;
-  const below = luminance(getComputedStyle(ground).backgroundColor) + 0.05;
-  return Math.max(text / below, below / text);
-}"""
-"""WCAG's contrast of an element's text against its background."""
 
 TEXTS = [
     *(".findings h3, .findings p, .conclusion", "thead th, thead button, tbody th", "td"),
@@ -47,6 +24,14 @@ TEXTS = [
 CUT_TABLES = """() => Array.from(document.querySelectorAll(".scroll:has(table)"))
   .filter((each) => each.scrollWidth > each.clientWidth)
   .map((each) => each.querySelector("table").id)"""
+
+OVERLAPPING = """() => Array.from(document.querySelectorAll(".chart")).filter((chart) => {
+  const ticks = Array.from(chart.querySelectorAll(".xtick text, .x2tick text"));
+  const boxes = ticks.map((text) => text.getBoundingClientRect());
+  return boxes.some((a, place) => boxes.slice(place + 1).some((b) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom));
+}).map((chart) => chart.id)"""
+"""Charts with tick labels that overlap."""
 
 REAL = PROJECT / "metrics" / "report" / "index.html"
 SCREENSHOT = "CONVDEPTH_SCREENSHOT"
@@ -80,17 +65,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "index.html"
     path.write_text(report.render(make_results(networks)), encoding="utf-8")
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    if path is None:
-        pytest.fail("there is no Chromium: install it, such as by `apt install chromium`")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -173,6 +147,7 @@ def test_all_charts_are_drawn_and_nothing_is_wider_than_the_window(width: int, p
             <= chart.getBoundingClientRect().right + 1)"""
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(OVERLAPPING) == []
     if width >= 1280:  # a phone scrolls a table within its own frame
         assert page.evaluate(CUT_TABLES) == []
 

@@ -8,6 +8,7 @@ To add a figure, write a module with a function from `Inputs` to a `Figure`, dec
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from convdepth.config.dataset import NUM_CLASSES
 from convdepth.core.files import write_csv
 from convdepth.evaluation.metrics import confusion_matrix
-from convdepth.figures.accuracy_by_depth import draw_accuracy_by_depth
+from convdepth.figures.accuracy import draw_accuracy
 from convdepth.figures.confusion import draw_confusion
 from convdepth.figures.errors import draw_errors, draw_shared_errors
 from convdepth.figures.inputs import Inputs, NetworkResult, read_inputs
@@ -27,7 +28,7 @@ from convdepth.figures.weights import draw_notebook_weights, draw_weights
 
 FIGURES: dict[str, Callable[[Inputs], Figure]] = {
     "learning_curves": draw_learning_curves,
-    "accuracy_by_depth": draw_accuracy_by_depth,
+    "accuracy": draw_accuracy,
     "confusion": draw_confusion,
     "weights": draw_weights,
     "weights_notebook_view": draw_notebook_weights,
@@ -49,7 +50,7 @@ def main(
 ) -> None:
     """Draw `FIGURES` into `figures`; write curves, confusions, scores and digests into `tables`."""
     inputs = read_inputs(SimpleNamespace(**locals()))
-    write_csv(tables / "curves.csv", _stack(inputs.networks, lambda network: network.history))
+    write_csv(tables / "curves.csv", _stack(inputs.networks, partial(_tabulate_curves, inputs)))
     write_csv(tables / "confusion.csv", _stack(inputs.networks, _count_pairs))
     write_csv(
         tables / "scores.csv",
@@ -70,6 +71,12 @@ def _stack(
 ) -> pd.DataFrame:
     tables = {network.name: tabulate(network) for network in networks}
     return pd.concat(tables, names=["network"]).reset_index("network")
+
+
+def _tabulate_curves(inputs: Inputs, network: NetworkResult) -> pd.DataFrame:
+    """Return the history, with the images of its ``val_`` columns and the network's color."""
+    images = f"{inputs.validation_name} images"
+    return network.history.assign(evaluated_on=images, color=network.color)
 
 
 def _count_pairs(network: NetworkResult) -> pd.DataFrame:
