@@ -37,7 +37,7 @@ from pipelines.reporting.regressions import Change, as_number, read_metrics
 
 KEY = "report"
 RUNS = 10  # recent runs in the table of accuracies
-FIGURE = "*depth.png"  # the figure of all accuracies
+FIGURE = "accuracy.png"  # the figure of all accuracies
 WEB_PATHS = {"github.com": "tree", "gitlab.com": "-/tree"}  # between repository and branch
 
 

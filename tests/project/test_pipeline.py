@@ -35,7 +35,7 @@ def test_a_run_is_clean_and_a_second_one_runs_nothing(finished: Finished, ran: P
     assert all(f"{name}.json" in table for name in NAMES)
     assert "accuracy" in table
     figures = {path.name for path in (ran.folder / "metrics/figures").glob("*.png")}
-    assert {"learning_curves.png", "accuracy_by_depth.png", "confusion.png"} <= figures
+    assert {"learning_curves.png", "accuracy.png", "confusion.png"} <= figures
     assert (ran.folder / "data/validation/index.html").is_file()
 
 

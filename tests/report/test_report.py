@@ -174,6 +174,7 @@ def test_an_axis_of_accuracies_has_round_ticks() -> None:
     whole = accuracy_axis([0.8865, 0.008])["ticktext"]
     assert (whole[0], whole[-1]) == ("10", "99")
     assert accuracy_axis([0.0081, 0.0125])["ticktext"] == ["99.2", "99", "98.8", "98.6"]
+    assert accuracy_axis([0.0081, 0.0125], 0.3)["ticktext"] == ["99.2", "98.8"]
 
 
 def test_a_first_seed_of_another_run_is_shown_and_text_is_escaped(inputs: dict[str, Path]) -> None:

@@ -96,6 +96,6 @@ def test_the_networks_are_those_of_the_parameters(study: Study) -> None:
     write_csv(study.folder / "tiny.csv", answers(0.9, 0.8))
     write_csv(study.folder / "former.csv", answers(0.9))
     write_json(study.folder / "tuned" / "summary.json", {"networks": {}})
-    study.run(main, replicates="", tuned="tuned", summary="contrasts.json", figure="seeds.png")
+    study.run(main, replicates="", tuned="tuned", summary="contrasts.json")
     found = read_result(study.folder / "contrasts.json", AllContrasts, "")
     assert (found.seeds, found.pairs, found.gains.networks) == (2, {}, {})

@@ -44,7 +44,7 @@ def with_settings(seed: int, name: str = "tiny") -> set[str]:
     return stages(f"train_tuned@{name}-{seed}", f"evaluate_tuned@{name}-{seed}")
 
 
-SUMMARIES = stages("tuned", "contrast", "report")
+SUMMARIES = stages("tuned", "contrast", "plot_studies", "report")
 
 
 def repro(project: Project, *options: str) -> set[str]:

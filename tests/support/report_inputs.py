@@ -19,7 +19,8 @@ from convdepth.evaluation import results as schemas
 from convdepth.evaluation.metrics import Score, confusion_matrix, score
 from convdepth.evaluation.notebook_record import Record
 from convdepth.evaluation.significance import NO_EVIDENCE
-from convdepth.report.load import HEAD, Network, Results
+from convdepth.figures.collapse import HEAD
+from convdepth.report.load import Network, Results
 
 CURVES = {"loss": [0.5, 0.3, 0.25], "accuracy": [0.8, 0.9, 0.95], "val_loss": [0.3, 0.2, 0.21]}
 SETTINGS = {"optimizer": "muon", "learning_rate": 0.004, "batch_normalization": True, "shift": None}
@@ -72,7 +73,7 @@ def make_network(
     }
     return Network(
         name=name,
-        index=index,
+        look=index,
         architecture=architecture,
         score=Score(2_000, first, first - 0.002, first + 0.002, 0.999, 0.1, status, 1, 0.998),
         replicates=schemas.Replicates.model_validate(replicates),

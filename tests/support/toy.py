@@ -41,7 +41,7 @@ stages:
       cmd: sh work.sh evaluate@${key} ${key}.json
       deps: ["${key}.model"]
       metrics: [{"${key}.json": {cache: false}}]
-  plot: {cmd: sh work.sh plot figures/depth.png, deps: [one.json, two.json], outs: [figures]}
+  plot: {cmd: sh work.sh plot figures/accuracy.png, deps: [one.json, two.json], outs: [figures]}
 """
 
 EVALUATIONS = """

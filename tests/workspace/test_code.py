@@ -21,7 +21,7 @@ TRAININGS = {"train", "train_tuned", "collapse"}
         ("training", TRAININGS),
         ("models.xla", TRAININGS),
         ("data.validation", {"validate"}),
-        ("figures", {"contrast", "examine", "plot", "report"}),
+        ("figures", {"examine", "plot", "plot_studies", "report"}),
         ("report", {"report"}),
         ("evaluation.metrics", set(STAGES) - {"train", "train_tuned"}),
         ("evaluation", set(STAGES) - {"train", "train_tuned"}),

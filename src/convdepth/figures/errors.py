@@ -6,11 +6,10 @@ import textwrap
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from convdepth.data.arrays import Images
 from convdepth.figures.inputs import Inputs
-from convdepth.figures.style import WARNING, add_heading, style
+from convdepth.figures.style import WARNING, add_heading, point, style
 
 _SHOWN = ["label", "predicted", "probability"]
 _NUM_COLUMNS, _MAX_ROWS = 10, 4
@@ -64,9 +63,7 @@ def draw_shared_errors(inputs: Inputs) -> Figure:
     note = "Below each image: the true digit → the answers, in the networks' colors."
     if len(shown) < len(shared):
         note += f" Shown: the {len(shown)} with the most confident wrong answers."
-    handles = [
-        Line2D([], [], color=each.color, marker="s", ls="", label=each.name) for each in learned
-    ]
+    handles = [point(each.name, each.color, marker="s") for each in learned]
     add_heading(figure, _shared_title(inputs, len(shared)), note, handles)
     return figure
 

@@ -17,7 +17,7 @@ from convdepth.data.arrays import Images, read_split
 from convdepth.evaluation.metrics import Score, score
 from convdepth.evaluation.notebook_record import Record, read_notebook
 from convdepth.evaluation.results import read_history, read_predictions
-from convdepth.figures.palette import COLORS
+from convdepth.figures.palette import assign_colors
 from convdepth.models.archive import load_network
 from convdepth.models.backend import configure
 
@@ -87,17 +87,18 @@ def read_inputs(paths: SimpleNamespace) -> Inputs:
     images, labels = read_split(paths.normalized, "test")
     records = read_notebook(paths.notebook)
     configure(threads=1)  # nothing is computed
+    colors = assign_colors(parameters.architectures)
     networks = [
         NetworkResult(
             name=name,
             num_blocks=len(architecture.blocks),
-            color=COLORS[place % len(COLORS)],
+            color=colors[name],
             history=read_history(paths.histories, name),
             predictions=read_predictions(paths.predictions, name, labels),
             kernels=_read_kernels(architecture, paths.models / f"{name}.keras"),
             record=records.get(name),
         )
-        for place, (name, architecture) in enumerate(parameters.architectures.items())
+        for name, architecture in parameters.architectures.items()
     ]
     return Inputs(networks, images, "validation" if parameters.train.validation_images else "test")
 

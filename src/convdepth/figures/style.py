@@ -80,6 +80,12 @@ def add_heading(figure: Figure, title: str, note: str = "", handles: Sequence[Li
     legend.get_title().set(color=NOTE, multialignment="center")
 
 
+def point(label: str, color: str, fill: str = "full", marker: str = "o") -> Line2D:
+    """Return a legend's entry for points."""
+    look: dict[str, Any] = {"color": color, "fillstyle": fill, "marker": marker, "linestyle": ""}
+    return Line2D([], [], label=label, **look)
+
+
 def add_name(panel: Axes | SubFigure, network: "NetworkResult", remark: str = "") -> None:
     """Write the network's name above its panel, and below it its trouble, if any, or the remark."""
     color = WARNING if network.trouble else network.color

@@ -52,8 +52,10 @@ def draw_notebook_weights(inputs: Inputs) -> Figure:
     num_rows, num_columns = grid_shape(len(networks), max_columns=2)
     figure = Figure(figsize=(6.3 * num_columns + 0.6, 2.9 * num_rows + 1.1), layout="constrained")
     parts = figure.subfigures(num_rows, num_columns, squeeze=False).flat
+    shown = [list(network.kernels.values())[: len(_NOTEBOOK_PANELS)] for network in networks]
+    reach = 1.05 * max(abs(kernel).max() for kernels in shown for kernel in kernels)
     for part, network in zip(parts, networks, strict=False):
-        _draw_notebook_panels(part, network)
+        _draw_notebook_panels(part, network, reach)
     title = "The notebook's view of the weights, under the true layer names"
     add_heading(figure, title, _mistake(networks))
     return figure
@@ -91,17 +93,17 @@ def _draw_violins(
     )
 
 
-def _draw_notebook_panels(part: SubFigure, network: NetworkResult) -> None:
+def _draw_notebook_panels(part: SubFigure, network: NetworkResult, reach: float) -> None:
     add_name(part, network)
-    panels = part.subplots(1, len(_NOTEBOOK_PANELS))
+    panels = part.subplots(1, len(_NOTEBOOK_PANELS), sharey=True)
     layers = islice(network.kernels.items(), len(_NOTEBOOK_PANELS))
     for axes, (layer, kernel), (label, color) in zip(panels, layers, _NOTEBOOK_PANELS, strict=True):
         _draw_violins(axes, {layer: kernel}, color, "x")
         axes.set_xticks([])
         axes.set_xlabel(layer, weight="bold")
         axes.set_title(f'notebook: "{label}"', fontsize=8, color=MUTED)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    panels[0].set_ylabel("weight")
+    panels[0].set(ylabel="weight", ylim=(-reach, reach))
+    panels[0].yaxis.set_major_locator(MaxNLocator(nbins=6))  # whatever the panel's height
 
 
 def _mistake(networks: Sequence[NetworkResult]) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from convdepth.evaluation.results import Replicates
+from convdepth.figures.calibration import FEW_IMAGES
+from convdepth.figures.collapse import HEAD
 from convdepth.figures.palette import COLORS
 from convdepth.report.absent import Lazy
 from convdepth.report.facts import block_medians, is_whole, mean_curve
 from convdepth.report.formats import percent, short
-from convdepth.report.load import HEAD, Network, Results
+from convdepth.report.load import Network, Results, Training
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = tomllib.loads((TEMPLATES / "charts.toml").read_text(encoding="utf-8"))
@@ -28,8 +29,9 @@ LOOKS = list(zip(COLORS, STYLE["dashes"], STYLE["markers"], strict=True))
 ERRORS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Ticks of a wide axis of accuracies, as shares of errors."""
 
-FEW_IMAGES = 10
-"""The reliability diagram omits ranges of probability with fewer images, which are noise."""
+
+_PHONE_GAP = 0.2
+"""Least distance of ticks on the opening chart, so that labels do not overlap at 360 px."""
 
 
 def make_charts(results: Results) -> Lazy[go.Figure]:
@@ -68,8 +70,11 @@ def error_share(accuracy: float, images: int) -> float:
     return max(1 - accuracy, 0.5 / images)
 
 
-def accuracy_axis(errors: Iterable[float]) -> dict[str, Any]:
-    """Return an axis of accuracies in percent, logarithmic in the errors from `error_share`."""
+def accuracy_axis(errors: Iterable[float], gap: float = 0) -> dict[str, Any]:
+    """Return an axis of accuracies in percent, logarithmic in the errors from `error_share`.
+
+    `gap` is the least distance of two ticks, as a share of the axis.
+    """
     found = sorted(errors)
     low, high = found[0] / 1.2, min(found[-1] * 1.2, 1)
     ticks = [tick for tick in ERRORS if low <= tick <= high]
@@ -78,11 +83,15 @@ def accuracy_axis(errors: Iterable[float]) -> dict[str, Any]:
         step = next(step for step in steps if (high - low) / step < 7)
         multiples = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
         ticks = [round(step * multiple, 9) for multiple in multiples]
+    shown = ticks[:1]
+    for tick in ticks[1:]:
+        if abs(math.log(tick / shown[-1])) > gap * math.log(high / low):
+            shown.append(tick)
     return {
         "type": "log",
         "range": [round(math.log10(high), 6), round(math.log10(low), 6)],
-        "tickvals": ticks,
-        "ticktext": [f"{100 * (1 - tick):.4g}" for tick in ticks],
+        "tickvals": shown,
+        "ticktext": [f"{100 * (1 - tick):.4g}" for tick in shown],
     }
 
 
@@ -96,7 +105,7 @@ def _figure(x_title: str, y_title: str) -> go.Figure:
 
 def _look(network: Network) -> tuple[str, str, str]:
     """Return the color in the light theme, the dash and the marker of a network."""
-    return LOOKS[network.index % len(LOOKS)]
+    return LOOKS[network.look]
 
 
 def _add(figure: go.Figure, network: Network, x: Any, y: Any, hover: Any, **style: Any) -> None:
@@ -123,32 +132,25 @@ def _floor(values: Iterable[float]) -> float:
 def _draw_answer(results: Results) -> go.Figure:
     """Draw each seed and the mean with its interval, by the recipe (open) and tuned."""
     figure = _figure("test accuracy (%)", "")
-    rows = [(f"{each.name}, recipe", each, each.replicates) for each in results.networks]
-    rows += [(f"{each.name}, tuned", each, found) for each, found in results.tuned]
-    rows.sort(key=lambda row: row[1].index)
-    for place, (label, network, found) in enumerate(rows):
-        is_open = bool(results.tuned) and found is not network.tuned
-        _add_seeds(figure, place, label, network, found, is_open, results.num_images)
+    for place, training in enumerate(results.trainings):
+        is_open = bool(results.tuned) and training.settings == "recipe"
+        _add_seeds(figure, place, training, is_open, results.num_images)
     _split_axis(figure)
     figure.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[label for label, _, _ in rows],
-        range=[len(rows) - 0.4, -0.6],
+        tickvals=list(range(len(results.trainings))),
+        ticktext=[f"{each.network.name}, {each.settings}" for each in results.trainings],
+        range=[len(results.trainings) - 0.4, -0.6],
         showgrid=False,
     )
     return figure
 
 
 def _add_seeds(
-    figure: go.Figure,
-    place: int,
-    label: str,
-    network: Network,
-    found: Replicates,
-    is_open: bool,
-    num_images: int,
+    figure: go.Figure, place: int, training: Training, is_open: bool, num_images: int
 ) -> None:
     """Add the mean with its interval, and below it the seeds."""
+    settings, network, found, _ = training
+    label = f"{network.name}, {settings}"
 
     def add(learned: bool, shares: Sequence[float], *rest: Any, **style: Any) -> None:
         xs = [error_share(share, num_images) for share in shares]
@@ -179,7 +181,8 @@ def _split_axis(figure: go.Figure) -> None:
     )
     axis = figure.layout.xaxis.to_plotly_json()
     if learned:
-        figure.update_layout(xaxis=accuracy_axis(learned) | {"domain": [0.16 if failed else 0, 1]})
+        axis_of_learned = accuracy_axis(learned, _PHONE_GAP)
+        figure.update_layout(xaxis=axis_of_learned | {"domain": [0.16 if failed else 0, 1]})
     if failed:
         middle = statistics.median(failed)
         ticks = {"tickvals": [middle], "ticktext": [f"{100 * (1 - middle):.0f}"], "title": None}
@@ -214,7 +217,7 @@ def _draw_curves(results: Results, kind: str) -> go.Figure:
     shown = (y for trace in figure.data for y in trace.y)
     figure.update_yaxes(accuracy_axis(shown) if is_accuracy else _log_axis(figure))
     epochs = max(len(trace.x) for trace in figure.data)
-    step = math.ceil(epochs / 12)
+    step = math.ceil(epochs / 6)  # more do not fit on a phone
     figure.update_xaxes(dtick=step, tick0=step, range=[0.6, epochs + 0.4])
     return figure
 
@@ -290,17 +293,17 @@ def _draw_reliability(results: Results) -> go.Figure:
 def _draw_costs(results: Results, kind: str, x_title: str) -> go.Figure:
     """Draw the mean accuracy against a cost, by the recipe and tuned, of networks that learned."""
     figure = _figure(x_title, "mean test accuracy (%)")
-    networks = results.learners or results.networks
-    points = [(each, each.replicates, each.cost) for each in networks]
-    points += [(each, found, found.cost) for each, found in results.tuned if found.has_learned]
+    is_shown = {"recipe": not results.learners, "tuned": False}
     errors: list[float] = []
-    for network, found, costs in points:
+    for settings, network, found, costs in results.trainings:
+        if not (found.has_learned or is_shown[settings]):
+            continue
         mean, cost = found.accuracy, getattr(costs, kind)
         ends = (mean.high, mean.mean, mean.low)
         low, middle, high = (error_share(share, results.num_images) for share in ends)
         errors += [low, high]
         color, _, symbol = _look(network)
-        is_tuned = found is network.tuned
+        is_tuned = settings == "tuned"
         is_open = results.tuned and not is_tuned
         text = f"{network.name}, {'tuned, ' if is_tuned else ''}{percent(mean.mean)}"
         text += f", {cost:,} {x_title}"

@@ -9,7 +9,8 @@ import numpy as np
 
 from convdepth.evaluation.results import Point, Trial
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE
-from convdepth.report.load import HEAD, Network, Results, pair_names
+from convdepth.figures.collapse import HEAD
+from convdepth.report.load import Network, Results, pair_names
 from convdepth.report.verdicts import compare, count_depth, find_best, find_dominated
 
 SAME = 0.00005

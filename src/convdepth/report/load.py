@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,17 +24,16 @@ from convdepth.evaluation.metrics import Score
 from convdepth.evaluation.notebook_record import Record, read_notebook
 from convdepth.evaluation.result_file import read_result
 from convdepth.evaluation.results import STUDIES, Collapse, Cost, Curves, Replicates, TunedNetwork
+from convdepth.figures.collapse import HEAD
+from convdepth.figures.palette import assign_looks
 from convdepth.report.absent import AbsentError, Attempted, attempt
-
-HEAD = "head_dense"
-"""The layer before which the collapse study measures the signal that reaches the head."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """All results of one network; its color follows from its index in params.yaml.
+    """All results of one network; `look` is its place in the palette and among the markers.
 
     `score`, `confusion` (images by label and answer), `curves` and `reading` are of the pipeline's
     run, `cost` and `replicates` by the recipe. Without a record in the notebook, or without tuned
@@ -42,7 +41,7 @@ class Network:
     """
 
     name: str
-    index: int
+    look: int
     architecture: Architecture
     score: Score
     confusion: NDArray[np.int64]
@@ -72,6 +71,15 @@ class Network:
         return self.collapse.at(self.architecture.dropout_scale)
 
 
+class Training(NamedTuple):
+    """All trainings of one network by the recipe, or tuned."""
+
+    settings: str
+    network: Network
+    found: Replicates
+    cost: Cost
+
+
 @dataclass(frozen=True)
 class Results:
     """All inputs of the report: networks in the order of params.yaml, and the test images."""
@@ -98,6 +106,13 @@ class Results:
     def learners(self) -> list[Network]:
         """Networks that learned with every seed by the recipe."""
         return [network for network in self.networks if network.replicates.has_learned]
+
+    @cached_property
+    def trainings(self) -> list[Training]:
+        """The trainings of each network by the recipe, then tuned, in the order of the networks."""
+        found = [Training("recipe", each, each.replicates, each.cost) for each in self.networks]
+        found += [Training("tuned", network, it, it.cost) for network, it in self.tuned]
+        return sorted(found, key=lambda training: self.networks.index(training.network))
 
     @cached_property
     def tuned(self) -> list[tuple[Network, TunedNetwork]]:
@@ -155,13 +170,14 @@ def _read_networks(
     images = recipe.epochs * (len(train_labels) - recipe.validation_images)
     tuned = attempt(_read, paths.tuned / "summary.json", schemas.TunedNetworks, f"{STUDIES}:tuned")
     networks = []
-    for index, (name, architecture) in enumerate(parameters.architectures.items()):
+    looks = assign_looks(names)
+    for name, architecture in parameters.architectures.items():
         _require_match(paths.tables, name, scores[name], counts[name], labels)
         path, command = paths.replicates / f"{name}.json", f"{STUDIES}:replicates@{name}"
         size = {"parameters": architecture.num_parameters, "flop": architecture.flop}
         network = Network(
             name=name,
-            index=index,
+            look=looks[name],
             architecture=architecture,
             score=scores[name],
             confusion=counts[name],

@@ -13,6 +13,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from convdepth.core.files import write_text
+from convdepth.figures.calibration import FEW_IMAGES
 from convdepth.report import charts, formats
 from convdepth.report.absent import AbsentError, Lazy, require
 from convdepth.report.facts import FINDERS
@@ -69,7 +70,7 @@ def render(results: Results) -> str:
         "drawn_networks": charts.drawn_networks,
         "serialize": charts.serialize,
         "hardest": partial(_hardest, results),
-        "few_images": charts.FEW_IMAGES,
+        "few_images": FEW_IMAGES,
         "dark_colors": charts.DARK,
         "palette": list(charts.NETWORK_COLORS.items()),
         "plotly": get_plotlyjs(),

@@ -23,12 +23,12 @@ Path = str | Sequence[str]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: text, value to sort by, second line, network's index, darkness from 0 to 1."""
+    """One cell: text, value to sort by, second line, network's look, darkness from 0 to 1."""
 
     text: str
     key: float | str | None = None
     below: str = ""
-    index: int | None = None
+    look: int | None = None
     tint: float | None = None
 
 
@@ -88,7 +88,7 @@ def _observed(value: Rule) -> Cell:
 
 
 TEXTS: dict[str, Callable[[Any], Cell]] = {
-    "network": lambda value: Cell(value.name, value.name, index=value.index),
+    "network": lambda value: Cell(value.name, value.name, look=value.look),
     "word": lambda value: Cell(value.replace("_", " "), value),
     "name": lambda value: Cell(value, value),
     "setting": _setting,
@@ -143,22 +143,14 @@ def make_rows(results: Results) -> Lazy[list[Any]]:
         """Return one row for each part of each network."""
         return [{"network": each, name: part} for each in networks for part in parts(each)]
 
-    def trainings() -> list[dict[str, Any]]:
-        """Return one row for the trainings of each network by the recipe, and one tuned."""
-        kinds = [("recipe", each, each.replicates, each.cost) for each in networks]
-        kinds += [("tuned", each, found, found.cost) for each, found in results.tuned]
-        kinds.sort(key=lambda kind: kind[1].index)
-        return [
-            {"settings": settings, "network": network, "found": found, "cost": cost}
-            for settings, network, found, cost in kinds
-        ]
-
     return Lazy(
         {
             "networks": lambda: [{"network": each} for each in networks],
-            "trainings": trainings,
+            "trainings": lambda: results.trainings,
             "runs": lambda: [
-                row | {"run": run} for row in trainings() for run in row["found"].runs
+                each._asdict() | {"run": run}
+                for each in results.trainings
+                for run in each.found.runs
             ],
             "pairs": lambda: compare(networks, results.contrasts),
             "curves": lambda: _curve_rows(networks),

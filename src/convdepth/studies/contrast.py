@@ -16,8 +16,6 @@ from convdepth.core.errors import DataError
 from convdepth.core.files import write_json
 from convdepth.evaluation import results, significance
 from convdepth.evaluation.result_file import read_result
-from convdepth.figures.accuracy_by_seed import draw_accuracy_by_seed
-from convdepth.figures.style import write_figure
 from convdepth.studies.runs import rightness
 
 Answers = Mapping[str, pd.DataFrame]
@@ -27,9 +25,7 @@ Compared = tuple[str, str, NDArray[np.int8]]
 """Two networks, and what the second has right more: ``(seeds, images)``, -1 to 1."""
 
 
-def main(
-    replicates: Path, tuned: Path, summary: Path, figure: Path, params: Path = Path("params.yaml")
-) -> None:
+def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("params.yaml")) -> None:
     """Compare all networks by the recipe and tuned, by the answers of these stages."""
     names = read_params(params).architectures
     before = {name: results.read_seed_answers(replicates / f"{name}.csv") for name in names}
@@ -41,7 +37,6 @@ def main(
         **dict(contrast(before)), tuned=contrast(after), gains=gains(before, after)
     )
     write_json(summary, result.model_dump())
-    write_figure(figure, draw_accuracy_by_seed(_accuracies(before), _accuracies(after)))
     groups: dict[str, Mapping[str, results.Difference]] = {
         "": result.pairs,
         "tuned ": result.tuned.pairs,
@@ -79,10 +74,6 @@ def gains(before: Answers, after: Answers) -> results.Gains:
         _require_alike({name: before[name], f"{name} tuned": after[name]})
     pairs = {name: ("the recipe", "tuned", _more(before[name], after[name])) for name in after}
     return results.Gains(networks=_judge(pairs))
-
-
-def _accuracies(answers: Answers) -> dict[str, list[float]]:
-    return {name: rightness(table).mean(axis=1).tolist() for name, table in answers.items()}
 
 
 def _require_alike(answers: Answers) -> None:
