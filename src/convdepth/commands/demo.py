@@ -120,12 +120,8 @@ def serve(
 
 def make_app(architectures: Mapping[str, Architecture], worker: Worker) -> FastAPI:
     """Make the web application; none of its pages loads anything from elsewhere."""
-    app = FastAPI(
-        title="convdepth demo",
-        summary="Pictures of digits, read by all networks.",
-        docs_url=None,  # both pages of FastAPI load scripts from a CDN
-        redoc_url=None,
-    )
+    about = {"title": "convdepth demo", "summary": "Pictures of digits, read by all networks."}
+    app = FastAPI(**about, docs_url=None, redoc_url=None)  # FastAPI's pages load from a CDN
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     pages = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
