@@ -31,6 +31,8 @@ PAGE = Path(__file__).with_name("demo_page")
 
 HOST = "127.0.0.1"
 
+SUMMARY = "Pictures of digits, read by all networks."
+
 LARGEST_BODY = 8 * 2**20
 """Most bytes of a picture that is sent."""
 
@@ -120,8 +122,8 @@ def serve(
 
 def make_app(architectures: Mapping[str, Architecture], worker: Worker) -> FastAPI:
     """Make the web application; none of its pages loads anything from elsewhere."""
-    about = {"title": "convdepth demo", "summary": "Pictures of digits, read by all networks."}
-    app = FastAPI(**about, docs_url=None, redoc_url=None)  # FastAPI's pages load from a CDN
+    # FastAPI's own pages load scripts from a CDN.
+    app = FastAPI(title="convdepth demo", summary=SUMMARY, docs_url=None, redoc_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     pages = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
