@@ -82,7 +82,8 @@ def push_all_commits(project: Project, storage: Path, names: list[str]) -> None:
     assert not any(copy.exists() for copy in copies)  # else the page needs no advice
     project.run("dvc", "remote", "add", "--local", "--force", "storage", str(storage))
     project.run("dvc", "config", "--local", "core.remote", "storage")
-    project.run("dvc", "push", "--all-commits")
+    fresh = str(project.folder.parent / "fresh")
+    project.run("dvc", "push", "--all-commits", DVC_SITE_CACHE_DIR=fresh)
     assert all(copy.exists() for copy in copies)
 
 
