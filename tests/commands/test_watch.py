@@ -1,5 +1,6 @@
 """The curves of running trainings in a terminal."""
 
+import io
 import os
 import subprocess
 import sys
@@ -34,7 +35,7 @@ def test_a_curve_goes_from_the_lowest_to_the_highest_value() -> None:
 @pytest.mark.parametrize(("width", "curves"), [(80, 2), (160, 4)])
 def test_each_training_has_a_row_that_fits(width: int, curves: int) -> None:
     trainings = [training("cnn3", os.getpid()), training("cnn7-seed-2", 2**30, "clones/1")]
-    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(draw(trainings, width))
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= width

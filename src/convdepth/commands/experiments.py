@@ -114,7 +114,7 @@ def _read_experiment(experiment: Any, baseline: Any, project: Path) -> list[Resu
 def _read_networks(run: Any, known: Mapping[str, Any], bare: Result, project: Path) -> list[Result]:
     """Add to a bare result each network of a commit or an experiment, except `known` results."""
     results = []
-    for path, scores in _files(run, "metrics").items():
+    for path, scores in sorted(_files(run, "metrics").items()):
         if "accuracy" in scores and known.get(path) != scores:
             # DVC does not compare the bounds; they are in the file of this name one folder up.
             above = Path(path).parent.parent / Path(path).name
@@ -147,7 +147,7 @@ def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _time(run: Any) -> str:
-    return str((run["data"] or {}).get("timestamp") or "")[:16].replace("T", " ")
+    return str((run["data"] or {}).get("timestamp") or "").replace("T", " ")
 
 
 def _cells(result: Result) -> list[str]:
@@ -169,7 +169,7 @@ def _cells(result: Result) -> list[str]:
         accuracy,
         held_out,
         result.status,
-        result.time,
+        result.time[:16],
     ]
 
 
