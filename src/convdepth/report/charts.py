@@ -73,7 +73,8 @@ def error_share(accuracy: float, images: int) -> float:
 def accuracy_axis(errors: Iterable[float], gap: float = 0) -> dict[str, Any]:
     """Return an axis of accuracies in percent, logarithmic in the errors from `error_share`.
 
-    `gap` is the least distance of two ticks, as a share of the axis.
+    `gap` is the least distance of two ticks, and half of it that from the left end, as a share of
+    the axis.
     """
     found = sorted(errors)
     low, high = found[0] / 1.2, min(found[-1] * 1.2, 1)
@@ -83,9 +84,10 @@ def accuracy_axis(errors: Iterable[float], gap: float = 0) -> dict[str, Any]:
         step = next(step for step in steps if (high - low) / step < 7)
         multiples = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
         ticks = [round(step * multiple, 9) for multiple in multiples]
-    shown = ticks[:1]
-    for tick in ticks[1:]:
-        if abs(math.log(tick / shown[-1])) > gap * math.log(high / low):
+    least, shown = gap * math.log(high / low), list[float]()
+    for tick in ticks:
+        is_apart = all(abs(math.log(tick / other)) > least for other in shown)
+        if is_apart and math.log(high / tick) >= least / 2:
             shown.append(tick)
     return {
         "type": "log",
