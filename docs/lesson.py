@@ -50,8 +50,8 @@ def _():
     ## 1. The data
 
     MNIST has 60,000 images to train on and 10,000 to test with: handwritten digits of 28 x 28 pixels. Before each
-    training, {validation.num_rules} rules check {validation.images["raw"]:,} images and their labels. All of them hold here:
-    **{validation.success}**.
+    training, {validation.num_rules} rules check {validation.images["raw"]:,} images and their labels. The recorded check
+    {"passed" if validation.success else "failed"}.
     """)
 
 
