@@ -1,6 +1,6 @@
 """A lesson for a class: does depth help on MNIST? `make lesson` opens it in a browser.
 
-It shows the results in git. Its switch trains three small networks, which takes two minutes.
+It shows the results in git. Its switch trains three networks on few images.
 """
 
 import marimo
@@ -229,7 +229,7 @@ def _():
 
 @app.cell
 def _():
-    switch = mo.ui.switch(label="Train, for two minutes")
+    switch = mo.ui.switch(label="Train")
     switch
     return (switch,)
 
@@ -260,7 +260,7 @@ def _(epochs, images, networks, trains):
     params["architectures"] = {
         "shallow": own[ordered[0]],
         "deep": own[ordered[-1]],
-        "deep-without-dropout": {**own[ordered[-1]], "dropout_scale": 0.0},
+        "deep_without_dropout": {**own[ordered[-1]], "dropout_scale": 0.0},
     }
     params["normalize"]["max_images"] = images
     params["train"]["epochs"] = epochs
