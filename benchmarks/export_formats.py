@@ -25,7 +25,7 @@ from convdepth.data.idx import read_split
 from convdepth.models.archive import load_network
 from convdepth.workspace.lockfile import model_path, raw_data
 
-CALLS = {1: 300, 128: 8}
+CALLS = {1: 100, 128: 4}
 """Number of images at once to the number of calls that are timed together."""
 
 

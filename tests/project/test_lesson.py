@@ -47,7 +47,7 @@ def test_with_the_switch_on_it_trains(tmp_path: Path, raw: Path) -> None:
     (tmp_path / "data" / "raw").symlink_to(raw)
     _, found = load(tmp_path).run(defs={"trains": True, "images": 1000, "epochs": 1})
     statuses = found["trained"]["status"]
-    assert list(statuses.index) == ["shallow", "deep", "deep-without-dropout"]
+    assert list(statuses.index) == ["shallow", "deep", "deep_without_dropout"]
     assert statuses["shallow"] == "ok"
     assert statuses["deep"] == "collapsed"
     assert len(found["digits"].axes) == 20
