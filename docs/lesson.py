@@ -208,7 +208,7 @@ def _():
 
 @app.cell
 def _():
-    mo.image(METRICS / "studies" / "accuracy_by_seed.png")
+    mo.image(METRICS / "studies" / "figures" / "accuracy_by_seed.png")
 
 
 @app.cell(hide_code=True)
