@@ -171,7 +171,6 @@ def test_without_the_required_device_nothing_is_predicted(tmp_path: Path) -> Non
     lock = "stages: {train@cnn1: {cmd: x, outs: [{path: kept.keras}]}}"
     (tmp_path / "dvc.lock").write_text(lock)
     np.save(tmp_path / "x.npy", np.zeros((28, 28), np.uint8))
-    words = ["predict", "x.npy", "--model=cnn1", f"--params={PROJECT / 'params.yaml'}"]
     device = {"CONVDEPTH_DEVICE": "gpu", "CUDA_VISIBLE_DEVICES": "-1"}
-    finished = run(*words, folder=tmp_path, **device)
+    finished = run("predict", "x.npy", "--model=cnn1", folder=tmp_path, **device)
     assert finished.returncode == 4, finished.stderr

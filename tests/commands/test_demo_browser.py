@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chromium import CONTRAST
-from demo_server import NAMES, make_project, run_demo
+from demo_server import LEARNED, NAMES, make_project, run_demo
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect
 
@@ -98,12 +98,15 @@ def test_a_stroke_is_answered_by_all_networks(page: Page, tmp_path: Path) -> Non
         assert f"{name}: {digit}, {max(shares)}%" in page.locator("#status").inner_text()
         assert (card.locator(".attention").get_attribute("alt") or "").count(name) == 1
     assert "collapsed" in (page.locator("#network-flat").get_attribute("class") or "")
-    digits = {page.locator(f"#network-{name} .digit").inner_text() for name in NAMES[:2]}
+    digits = {page.locator(f"#network-{name} .digit").inner_text() for name in LEARNED}
     expected = "agree" if len(digits) == 1 else "disagree"
     assert page.locator("#agreement").get_attribute("class") == expected
     sheet = Image.new("L", (560, 560), 255)
     points = [(560 * x, 560 * y) for x, y in SEVEN]
-    ImageDraw.Draw(sheet).line(points, fill=0, width=34, joint="curve")
+    drawing = ImageDraw.Draw(sheet)
+    drawing.line(points, fill=0, width=34)
+    for x, y in points:  # round ends and corners, as of the page's pen
+        drawing.ellipse((x - 17, y - 17, x + 17, y + 17), fill=0)
     sheet.save(tmp_path / "seven.png")
     drawn, source = seen(page), page.locator("#step-grey").get_attribute("src") or ""
     page.locator("#file").set_input_files(tmp_path / "seven.png")

@@ -120,7 +120,7 @@ def project(tmp_path: Path, raw: Path, model: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "change", "code", "message"),
     [
-        (["cnn4"], None, 2, "architectures.cnn4"),
+        (["cnn4"], None, 2, "no training of cnn4"),
         (["tiny"], lambda folder: (folder / "tiny.onnx").touch(), 2, "tiny.onnx: exists"),
         (["tiny"], lambda folder: (folder / "tiny.keras").unlink(), 3, "tiny.keras"),
         (

@@ -17,7 +17,8 @@ THIRD = """
     block1: {conv1: {filters: 4, kernel_size: 3}, pool_size: 4}
     head: {units: 8}
 """
-NAMES = ("tiny", "cnn9", "flat")
+NAMES = ("flat", "tiny", "cnn9")
+LEARNED = NAMES[1:]
 
 
 class Demo(NamedTuple):

@@ -10,14 +10,12 @@ import contextlib
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
-
-from convdepth.core.errors import MachineError
-from convdepth.core.files import write_text
 
 FOLDER = Path("live")
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -36,20 +34,22 @@ class LiveCurves:
     def __init__(self, project: Path, title: str, epochs: int, done: int) -> None:
         self.path = project / FOLDER / f"{title.replace(' ', '-')}.csv"
         self.epochs = epochs
-        self.rows = [dict(row) for row in _read_rows(self.path) if row["epoch"] <= done]
+        kept = [row for row in _read_rows(self.path) if row["epoch"] <= done]
+        self.text = _lines([dict(zip(COLUMNS, COLUMNS, strict=True)), *kept])
         self.epoch = done
 
     def add(self, logs: Mapping[str, float]) -> None:
-        """Add the row of an epoch; a file that cannot be written ends no training."""
+        """Append the row of an epoch; a file that cannot be written ends no training."""
         self.epoch += 1
         known = {"epoch": self.epoch, "epochs": self.epochs, "process": os.getpid()}
-        self.rows.append({**logs, **known})
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        with contextlib.suppress(MachineError):
-            write_text(self.path, text.getvalue())
+        line = _lines([{**logs, **known}])
+        with contextlib.suppress(OSError):
+            if self.text:  # first without the rows that this run repeats
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.write_text(self.text, encoding="utf-8")
+                self.text = ""
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line)
 
     def remove(self) -> None:
         """Remove the file: the history is an output now."""
@@ -87,6 +87,12 @@ def _read(project: Path, files: list[Path]) -> Iterator[Training]:
             if rows := _read_rows(path):
                 where = "/".join(path.parents[1].relative_to(project).parts[-2:])
                 yield Training(path.stem, where, rows, path.stat().st_mtime)
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _read_rows(path: Path) -> list[Row]:
