@@ -15,9 +15,8 @@ from convdepth.commands.tables import print_table
 from convdepth.config.params import read_params
 from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.text import markdown_table
-from convdepth.workspace.git import read_file
 from convdepth.workspace.lockfile import model_path, numeric_class
-from convdepth.workspace.registry import list_versions, recorded_output
+from convdepth.workspace.registry import list_versions, read_results
 
 HEADER = ["model", "stages", "commit", "accuracy (95% interval)", "numeric class"]
 
@@ -65,9 +64,7 @@ def print_models(params: Path, style: str, project: Path = Path()) -> None:
 
 
 def _read_metrics(name: str, commit: str | None, project: Path) -> dict[str, Any]:
-    output = recorded_output(f"evaluate@{name}", ".json", commit, project)
-    content = read_file(output[0], commit, project) if output else None
-    metrics = json.loads(content) if content else {}
+    metrics = read_results(f"evaluate@{name}", commit, project)
     kept = ("accuracy", "accuracy_low", "accuracy_high", "status")
     return {key: metrics[key] for key in kept if key in metrics}
 

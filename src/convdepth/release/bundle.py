@@ -4,7 +4,6 @@ Equal commits give equal bytes: the only date is the commit's, and no id is rand
 """
 
 import hashlib
-import json
 import shutil
 import tempfile
 from importlib import metadata
@@ -25,7 +24,7 @@ from convdepth.report.formats import percent
 from convdepth.workspace.dvc import STUDIES
 from convdepth.workspace.git import git
 from convdepth.workspace.lockfile import LOCK
-from convdepth.workspace.registry import MODEL, recorded_output
+from convdepth.workspace.registry import MODEL, read_results, recorded_output
 
 CHECKSUMS = "SHA256SUMS"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,15 +75,14 @@ def _copy(stage: str, suffix: str, target: Path, project: Path, lock: Path = LOC
     shutil.copyfile(project / path, target)
 
 
-def _read_json(stage: str, project: Path) -> dict[str, Any]:
-    output = recorded_output(stage, ".json", None, project)
-    if output is None:
-        raise DataError(f"{project / LOCK}: expected a result of {stage}. Run `make repro`.")
-    return dict(json.loads((project / output[0]).read_bytes()))
+def _require_results(stage: str, project: Path) -> dict[str, Any]:
+    if results := read_results(stage, None, project):
+        return results
+    raise DataError(f"{project / LOCK}: expected a result of {stage}. Run `make repro`.")
 
 
 def _write_cards(folder: Path, names: list[str], project: Path) -> None:
-    networks = {name: _read_json(f"evaluate@{name}", project) for name in names}
+    networks = {name: _require_results(f"evaluate@{name}", project) for name in names}
     data = ModelCardData(
         license="mit",
         library_name="keras",
@@ -104,7 +102,7 @@ def _write_cards(folder: Path, names: list[str], project: Path) -> None:
         task_categories=["image-classification"],
         size_categories=["10K<n<100K"],
     )
-    facts = {"validation": _read_json("validate", project), "sizes": SPLIT_SIZES}
+    facts = {"validation": _require_results("validate", project), "sizes": SPLIT_SIZES}
     facts["files"] = {name: SHA256[name] for name in FILE_NAMES.values()}
     about = DatasetCard.from_template(mnist, str(TEMPLATES / "DATASET_CARD.md.j2"), **facts)
     write_text(folder / "DATASET_CARD.md", str(about))

@@ -4,6 +4,7 @@ A tag names a commit, the ``dvc.lock`` of that commit names the content, and DVC
 So nothing is lost with a tag. The only module that imports GTO, and only when it is asked.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,11 +112,25 @@ def recorded_output(
     stage: str, suffix: str, commit: str | None, project: Path = Path(), lock: Path = LOCK
 ) -> tuple[str, str] | None:
     """Return path and MD5 of a stage's output with a suffix in a commit's ``dvc.lock``, if any."""
+    return next(iter(_recorded_outputs(stage, suffix, commit, project, lock)), None)
+
+
+def read_results(stage: str, commit: str | None, project: Path = Path()) -> dict[str, Any]:
+    """Return the entries of all JSON outputs of a stage, which git has; none if it never ran."""
+    results: dict[str, Any] = {}
+    for path, _ in _recorded_outputs(stage, ".json", commit, project, LOCK):
+        if content := read_file(path, commit, project):
+            results |= json.loads(content)
+    return results
+
+
+def _recorded_outputs(
+    stage: str, suffix: str, commit: str | None, project: Path, lock: Path
+) -> list[tuple[str, str]]:
     content = read_file(lock.as_posix(), commit, project)
     entries = read_lock_entries(lock, content) if content else {}
     outs = entries.get(stage, {}).get("outs", [])
-    found = [(out["path"], out["md5"]) for out in outs if out["path"].endswith(suffix)]
-    return found[0] if found else None
+    return [(out["path"], out["md5"]) for out in outs if out["path"].endswith(suffix)]
 
 
 def _find_registered(version: Version, project: Path) -> Path:
