@@ -68,7 +68,8 @@ def run_stages(inputs: Path, name: str, cpu: str | None) -> dict[str, bytes]:
         ["train", name, *common, "--checkpoints", f"{inputs}/checkpoints"],
         [
             *("evaluate", name, *common, "--notebook", f"{PROJECT}/data/notebook.json"),
-            *("--metrics", f"{outputs}/e.json", "--predictions", f"{outputs}/e.csv"),
+            *("--metrics", f"{outputs}/e.json", "--scores", f"{outputs}/s.json"),
+            *("--predictions", f"{outputs}/e.csv"),
         ],
     ):
         subprocess.run(
@@ -103,5 +104,5 @@ def test_emulated_cpus_give_equal_bytes(
     assert find_emulator(), f"install {EMULATOR} (on Debian: apt-get install qemu-user)"
     write_inputs(tmp_path, name, steps, normalized)
     expected = run_stages(tmp_path, name, None)
-    assert len(expected) == 4
+    assert len(expected) == 5
     np.testing.assert_equal(run_stages(tmp_path, name, cpu), expected)
