@@ -12,25 +12,13 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.interpolate import make_interp_spline
 from sklearn.datasets import load_digits
 
+from convdepth.commands.demo import EXAMPLES
+
 FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSerif"),
     *("DejaVuSerif-BoldItalic", "STIXGeneral", "STIXGeneralItalic", "cmr10", "cmtt10"),
 )
 """Fonts that matplotlib ships."""
-
-# Each stroke is a list of points x, y on a sheet of 100 x 100.
-STROKES = [
-    ["50,10 28,25 22,55 35,85 55,88 75,65 75,35 60,12 48,12"],
-    ["38,28 55,10 53,50 50,90"],
-    ["25,30 40,12 65,15 68,38 45,65 22,88 50,82 80,86"],
-    ["28,18 50,10 68,22 62,40 45,46 66,54 72,72 55,90 25,82"],
-    ["55,10 40,35 22,62 50,60 82,60", "62,38 60,65 58,92"],
-    ["35,14 32,30 30,46 52,40 72,55 66,80 45,90 24,82", "35,14 55,14 74,12"],
-    ["62,10 38,32 26,62 36,86 60,86 70,68 58,52 36,58 28,70"],
-    ["22,16 50,15 76,14 60,45 46,70 40,90"],
-    ["66,20 46,10 32,24 46,44 66,62 66,82 46,90 30,78 38,58 58,42 68,22"],
-    ["70,24 50,10 32,26 38,46 58,46 70,26 68,55 60,90"],
-]
 
 
 class Sample(NamedTuple):
@@ -80,7 +68,7 @@ def draw(label: int, random: np.random.Generator) -> Image.Image:
     matrix = np.array([[np.cos(turn), -np.sin(turn) - slant], [np.sin(turn), np.cos(turn)]])
     corner = random.uniform(0, 1, 2) * (np.array([width, height]) - side) + side / 2
     radius = side * random.uniform(0.008, 0.05)
-    for stroke in STROKES[label]:
+    for stroke in EXAMPLES[label]:
         points = np.array([pair.split(",") for pair in stroke.split()], float)
         points = (points + random.normal(0, 2, points.shape) - 50) / 100
         spline = make_interp_spline(np.arange(len(points)), points, k=min(3, len(points) - 1))

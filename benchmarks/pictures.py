@@ -79,7 +79,7 @@ def stretch(sample: Sample) -> Pixels:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, Any]:
-    """Count right answers by group, arm and network; and sure ones among those of both kinds."""
+    """Count right answers by group, arm and network; sure answers, and right ones among them."""
     rows = rows.assign(right=rows["predicted"] == rows["label"], sure=rows["probability"] >= SURE)
     counted = rows.groupby(["group", "arm", "network"], sort=False)["right"].sum()
     right: dict[str, dict[str, dict[str, int]]] = {}

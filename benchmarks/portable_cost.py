@@ -1,6 +1,6 @@
 """What `train.portable` costs on this CPU: `make bench`.
 
-The arms are those of `training_speed`. Results of other CPUs stay.
+It measures two arms of `training_speed`, and keeps the rows of other CPUs.
 
 Writes ``benchmarks/results/portable_cost.csv`` and ``.json``, and the table in
 ``benchmarks/README.md``.
@@ -13,7 +13,7 @@ import pandas as pd
 from interleaving import measure, show_ratio
 from networks import PARAMS
 from reporting import FOLDER, describe_machine, make_parser, record, write_rows
-from training_speed import IMAGES, OURS, PORTABLE, arms_of, ratio_of_jobs, rows_of
+from training_speed import IMAGES, OURS, PORTABLE, arms_of, compare_jobs, jobs_of, rows_of
 
 from convdepth.config.params import read_params
 
@@ -40,8 +40,9 @@ def main() -> None:
 
 def summarize(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the time of portable over native trainings of all networks, by CPU."""
-    groups = frame.groupby("cpu", sort=False)
-    return {"by_cpu": {str(cpu): ratio_of_jobs(own, PORTABLE, OURS) for cpu, own in groups}}
+    jobs = {key: jobs_of(own) for key, own in frame.groupby(["cpu", "arm"], sort=False)}
+    cpus = frame["cpu"].unique()
+    return {"by_cpu": {cpu: compare_jobs(jobs[cpu, PORTABLE], jobs[cpu, OURS]) for cpu in cpus}}
 
 
 def table(result: Mapping[str, Any]) -> list[str]:

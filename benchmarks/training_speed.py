@@ -236,11 +236,10 @@ def jobs_of(own: pd.DataFrame) -> pd.Series:
     return epochs_of(own).apply(lambda row: job_seconds(row, processes), axis=1)
 
 
-def ratio_of_jobs(frame: pd.DataFrame, before: str, after: str) -> dict[str, float]:
-    """Compare two arms by the rounds in which both ran."""
-    jobs = [jobs_of(frame[frame["arm"] == arm]) for arm in (before, after)]
-    both = jobs[0].index.intersection(jobs[1].index)
-    return compare(*(each[both].to_list() for each in jobs))
+def compare_jobs(before: pd.Series, after: pd.Series) -> dict[str, float]:
+    """Compare the results of `jobs_of` for two arms by the rounds in which both ran."""
+    both = before.index.intersection(after.index)
+    return compare(before[both].to_list(), after[both].to_list())
 
 
 def summarize(frame: pd.DataFrame) -> dict[str, Any]:
@@ -258,7 +257,7 @@ def summarize(frame: pd.DataFrame) -> dict[str, Any]:
     base = BASE if BASE in jobs else next(iter(jobs))
 
     def ratio(before: str, after: str) -> dict[str, float]:
-        return ratio_of_jobs(frame, before, after)
+        return compare_jobs(jobs[before], jobs[after])
 
     for name, entry in arms.items():
         entry["times_as_fast"] = ratio(base, name)

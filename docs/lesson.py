@@ -102,8 +102,8 @@ def _():
     mo.md("""
     ## 3. One network collapses
 
-    A network has *collapsed* if it gives one answer to almost every image. Its loss is then that of the class
-    prior: of a guess that knows only how frequent each digit is.
+    A network has *collapsed* if it gives one answer to almost every image. Its loss is then the class-prior
+    loss: the loss of a guess that knows only how frequent each digit is.
     """)
 
 

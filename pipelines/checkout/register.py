@@ -26,7 +26,7 @@ _TAGS = "refs/tags/*"
 
 
 def register_models(folder: Path, branch: str | None) -> list[str]:
-    """Register the models of published results, or without a branch those of HEAD, in a clone.
+    """Register the models of a branch with published results, or without one of HEAD, in a clone.
 
     A model gets a version once: none if an earlier version, also a withdrawn one, has its bytes.
     Returns what was done, one text for each new version.

@@ -136,8 +136,9 @@ def _rows(report: Report, outs: Iterable[Path]) -> Iterator[dict[str, Any]]:
     """Yield the table's row of each network of the run; it has no metrics if not evaluated."""
     before, after = read_metrics(report.folder, report.commit), dict[str, dict[str, Any]]()
     for out in (out for out in outs if out.suffix == ".json" and out.is_file()):
-        # Two files: DVC compares one of them, the other one also has the interval.
-        after.setdefault(out.stem, {}).update(json.loads(out.read_bytes()))
+        # An evaluation writes scores, which DVC compares, and metrics, which have the interval too.
+        if "accuracy" in (content := json.loads(out.read_bytes())):
+            after.setdefault(out.stem, {}).update(content)
     worse = {change.network for change in report.changes if change.is_regression}
     networks = read_params(report.folder / "params.yaml").architectures
     touched = {stage.partition("@")[2] for stage in report.outcomes}

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from convdepth.commands import compare
 from convdepth.commands.compare import Change, State, Verdict
-from convdepth.commands.tables import print_table
+from convdepth.commands.tables import make_table, print_table
 from convdepth.core.text import markdown_table
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, rounded_p
 
@@ -140,9 +138,7 @@ def _print(
 
 
 def _print_table(changes: Sequence[Change], title: str, wording: Wording) -> None:
-    table = Table(
-        title=title, box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), show_edge=False
-    )
+    table = make_table(title=title, title_justify="left")
     name, *numbers, verdict = wording.header
     table.add_column(name, no_wrap=True)
     for number in numbers:  # in a narrow terminal, lines break only between words

@@ -1,6 +1,6 @@
 """The networks of the demo: their answers, and where they look."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from convdepth.commands.predict import Prediction, load
 from convdepth.data.arrays import Images, Pixels, normalize
 from convdepth.data.mnist_form import SIDE, Steps
 from convdepth.models.backend import keras
-from convdepth.studies.grad_cam import grad_cam
+from convdepth.studies.grad_cam import build_grad_cam
 
 ALIKE = 0.01
 """Largest difference of a probability between a collapsed network's answers to any pictures."""
@@ -29,7 +29,8 @@ def load_all(models: Mapping[str, Path]) -> Compute:
         for name, network in networks.items()
     }
     collapsed = {name for name, spread in spreads.items() if spread < ALIKE}
-    return partial(_answer, networks, collapsed)
+    maps = {name: build_grad_cam(network) for name, network in networks.items()}
+    return partial(_answer, networks, maps, collapsed)
 
 
 def _ask(network: keras.Sequential, images: Images) -> np.ndarray:
@@ -37,7 +38,10 @@ def _ask(network: keras.Sequential, images: Images) -> np.ndarray:
 
 
 def _answer(
-    networks: Mapping[str, keras.Sequential], collapsed: set[str], steps: Steps
+    networks: Mapping[str, keras.Sequential],
+    maps: Mapping[str, Callable[[Images], np.ndarray]],
+    collapsed: set[str],
+    steps: Steps,
 ) -> list[NetworkAnswer]:
     images = normalize(steps.centred[np.newaxis])
     answers = []
@@ -50,7 +54,7 @@ def _answer(
                 probabilities=prediction.rounded,
                 unsure=prediction.is_unsure,
                 collapsed=name in collapsed,
-                attention=encode_png(_overlay(steps.centred, grad_cam(network, images)[0])),
+                attention=encode_png(_overlay(steps.centred, maps[name](images)[0])),
             )
         )
     return answers

@@ -6,11 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
-from convdepth.commands.tables import print_table
+from convdepth.commands.tables import make_table, print_table
 from convdepth.core.text import markdown_table
 from convdepth.workspace.dvc import require_project, show_experiments
 from convdepth.workspace.git import find_commit, git, read_file
@@ -29,8 +27,8 @@ NONE = "No experiment yet: `dvc exp run -S KEY=VALUE` and `python -m pipelines s
 class Result:
     """A network in an experiment, or in the commit itself if ``experiment`` is empty.
 
-    ``status`` is that of the network. An experiment without results of its own names no network,
-    and its status is DVC's, such as ``queued``. Accuracies are from 0 to 1; ``low`` and ``high``
+    ``status`` is the network's. Without results of its own, an experiment has no network, and
+    DVC's status, such as ``queued``. Accuracies are from 0 to 1; ``low`` and ``high``
     are the 95% interval over test images.
     """
 
@@ -176,7 +174,7 @@ def _cells(result: Result) -> list[str]:
 def _print_table(results: Sequence[Result]) -> None:
     console = Console(markup=False, highlight=False)
     is_narrow = console.width < NARROW
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = make_table()
     for header in HEADER:
         table.add_column(
             header.replace(" ", "\n"),

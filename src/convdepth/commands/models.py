@@ -7,11 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
-from convdepth.commands.tables import print_table
+from convdepth.commands.tables import make_table, print_table
 from convdepth.config.params import read_params
 from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.text import markdown_table
@@ -19,6 +17,8 @@ from convdepth.workspace.lockfile import model_path, numeric_class
 from convdepth.workspace.registry import list_versions, read_results
 
 HEADER = ["model", "stages", "commit", "accuracy (95% interval)", "numeric class"]
+ACCURACY = ("accuracy", "accuracy_low", "accuracy_high")
+LIBRARIES = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def print_models(params: Path, style: str, project: Path = Path()) -> None:
     elif style == "markdown":
         print(markdown_table(HEADER, rows, words=len(HEADER)))
     else:
-        table = Table(*HEADER, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        table = make_table(*HEADER)
         for row in rows:
             table.add_row(*row)
         print_table(table, Console(markup=False))
@@ -65,8 +65,7 @@ def print_models(params: Path, style: str, project: Path = Path()) -> None:
 
 def _read_metrics(name: str, commit: str | None, project: Path) -> dict[str, Any]:
     metrics = read_results(f"evaluate@{name}", commit, project)
-    kept = ("accuracy", "accuracy_low", "accuracy_high", "status")
-    return {key: metrics[key] for key in kept if key in metrics}
+    return {key: metrics[key] for key in (*ACCURACY, "status") if key in metrics}
 
 
 def _parse(message: str) -> dict[str, Any]:
@@ -80,16 +79,12 @@ def _parse(message: str) -> dict[str, Any]:
 def _cells(model: Model) -> list[str]:
     accuracy = "not evaluated"
     if metrics := model.metrics:
-        share, low, high = (100 * metrics[key] for key in _ACCURACY)
+        share, low, high = (100 * metrics[key] for key in ACCURACY)
         accuracy = f"{share:.2f}% ({low:.2f} to {high:.2f})"
         accuracy += "" if metrics["status"] == "ok" else f", {metrics['status']}"
     made = {key: str(value) for key, value in model.numeric_class.items()}
     device = [made.get("device", "not recorded"), made.get("instructions", "")]
-    versions = [f"{name} {made[key]}" for key, name in _LIBRARIES.items() if key in made]
+    versions = [f"{name} {made[key]}" for key, name in LIBRARIES.items() if key in made]
     words = [" ".join(filter(None, device)), made.get("precision", ""), *versions]
     stages, commit = ", ".join(model.stages), model.commit[:7] or "workspace"
     return [model.model, stages, commit, accuracy, ", ".join(filter(None, words))]
-
-
-_ACCURACY = ("accuracy", "accuracy_low", "accuracy_high")
-_LIBRARIES = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}

@@ -9,11 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
-from convdepth.commands.tables import print_table
+from convdepth.commands.tables import make_table, print_table
 from convdepth.data.arrays import Pixels, normalize
 from convdepth.models.archive import load_network
 from convdepth.models.backend import EVALUATION_BATCH_SIZE, configure, keras
@@ -88,7 +86,7 @@ def _entry(prediction: Prediction) -> dict[str, object]:
 
 
 def _print_table(predictions: Iterator[Prediction]) -> None:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = make_table()
     table.add_column("image", overflow="fold")
     table.add_column("digit", justify="right", no_wrap=True)
     for header in ("probability", "second", "third"):

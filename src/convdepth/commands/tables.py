@@ -1,7 +1,15 @@
 """Tables on a terminal of any width."""
 
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+
+def make_table(*headers: str, **options: Any) -> Table:
+    """Return an empty table in the look of all commands; ``options`` are those of `Table`."""
+    return Table(*headers, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, **options)
 
 
 def print_table(table: Table, console: Console) -> None:

@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from convdepth.commands.tables import make_table
 from convdepth.workspace.dvc import require_project
 from convdepth.workspace.live_curves import CURVES, Training, read_trainings
 
@@ -32,12 +32,12 @@ def watch_trainings(project: Path = Path()) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def draw(trainings: Sequence[Training], width: int) -> Table | Text | Group:
+def draw(trainings: Sequence[Training], width: int) -> Table | Text:
     """Return a table of trainings for a terminal of this width: one curve per column."""
     if not trainings:
         return Text("No training runs that has finished an epoch.")
     shown = [name for name in CURVES if width >= NARROW or name.startswith("val_")]
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = make_table()
     for header in ("training", "epoch", *shown, "last epoch"):
         table.add_column(header, no_wrap=header != "training")
     now = time.time()

@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from convdepth.config.dataset import IMAGE_SHAPE
 from convdepth.core.errors import DataError
 from convdepth.data import bounded
 from convdepth.data.arrays import Pixels
-from convdepth.data.mnist_form import Grey, to_mnist_form
-
-SIDE, _, _ = IMAGE_SHAPE
+from convdepth.data.mnist_form import SIDE, Grey, to_mnist_form
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What Pillow decodes by itself; it would run Ghostscript for a PostScript file."""

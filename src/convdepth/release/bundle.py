@@ -6,6 +6,7 @@ Equal commits give equal bytes: the only date is the commit's, and no id is rand
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ def write_bundle(folder: Path, params: Path, project: Path = Path()) -> None:
             _copy(f"train@{name}", MODEL, made / f"{name}{MODEL}", project)
         _copy("report", ".html", made / "report.html", project, STUDIES.with_name(LOCK.name))
         shutil.copyfile(project / "LICENSE", made / "LICENSE")
-        _write_cards(made, names, project)
-        _write_crate(made, project)
+        commit = _describe_commit(project)
+        _write_cards(made, names, project, commit)
+        _write_crate(made, commit)
         _write_checksums(made)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
@@ -81,7 +83,7 @@ def _require_results(stage: str, project: Path) -> dict[str, Any]:
     raise DataError(f"{project / LOCK}: expected a result of {stage}. Run `make repro`.")
 
 
-def _write_cards(folder: Path, names: list[str], project: Path) -> None:
+def _write_cards(folder: Path, names: list[str], project: Path, commit: Mapping[str, str]) -> None:
     networks = {name: _require_results(f"evaluate@{name}", project) for name in names}
     data = ModelCardData(
         license="mit",
@@ -93,7 +95,7 @@ def _write_cards(folder: Path, names: list[str], project: Path) -> None:
         model_name="convdepth",
         eval_results=[_evaluation(name, each["accuracy"]) for name, each in networks.items()],
     )
-    facts: dict[str, Any] = {"networks": networks, "percent": percent, **_describe_commit(project)}
+    facts: dict[str, Any] = {"networks": networks, "percent": percent, **commit}
     card = ModelCard.from_template(data, str(TEMPLATES / "README.md.j2"), **facts)
     write_text(folder / "README.md", str(card))
     mnist = DatasetCardData(
@@ -125,8 +127,7 @@ def _describe_commit(project: Path) -> dict[str, str]:
     return {"version": metadata.version("convdepth"), "commit": commit, "date": date}
 
 
-def _write_crate(folder: Path, project: Path) -> None:
-    release = _describe_commit(project)
+def _write_crate(folder: Path, release: Mapping[str, str]) -> None:
     crate = ROCrate()
     for key, value in {
         "name": f"convdepth {release['version']}",
