@@ -161,7 +161,7 @@ find("clear").addEventListener("click", () => forget("Draw a digit, or drop a pi
 find("examples").addEventListener("click", (event) => {
   if (!event.target.value) return;
   forget("");
-  for (const stroke of event.target.value.split(";")) {
+  for (const stroke of event.target.dataset.strokes.split(";")) {
     const points = stroke.split(" ").map((pair) => pair.split(",").map((each) => 5.6 * each));
     start(points.map((point) => [...point, PEN]));
   }
