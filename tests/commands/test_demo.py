@@ -46,6 +46,11 @@ def picture(level: int = 0) -> bytes:
     return content.getvalue()
 
 
+def test_it_ends_silently_while_networks_are_loaded(folder: Path) -> None:
+    with run_demo(folder):
+        pass  # its end is checked
+
+
 def test_the_demo_answers_as_predict_does(client: httpx.Client, folder: Path) -> None:
     answer = client.post("/predict", content=picture(), headers=PNG).json()
     assert [each["name"] for each in answer["networks"]] == list(NAMES)

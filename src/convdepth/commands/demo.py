@@ -8,7 +8,7 @@ import base64
 import io
 import socket
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -130,7 +130,10 @@ def serve(
 
     worker.loaded.add_done_callback(stop_if_failed)
     print(f"The demo: http://{HOST}:{listening.getsockname()[1]}/  (Ctrl-C ends it)", flush=True)
-    server.run([listening])
+    try:
+        server.run([listening])
+    finally:  # an import of TensorFlow that Python's end interrupts prints what it held back
+        wait([worker.loaded])
     worker.loaded.result()
 
 
