@@ -194,7 +194,7 @@ def test_a_first_seed_of_another_run_is_shown_and_text_is_escaped(inputs: dict[s
     [
         ("validation.json", "dvc repro validate", "data"),
         ("figures/confusion.png", "dvc repro plot", "reading"),
-        ("replicates/cnn9.json", f"{STUDIES}:replicates@cnn9", f"{COMPARISONS} seeds curves"),
+        ("replicates/cnn9.json", f"{STUDIES}:replicates@cnn9", f"{COMPARISONS} seeds curves reading"),
         ("tuned/summary.json", f"{STUDIES}:tuned", COMPARISONS),
         ("contrasts.json", f"{STUDIES}:contrast", "answer pairs tuning costs"),
         ("collapse/tiny.json", f"{STUDIES}:collapse@tiny", "collapse"),
@@ -264,7 +264,6 @@ def test_a_damaged_file_is_named_with_its_command(
 @pytest.mark.parametrize(
     ("file", "keys", "value", "message"),
     [
-        ("reading.json", "agreement.tiny / cnn9", None, r"agreement: .*tiny / cnn9"),
         ("reading.json", "hardest.0.index", 2_000, r"hardest: .*1999.*2000"),
         ("tuned/summary.json", "networks.tiny", None, r"summary\.json: networks: .*tiny"),
         ("contrasts.json", "seeds", 5, r"tiny\.json: runs: .* 5, found 3"),
@@ -284,6 +283,7 @@ def test_files_that_do_not_match_are_named(
     ("file", "keys"),
     [
         ("reading.json", "networks.cnn9"),
+        ("contrasts.json", "networks.tiny"),
         ("contrasts.json", "pairs.tiny / cnn9"),
         ("contrasts.json", "gains.networks.tiny"),
     ],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_inputs import make_architecture, make_collapse, make_network, make_results
 
-from convdepth.evaluation.results import Cost
+from convdepth.evaluation.results import EQUIVALENT, Cost
 from convdepth.report import facts
 from convdepth.report.facts import FINDERS
 from convdepth.report.load import Network
@@ -33,15 +33,16 @@ ALL = {"one / five": "five", "one / three": "three", "three / five": "five"}
 @pytest.mark.parametrize(
     ("winners", "effect", "counts"),
     [
-        ({}, "unseen", (0, 0, 3)),
-        ({"one / five": "five"}, "helps some", (1, 0, 3)),
-        ({"one / five": "one"}, "hurts", (0, 1, 3)),
-        ({"one / five": "one", "one / three": "three"}, "mixed", (1, 1, 3)),
-        (ALL, "helps", (3, 0, 3)),
+        ({}, "unseen", (0, 0, 0, 3)),
+        ({"one / five": "five"}, "helps some", (1, 0, 0, 3)),
+        (ALL | {"one / five": EQUIVALENT}, "helps some", (2, 0, 1, 3)),
+        ({"one / five": "one"}, "hurts", (0, 1, 0, 3)),
+        ({"one / five": "one", "one / three": "three"}, "mixed", (1, 1, 0, 3)),
+        (ALL, "helps", (3, 0, 0, 3)),
     ],
 )
 def test_the_effect_of_depth_follows_the_verdicts(
-    winners: dict[str, str], effect: str, counts: tuple[int, int, int]
+    winners: dict[str, str], effect: str, counts: tuple[int, int, int, int]
 ) -> None:
     depth = find("pairs", ONE, THREE, FIVE, winners=winners)["depth"]
     assert (depth.effect, depth) == (effect, counts)
@@ -55,8 +56,9 @@ def test_the_deeper_network_is_known_by_its_blocks_not_by_its_position() -> None
 
 def test_the_best_network_beats_others_only_by_verdict_and_a_misleading_seed_is_named() -> None:
     first_seed = {"one / three": (30, 5, 0.001), "one / seven": (5, 900, 0.0)}
-    found = find("pairs", ONE, THREE, DEAD, winners={"one / seven": "one"}, first_seed=first_seed)
-    assert found["best"] == (ONE, ["seven"], ["three"])
+    winners = {"one / seven": "one", "one / five": EQUIVALENT}
+    found = find("pairs", ONE, THREE, FIVE, DEAD, winners=winners, first_seed=first_seed)
+    assert found["best"] == (ONE, ["seven"], ["five"], ["three"])
     misled = [name.replace("\N{NO-BREAK SPACE}", " ") for name in found["misled"]]
     assert misled == ["one / three", "one / seven"]
 
@@ -96,6 +98,8 @@ def test_networks_that_did_not_learn_are_left_out_of_spans_and_curves() -> None:
     assert (found["learners"], found["failed"]) == (["one"], [DEAD])
     assert found["spans"].high == pytest.approx(0.002)
     assert found["early"] == {"one": 2}  # of three epochs
+    calibration = find("seeds", ONE, THREE, DEAD)["calibration"]
+    assert (calibration.lowest, calibration.highest) == ("one", "three")
     stuck = replace(ONE, replicates=ONE.replicates.model_copy(update={"near_chance": 2}))
     assert find("seeds", stuck)["learners"] == []
 
@@ -136,21 +140,23 @@ def test_gradients_and_who_learned(learned: int, agreement: float, separates: bo
     assert found.separates == separates
 
 
-def test_dead_layers_calibration_and_mistakes_are_told_apart_by_who_learned() -> None:
+def test_dead_layers_and_mistakes_are_told_apart_by_who_learned() -> None:
     counts = np.diag([100] * 10)
     counts[4, 9], counts[9, 4] = 7, 3
     found = find("reading", replace(ONE, confusion=counts), THREE, DEAD)
     assert (found["dead"], found["alive"]) == ({"seven": ["head_dense"]}, ["one", "three"])
     assert found["least_active"] == 0.75
-    assert (found["calibration"].lowest, found["calibration"].highest) == ("one", "three")
     assert found["mistakes"] == [("one", 4, 9, 7)]
     assert found["unable"] == ["seven"]
 
 
 def test_tuning_is_judged_by_its_verdicts() -> None:
-    networks = [make_network(name, i, i + 1, tuned=0.99 + i / 1000) for i, name in enumerate("abc")]
-    gains = {"b": None, "c": "the recipe"}
+    networks = [
+        make_network(name, i, i + 1, tuned=0.99 + i / 1000) for i, name in enumerate("abcd")
+    ]
+    gains = {"b": None, "c": "the recipe", "d": EQUIVALENT}
     found = find("tuning", *networks, tuned_winners={"a / c": "a"}, gains=gains)
-    assert (found["better"], found["unchanged"], found["worse"]) == (["a"], ["b"], ["c"])
-    assert found["best"][0].name == "c"
-    assert (found["depth"].effect, found["depth"].pairs) == ("hurts", 3)
+    kinds = [found[kind] for kind in ("better", "unclear", "worse", "equivalent")]
+    assert kinds == [["a"], ["b"], ["c"], ["d"]]
+    assert found["best"][0].name == "d"
+    assert (found["depth"].effect, found["depth"].pairs) == ("hurts", 6)

@@ -18,7 +18,6 @@ from convdepth.data.arrays import read_split
 from convdepth.evaluation import results as schemas
 from convdepth.evaluation.metrics import Score, confusion_matrix, score
 from convdepth.evaluation.notebook_record import Record
-from convdepth.evaluation.significance import NO_EVIDENCE
 from convdepth.figures.collapse import HEAD
 from convdepth.report.load import Network, Results
 
@@ -59,7 +58,7 @@ def make_network(
         architecture = make_architecture(architecture)
     status, first = "collapsed" if collapsed else "ok", accuracies[0]
     size = {"parameters": architecture.num_parameters, "flop": architecture.flop}
-    replicates = make_replicates(accuracies, status)
+    replicates = make_replicates(accuracies, status, 0.01 + 0.01 * index)
     again = make_replicates([tuned or 0] * len(accuracies), "ok")
     again |= {"settings": SETTINGS, "precision": "float32", "cost": size | {"images": 24_000}}
     dense = {"layer": HEAD, "channels": 128, "active": 0 if collapsed else 128}
@@ -87,13 +86,15 @@ def make_network(
     )
 
 
-def make_replicates(accuracies: Sequence[float], status: str) -> dict[str, Any]:
+def make_replicates(
+    accuracies: Sequence[float], status: str, calibration_error: float = 0.01
+) -> dict[str, Any]:
     mean = sum(accuracies) / len(accuracies)
     deviation = 0.001 if len(accuracies) > 1 else None
     runs = [
         {"seed": seed, "accuracy": accuracy, "loss": 0.1, "status": status}
         | {"reliability": [{"images": 2_000, "probability": 0.98, "accuracy": accuracy}]}
-        | {"calibration_error": 0.01}
+        | {"calibration_error": calibration_error}
         | {"curves": CURVES | {"val_accuracy": [accuracy / 2, accuracy, accuracy]}}
         for seed, accuracy in enumerate(accuracies, 1)
     ]
@@ -146,9 +147,19 @@ def make_collapse(
 
 def make_difference(winner: str | None) -> dict[str, Any]:
     p, corrected = (0.01, 0.03) if winner else (0.5, 1.0)
-    verdict = f"{winner} is better" if winner else NO_EVIDENCE
-    found = {"difference": 0.004, "low": -0.1, "high": 0.1, "standard_deviation": 0.001}
-    return found | {"p": p, "corrected_p": corrected, "verdict": verdict}
+    known = {None: schemas.NOT_SETTLED, schemas.EQUIVALENT: schemas.EQUIVALENT}
+    verdict = known.get(winner, f"{winner} is better")
+    found = {"difference": 0.004, "low": -0.1, "high": 0.1, "error": 0.001}
+    found |= {"p": p, "corrected_p": corrected, "corrected_equivalence_p": 1.0}
+    return found | {"verdict": verdict}
+
+
+def make_group(seeds: int, names: Sequence[str], pairs: Mapping[str, Any]) -> dict[str, Any]:
+    mean = {"mean": 0.05, "standard_deviation": None}
+    network = {"accuracy_without_doubtful": {"mean": 0.99, "standard_deviation": 0.001}}
+    network |= {"loss": mean, "calibration_error": mean, "agreement": 0.95, "vote": 0.99}
+    vote = 0.985 if names else None
+    return {"seeds": seeds, "networks": dict.fromkeys(names, network), "pairs": pairs, "vote": vote}
 
 
 def make_pairs(
@@ -160,7 +171,7 @@ def make_pairs(
     for pair in map(" / ".join, itertools.combinations(names, 2)):
         only_first, only_second, p = first_seed.get(pair, (5, 5, 1.0))
         counts = {"difference": 0.004, "only_first": only_first, "only_second": only_second}
-        test = {"first_seed": counts | {"p": p, "corrected_p": p}}
+        test = {"first_seed": counts | {"p": p, "corrected_p": p}, "agreement": 0.9}
         pairs[pair] = make_difference(winners.get(pair)) | test
     return pairs
 
@@ -172,7 +183,7 @@ def make_results(
     gains: Mapping[str, str | None] | None = None,
     first_seed: Mapping[str, tuple[int, int, float]] | None = None,
 ) -> Results:
-    """Make results; winners are by pair such as ``a / b``, and no others differ.
+    """Make results; winners, or `EQUIVALENT`, are by pair such as ``a / b``; others are open.
 
     `gains` is by network ``tuned``, which is the default, ``the recipe`` or None; `first_seed` by
     pair the images that only the first and only the second has right, and p.
@@ -184,15 +195,13 @@ def make_results(
     pairs = make_pairs(names, winners or {}, first_seed or {})
     differences = {name: make_difference((gains or {}).get(name, "tuned")) for name in tuned}
     contrasts = {
-        "seeds": seeds,
-        "pairs": pairs,
-        "tuned": {"seeds": seeds, "pairs": make_pairs(tuned, tuned_winners or {}, {})},
+        **make_group(seeds, names, pairs),
+        "tuned": make_group(seeds, tuned, make_pairs(tuned, tuned_winners or {}, {})),
         "gains": {"networks": differences},
     }
     hard = {"label": 7, "answers": dict.fromkeys(able, 1), "failing": len(able), "loss": 2.5}
     reading = {
         "networks": {each.name: each.reading for each in networks},
-        "agreement": {pair: 0.9 - 0.1 * number for number, pair in enumerate(pairs)},
         "hardest": [hard | {"index": index} for index in (3, 1)],
         "all_fail": {"images": 12, "networks": able},
     }

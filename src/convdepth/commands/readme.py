@@ -12,6 +12,7 @@ from typing import Any
 from convdepth.config.params import read_params
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_text
+from convdepth.core.numbers import percentage, short_p, signed_percentage
 from convdepth.evaluation.notebook_record import read_notebook
 from convdepth.workspace.lockfile import LOCK, read_lock_entries
 
@@ -33,15 +34,15 @@ class CellFormatter(Formatter):
         if value is None:
             return "-"
         if format_spec == "percent":
-            return f"{100 * value:.2f}%"
+            return f"{percentage(value)}%"
         if format_spec == "mean":
             mean, deviation = (value[key] for key in ("mean", "standard_deviation"))
-            text = f"**{100 * mean:.2f}%**"
-            return text if deviation is None else f"{text} ± {100 * deviation:.2f}"
+            text = f"**{percentage(mean)}%**"
+            return text if deviation is None else f"{text} ± {percentage(deviation)}"
         if format_spec == "points":
-            return f"{round(100 * value, 2) + 0:+.2f}"  # + 0 turns -0.0 into 0.0
+            return signed_percentage(value)
         if format_spec == "p":
-            return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
+            return short_p(value)
         return str(super().format_field(value, format_spec))
 
 
@@ -91,11 +92,14 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
     found = contrasts.get("pairs", {})
     tuned = _read_study(metrics / "tuned" / "summary.json").get("networks", {})
     gains = contrasts.get("gains", {}).get("networks", {})
-    tuned_pairs = contrasts.get("tuned", {}).get("pairs", {})
+    tuned_group = contrasts.get("tuned", {})
+    tuned_pairs = tuned_group.get("pairs", {})
     pairs = [" / ".join(pair) for pair in itertools.combinations(names, 2)]
     own: dict[str, Entry] = {name: _read_metrics(metrics / f"{name}.json") for name in names}
     seeds: dict[str, Entry] = {
-        name: _read_study(metrics / "replicates" / f"{name}.json") for name in names
+        name: _read_study(metrics / "replicates" / f"{name}.json")
+        | contrasts.get("networks", {}).get(name, {})
+        for name in names
     }
     return {
         "overview": {
@@ -108,9 +112,12 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
         },
         "results": own,
         "seeds": seeds,
+        "over_seeds": _summarize_seeds(contrasts, names),
         "pairs": {each: found[each] for each in pairs if each in found},
         "tuned": {
-            name: tuned[name] | gains[name] for name in names if name in tuned.keys() & gains
+            name: tuned[name] | tuned_group["networks"][name] | gains[name]
+            for name in names
+            if name in tuned.keys() & gains
         },
         "tuned_pairs": {each: tuned_pairs[each] for each in pairs if each in tuned_pairs},
         "collapse": {
@@ -120,6 +127,19 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
         "models": {name: _read_json(metrics / "digests" / f"{name}.json", RUN) for name in names},
         "claims": {name: each.model_dump() for name, each in read_notebook(notebook).items()},
     }
+
+
+def _summarize_seeds(contrasts: Mapping[str, Any], names: Sequence[str]) -> dict[str, Entry]:
+    """Return what the seeds of each network have together, and last the vote of all networks."""
+    rows: dict[str, dict[str, Any]] = {name: {} for name in [*names, "all"]}
+    for prefix, group in (("recipe", contrasts), ("tuned", contrasts.get("tuned", {}))):
+        known = {**group.get("networks", {}), "all": {"vote": group.get("vote")}}
+        for name, row in rows.items():
+            found = known.get(name, {})
+            row[f"{prefix}_vote"] = found.get("vote")
+            row[f"{prefix}_agreement"] = found.get("agreement")
+            row[f"{prefix}_accuracy"] = found.get("accuracy_without_doubtful", {}).get("mean")
+    return dict(rows)
 
 
 def _table(entries: Mapping[str, Entry], columns: Mapping[str, str]) -> str:

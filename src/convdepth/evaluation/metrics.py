@@ -1,6 +1,5 @@
 """Metrics of predictions, which are a table from `answers.predict`, one row per image."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -153,14 +152,6 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     ranges = pd.DataFrame([dict(each) for each in bins])
     gaps = (ranges["probability"] - ranges["accuracy"]).abs()
     return round(float((gaps * ranges["images"]).sum() / ranges["images"].sum()), 6)
-
-
-def agreement(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
-    """Return the share of equal answers, right or wrong, by pair such as ``cnn1 / cnn3``."""
-    return {
-        f"{first} / {second}": _mean(tables[first]["predicted"] == tables[second]["predicted"])
-        for first, second in itertools.combinations(tables, 2)
-    }
 
 
 def rank_failures(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from convdepth.data.arrays import Labels
 from convdepth.evaluation.collapse_trials import Collapse, Point, Trial
 from convdepth.evaluation.metrics import Bin, Scores, Status
 from convdepth.evaluation.result_file import Loss, Result, Share
+from convdepth.evaluation.significance import MARGIN
 
 # These have a module of their own, so that a change of another schema reruns no training.
 __all__ = ["Collapse", "Point", "Trial"]
@@ -25,6 +27,10 @@ PREDICTION_COLUMNS = ["index", "label", "predicted", "second", "probability", "l
 ANSWER_COLUMNS = ["label", "predicted"]
 STUDIES = "dvc repro studies/dvc.yaml"
 """The command that writes all results of the studies."""
+
+EQUIVALENT = f"equivalent within {100 * MARGIN:g} points"
+NOT_SETTLED = "not settled"
+"""Verdicts on a `Difference` beside "... is better"."""
 
 
 class Mean(Result):
@@ -68,6 +74,11 @@ class Replicates(Result):
     loss: Mean
 
     @property
+    def calibration_error(self) -> float:
+        """The mean expected calibration error over the seeds, 0 to 1."""
+        return fmean(run.calibration_error for run in self.runs)
+
+    @property
     def has_learned(self) -> bool:
         """Whether each training has learned something."""
         return not self.collapsed and not self.near_chance
@@ -106,31 +117,52 @@ class FirstSeed(Result):
 
 
 class Difference(Result):
-    """The mean accuracy of the second minus the first, -1 to 1, see `mean_over_seeds`.
+    """The mean accuracy of the second minus the first, -1 to 1, see `difference_over_seeds`.
 
-    The verdict follows `corrected_p` (Holm). Both p and the deviation are None for one seed.
+    The verdict follows the corrected p (Holm): better, else equivalent, else not settled. The p
+    values are None for one seed.
     """
 
     difference: float
     low: float
     high: float
-    standard_deviation: float | None
+    error: float
+    """Standard error of the difference."""
     p: Share | None
     corrected_p: Share | None
+    corrected_equivalence_p: Share | None
+    """Of two one-sided tests with the margin `significance.MARGIN`."""
     verdict: str
 
 
 class Pair(Difference):
-    """The difference of two networks."""
+    """The difference of two networks; `agreement` is the mean over pairs of their trainings."""
 
+    agreement: Share
     first_seed: FirstSeed
 
 
+class OverSeeds(Result):
+    """One network over its seeds, beyond its accuracy.
+
+    `agreement` is the mean over pairs of seeds, None for one seed; `vote` is the accuracy of the
+    seeds' plurality vote.
+    """
+
+    accuracy_without_doubtful: Mean
+    loss: Mean
+    calibration_error: Mean
+    agreement: Share | None
+    vote: Share
+
+
 class Contrasts(Result):
-    """Each pair of networks, named like ``cnn1 / cnn3``, and the number of seeds."""
+    """Each network, each pair such as ``cnn1 / cnn3``, and the vote of all trainings."""
 
     seeds: int
+    networks: dict[str, OverSeeds]
     pairs: dict[str, Pair]
+    vote: Share | None
 
 
 class Gains(Result):
@@ -192,7 +224,6 @@ class Reading(Result):
     """``studies/reading.json``, written by the stage `examine`."""
 
     networks: dict[str, NetworkReading]
-    agreement: dict[str, Share]
     hardest: list[Hard]
     all_fail: AllFail
 

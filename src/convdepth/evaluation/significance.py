@@ -18,6 +18,9 @@ LEVEL = 0.05
 
 NO_EVIDENCE = "no evidence of a difference"
 
+MARGIN = 0.001
+"""Means of accuracy that differ by less are equivalent: 10 of the 10,000 test images."""
+
 
 @dataclass(frozen=True)
 class Paired:
@@ -96,23 +99,27 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 @dataclass(frozen=True)
-class SeedsMean:
-    """A mean over seeds and images, with its standard error; see `mean_over_seeds`."""
+class Estimate:
+    """A mean over seeds and images, or a difference of two, with its standard error."""
 
     mean: float
     error: float
     freedom: float
     """Degrees of freedom of the standard error; infinite if seeds do not differ."""
-    seeds: int
+    has_seeds: bool
+    """Whether there is more than one seed; the error of one seed is of the images alone."""
 
     @property
     def p(self) -> float | None:
         """Two-sided p of the hypothesis that the mean is 0; None for one seed."""
-        if self.seeds == 1:
-            return None
-        if self.error == 0:
-            return float(self.mean == 0)
-        return float(2 * student.sf(abs(self.mean) / self.error, self.freedom))
+        return 2 * self._tail(abs(self.mean)) if self.has_seeds else None
+
+    def equivalence_p(self, margin: float) -> float | None:
+        """Return the p of two one-sided tests of ``abs(mean) >= margin``; None for one seed.
+
+        Below `LEVEL`, the 90% interval is within the margin (Schuirmann 1987).
+        """
+        return self._tail(margin - abs(self.mean)) if self.has_seeds else None
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -120,45 +127,71 @@ class SeedsMean:
         reach = float(student.isf(LEVEL / 2, self.freedom)) * self.error
         return self.mean - reach, self.mean + reach
 
+    def _tail(self, distance: float) -> float:
+        """Return the chance that the mean exceeds its expectation by at least ``distance``."""
+        if self.error == 0:
+            return 0.0 if distance > 0 else 0.5 if distance == 0 else 1.0
+        return float(student.sf(distance / self.error, self.freedom))
 
-def mean_over_seeds(values: NDArray[Any]) -> SeedsMean:
-    """Estimate the mean over other seeds and other images, by an analysis of variance.
 
-    ``values`` is ``(seeds, images)``, such as 1 for each right answer, or the difference of two
-    networks that were trained with the same seed. Seeds and images are crossed random factors,
-    like several readers of the same X-ray pictures (Dorfman, Berbaum and Metz 1992)::
+def mean_over_seeds(values: NDArray[Any]) -> Estimate:
+    """Estimate the mean over other seeds and other images of one network.
 
-        x[s, i] = mean + seed[s] + image[i] + rest[s, i]      s = 1..S, i = 1..I
+    ``values`` is ``(seeds, images)``, such as 1 for each right answer. Seeds and images are crossed
+    random factors, like several readers of the same X-ray pictures, see `_estimate`.
+    """
+    values = np.asarray(values, np.float64)
+    return _estimate(values.mean(axis=0), [values])
 
-        MS_seed  = I * sum_s (x[s, .] - x[., .])**2 / (S - 1)
-        MS_image = S * sum_i (x[., i] - x[., .])**2 / (I - 1)
-        MS_rest  = sum_si (x[s, i] - x[s, .] - x[., i] + x[., .])**2 / ((S - 1) * (I - 1))
 
-        M        = MS_seed + max(0, MS_image - MS_rest)
-        error    = sqrt(M / (S * I))
-        freedom  = (S - 1) * M**2 / MS_seed**2
+def difference_over_seeds(first: NDArray[Any], second: NDArray[Any]) -> Estimate:
+    """Estimate the mean of the second less that of the first, over other seeds and other images.
+
+    Both are ``(seeds, images)`` for the same images. Seeds are nested in networks: no seed of the
+    first belongs to a seed of the second, and their numbers may differ. See `_estimate`.
+    """
+    groups = [np.asarray(each, np.float64) for each in (first, second)]
+    return _estimate(groups[1].mean(axis=0) - groups[0].mean(axis=0), groups)
+
+
+def _estimate(by_image: NDArray[Any], groups: Sequence[NDArray[Any]]) -> Estimate:
+    """Analyse the variance of a mean of ``by_image``, with seeds nested in groups.
+
+    Readers nested in tests, in the terms of Hillis (2014, doi:10.1002/sim.5926)::
+
+        x[g, s, i] = group[g] + seed[g, s] + image[i] + (group x image)[g, i] + rest[g, s, i]
+
+        seeds[g] = variance over s of x[g, s, .] / S[g]
+        rest[g]  = sum_si (x[g, s, i] - x[g, s, .] - x[g, ., i] + x[g, ., .])**2
+                   / ((S[g] - 1) * (I - 1) * S[g] * I)
+        images   = variance over i of by_image / I - sum_g rest[g]
+
+        error**2 = sum_g seeds[g] + max(0, images)
+        freedom  = error**4 / sum_g (seeds[g]**2 / (S[g] - 1))
         t        = mean / error
         interval = mean -+ quantile(t, 0.975, freedom) * error
 
-    The degrees of freedom are by Hillis (2007, doi:10.1002/sim.2532). With few seeds they are
-    few, so p holds its level and the interval its coverage. For one seed, error and freedom are
-    of the images alone: the interval then says nothing about other seeds.
+    The degrees of freedom are Satterthwaite's, with Hillis's (2007, doi:10.1002/sim.2532) of one
+    group. If images do not matter, this is Welch's test of the seeds' means.
     """
-    values = np.asarray(values, np.float64)
-    seeds, images = values.shape
-    mean = values.mean()
-    if seeds == 1:
-        square = np.sum((values - mean) ** 2) / max(1, images - 1)
-        return SeedsMean(float(mean), float(np.sqrt(square / images)), max(1, images - 1), seeds)
-    of_seeds = values.mean(axis=1, keepdims=True) - mean
-    of_images = values.mean(axis=0, keepdims=True) - mean
-    rest = values - mean - of_seeds - of_images
-    square_seeds = images * np.sum(of_seeds**2) / (seeds - 1)
-    square_images = seeds * np.sum(of_images**2) / max(1, images - 1)
-    square_rest = np.sum(rest**2) / ((seeds - 1) * max(1, images - 1))
-    square = square_seeds + max(0.0, square_images - square_rest)
-    freedom = np.inf if square_seeds == 0 else square**2 / (square_seeds**2 / (seeds - 1))
-    return SeedsMean(float(mean), float(np.sqrt(square / values.size)), float(freedom), seeds)
+    images = len(by_image)
+    square = float(by_image.var(ddof=1)) / images if images > 1 else 0.0
+    mean, freedoms = float(by_image.mean()), [len(group) - 1 for group in groups]
+    if not all(freedoms):
+        return Estimate(mean, math.sqrt(square), max(1, images - 1), has_seeds=False)
+    seeds = [float(group.mean(axis=1).var(ddof=1)) / len(group) for group in groups]
+    total = sum(seeds) + max(0.0, square - sum(map(_rest, groups)))
+    of_seeds = sum(each**2 / freedom for each, freedom in zip(seeds, freedoms, strict=True))
+    freedom = total * total / of_seeds if of_seeds else math.inf
+    return Estimate(mean, math.sqrt(total), freedom, has_seeds=True)
+
+
+def _rest(group: NDArray[Any]) -> float:
+    """Return what seeds and images together add to the variance of the group's mean."""
+    seeds, images = group.shape
+    rest = group - group.mean(axis=1, keepdims=True) - group.mean(axis=0) + group.mean()
+    freedom = (seeds - 1) * max(1, images - 1)
+    return float(np.sum(rest**2) / (freedom * group.size))
 
 
 def seed_range(groups: Sequence[Sequence[float]]) -> float | None:

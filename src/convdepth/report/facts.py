@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convdepth.evaluation.results import Point, Trial
-from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE
+from convdepth.evaluation.results import EQUIVALENT, NOT_SETTLED, Point, Trial
+from convdepth.evaluation.significance import LEVEL, MARGIN
 from convdepth.figures.collapse import HEAD
 from convdepth.report.load import Network, Results, pair_names
 from convdepth.report.verdicts import compare, count_depth, find_best, find_dominated
@@ -139,6 +139,9 @@ def _seed_facts(results: Results) -> dict[str, Any]:
         "learners": [each.name for each in learners],
         "failed": [each for each in networks if each not in learners],
         "spans": find_extremes({name: max(it) - min(it) for name, it in seeds.items()}),
+        "calibration": find_extremes(
+            {each.name: each.replicates.calibration_error for each in learners}
+        ),
         "means": find_extremes({each.name: each.replicates.accuracy.mean for each in learners}),
         "early": {name: epoch for name, epoch in lowest.items() if epoch < len(curves[name])},
         "other_first": [each.name for each in networks if each.curves != first_seeds[each.name]],
@@ -150,12 +153,26 @@ def _pair_facts(results: Results) -> dict[str, Any]:
     verdicts = compare(networks, results.contrasts)
     return {
         "level": LEVEL,
+        "margin": MARGIN,
         "verdicts": verdicts,
         "differing": [each.name for each in verdicts if each.winner],
         "misled": [each.name for each in verdicts if each.misleads],
         "depth": count_depth(verdicts),
         "depth_of_learners": count_depth(compare(learners, results.contrasts)),
         "best": find_best(networks, verdicts),
+        "agreement": find_extremes(
+            {
+                pair.replace(" / ", " and "): results.contrasts.pairs[pair].agreement
+                for pair in pair_names(each.name for each in learners)
+            }
+        ),
+        "within": find_extremes(
+            {
+                each.name: share
+                for each in learners
+                if (share := results.contrasts.networks[each.name].agreement) is not None
+            }
+        ),
         "dominated": find_dominated(verdicts, {each.name: each.cost for each in networks}),
     }
 
@@ -205,11 +222,10 @@ def _collapse_facts(results: Results) -> dict[str, Any]:
 def _tuning_facts(results: Results) -> dict[str, Any]:
     verdicts = compare([network for network, _ in results.tuned], results.contrasts.tuned)
     gains = results.contrasts.gains.networks
-    kinds: dict[str, Any] = {"better": [], "unchanged": [], "worse": []}
+    kinds: dict[str, Any] = {"better": [], "equivalent": [], "unclear": [], "worse": []}
+    names = {"tuned is better": "better", EQUIVALENT: "equivalent", NOT_SETTLED: "unclear"}
     for network, _ in results.tuned:
-        verdict = gains[network.name].verdict
-        kind = {"tuned is better": "better", NO_EVIDENCE: "unchanged"}.get(verdict, "worse")
-        kinds[kind].append(network.name)
+        kinds[names.get(gains[network.name].verdict, "worse")].append(network.name)
     return kinds | {
         "verdicts": verdicts,
         "depth": count_depth(verdicts),
@@ -223,11 +239,7 @@ def _tuning_facts(results: Results) -> dict[str, Any]:
 
 
 def _reading_facts(results: Results) -> dict[str, Any]:
-    names = [each.name for each in results.networks]
     able = [each for each in results.networks if each.score.status == "ok"]
-    shares = {
-        pair.replace(" / ", " and "): results.reading.agreement[pair] for pair in pair_names(names)
-    }
     layers = {each.name: each.reading.layers for each in results.networks}
     dead = {name: [it.layer for it in own if not it.active] for name, own in layers.items()}
     dead = {name: found for name, found in dead.items() if found}
@@ -235,8 +247,6 @@ def _reading_facts(results: Results) -> dict[str, Any]:
     return {
         "able": [each.name for each in able],
         "unable": [each.name for each in results.networks if each not in able],
-        "calibration": find_extremes({each.name: each.reading.calibration_error for each in able}),
-        "agreement": find_extremes(shares),
         "mistakes": [found for each in able if (found := find_mistake(each))],
         "dead": dead,
         "alive": alive,

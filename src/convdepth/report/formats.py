@@ -2,23 +2,23 @@
 
 from collections.abc import Sequence
 
+from convdepth.core.numbers import percentage, signed_percentage
 from convdepth.core.text import counted
 
 
 def percent(share: float) -> str:
     """Write a share as a percentage, such as ``99.17%``."""
-    return f"{100 * share:.2f}%"
+    return f"{percentage(share)}%"
 
 
 def points(difference: float) -> str:
     """Write a difference of shares in percentage points without a sign, such as ``0.42``."""
-    return f"{100 * abs(difference):.2f}"
+    return percentage(abs(difference))
 
 
 def signed(difference: float) -> str:
     """Write a difference of shares in percentage points with its sign, such as ``+0.42``."""
-    shown = round(100 * difference, 2) + 0  # + 0 turns -0.0 into 0.0
-    return f"{shown:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return signed_percentage(difference).replace("-", "\N{MINUS SIGN}")
 
 
 def short(value: float) -> str:

@@ -256,7 +256,6 @@ def _read_reading(path: Path, names: Sequence[str], num_images: int) -> schemas.
     command = f"{STUDIES}:examine"
     reading = _read(path, schemas.Reading, command)
     _require(path, "networks", names, reading.networks, command)
-    _require(path, "agreement", pair_names(names), reading.agreement, command, DataError)
     indices = [hard.index for hard in reading.hardest]
     if not all(0 <= index < num_images for index in indices):
         raise DataError(
@@ -277,6 +276,7 @@ def _read_contrasts(paths: SimpleNamespace, networks: Sequence[Network]) -> sche
         _require(file, "runs: number of seeds", [contrasts.seeds], [seeds], again, DataError)
     tuned = [network.name for network in networks if network.tuned]
     gains = [name for name in names if name in contrasts.gains.networks]
+    _require(path, "networks", names, contrasts.networks, command)
     _require(path, "pairs", pair_names(names), contrasts.pairs, command)
     _require(path, "tuned.pairs", pair_names(tuned), contrasts.tuned.pairs, command)
     _require(path, "gains.networks", tuned, gains, command)

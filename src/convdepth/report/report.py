@@ -13,6 +13,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from convdepth.core.files import write_text
+from convdepth.evaluation.doubtful_labels import DOUBTFUL
 from convdepth.figures.calibration import FEW_IMAGES
 from convdepth.report import charts, formats
 from convdepth.report.absent import AbsentError, Lazy, require
@@ -71,6 +72,7 @@ def render(results: Results) -> str:
         "serialize": charts.serialize,
         "hardest": partial(_hardest, results),
         "few_images": FEW_IMAGES,
+        "doubtful": DOUBTFUL,
         "dark_colors": charts.DARK,
         "palette": list(charts.NETWORK_COLORS.items()),
         "plotly": get_plotlyjs(),

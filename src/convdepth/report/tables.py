@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from convdepth.core.numbers import short_p
 from convdepth.evaluation.metrics import Score
 from convdepth.evaluation.notebook_record import Record
 from convdepth.evaluation.results import Difference, FirstSeed, Point, Rule, Spread
@@ -46,14 +47,10 @@ def _difference(value: Difference) -> Cell:
     return Cell(signed(value.difference), value.difference, interval)
 
 
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
-
-
 def _corrected(value: Difference | FirstSeed) -> Cell:
     if value.p is None or value.corrected_p is None:
         return Cell(NONE)
-    return Cell(_p(value.corrected_p), value.corrected_p, f"p {_p(value.p)}")
+    return Cell(short_p(value.corrected_p), value.corrected_p, f"p {short_p(value.p)}")
 
 
 def _record(value: Record) -> Cell:
@@ -103,6 +100,7 @@ NUMBERS: dict[str, Callable[[Any], Cell]] = {
     "points": lambda value: Cell(points(value), value),
     "difference": _difference,
     "corrected": _corrected,
+    "p": lambda value: Cell(short_p(value), value),
     "only right": lambda value: Cell(
         f"{value.only_first:,} / {value.only_second:,}", value.only_first - value.only_second
     ),
@@ -159,9 +157,12 @@ def make_rows(results: Results) -> Lazy[list[Any]]:
             "blocks": lambda: split("block", _block_rows),
             "layers": lambda: split("layer", lambda network: network.reading.layers),
             "tuned": lambda: [
-                {"network": each, "gain": results.contrasts.gains.networks[each.name]}
-                for each, _ in results.tuned
+                row | {"gain": results.contrasts.gains.networks[row["network"].name]}
+                for row in _seed_rows(results)
+                if row["tuned"]
             ],
+            "over_seeds": lambda: _seed_rows(results),
+            "votes": lambda: _vote_rows(results),
             "settings": lambda: _setting_rows(results),
             "tuned_pairs": lambda: compare(
                 [each for each, _ in results.tuned], results.contrasts.tuned
@@ -214,9 +215,33 @@ def _block_rows(network: Network) -> list[dict[str, Any]]:
     ]
 
 
+def _seed_rows(results: Results) -> list[dict[str, Any]]:
+    """Return what the seeds of each network have together, by the recipe and tuned."""
+    recipe, tuned = results.contrasts.networks, results.contrasts.tuned.networks
+    return [
+        {"network": each, "recipe": recipe[each.name], "tuned": tuned.get(each.name)}
+        for each in results.networks
+    ]
+
+
+def _vote_rows(results: Results) -> list[dict[str, Any]]:
+    """Return the votes of each network's seeds, last of all trainings of all networks."""
+    rows: list[dict[str, Any]] = [
+        {"voters": f"seeds of {row['network'].name}"}
+        | {kind: row[kind] and row[kind].vote for kind in ("recipe", "tuned")}
+        for row in _seed_rows(results)
+    ]
+    contrasts = results.contrasts
+    return [*rows, {"voters": "all", "recipe": contrasts.vote, "tuned": contrasts.tuned.vote}]
+
+
 def _agreement_rows(results: Results) -> list[dict[str, Any]]:
-    shares = {frozenset(pair.split(" / ")): it for pair, it in results.reading.agreement.items()}
-    names = [each.name for each in results.networks]
+    """Return the mean agreement of two trainings, of one network on the diagonal."""
+    names, contrasts = [each.name for each in results.networks], results.contrasts
+    shares: dict[frozenset[str], float | None] = {
+        frozenset([name]): contrasts.networks[name].agreement for name in names
+    }
+    shares |= {frozenset(pair.split(" / ")): it.agreement for pair, it in contrasts.pairs.items()}
     return [
         {
             "network": each,

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from convdepth.evaluation.results import Contrasts, Cost, Pair
+from convdepth.evaluation.results import EQUIVALENT, Contrasts, Cost, Pair
 from convdepth.evaluation.significance import LEVEL
 from convdepth.report.load import Network
 
@@ -23,9 +23,14 @@ class Verdict(NamedTuple):
 
     @property
     def winner(self) -> Network | None:
-        """The better network; None without evidence of a difference."""
+        """The better network; None without one."""
         better = self.pair.verdict.removesuffix(" is better")
         return next((each for each in (self.first, self.second) if each.name == better), None)
+
+    @property
+    def is_equivalent(self) -> bool:
+        """Whether the two differ by less than the margin."""
+        return self.pair.verdict == EQUIVALENT
 
     @property
     def misleads(self) -> bool:
@@ -45,12 +50,13 @@ class Depth(NamedTuple):
 
     deeper: int
     shallower: int
+    equivalent: int
     pairs: int
 
     @property
     def unclear(self) -> int:
-        """Pairs without evidence of a difference."""
-        return self.pairs - self.deeper - self.shallower
+        """Pairs that are not settled."""
+        return self.pairs - self.deeper - self.shallower - self.equivalent
 
     @property
     def effect(self) -> str:
@@ -60,7 +66,7 @@ class Depth(NamedTuple):
         if self.shallower:
             return "mixed" if self.deeper else "hurts"
         if self.deeper:
-            return "helps some" if self.unclear else "helps"
+            return "helps" if self.deeper == self.pairs else "helps some"
         return "unseen"
 
 
@@ -69,7 +75,8 @@ class Best(NamedTuple):
 
     network: Network
     beaten: list[str]
-    not_different: list[str]
+    equivalent: list[str]
+    unclear: list[str]
 
 
 def compare(networks: Sequence[Network], contrasts: Contrasts) -> list[Verdict]:
@@ -86,17 +93,19 @@ def count_depth(verdicts: Iterable[Verdict]) -> Depth:
     is_deeper = [
         each.winner.num_blocks > each.other(each.winner).num_blocks for each in pairs if each.winner
     ]
-    return Depth(is_deeper.count(True), is_deeper.count(False), len(pairs))
+    equivalent = sum(each.is_equivalent for each in pairs)
+    return Depth(is_deeper.count(True), is_deeper.count(False), equivalent, len(pairs))
 
 
 def find_best(networks: Sequence[Network], verdicts: Iterable[Verdict]) -> Best:
     """Find the network with the highest mean accuracy by the recipe."""
     best = max(networks, key=lambda network: network.replicates.accuracy.mean)
-    own = [each for each in verdicts if best in (each.first, each.second)]
-    beaten, not_different = (
-        [each.other(best).name for each in own if each.winner is winner] for winner in (best, None)
-    )
-    return Best(best, beaten, not_different)
+    beaten, equivalent, unclear = list[str](), list[str](), list[str]()
+    for each in verdicts:
+        if best in (each.first, each.second):
+            names = equivalent if each.is_equivalent else unclear if not each.winner else beaten
+            names.append(each.other(best).name)
+    return Best(best, beaten, equivalent, unclear)
 
 
 def find_dominated(

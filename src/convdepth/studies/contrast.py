@@ -6,32 +6,59 @@ McNemar's exact test of the first seed shows what one training of each would hav
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from convdepth.config.params import read_params
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_json
-from convdepth.evaluation import results, significance
+from convdepth.core.numbers import signed_percentage
+from convdepth.evaluation import results
+from convdepth.evaluation.doubtful_labels import DOUBTFUL
 from convdepth.evaluation.result_file import read_result
-from convdepth.studies.runs import rightness
+from convdepth.evaluation.significance import (
+    LEVEL,
+    MARGIN,
+    Estimate,
+    difference_over_seeds,
+    holm,
+    mcnemar,
+    rounded_p,
+)
+from convdepth.studies.runs import average, rightness
+from convdepth.studies.votes import mean_agreement, vote
 
-Answers = Mapping[str, pd.DataFrame]
-"""Of each network, from `runs.tabulate_answers`."""
 
-Compared = tuple[str, str, NDArray[np.int8]]
-"""Two networks, and what the second has right more: ``(seeds, images)``, -1 to 1."""
+class Trainings(NamedTuple):
+    """The trainings of one network: their answers, see `runs.tabulate_answers`, and scores."""
+
+    answers: pd.DataFrame
+    found: results.Replicates
+
+
+Networks = Mapping[str, Trainings]
+
+Compared = Mapping[str, tuple[str, str, Estimate]]
+"""By name of the comparison: its first, its second, and the second's accuracy less the first's."""
 
 
 def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("params.yaml")) -> None:
     """Compare all networks by the recipe and tuned, by the answers of these stages."""
     names = read_params(params).architectures
-    before = {name: results.read_seed_answers(replicates / f"{name}.csv") for name in names}
+    before = {
+        name: Trainings(
+            results.read_seed_answers(replicates / f"{name}.csv"),
+            read_result(replicates / f"{name}.json", results.Replicates, results.STUDIES),
+        )
+        for name in names
+    }
     known = read_result(tuned / "summary.json", results.TunedNetworks, results.STUDIES).networks
     after = {
-        name: results.read_seed_answers(tuned / f"{name}.csv") for name in names if name in known
+        name: Trainings(results.read_seed_answers(tuned / f"{name}.csv"), known[name])
+        for name in names
+        if name in known
     }
     result = results.AllContrasts(
         **dict(contrast(before)), tuned=contrast(after), gains=gains(before, after)
@@ -44,40 +71,97 @@ def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("para
     }
     for what, entries in groups.items():
         for name, entry in entries.items():
-            print(
-                f"{what}{name}: {entry.difference:+.4f} ({entry.low:+.4f} to {entry.high:+.4f}) "
-                f"over {result.seeds} seeds: {entry.verdict}",
-                flush=True,
-            )
+            shown = map(signed_percentage, (entry.difference, entry.low, entry.high))
+            print("{}{}: {} points ({} to {}): {}".format(what, name, *shown, entry.verdict))
 
 
-def contrast(answers: Answers) -> results.Contrasts:
+def contrast(networks: Networks) -> results.Contrasts:
     """Compare each network with each other network; raise DataError for other seeds or images."""
-    _require_alike(answers)
-    pairs = {
-        f"{first} / {second}": (first, second, _more(answers[first], answers[second]))
-        for first, second in itertools.combinations(answers, 2)
+    _require_alike(networks)
+    pairs = list(itertools.combinations(networks, 2))
+    answers = {name: each.answers for name, each in networks.items()}
+    compared = {
+        f"{first} / {second}": (first, second, _compare(answers[first], answers[second]))
+        for first, second in pairs
     }
-    tests = _test_first_seeds([differences[0] for _, _, differences in pairs.values()])
+    tests = _test_first_seeds([(answers[first], answers[second]) for first, second in pairs])
+    agreements = [mean_agreement(answers[first], answers[second]) for first, second in pairs]
+    judged = zip(judge(compared).items(), agreements, tests, strict=True)
     return results.Contrasts(
         seeds=max((len(table.columns) - 1 for table in answers.values()), default=0),
+        networks={name: summarize(each) for name, each in networks.items()},
         pairs={
-            name: results.Pair(**dict(entry), first_seed=test)
-            for (name, entry), test in zip(_judge(pairs).items(), tests, strict=True)
+            name: results.Pair(**dict(entry), agreement=agreement, first_seed=test)
+            for (name, entry), agreement, test in judged
         },
+        vote=vote(answers.values()) if answers else None,
     )
 
 
-def gains(before: Answers, after: Answers) -> results.Gains:
-    """Compare each tuned network with the same network by the recipe, seed by seed."""
+def gains(before: Networks, after: Networks) -> results.Gains:
+    """Compare each tuned network with the same network by the recipe."""
     for name in after:
         _require_alike({name: before[name], f"{name} tuned": after[name]})
-    pairs = {name: ("the recipe", "tuned", _more(before[name], after[name])) for name in after}
-    return results.Gains(networks=_judge(pairs))
+    compared = {
+        name: ("the recipe", "tuned", _compare(before[name].answers, tuned.answers))
+        for name, tuned in after.items()
+    }
+    return results.Gains(networks=judge(compared))
 
 
-def _require_alike(answers: Answers) -> None:
-    for (first, expected), (name, table) in itertools.pairwise(answers.items()):
+def summarize(network: Trainings) -> results.OverSeeds:
+    """Summarize the trainings of one network beyond their accuracy."""
+    answers, runs = network
+    right = rightness(answers[~answers.index.isin(DOUBTFUL)])
+    return results.OverSeeds(
+        accuracy_without_doubtful=average([float(each.mean()) for each in right]),
+        loss=runs.loss,
+        calibration_error=average([run.calibration_error for run in runs.runs]),
+        agreement=mean_agreement(answers) if len(right) > 1 else None,
+        vote=vote([answers]),
+    )
+
+
+def judge(compared: Compared) -> dict[str, results.Difference]:
+    """Give the verdict on each comparison; all together are one family of tests."""
+    estimates = [estimate for _, _, estimate in compared.values()]
+    p_values = [each.p for each in estimates]
+    equivalence = [each.equivalence_p(MARGIN) for each in estimates]
+    corrected = holm([1.0 if p is None else p for p in p_values])
+    corrected_equivalence = holm([1.0 if p is None else p for p in equivalence])
+    return {
+        name: _describe(first, second, estimate, *tests)
+        for (name, (first, second, estimate)), tests in zip(
+            compared.items(), zip(corrected, corrected_equivalence, strict=True), strict=True
+        )
+    }
+
+
+def _describe(
+    first: str, second: str, estimate: Estimate, corrected: float, equivalence: float
+) -> results.Difference:
+    verdict = results.NOT_SETTLED
+    if corrected < LEVEL:
+        verdict = f"{second if estimate.mean > 0 else first} is better"
+    elif equivalence < LEVEL:
+        verdict = results.EQUIVALENT
+    low, high = np.clip(estimate.interval, -1, 1)
+    has_p = estimate.p is not None
+    return results.Difference(
+        difference=round(estimate.mean, 6),
+        low=round(float(low), 6),
+        high=round(float(high), 6),
+        error=round(estimate.error, 6),
+        p=None if estimate.p is None else rounded_p(estimate.p),
+        corrected_p=rounded_p(corrected) if has_p else None,
+        corrected_equivalence_p=rounded_p(equivalence) if has_p else None,
+        verdict=verdict,
+    )
+
+
+def _require_alike(networks: Networks) -> None:
+    tables = {name: each.answers for name, each in networks.items()}
+    for (first, expected), (name, table) in itertools.pairwise(tables.items()):
         if list(table.columns) != list(expected.columns):
             raise DataError(
                 f"{name}: expected the seeds of {first}: {', '.join(expected.columns[1:])}, got "
@@ -90,45 +174,27 @@ def _require_alike(answers: Answers) -> None:
             )
 
 
-def _more(first: pd.DataFrame, second: pd.DataFrame) -> NDArray[np.int8]:
-    return rightness(second).astype(np.int8) - rightness(first)
+def _compare(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
+    return difference_over_seeds(rightness(first), rightness(second))
 
 
-def _judge(pairs: Mapping[str, Compared]) -> dict[str, results.Difference]:
-    means = [significance.mean_over_seeds(differences) for _, _, differences in pairs.values()]
-    corrected = significance.holm([1.0 if mean.p is None else mean.p for mean in means])
-    judged = {}
-    for name, mean, corrected_p in zip(pairs, means, corrected, strict=True):
-        first, second, differences = pairs[name]
-        by_seed = differences.mean(axis=1)
-        low, high = np.clip(mean.interval, -1, 1)
-        winner = second if differences.mean() > 0 else first
-        is_better, several = corrected_p < significance.LEVEL, mean.p is not None
-        judged[name] = results.Difference(
-            difference=round(float(by_seed.mean()), 6),
-            low=round(float(low), 6),
-            high=round(float(high), 6),
-            standard_deviation=round(float(by_seed.std(ddof=1)), 6) if several else None,
-            p=None if mean.p is None else significance.rounded_p(mean.p),
-            corrected_p=significance.rounded_p(corrected_p) if several else None,
-            verdict=f"{winner} is better" if is_better else significance.NO_EVIDENCE,
-        )
-    return judged
-
-
-def _test_first_seeds(pairs: Sequence[NDArray[np.int8]]) -> list[results.FirstSeed]:
-    counts = [(int((each == -1).sum()), int((each == 1).sum())) for each in pairs]
-    p_values = [significance.mcnemar(*each) for each in counts]
-    corrected = significance.holm(p_values)
+def _test_first_seeds(
+    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+) -> list[results.FirstSeed]:
+    counts = []
+    for tables in pairs:
+        first, second = (rightness(table)[0] for table in tables)
+        counts.append((int((first & ~second).sum()), int((second & ~first).sum()), len(first)))
+    p_values = [mcnemar(*each[:2]) for each in counts]
     return [
         results.FirstSeed(
-            difference=round((only_second - only_first) / len(pairs[0]), 6),
+            difference=round((only_second - only_first) / images, 6),
             only_first=only_first,
             only_second=only_second,
-            p=significance.rounded_p(p),
-            corrected_p=significance.rounded_p(corrected_p),
+            p=rounded_p(p),
+            corrected_p=rounded_p(corrected_p),
         )
-        for (only_first, only_second), p, corrected_p in zip(
-            counts, p_values, corrected, strict=True
+        for (only_first, only_second, images), p, corrected_p in zip(
+            counts, p_values, holm(p_values), strict=True
         )
     ]

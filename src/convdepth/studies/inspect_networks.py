@@ -1,4 +1,4 @@
-"""The stage `examine`: calibration, agreement, hard images, dead channels, kernels and Grad-CAM.
+"""The stage `examine`: calibration, hard images, dead channels, kernels and Grad-CAM.
 
 An image is hard if the networks that have learned fail on it; all networks if none has learned.
 """
@@ -13,7 +13,7 @@ from convdepth.config.params import read_params
 from convdepth.core.files import write_json
 from convdepth.data.arrays import Images, read_split
 from convdepth.evaluation import results
-from convdepth.evaluation.metrics import agreement, rank_failures, score_training
+from convdepth.evaluation.metrics import rank_failures, score_training
 from convdepth.figures.inspection import draw_attention, draw_first_kernels
 from convdepth.figures.style import write_figure
 from convdepth.models.archive import load_network
@@ -81,7 +81,6 @@ def _inspect(
             )
             for name, each in scores.items()
         },
-        agreement=agreement(tables),
         hardest=[results.Hard.model_validate(each) for each in hardest],
         all_fail=results.AllFail(
             images=int((failed["failing"] == len(learned)).sum()), networks=list(learned)

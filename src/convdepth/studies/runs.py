@@ -42,7 +42,7 @@ def summarize(runs: Sequence[Run]) -> results.Replicates:
     right = rightness(tabulate_answers(runs))
     statuses = [run.scores.status for run in runs]
     low, high = np.clip(mean_over_seeds(right).interval, 0, 1)
-    accuracy = _mean([float(each.mean()) for each in right])
+    accuracy = average([float(each.mean()) for each in right])
     curves = [run.history[results.CURVE_COLUMNS].astype(float).round(6) for run in runs]
     return results.Replicates(
         runs=[
@@ -57,7 +57,7 @@ def summarize(runs: Sequence[Run]) -> results.Replicates:
         accuracy=results.Spread(
             **dict(accuracy), low=round(float(low), 6), high=round(float(high), 6)
         ),
-        loss=_mean([run.scores.loss for run in runs]),
+        loss=average([run.scores.loss for run in runs]),
     )
 
 
@@ -82,6 +82,7 @@ def rightness(answers: pd.DataFrame) -> NDArray[np.bool_]:
     return np.array([answers[name].to_numpy() == labels for name in answers.columns[1:]])
 
 
-def _mean(values: Sequence[float]) -> results.Mean:
+def average(values: Sequence[float]) -> results.Mean:
+    """Return mean and sample standard deviation, six digits."""
     deviation = round(float(np.std(values, ddof=1)), 6) if len(values) > 1 else None
     return results.Mean(mean=round(float(np.mean(values)), 6), standard_deviation=deviation)
