@@ -14,7 +14,9 @@ from convdepth.core.errors import ParameterError
 from convdepth.workspace.dvc import GRAPH, address, open_project
 
 # Groups of stages that write or read the model of a further seed or of tuned settings.
-MODEL_GROUPS = frozenset({"train_seed", "evaluate_seed", "train_tuned", "evaluate_tuned"})
+MODEL_GROUPS = frozenset(
+    {"train_seed", "evaluate_seed", "train_tuned", "evaluate_tuned", "train_depth"}
+)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from convdepth.config.depth import Arm
 from convdepth.config.parameter_file import require_text
 from convdepth.config.params import read_architecture, read_params
 from convdepth.config.studies import read_study_params
@@ -59,7 +60,8 @@ def take_device(label: str) -> None:
 def _run(command: str, stage: Stage, arguments: dict[str, Any]) -> None:
     if command != "check":
         _check_parameters(**arguments)  # before seconds of imports
-    label = "-".join(str(arguments[key]) for key in ("name", "seed") if arguments.get(key))
+    keys = ("name", "arm", "blocks", "seed")
+    label = "-".join(str(arguments[key]) for key in keys if arguments.get(key))
     hold_outputs(
         os.environ.get(STAGE_VARIABLE, "@".join(filter(None, (command, label)))),
         [arguments[key] for key in stage.writes.split()],
@@ -114,6 +116,10 @@ def _parameter(name: str, command: str) -> inspect.Parameter:
     elif name == "seed":
         option = typer.Option(min=0, max=2**32 - 1, metavar="N", help="Replaces train.seed.")
         kind, default = (int | None, None) if command == "train" else (int, default)
+    elif name == "blocks":
+        kind, option = int, typer.Option(min=1, metavar="N", help="The depth.")
+    elif name == "arm":
+        kind, option = Arm, typer.Option(help="What stays equal over the depths.")
     elif (command, name) == ("evaluate_seed", "tuned"):
         option = typer.Option("--tuned", help="The network has the settings of `tuned`.")
         kind, default = bool, False

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from convdepth.config.architecture import Strict, require_scale
 from convdepth.config.collapse import Collapse
+from convdepth.config.depth import Depth
 from convdepth.config.params import Params
 from convdepth.config.recipe import Optimizer, Precision, Schedule
 from convdepth.config.tuned_settings import Seeds, Settings, Tuned
@@ -97,6 +98,7 @@ class StudyParams(Strict):
 
     replicates: Replicates
     collapse: Collapse
+    depth: Depth
     tuning: Tuning
     tuned: Tuned
 

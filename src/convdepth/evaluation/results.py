@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field
 
 from convdepth.config.dataset import NUM_CLASSES
@@ -178,6 +179,34 @@ class AllContrasts(Contrasts):
     gains: Gains
 
 
+class DepthPoint(Result):
+    """The trainings so far of one arm of the study of depth, with one number of blocks."""
+
+    blocks: int
+    filters: int
+    parameters: int
+    flop: int
+    seeds: int
+    failed: int
+    """Trainings that collapsed or stayed near chance; they count in the means."""
+    accuracies: list[Share]
+    accuracy: Spread
+    loss: Mean
+    calibration_error: Mean
+
+
+class DepthStudy(Result):
+    """``studies/depth.json``: points by arm, and each depth against the smallest one.
+
+    `seeds` is the planned number; comparisons are empty until all trainings are there. A comparison
+    is named like ``width: 3 / 1``.
+    """
+
+    seeds: int
+    arms: dict[str, list[DepthPoint]]
+    comparisons: dict[str, Difference]
+
+
 class Layer(Result):
     """A layer with a ReLU; a channel is active if any test image raises it above zero."""
 
@@ -268,6 +297,19 @@ def read_seed_answers(path: Path) -> pd.DataFrame:
             f"Run `{STUDIES}`, which writes it."
         )
     return table
+
+
+def read_mistakes(path: Path, labels: Labels) -> NDArray[np.int64]:
+    """Read the indices of the images that a training of `train_depth` got wrong."""
+    table = read_table(path, STUDIES, ["index", *ANSWER_COLUMNS])
+    indices = table["index"].to_numpy(np.int64)
+    known = np.isin(indices, np.arange(len(labels)))
+    if not (known.all() and np.array_equal(labels[indices], table["label"])):
+        raise DataError(
+            f"{path}: label: expected the labels of these test images, got others. Run "
+            f"`{STUDIES}`, which writes it."
+        )
+    return indices
 
 
 def read_table(

@@ -24,6 +24,7 @@ COMMANDS = {
     "train_tuned": "train_tuned",
     "evaluate_tuned": "evaluate_seed",
     "collapse": "collapse",
+    "train_depth": "train_depth",
 }
 """Command of each group of stages that trains or needs a study's model; all others take seconds."""
 
