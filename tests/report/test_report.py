@@ -31,6 +31,7 @@ DAMAGED = {
     "tuned/summary": f"{STUDIES}:tuned",
     "contrasts": f"{STUDIES}:contrast",
     "collapse/tiny": f"{STUDIES}:collapse@tiny",
+    "depth": f"{STUDIES}:depth",
     "reading": f"{STUDIES}:examine",
 }
 DEAD = {"accuracies": [0.1135] * 3, "collapsed": True}
@@ -93,7 +94,7 @@ def test_the_page_is_structured_and_self_contained(inputs: dict[str, Path], tmp_
     assert re.findall(r'(?:src|href)="(?!#|data:)[^"]*"|@import|url\(', markup) == []
     exhibits = re.split(r'<div class="exhibit"', page)[1:]
     drawn = [each for each in exhibits if 'class="chart"' in each]
-    assert sum(each.count('class="chart"') for each in drawn) == 11
+    assert sum(each.count('class="chart"') for each in drawn) == 12
     assert all(re.search(r"<table", each) for each in drawn)
 
 
@@ -194,10 +195,15 @@ def test_a_first_seed_of_another_run_is_shown_and_text_is_escaped(inputs: dict[s
     [
         ("validation.json", "dvc repro validate", "data"),
         ("figures/confusion.png", "dvc repro plot", "reading"),
-        ("replicates/cnn9.json", f"{STUDIES}:replicates@cnn9", f"{COMPARISONS} seeds curves reading"),
+        (
+            "replicates/cnn9.json",
+            f"{STUDIES}:replicates@cnn9",
+            f"{COMPARISONS} seeds curves reading",
+        ),
         ("tuned/summary.json", f"{STUDIES}:tuned", COMPARISONS),
         ("contrasts.json", f"{STUDIES}:contrast", "answer pairs tuning costs"),
         ("collapse/tiny.json", f"{STUDIES}:collapse@tiny", "collapse"),
+        ("depth.json", f"{STUDIES}:depth", "depth"),
         ("reading.json", f"{STUDIES}:examine", "reading"),
         ("pictures/kernels.png", f"{STUDIES}:examine", "reading"),
     ],

@@ -150,6 +150,17 @@ def test_dead_layers_and_mistakes_are_told_apart_by_who_learned() -> None:
     assert found["unable"] == ["seven"]
 
 
+def test_depths_are_counted_by_verdict_and_direction() -> None:
+    found = find("depth", ONE)
+    assert (found["deeper"], found["shallower"], found["unclear"], found["equivalent"]) == (
+        1,
+        0,
+        1,
+        0,
+    )
+    assert (found["trainings"], found["first"]) == (8, 1)
+
+
 def test_tuning_is_judged_by_its_verdicts() -> None:
     networks = [
         make_network(name, i, i + 1, tuned=0.99 + i / 1000) for i, name in enumerate("abcd")

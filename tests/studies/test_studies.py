@@ -25,6 +25,10 @@ SMALL = {
     "collapse.epochs": 1,
     "collapse.signal_images": 20,
     "collapse.masks": 3,
+    "depth.arms": ["width"],
+    "depth.blocks": [1, 2],
+    "depth.seeds": [1],
+    "depth.design.epochs": 1,
     "tuned.epochs": 1,
     "tuned.precision": "float32",
     "tuned.seeds": [1, 2],
@@ -44,6 +48,7 @@ def with_settings(seed: int, name: str = "tiny") -> set[str]:
     return stages(f"train_tuned@{name}-{seed}", f"evaluate_tuned@{name}-{seed}")
 
 
+DEPTHS = stages("train_depth@width-1-1", "train_depth@width-2-1", "depth")
 SUMMARIES = stages("tuned", "contrast", "plot_studies", "report")
 
 
@@ -87,7 +92,7 @@ def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Pro
     """The finished project with the studies in it, of two seeds, committed."""
     project = finished.copy(tmp_path_factory.mktemp("studied") / "work space" / "convdepth")
     project.edit_params(SMALL, "studies/params.yaml")
-    assert repro(project) == {"check"} | SUMMARIES | stages("examine").union(
+    assert repro(project) == {"check"} | SUMMARIES | DEPTHS | stages("examine").union(
         *(by_recipe(name, 2) for name in NAMES),
         *(stages(f"replicates@{name}", f"collapse@{name}") for name in NAMES),
         *(with_settings(seed) for seed in (1, 2)),
@@ -125,8 +130,8 @@ def test_another_seed_trains_each_network_once_and_needs_no_other_model(
     home = Path(studied.environment["HOME"])
     copied = faults.at_home(studied.copy(tmp_path / "copy" / "convdepth"), home)
     folder = copied.folder / "data" / "seeds"
-    models = list(folder.glob("*/*.keras"))
-    assert len(models) == 4
+    models = list(folder.rglob("*.keras"))
+    assert len(models) == 6
     for path in models:
         md5 = hashlib.md5(path.read_bytes()).hexdigest()
         (copied.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()

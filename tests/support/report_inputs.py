@@ -162,6 +162,29 @@ def make_group(seeds: int, names: Sequence[str], pairs: Mapping[str, Any]) -> di
     return {"seeds": seeds, "networks": dict.fromkeys(names, network), "pairs": pairs, "vote": vote}
 
 
+def make_depth(verdicts: Sequence[str] = ("3 is better", "not settled")) -> dict[str, Any]:
+    """Make a study of two arms with one and three blocks; without verdicts not all seeds."""
+    mean = {"mean": 0.02, "standard_deviation": 0.001}
+
+    def point(blocks: int, accuracy: float) -> dict[str, Any]:
+        spread = {"mean": accuracy, "low": accuracy - 0.001, "high": accuracy + 0.001}
+        return {
+            **{"blocks": blocks, "filters": 16, "parameters": 30_000 * blocks, "flop": 4_000_000},
+            **{"seeds": 2 if verdicts else 1, "failed": 0, "accuracies": [accuracy] * 2},
+            "accuracy": spread | {"standard_deviation": 0.001},
+            **{"loss": mean, "calibration_error": mean},
+        }
+
+    arms = ("width", "size-normalized")
+    names = [f"{arm}: 3 / 1" for arm in arms]
+    found = [make_difference(None) | {"verdict": verdict} for verdict in verdicts]
+    return {
+        "seeds": 2,
+        "arms": {arm: [point(1, 0.98), point(3, 0.99)] for arm in arms},
+        "comparisons": dict(zip(names, found, strict=False)),
+    }
+
+
 def make_pairs(
     names: Sequence[str],
     winners: Mapping[str, str],
@@ -208,6 +231,7 @@ def make_results(
     return Results(
         networks=list(networks),
         contrasts=schemas.AllContrasts.model_validate(contrasts),
+        depth=schemas.DepthStudy.model_validate(make_depth()),
         reading=schemas.Reading.model_validate(reading),
         validation=schemas.Validation.model_validate(VALIDATION),
         recipe=read_params(PROJECT / "params.yaml").train,
@@ -225,7 +249,7 @@ def write_inputs(
     """
     folders = ("figures", "tables", "replicates", "tuned", "collapse", "pictures")
     paths = {name: folder / name for name in folders}
-    files = ("validation", "notebook", "contrasts", "reading")
+    files = ("validation", "notebook", "contrasts", "depth", "reading")
     paths |= {name: folder / f"{name}.json" for name in files}
     paths |= {"normalized": normalized, "params": params, "page": folder / "report" / "index.html"}
     results = make_results(
@@ -244,7 +268,7 @@ def write_inputs(
     records = {each.name: each.record.model_dump() for each in results.networks if each.record}
     write_json(paths["tuned"] / "summary.json", {"networks": tuned})
     write_json(paths["notebook"], records)
-    for name in ("contrasts", "reading", "validation"):
+    for name in ("contrasts", "depth", "reading", "validation"):
         write_json(paths[name], getattr(results, name).model_dump())
     for picture in ("figures/confusion", "pictures/kernels", "pictures/grad_cam"):
         (folder / picture).parent.mkdir(exist_ok=True)

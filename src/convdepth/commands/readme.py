@@ -113,6 +113,7 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
         "results": own,
         "seeds": seeds,
         "over_seeds": _summarize_seeds(contrasts, names),
+        "depth": _list_depths(_read_study(metrics / "studies" / "depth.json")),
         "pairs": {each: found[each] for each in pairs if each in found},
         "tuned": {
             name: tuned[name] | tuned_group["networks"][name] | gains[name]
@@ -140,6 +141,19 @@ def _summarize_seeds(contrasts: Mapping[str, Any], names: Sequence[str]) -> dict
             row[f"{prefix}_agreement"] = found.get("agreement")
             row[f"{prefix}_accuracy"] = found.get("accuracy_without_doubtful", {}).get("mean")
     return dict(rows)
+
+
+def _list_depths(study: Mapping[str, Any]) -> dict[str, Entry]:
+    """Return one entry per arm and depth, with its comparison with the smallest depth."""
+    none = dict.fromkeys(("difference", "corrected_p", "verdict"))
+    return {
+        f"{arm} {point['blocks']}": {
+            **point,
+            **study["comparisons"].get(f"{arm}: {point['blocks']} / {points[0]['blocks']}", none),
+        }
+        for arm, points in study.get("arms", {}).items()
+        for point in points
+    }
 
 
 def _table(entries: Mapping[str, Entry], columns: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """Charts of the report: results in, Plotly figures out, the same bytes for the same results."""
 
+import itertools
 import json
 import math
 import statistics
@@ -39,6 +40,7 @@ def make_charts(results: Results) -> Lazy[go.Figure]:
     return Lazy(
         {
             "answer": lambda: _draw_answer(results),
+            "depth": lambda: _draw_depth(results),
             "val-accuracy": lambda: _draw_curves(results, "val_accuracy"),
             "val-loss": lambda: _draw_curves(results, "val_loss"),
             "accuracy": lambda: _draw_curves(results, "accuracy"),
@@ -173,6 +175,40 @@ def _add_seeds(
         ys = [place + 0.04 + 0.3 * step / (number + 1)]
         hover = [f"{label}, seed {run.seed}: {percent(run.accuracy)}"]
         add(run.status == "ok", [run.accuracy], ys, hover, mode="markers", marker=marker)
+
+
+def _draw_depth(results: Results) -> go.Figure:
+    """Draw mean and interval by depth, a line for each arm; open markers: batch normalization."""
+    figure = _figure("blocks", "mean test accuracy (%)")
+    errors: list[float] = []
+    for arm, points in results.depth.arms.items():
+        is_size, is_normalized = arm.startswith("size"), arm.endswith("-normalized")
+        color, dash, symbol = LOOKS[2 if is_size else 0]
+        ends = [(each.accuracy.high, each.accuracy.mean, each.accuracy.low) for each in points]
+        shares = [[error_share(end, results.num_images) for end in each] for each in ends]
+        errors += itertools.chain.from_iterable(shares)
+        name = f"same {'size' if is_size else 'width'}{', normalized' if is_normalized else ''}"
+        figure.add_scatter(
+            x=[each.blocks for each in points],
+            y=[middle for _, middle, _ in shares],
+            error_y={
+                "array": [high - middle for _, middle, high in shares],
+                "arrayminus": [middle - low for low, middle, _ in shares],
+            },
+            name=name,
+            mode="lines+markers",
+            line={"color": color, "dash": dash, "width": 2.5},
+            marker={"symbol": f"{symbol}-open" if is_normalized else symbol, "size": 9},
+            hoverinfo="text",
+            hovertext=[
+                f"{name}, {each.blocks} blocks: {percent(each.accuracy.mean)}, "
+                f"{each.parameters:,} parameters, {each.seeds} seeds"
+                for each in points
+            ],
+        )
+    figure.update_xaxes(tickvals=sorted({x for trace in figure.data for x in trace.x}))
+    figure.update_yaxes(accuracy_axis(errors))
+    return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.1})
 
 
 def _split_axis(figure: go.Figure) -> None:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convdepth.evaluation.results import EQUIVALENT, NOT_SETTLED, Point, Trial
-from convdepth.evaluation.significance import LEVEL, MARGIN
 from convdepth.figures.collapse import HEAD
 from convdepth.report.load import Network, Results, pair_names
 from convdepth.report.verdicts import compare, count_depth, find_best, find_dominated
@@ -152,8 +151,6 @@ def _pair_facts(results: Results) -> dict[str, Any]:
     networks, learners = results.networks, results.learners
     verdicts = compare(networks, results.contrasts)
     return {
-        "level": LEVEL,
-        "margin": MARGIN,
         "verdicts": verdicts,
         "differing": [each.name for each in verdicts if each.winner],
         "misled": [each.name for each in verdicts if each.misleads],
@@ -219,6 +216,26 @@ def _collapse_facts(results: Results) -> dict[str, Any]:
     }
 
 
+def _depth_study_facts(results: Results) -> dict[str, Any]:
+    study = results.depth
+    verdicts = [each.verdict for each in study.comparisons.values()]
+    deeper = [
+        each.difference > 0
+        for each in study.comparisons.values()
+        if each.verdict not in (EQUIVALENT, NOT_SETTLED)
+    ]
+    points = [point for arm in study.arms.values() for point in arm]
+    return {
+        "deeper": deeper.count(True),
+        "shallower": deeper.count(False),
+        "equivalent": verdicts.count(EQUIVALENT),
+        "unclear": verdicts.count(NOT_SETTLED),
+        "first": min((point.blocks for point in points), default=1),
+        "trainings": sum(point.seeds for point in points),
+        "failed": sum(point.failed for point in points),
+    }
+
+
 def _tuning_facts(results: Results) -> dict[str, Any]:
     verdicts = compare([network for network, _ in results.tuned], results.contrasts.tuned)
     gains = results.contrasts.gains.networks
@@ -259,6 +276,7 @@ FINDERS: Mapping[str, Callable[[Results], dict[str, Any]]] = {
     "notebook": _notebook_facts,
     "seeds": _seed_facts,
     "pairs": _pair_facts,
+    "depth": _depth_study_facts,
     "tuning": _tuning_facts,
     "collapse": _collapse_facts,
     "reading": _reading_facts,

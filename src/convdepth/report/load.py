@@ -89,6 +89,7 @@ class Results:
     images: Images
     pictures: Mapping[str, bytes | AbsentError]
     contrasts: Attempted[schemas.AllContrasts] = Attempted()
+    depth: Attempted[schemas.DepthStudy] = Attempted()
     reading: Attempted[schemas.Reading] = Attempted()
     validation: Attempted[schemas.Validation] = Attempted()
 
@@ -137,6 +138,7 @@ def read_results(paths: SimpleNamespace) -> Results:
             "grad_cam": attempt(_read_bytes, paths.pictures / "grad_cam.png", command),
         },
         contrasts=attempt(_read_contrasts, paths, networks),
+        depth=attempt(_read, paths.depth, schemas.DepthStudy, f"{STUDIES}:depth"),
         reading=reading,
         validation=attempt(_read, paths.validation, schemas.Validation, "dvc repro validate"),
     )

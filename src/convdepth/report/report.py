@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from convdepth.core.files import write_text
 from convdepth.evaluation.doubtful_labels import DOUBTFUL
+from convdepth.evaluation.significance import LEVEL, MARGIN
 from convdepth.figures.calibration import FEW_IMAGES
 from convdepth.report import charts, formats
 from convdepth.report.absent import AbsentError, Lazy, require
@@ -32,6 +33,7 @@ def main(
     tuned: Path,
     contrasts: Path,
     collapse: Path,
+    depth: Path,
     reading: Path,
     pictures: Path,
     page: Path,
@@ -73,6 +75,8 @@ def render(results: Results) -> str:
         "hardest": partial(_hardest, results),
         "few_images": FEW_IMAGES,
         "doubtful": DOUBTFUL,
+        "level": LEVEL,
+        "margin": MARGIN,
         "dark_colors": charts.DARK,
         "palette": list(charts.NETWORK_COLORS.items()),
         "plotly": get_plotlyjs(),

@@ -162,6 +162,7 @@ def make_rows(results: Results) -> Lazy[list[Any]]:
                 if row["tuned"]
             ],
             "over_seeds": lambda: _seed_rows(results),
+            "depth": lambda: _depth_rows(results),
             "votes": lambda: _vote_rows(results),
             "settings": lambda: _setting_rows(results),
             "tuned_pairs": lambda: compare(
@@ -221,6 +222,20 @@ def _seed_rows(results: Results) -> list[dict[str, Any]]:
     return [
         {"network": each, "recipe": recipe[each.name], "tuned": tuned.get(each.name)}
         for each in results.networks
+    ]
+
+
+def _depth_rows(results: Results) -> list[dict[str, Any]]:
+    """Return one row per arm and depth, with its comparison with the smallest depth."""
+    study = results.depth
+    return [
+        {
+            "arm": arm,
+            "point": point,
+            "comparison": study.comparisons.get(f"{arm}: {point.blocks} / {points[0].blocks}"),
+        }
+        for arm, points in study.arms.items()
+        for point in points
     ]
 
 
