@@ -228,7 +228,7 @@ def test_a_network_that_no_study_has_is_named(inputs: dict[str, Path], tmp_path:
     page = build(inputs | {"tables": again["tables"]})
     assert [row[0] for row in read_table(page, "results")] == ["tiny", "cnn9", "new"]
     absent = {name for name, part in read_sections(page).items() if 'class="absent"' in part}
-    assert absent == {*read_sections(page)} - {"results", "data", "reproduce"}
+    assert absent == {*read_sections(page)} - {"results", "data", "depth", "reproduce"}
     with pytest.raises(DataError, match=r"scores\.csv: network: .*new.*dvc repro plot"):
         build(inputs | {"tables": tables})
 
