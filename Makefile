@@ -63,8 +63,9 @@ bench: $(INSTALLED)  ## Measure speed and memory for two hours on an idle machin
 bench-gpu: $(INSTALLED)  ## Measure training speed on a GPU; update benchmarks/
 	python benchmarks/gpu_speed.py
 
-fast-recipe: $(INSTALLED)  ## Compare fast recipes on held-out images; update benchmarks/
+fast-recipe: $(INSTALLED)  ## Compare fast recipes, and data pruning, on held-out images; update benchmarks/
 	python benchmarks/fast_recipe.py
+	python benchmarks/data_pruning.py
 
 time-to-accuracy: $(INSTALLED)  ## Measure the time to the notebook's accuracies; after `make bench`
 	python benchmarks/time_to_accuracy.py

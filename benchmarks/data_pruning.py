@@ -26,7 +26,7 @@ from convdepth.training.loop import seed_random_layers
 from convdepth.training.trainer import build_trainer
 from pipelines.execution.concurrency import fill_cores
 
-NETWORKS = ("cnn1", "cnn3")
+NETWORKS = ("cnn3", "cnn1")
 SEEDS = (1, 2, 3, 4, 5)
 HELD_OUT = 10_000
 

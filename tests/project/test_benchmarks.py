@@ -47,7 +47,7 @@ def test_each_measurement_has_a_target_and_a_table_of_its_results() -> None:
     assert section(PROJECT / "README.md", "training_speed") == summary
 
 
-@pytest.mark.parametrize("name", ["fast_recipe", "time_to_accuracy"])
+@pytest.mark.parametrize("name", ["data_pruning", "fast_recipe", "time_to_accuracy"])
 def test_the_table_follows_from_the_rows(name: str) -> None:
     assert section(FOLDER / "README.md", name) == load(name).table()
 

@@ -18,9 +18,9 @@ from convdepth.data.arrays import Labels, read_split
 from convdepth.evaluation import results
 from convdepth.evaluation.metrics import Scores
 from convdepth.evaluation.result_file import read_result
-from convdepth.evaluation.significance import difference_over_seeds, mean_over_seeds
+from convdepth.evaluation.significance import difference_over_seeds
 from convdepth.studies.contrast import Compared, judge
-from convdepth.studies.runs import average
+from convdepth.studies.runs import average, spread
 
 
 class Trainings(NamedTuple):
@@ -82,8 +82,6 @@ def _read(folder: Path, seeds: Sequence[int], labels: Labels) -> Trainings:
 def _summarize(study: Depth, arm: str, blocks: int, found: Trainings) -> results.DepthPoint:
     architecture = depth_architecture(study.design, arm, blocks)
     right, scores = found
-    accuracy = average([float(each.mean()) for each in right])
-    low, high = np.clip(mean_over_seeds(right).interval, 0, 1)
     return results.DepthPoint(
         blocks=blocks,
         filters=next(iter(architecture.blocks["block1"].convolutions.values())).filters,
@@ -92,9 +90,7 @@ def _summarize(study: Depth, arm: str, blocks: int, found: Trainings) -> results
         seeds=len(scores),
         failed=sum(each.status != "ok" for each in scores),
         accuracies=[each.accuracy for each in scores],
-        accuracy=results.Spread(
-            **dict(accuracy), low=round(float(low), 6), high=round(float(high), 6)
-        ),
+        accuracy=spread(right),
         loss=average([each.loss for each in scores]),
         calibration_error=average([each.calibration_error for each in scores]),
     )

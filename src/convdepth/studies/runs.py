@@ -41,8 +41,6 @@ def summarize(runs: Sequence[Run]) -> results.Replicates:
     """Summarize trainings of one network with different seeds, on the same test images."""
     right = rightness(tabulate_answers(runs))
     statuses = [run.scores.status for run in runs]
-    low, high = np.clip(mean_over_seeds(right).interval, 0, 1)
-    accuracy = average([float(each.mean()) for each in right])
     curves = [run.history[results.CURVE_COLUMNS].astype(float).round(6) for run in runs]
     return results.Replicates(
         runs=[
@@ -54,9 +52,7 @@ def summarize(runs: Sequence[Run]) -> results.Replicates:
         count=len(runs),
         collapsed=statuses.count("collapsed"),
         near_chance=statuses.count("near chance"),
-        accuracy=results.Spread(
-            **dict(accuracy), low=round(float(low), 6), high=round(float(high), 6)
-        ),
+        accuracy=spread(right),
         loss=average([run.scores.loss for run in runs]),
     )
 
@@ -80,6 +76,13 @@ def rightness(answers: pd.DataFrame) -> NDArray[np.bool_]:
     """Return which answers of `tabulate_answers` are right: ``(seeds, images)``."""
     labels = answers["label"].to_numpy()
     return np.array([answers[name].to_numpy() == labels for name in answers.columns[1:]])
+
+
+def spread(right: NDArray[np.bool_]) -> results.Spread:
+    """Return the mean accuracy over seeds with its interval; ``right`` is ``(seeds, images)``."""
+    low, high = np.clip(mean_over_seeds(right).interval, 0, 1)
+    mean = average([float(each.mean()) for each in right])
+    return results.Spread(**dict(mean), low=round(float(low), 6), high=round(float(high), 6))
 
 
 def average(values: Sequence[float]) -> results.Mean:
