@@ -22,7 +22,7 @@ from conftest import PROJECT
 from convdepth.workspace.git import newest_commit
 from pipelines.checkout.clone import CLONES, temporary_clone
 from pipelines.checkout.enter import CLONE
-from project import Project
+from project import Project, start
 
 DVC_YAML = """
 stages:
@@ -103,18 +103,12 @@ def _template() -> Path:
 
     home = Path(tempfile.mkdtemp(prefix="toy-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    folder = home / "toy"
-    folder.mkdir()
-    (folder / "dvc.yaml").write_text(DVC_YAML)
     recipe = (PROJECT / "params.yaml").read_text(encoding="utf-8").partition("# One entry is")[0]
-    (folder / "params.yaml").write_text(recipe + ARCHITECTURES, encoding="utf-8")
-    (folder / "accuracy").write_text("0.5")
-    (folder / ".gitignore").write_text("/log.txt\n")
-    (folder / "work.sh").write_text(WORK_SH)
+    files = {"dvc.yaml": DVC_YAML, "params.yaml": recipe + ARCHITECTURES, "work.sh": WORK_SH}
+    files |= {"accuracy": "0.5", ".gitignore": "/log.txt\n"}
+    project = start(home / "toy", home, files)
+    folder = project.folder
     Image.new("RGB", (2000, 1000), "navy").save(folder / "picture.png")
-    project = Project(folder, home)
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
     shutil.copy(PROJECT / ".dvc" / "config", folder / ".dvc")
     project.commit("The toy")
     return folder

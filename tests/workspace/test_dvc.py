@@ -10,7 +10,7 @@ from convdepth.core.errors import DataError
 from convdepth.workspace import dvc
 from convdepth.workspace.git import find_commit
 from convdepth.workspace.lockfile import LOCK
-from project import Project
+from project import Project, start
 
 STAGES = """
 stages:
@@ -41,13 +41,8 @@ stages:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with two graphs and recorded outputs, committed."""
     home = tmp_path_factory.mktemp("home")
-    project = Project(home / "toy", home)
-    (project.folder / "studies").mkdir(parents=True)
-    (project.folder / "params.yaml").write_text("names: {cnn1: 1, cnn9: 2}\n")
-    (project.folder / dvc.GRAPH).write_text(STAGES)
-    (project.folder / dvc.STUDIES).write_text(STUDY)
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
+    files = {"params.yaml": "names: {cnn1: 1, cnn9: 2}\n", "dvc.yaml": STAGES}
+    project = start(home / "toy", home, files | {"studies/dvc.yaml": STUDY})
     project.run("dvc", "repro", "make")
     project.run("dvc", "repro", "--single-item", "studies/dvc.yaml:more@1")
     project.commit("Results")

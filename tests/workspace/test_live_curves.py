@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from convdepth.training.progress import TrainingProgress
 from convdepth.workspace.code_digests import MODULES, read_command
 from convdepth.workspace.live_curves import LiveCurves, read_trainings
 from convdepth.workspace.live_progress import live_progress
-from project import Project
+from project import start
 
 LOGS = {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 0.875}
 
@@ -95,14 +94,10 @@ def test_outside_a_project_nothing_is_written(tmp_path: Path) -> None:
 
 def test_dvc_draws_running_trainings_and_misses_none(tmp_path: Path) -> None:
     """The extension of VS Code runs the same command after each change of the file."""
-    project = Project(tmp_path / "convdepth", tmp_path)
-    (project.folder / "live").mkdir(parents=True)
-    for name in ("live/.gitignore", ".dvcignore"):
-        shutil.copy(PROJECT / name, project.folder / name)
+    files = {name: (PROJECT / name).read_text() for name in ("live/.gitignore", ".dvcignore")}
+    project = start(tmp_path / "convdepth", tmp_path, files)
     plots = YAML(typ="safe").load(PROJECT / "dvc.yaml")["plots"]
     YAML().dump({"plots": [each for each in plots if "live" in each]}, project.folder / "dvc.yaml")
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
     project.commit("Nothing runs")
     show = ("dvc", "plots", "diff", "HEAD", "--json")
     assert json.loads(project.run(*show)) == {}
