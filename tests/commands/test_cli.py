@@ -9,32 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from command_line import COMMAND, loaded, run
 
-from conftest import PROJECT
 from convdepth.cli import app
 from convdepth.commands.stages import STAGES
 from convdepth.workspace.code_digests import read_command
 
-COMMAND = str(Path(sys.executable).parent / "convdepth")
 HEAVY = {"tensorflow", "keras", "great_expectations", "pandas", "matplotlib", "dvc", "prefect"}
-
-
-def run(
-    *arguments: str, folder: Path = PROJECT, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "100"} | environment,
-    )
-
-
-def loaded(finished: subprocess.CompletedProcess[str]) -> set[str]:
-    """Return what a command imported that ran with PYTHONPROFILEIMPORTTIME."""
-    return {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
 
 
 def stage(command: str, path: str = "nowhere") -> list[str]:
@@ -51,7 +32,7 @@ def test_help_names_every_command_and_loads_no_heavy_library() -> None:
     assert finished.returncode == 0
     assert len(group.commands) > len(STAGES)
     assert all(f" {command} " in finished.stdout for command in group.commands)
-    assert not loaded(finished) & HEAVY
+    assert not loaded(finished.stderr) & HEAVY
 
 
 @pytest.mark.parametrize(
@@ -77,8 +58,8 @@ def test_a_wrong_parameter_is_refused_soon(command: str, tmp_path: Path, params_
     finished = run(*stage(command), folder=tmp_path, PYTHONPROFILEIMPORTTIME="1")
     assert finished.returncode == 2
     assert "params.yaml: train.epochs: expected at least 1, got 0" in finished.stderr
-    assert "pydantic" in loaded(finished)
-    assert not loaded(finished) & HEAVY
+    assert "pydantic" in loaded(finished.stderr)
+    assert not loaded(finished.stderr) & HEAVY
 
 
 @pytest.fixture

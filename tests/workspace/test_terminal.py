@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import COMMAND
 
 from conftest import PROJECT
 
-COMMAND = str(Path(sys.executable).with_name("convdepth"))
 HOSTILE = "\x1b]0;title\x07 \x9b2J \u202e\udcff\r"
 
 nightly = pytest.mark.nightly
