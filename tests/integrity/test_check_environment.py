@@ -20,7 +20,6 @@ from convdepth.integrity.check_environment import (
     check_remote,
     ok,
 )
-from convdepth.workspace import dvc
 from project import Project
 
 PYTEST, NUMPY = (f"{name}=={version(name)}" for name in ("pytest", "numpy"))
@@ -79,14 +78,6 @@ def test_a_remote_that_answers_and_one_that_does_not(project: Project, tmp_path:
     (finding,) = check_remote(project.folder)
     assert finding.severity == "FAULT"
     assert "dvc-gs" in finding.text + finding.remedy  # it is not installed
-
-
-def test_a_silent_remote(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Stands for a host that takes a connection and says nothing.
-    monkeypatch.setattr(sys, "executable", str(project.folder / "slow"))
-    (project.folder / "slow").write_text("#!/bin/sh\nexec sleep 600\n")
-    (project.folder / "slow").chmod(0o755)
-    assert "0 s" in (dvc.ask_remote(project.folder, 0.5) or "")
 
 
 def ask(folder: Path, severity: str) -> str:

@@ -1,6 +1,7 @@
 """What DVC answers: planned commands, recorded outputs, cache, remotes, ignored files."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,10 +118,23 @@ def test_ignored_files_cache_and_remotes(toy: Project) -> None:
     assert dvc.default_remote(toy.folder) == "the.other"
 
 
-def test_the_words_of_a_remote_are_shown_without_its_password() -> None:
-    said = "ERROR: failed: ssh://me:secret@host/folder\nERROR: more\nHaving any troubles?\n"
-    assert dvc._reason(said) == "failed: ssh://host/folder"
-    assert (dvc._reason("\nso\n\n"), dvc._reason("")) == ("so", "no message")
+@pytest.mark.parametrize(
+    ("script", "seconds", "reason"),
+    [
+        ("exec sleep 600", 0.5, "no answer within 0 s"),
+        ("echo 'ERROR: bad: ssh://me:secret@host/a\nERROR: b\nTroubles?'", 60, "bad: ssh://host/a"),
+        ("echo; echo so; echo", 60, "so"),
+        ("", 60, "no message"),
+    ],
+)
+def test_what_a_remote_says_is_shown_without_its_password(
+    toy: Project, monkeypatch: pytest.MonkeyPatch, script: str, seconds: float, reason: str
+) -> None:
+    program = toy.folder / "python"  # stands for DVC, which asks a host
+    program.write_text(f"#!/bin/sh\nexec >&2\n{script}\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert dvc.ask_remote(toy.folder, seconds) == reason
 
 
 def test_a_command_that_helps_is_named(toy: Project) -> None:
