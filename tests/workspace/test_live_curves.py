@@ -6,14 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth.training.progress import TrainingProgress
-from convdepth.workspace.code_digests import MODULES, read_command
 from convdepth.workspace.live_curves import LiveCurves, read_trainings
 from convdepth.workspace.live_progress import live_progress
 from project import start
@@ -110,9 +108,3 @@ def test_dvc_draws_running_trainings_and_misses_none(tmp_path: Path) -> None:
     drawn = {(value["epoch"], value["field"]) for value in values}
     assert drawn == {(epoch, field) for epoch in "12" for field in ("accuracy", "val_accuracy")}
     assert project.run("git", "status", "--porcelain") == ""
-
-
-@pytest.mark.parametrize("command", [name for name in MODULES if name != "code"])
-def test_no_stage_depends_on_live_curves(command: str) -> None:
-    modules: dict[str, Any] = read_command(command).modules
-    assert not [name for name in modules if ".live_" in name]
