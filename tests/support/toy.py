@@ -90,6 +90,9 @@ IGNORED = ["log.txt", "*.model", "*.txt", "figures", "fail-*", "hang-*", "meet",
 
 STAGES = ["download", "normalize", "train@one", "train@two", "evaluate@one", "evaluate@two", "plot"]
 
+WHOLE_LOG = sorted(f"{event} {name}" for name in STAGES for event in ("begin", "end"))
+"""The log after one run of each stage, sorted."""
+
 
 def create(folder: Path, home: Path) -> Project:
     """Make the project in a new folder, committed, with nothing run yet."""
