@@ -94,16 +94,21 @@ WHOLE_LOG = sorted(f"{event} {name}" for name in STAGES for event in ("begin", "
 """The log after one run of each stage, sorted."""
 
 
-def create(folder: Path, home: Path) -> Project:
-    """Make the project in a new folder, committed, with nothing run yet."""
-    shutil.copytree(_template(), folder, symlinks=True)
+def create(folder: Path, home: Path, *, ran: bool = False) -> Project:
+    """Make the project in a new folder, committed; its results, if it ran, are not committed."""
+    shutil.copytree(_template(ran=ran), folder, symlinks=True)
     return Project(folder, home)
 
 
 @cache
-def _template() -> Path:
+def _template(*, ran: bool) -> Path:
     from PIL import Image
 
+    if ran:
+        home = _template(ran=False).parent / "ran"
+        project = create(home / "toy", home)
+        project.repro()
+        return project.folder
     home = Path(tempfile.mkdtemp(prefix="toy-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     recipe = (PROJECT / "params.yaml").read_text(encoding="utf-8").partition("# One entry is")[0]
