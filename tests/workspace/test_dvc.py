@@ -137,9 +137,7 @@ def test_what_a_remote_says_is_shown_without_its_password(
     assert dvc.ask_remote(toy.folder, seconds) == reason
 
 
-def test_a_command_that_helps_is_named(toy: Project) -> None:
-    toy.run("dvc", "remote", "add", "--default", "storage", "gs://bucket/folder")
-    assert "-m pip install dvc-gs`" in (dvc.ask_remote(toy.folder, 60) or "")
+def test_outside_of_a_project_the_command_into_it_is_named(toy: Project) -> None:
     for folder, root in ((toy.folder / "studies", toy.folder), (toy.folder.parent, PROJECT)):
         outside = Project(folder, folder)
         for words in (["doctor"], ["verify"], ["rank"], ["compare", "HEAD"]):

@@ -24,10 +24,8 @@ nightly = pytest.mark.nightly
         ["train", "--help"],
         ["summary", "cnn1"],
         ["check", "--checked=checked.txt"],
-        ["device"],
+        *(pytest.param(words, marks=nightly) for words in (["device"], ["doctor"], ["verify"])),
         pytest.param(["compare", "HEAD"], marks=nightly),
-        pytest.param(["doctor"], marks=nightly),
-        pytest.param(["verify"], marks=nightly),
     ],
     ids=" ".join,
 )
