@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import PROJECT
-from convdepth.core.errors import DataError
+from convdepth.core.errors import DataError, MachineError
 from convdepth.workspace import dvc
 from convdepth.workspace.git import find_commit
 from convdepth.workspace.lockfile import LOCK
@@ -138,7 +138,8 @@ def test_what_a_remote_says_is_shown_without_its_password(
 
 
 def test_outside_of_a_project_the_command_into_it_is_named(toy: Project) -> None:
-    for folder, root in ((toy.folder / "studies", toy.folder), (toy.folder.parent, PROJECT)):
-        outside = Project(folder, folder)
-        for words in (["doctor"], ["verify"], ["rank"], ["compare", "HEAD"]):
-            assert f"`cd {root}`" in outside.run("convdepth", *words, code=4)
+    below = Project(toy.folder / "studies", toy.folder)
+    for words in (["doctor"], ["verify"], ["rank"], ["compare", "HEAD"]):
+        assert f"`cd {toy.folder}`" in below.run("convdepth", *words, code=4)
+    with pytest.raises(MachineError, match=f"`cd {PROJECT}`"):
+        dvc.require_project(toy.folder.parent)
