@@ -68,14 +68,13 @@ def test_a_schedule_that_requires_a_gpu_which_is_not_here(monkeypatch: pytest.Mo
     assert "nightly requires a GPU" in schedule.text
 
 
-def test_a_remote_that_answers_and_one_that_does_not(project: Project, tmp_path: Path) -> None:
-    (finding,) = check_remote(project.folder)
+def test_a_remote_that_answers_and_one_that_does_not(ran: Project, tmp_path: Path) -> None:
+    (finding,) = check_remote(ran.folder)
     assert finding.severity == "note"
-    project.run("dvc", "remote", "add", "--default", "a.b", str(tmp_path / "remote"))
-    project.repro()
-    assert check_remote(project.folder) == [Finding("ok", "a.b answers")]
-    project.run("dvc", "remote", "modify", "a.b", "url", "gs://bucket/folder")
-    (finding,) = check_remote(project.folder)
+    ran.run("dvc", "remote", "add", "--default", "a.b", str(tmp_path / "remote"))
+    assert check_remote(ran.folder) == [Finding("ok", "a.b answers")]
+    ran.run("dvc", "remote", "modify", "a.b", "url", "gs://bucket/folder")
+    (finding,) = check_remote(ran.folder)
     assert finding.severity == "FAULT"
     assert "-m pip install dvc-gs`" in finding.text  # it is not installed
 
