@@ -178,6 +178,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Project":
     return project
 
 
+@pytest.fixture
+def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Project":
+    """The same after a run, with its results committed."""
+    import toy
+
+    project = toy.create(tmp_path / "toy", tmp_path, ran=True)
+    project.enter(monkeypatch, "HOME", "DVC_SITE_CACHE_DIR")
+    project.commit("Results")
+    return project
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> "Finished":
     """The project after a whole run with tiny networks, which is made once for all processes."""

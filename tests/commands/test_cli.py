@@ -9,32 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from command_line import COMMAND, loaded, run
 
 from conftest import PROJECT
 from convdepth.cli import app
 from convdepth.commands.stages import STAGES
+from convdepth.integrity.check_environment import check_gpu, ok
 from convdepth.workspace.code_digests import read_command
 
-COMMAND = str(Path(sys.executable).parent / "convdepth")
 HEAVY = {"tensorflow", "keras", "great_expectations", "pandas", "matplotlib", "dvc", "prefect"}
-
-
-def run(
-    *arguments: str, folder: Path = PROJECT, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "100"} | environment,
-    )
-
-
-def loaded(finished: subprocess.CompletedProcess[str]) -> set[str]:
-    """Return what a command imported that ran with PYTHONPROFILEIMPORTTIME."""
-    return {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
 
 
 def stage(command: str, path: str = "nowhere") -> list[str]:
@@ -51,7 +34,7 @@ def test_help_names_every_command_and_loads_no_heavy_library() -> None:
     assert finished.returncode == 0
     assert len(group.commands) > len(STAGES)
     assert all(f" {command} " in finished.stdout for command in group.commands)
-    assert not loaded(finished) & HEAVY
+    assert not loaded(finished.stderr) & HEAVY
 
 
 @pytest.mark.parametrize(
@@ -77,8 +60,8 @@ def test_a_wrong_parameter_is_refused_soon(command: str, tmp_path: Path, params_
     finished = run(*stage(command), folder=tmp_path, PYTHONPROFILEIMPORTTIME="1")
     assert finished.returncode == 2
     assert "params.yaml: train.epochs: expected at least 1, got 0" in finished.stderr
-    assert "pydantic" in loaded(finished)
-    assert not loaded(finished) & HEAVY
+    assert "pydantic" in loaded(finished.stderr)
+    assert not loaded(finished.stderr) & HEAVY
 
 
 @pytest.fixture
@@ -136,12 +119,16 @@ def test_a_training_that_requires_a_gpu_stops_before_it_writes_anything(
     assert set(tmp_path.iterdir()) - before == {tmp_path / "locks"}
 
 
-def test_device_shows_what_there_is_and_who_holds_it(driver: dict[str, str]) -> None:
+def test_device_shows_what_there_is_and_who_holds_it(
+    driver: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     finished = run("device", **driver)
     assert finished.returncode == 0
     assert finished.stdout.startswith("TensorFlow computes on the CPU.\nthe driver has GPU 0")
     assert finished.stdout.endswith("\nGPU 0 (NVIDIA H200), slot 1 is free\n")
-    assert "GPU 0 (NVIDIA H200), slot 1 is free\n" in run("doctor", **driver).stdout
+    for name, value in driver.items():
+        monkeypatch.setenv(name, value)
+    assert check_gpu(PROJECT)[0] == ok("GPU 0 (NVIDIA H200), slot 1 is free")
     assert not Path(driver["CONVDEPTH_LOCKS"]).exists()
 
 

@@ -20,7 +20,7 @@ from convdepth.commands.compare import (
 )
 from convdepth.core.errors import DataError, IntegrityError, ParameterError
 from convdepth.evaluation.significance import Paired
-from project import Project
+from project import Project, start
 
 IMAGES = 400
 LABELS = np.arange(IMAGES) % 10
@@ -112,12 +112,9 @@ def test_the_range_of_seeds_and_a_collapse() -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Two commits with results: one is much better, two hardly, three worse but like its seeds."""
-    project = Project(tmp_path_factory.mktemp("a place") / "toy", tmp_path_factory.mktemp("home"))
-    (project.folder / "studies").mkdir(parents=True)
-    (project.folder / "dvc.yaml").write_text(DVC_YAML)
-    (project.folder / "studies" / "dvc.yaml").write_text(STUDIES_YAML)
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
+    folder, home = (tmp_path_factory.mktemp(name) for name in ("a place", "home"))
+    files = {"dvc.yaml": DVC_YAML, "studies/dvc.yaml": STUDIES_YAML}
+    project = start(folder / "toy", home, files)
     answers = project.folder / "answers"
     answers.mkdir()
     seeds = {f"seed_{n}": wrong_about(0, n)["predicted"] for n in (5, 30, 60)}

@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from command_line import run
 from demo_server import NAMES, Demo, make_project, run_demo
 from PIL import Image
-from test_cli import run
 
-from convdepth.commands.demo import LARGEST_BODY, PAGE
+from convdepth.commands.demo import LARGEST_BODY
 
 PNG = {"Content-Type": "image/png"}
 
@@ -110,11 +110,6 @@ def test_the_api_page_describes_all_that_openapi_does(client: httpx.Client) -> N
 
 def test_other_sites_cannot_reach_it_by_a_name_of_their_own(client: httpx.Client) -> None:
     assert client.get("/", headers={"Host": "rebound.example"}).status_code == 400
-
-
-def test_all_files_of_the_page_are_few_and_there() -> None:
-    files = {path.name for path in PAGE.iterdir()}
-    assert files == {"demo.html.jinja", "api.html.jinja", "demo.css", "demo.js"}
 
 
 def test_a_port_in_use_has_a_message_and_a_code(folder: Path) -> None:

@@ -34,7 +34,10 @@ def address(
         yield demo.url
 
 
-@pytest.fixture(params=[{}, {"viewport": {"width": 400, "height": 800}, "has_touch": True}])
+PHONE = {"viewport": {"width": 400, "height": 800}, "has_touch": True}
+
+
+@pytest.fixture(params=[{}, PHONE])
 def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page in a window or on a phone; any message, error or outside request is a failure."""
     context = browser.new_context(**request.param)
@@ -115,17 +118,14 @@ def test_a_stroke_is_answered_by_all_networks(page: Page, tmp_path: Path) -> Non
     assert np.abs(drawn - seen(page)).mean() < 6
 
 
-def test_a_finger_draws_and_does_not_scroll(browser: Browser, address: str) -> None:
-    context = browser.new_context(viewport={"width": 400, "height": 800}, has_touch=True)
-    tab = context.new_page()
-    tab.goto(address)
-    touch(tab, [(0.5, 0.2), (0.5, 0.5), (0.5, 0.8)])
-    wait_for_answers(tab)
-    rows, columns = (np.flatnonzero((seen(tab) > 127).any(axis)) for axis in (1, 0))
+@pytest.mark.parametrize("page", [PHONE], indirect=True)
+def test_a_finger_draws_and_does_not_scroll(page: Page) -> None:
+    touch(page, [(0.5, 0.2), (0.5, 0.5), (0.5, 0.8)])
+    wait_for_answers(page)
+    rows, columns = (np.flatnonzero((seen(page) > 127).any(axis)) for axis in (1, 0))
     assert np.ptp(rows) >= 18
     assert np.ptp(columns) <= 6
-    assert tab.evaluate("scrollY") == 0
-    context.close()
+    assert page.evaluate("scrollY") == 0
 
 
 def test_undo_and_clear(page: Page) -> None:

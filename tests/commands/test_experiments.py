@@ -10,7 +10,7 @@ import pytest
 from conftest import PROJECT
 from convdepth.commands.experiments import Result, print_experiments, read_results
 from convdepth.core.errors import ParameterError
-from project import Project
+from project import Project, start
 
 DVC_YAML = """
 stages:
@@ -52,12 +52,9 @@ DROPOUT = "architectures.cnn3.block2.dropout"
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Three experiments on a commit, after which there is another commit, and one in the queue."""
-    project = Project(tmp_path_factory.mktemp("tried") / "toy", tmp_path_factory.mktemp("home"))
-    project.folder.mkdir()
-    for name, text in (("dvc.yaml", DVC_YAML), ("evaluate.py", EVALUATE), ("params.yaml", PARAMS)):
-        (project.folder / name).write_text(text)
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
+    folder, home = (tmp_path_factory.mktemp(name) for name in ("tried", "home"))
+    files = {"dvc.yaml": DVC_YAML, "evaluate.py": EVALUATE, "params.yaml": PARAMS}
+    project = start(folder / "toy", home, files)
     project.run("dvc", "repro")
     project.commit("Results")
     for name, change in (
@@ -142,10 +139,7 @@ def test_other_programs_read_it_too(toy: Project, capsys: pytest.CaptureFixture[
 def test_without_an_experiment_the_commands_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    project = Project(tmp_path / "empty", tmp_path)
-    project.folder.mkdir()
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
+    project = start(tmp_path / "empty", tmp_path, {})
     project.commit("Nothing")
     print_experiments((), None, "time", "table", project.folder)
     assert "dvc exp run" in capsys.readouterr().out

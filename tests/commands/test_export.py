@@ -1,13 +1,11 @@
 """Export: each format's runtime answers as Keras does, or nothing is written."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from drawn import draw_split
 from tiny_training import BATCH_NORMALIZATION
 
@@ -156,14 +154,8 @@ def test_equal_networks_give_equal_files_in_other_processes(project: Path, name:
     for seed in ("1", "2"):
         output = project / f"{seed}{FORMATS[name].suffix}"
         words = ["export", "tiny", "--format", name, "--output", str(output)]
-        finished = subprocess.run(
-            [str(Path(sys.executable).parent / "convdepth"), *words],
-            cwd=project,
-            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONWARNINGS": "error"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        strict = {"PYTHONHASHSEED": seed, "PYTHONWARNINGS": "error"}
+        finished = run(*words, folder=project, **strict)
         assert finished.returncode == 0, finished.stderr
         assert "10,000 of 10,000" in finished.stdout
         files.append(output.read_bytes())

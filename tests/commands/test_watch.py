@@ -2,18 +2,16 @@
 
 import io
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from command_line import loaded, run
 from rich.console import Console
 
 from convdepth.commands.watch import LEVELS, draw, spark
 from convdepth.workspace.live_curves import Training
 
-COMMAND = str(Path(sys.executable).parent / "convdepth")
 HEAVY = ("tensorflow", "dvc", "pandas")
 
 
@@ -48,14 +46,7 @@ def test_each_training_has_a_row_that_fits(width: int, curves: int) -> None:
 
 def test_the_command_prints_once_where_it_has_no_terminal(tmp_path: Path) -> None:
     (tmp_path / ".dvc").mkdir()
-    ended = subprocess.run(
-        [COMMAND, "watch"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPROFILEIMPORTTIME": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    ended = run("watch", folder=tmp_path, PYTHONPROFILEIMPORTTIME="1")
+    assert ended.returncode == 0
     assert "No training" in ended.stdout
-    loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
-    assert not loaded.intersection(HEAVY)
+    assert not loaded(ended.stderr).intersection(HEAVY)

@@ -2,15 +2,14 @@
 
 import gzip
 import hashlib
-import io
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import drawn
 import numpy as np
 import pytest
+from archives import npy
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -22,12 +21,6 @@ from convdepth.data import idx, mnist
 from convdepth.data.arrays import normalize, read_split, write_split
 
 Pixels = NDArray[np.uint8]
-
-
-def npy(array: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
 
 
 BYTES = arrays(np.uint8, array_shapes(max_dims=4, min_side=0, max_side=5))

@@ -3,12 +3,12 @@
 import io
 import struct
 import tracemalloc
-import zipfile
 from contextlib import suppress
 
 import numpy as np
 import pytest
 import servers
+from archives import members_of, npy, zipped
 from hypothesis import given
 from properties import cases, damaged
 
@@ -33,12 +33,6 @@ class Trap:
         return pytest.fail, ("a pickle was loaded",)
 
 
-def npy(array: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=True)
-    return stream.getvalue()
-
-
 # A header that promises 100 TB.
 HUGE = npy(np.zeros((60, 28, 28), np.uint8)).replace(
     b"(60, 28, 28), }" + b" " * 11, b"(60" + b"0" * 11 + b", 28, 28), }"
@@ -47,16 +41,8 @@ HUGE = npy(np.zeros((60, 28, 28), np.uint8)).replace(
 
 def rebuild(**changes: bytes | None) -> bytes:
     """Replace members of the good archive, add them, or leave them out (None)."""
-    stream = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(GOOD)) as former,
-        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-    ):
-        members = {name: former.read(name) for name in former.namelist()} | changes
-        for name, member in members.items():
-            if member is not None:
-                archive.writestr(name, member)
-    return stream.getvalue()
+    members = members_of(GOOD) | changes
+    return zipped({name: member for name, member in members.items() if member is not None})
 
 
 def test_npz_is_decoded_in_any_order_of_memory() -> None:

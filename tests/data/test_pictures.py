@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from archives import npy, zipped
 from drawn import draw_split
 from PIL import Image, ImageDraw, ImageOps
 from scipy import ndimage
@@ -134,21 +135,9 @@ def test_a_thin_stroke_does_not_fade_and_a_speck_is_not_ink(width: int) -> None:
     assert form[14, 14] > 200
 
 
-def array_file(array: object) -> bytes:
-    content = io.BytesIO()
-    np.save(content, np.asarray(array), allow_pickle=True)
-    return content.getvalue()
-
-
 def header_of(shape: str, descr: str = "'|u1'") -> bytes:
     text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
-
-
-def npz_file() -> bytes:
-    content = io.BytesIO()
-    np.savez(content, np.zeros((28, 28), np.uint8))
-    return content.getvalue()
 
 
 FRAMES = [Image.new("L", (30, 30), level) for level in (0, 255)]
@@ -162,12 +151,12 @@ UNUSABLE = {
     "huge shape": header_of("(1000000000000, 28, 28)"),
     "negative shape": header_of("(-1, -28, 28)"),
     "short": header_of("(2, 28, 28)") + bytes(28 * 28),
-    "no images": array_file(np.zeros((0, 28, 28), np.uint8)),
-    "floats": array_file(np.zeros((28, 28))),
-    "another shape": array_file(np.zeros((28, 27), np.uint8)),
-    "four axes": array_file(np.zeros((1, 1, 28, 28), np.uint8)),
-    "pickle": array_file([{}]),
-    "archive": npz_file(),
+    "no images": npy(np.zeros((0, 28, 28), np.uint8)),
+    "floats": npy(np.zeros((28, 28))),
+    "another shape": npy(np.zeros((28, 27), np.uint8)),
+    "four axes": npy(np.zeros((1, 1, 28, 28), np.uint8)),
+    "pickle": npy([{}]),
+    "archive": zipped({"arr_0.npy": npy(np.zeros((28, 28), np.uint8))}),
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
     "half a picture": file_of(draw_seven())[:700],
     "animation": file_of(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]),
@@ -192,7 +181,7 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, name: str) -> None:
 def test_the_content_decides_and_the_usable_files_are_read(
     tmp_path: Path, digit: np.ndarray
 ) -> None:
-    (tmp_path / "DIGITS.NPY").write_bytes(array_file(np.asfortranarray([digit, digit])))
+    (tmp_path / "DIGITS.NPY").write_bytes(npy(np.asfortranarray([digit, digit])))
     (tmp_path / "picture.npy").write_bytes(file_of(Image.fromarray(digit)))
     paths = [tmp_path / name for name in ("DIGITS.NPY", "nowhere.png", "picture.npy", "")]
     pixels, refused = read_usable(paths)

@@ -88,22 +88,30 @@ def test_cut_connection_is_tried_again(serve: Serve, reply: servers.Reply) -> No
     assert len(server.asked) == 2
 
 
-def test_silent_server_is_left_after_the_time_out(serve: Serve) -> None:
-    server = serve(servers.silent)
-    started = time.monotonic()
-    with pytest.raises(DataError, match=r"^silent for 0\.2 s$"):
-        fetch_npz(server, timeout=0.2)
-    assert 0.2 <= time.monotonic() - started < 2
-    assert server.client_left.wait(5)
+DRIPPING = ("200 OK\r\nX-Slow: ", "200 OK\r\nContent-Length: 1000\r\n\r\n")
 
 
-@pytest.mark.parametrize("head", ["200 OK\r\nX-Slow: ", "200 OK\r\nContent-Length: 1000\r\n\r\n"])
-def test_dripping_server_is_left_at_the_bound_for_a_source(serve: Serve, head: str) -> None:
-    server = serve(servers.endless(head))
+@pytest.mark.parametrize(
+    ("reply", "attempts", "timeout", "reason", "least", "most"),
+    [
+        (servers.silent, 1, 0.2, r"^silent for 0\.2 s$", 0.2, 2),
+        *((servers.endless(head), 3, 0.1, r"more than 1\.5 s", 1.5, 4) for head in DRIPPING),
+    ],
+)
+def test_a_slow_server_is_left_at_the_bound(
+    serve: Serve,
+    reply: servers.Reply,
+    attempts: int,
+    timeout: float,
+    reason: str,
+    least: float,
+    most: float,
+) -> None:
+    server = serve(reply)
     started = time.monotonic()
-    with pytest.raises(DataError, match=r"more than 1\.5 s"):
-        fetch_npz(server, attempts=3, timeout=0.1)
-    assert 1.5 <= time.monotonic() - started < 4
+    with pytest.raises(DataError, match=reason):
+        fetch_npz(server, attempts, timeout)
+    assert least <= time.monotonic() - started < most
     assert server.client_left.wait(5)
 
 

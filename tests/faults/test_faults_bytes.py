@@ -97,10 +97,7 @@ def test_a_plain_run_and_a_parallel_flow_in_two_clones_give_equal_bytes(
 
 def clone(origin: Project, folder: Path, variables: Mapping[str, str]) -> Project:
     """Clone what is committed of a project but its results."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    origin.run("git", "clone", "--quiet", ".", str(folder))
-    project = Project(folder, folder.parent)
-    faults.at_home(project, Path(origin.environment["HOME"]))
+    project = faults.clone(origin, folder)
     project.environment |= variables
     for path in [folder / "dvc.lock", *(folder / "metrics").rglob("*.*")]:
         path.unlink(missing_ok=True)

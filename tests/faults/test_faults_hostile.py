@@ -1,24 +1,23 @@
 """Damaged and hostile parameters, data and models, through the real commands: all are refused."""
 
 import base64
-import hashlib
 import io
 import json
 import marshal
 import pickle
 import struct
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from archives import members_of, npy, with_digests, zipped
 from fault_report import TryEach
 from PIL import Image
 
 import faults
-from convdepth.models.archive import DIGESTS, WEIGHTS
+from convdepth.models.archive import WEIGHTS
 from faults import Finished
 from project import Project
 
@@ -78,34 +77,13 @@ class Toucher:
         return Path.touch, (Path(CANARY),)
 
 
-def array_of_pickles() -> bytes:
-    content = io.BytesIO()
-    np.save(content, np.array([Toucher()], dtype=object), allow_pickle=True)
-    return content.getvalue()
-
-
-def zipped(members: Mapping[str, bytes]) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, member in members.items():
-            archive.writestr(name, member)
-    return content.getvalue()
-
-
-def members_of(archive: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(archive)) as file:
-        return {name: file.read(name) for name in file.namelist()}
-
-
 def with_member(name: str, member: bytes | Make) -> Make:
     """Change a member of a model, and the digests that it holds of its members, too."""
 
     def make(good: bytes) -> bytes:
         members = members_of(good)
         members[name] = member if isinstance(member, bytes) else member(members[name])
-        members.pop(DIGESTS)
-        digests = {each: hashlib.sha256(content).hexdigest() for each, content in members.items()}
-        return zipped(members | {DIGESTS: json.dumps(digests, sort_keys=True).encode()})
+        return with_digests(members)
 
     return make
 
@@ -148,7 +126,7 @@ def huge_picture(_: bytes) -> bytes:
 
 
 ENDLESS = bytes(300 * 2**20)
-PICKLE, ARRAY = pickle.dumps(Toucher()), array_of_pickles()
+PICKLE, ARRAY = pickle.dumps(Toucher()), npy(np.array([Toucher()], dtype=object))
 NPZ = zipped({f"{name}.npy": ARRAY for name in ("x_train", "y_train", "x_test", "y_test")})
 LEAVING = zipped({f"../../{CANARY}": b"x", f"../{CANARY}": b"x"})
 LEAVING_OUT = edited("path: data/raw", "path: ../raw")

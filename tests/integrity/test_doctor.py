@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from command_line import loaded
 
 import project as projects
 from conftest import PROJECT
@@ -52,9 +53,9 @@ def test_a_fresh_clone_is_healthy_until_something_is_wrong(tmp_path: Path) -> No
     lines = finished.stdout.splitlines()
     assert {line[7:].partition(":")[0] for line in lines} == {*CHECKS, *REMOTE}
     assert {line.split()[0] for line in lines} == {"ok", "note"}
-    loaded = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
-    assert "convdepth.integrity.doctor" in loaded
-    assert not loaded & {"tensorflow", "keras", "pandas", "prefect"}
+    modules = loaded(finished.stderr)
+    assert "convdepth.integrity.doctor" in modules
+    assert not modules & {"tensorflow", "keras", "pandas", "prefect"}
     (project.folder / "dvc.lock").unlink()
     (project.folder / ".dvc" / "tmp").mkdir(exist_ok=True)
     (project.folder / ".dvc" / "tmp" / "rwlock").write_text("{")

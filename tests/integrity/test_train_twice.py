@@ -97,31 +97,28 @@ def test_what_depends_on_the_seed_of_hashes_is_found(folder: Path, capfd: Captur
     assert "histories" not in verdict
 
 
-def test_the_first_layer_that_differs_is_named(folder: Path) -> None:
+def test_the_first_line_of_the_history_and_layer_that_differ_are_named(folder: Path) -> None:
     params = folder / "params.yaml"
     trainings = [Training("tiny", "", [], folder, params, folder / name) for name in "ab"]
+    for training, history in zip(trainings, ("1,1\n2,1\n3,1\n", "1,1\n2,2\n3,2\n"), strict=True):
+        write(training, "equal", history)
+    (text,) = compare(*trainings)
+    assert "('2,1', '2,2')" in text
     network = build_network(read_architecture("tiny", params))
     for training in trainings:
-        write(training, "", "equal")
+        (training.folder / HISTORY).write_text("equal")
         save_network(network, training.folder / MODEL)
-        head = network.get_layer("head_dense")
-        head.set_weights([weights + 0.5 for weights in head.get_weights()])
+        for layer in map(network.get_layer, ("head_dense", "softmax")):
+            layer.set_weights([weights + 0.5 for weights in layer.get_weights()])
     (text,) = compare(*trainings)
     assert "head_dense" in text
+    assert "softmax" not in text
 
 
 def write(training: Training, model: str, history: str) -> None:
     training.folder.mkdir()
     (training.folder / MODEL).write_text(model)
     (training.folder / HISTORY).write_text(history)
-
-
-def test_the_first_line_of_the_history_that_differs_is_named(tmp_path: Path) -> None:
-    trainings = [Training("tiny", "", [], tmp_path, tmp_path, tmp_path / name) for name in "ab"]
-    for training, history in zip(trainings, ("1,1\n2,1\n3,1\n", "1,1\n2,2\n3,2\n"), strict=True):
-        write(training, "equal", history)
-    (text,) = compare(*trainings)
-    assert "('2,1', '2,2')" in text
 
 
 def test_the_recorded_files_are_recognised_and_unknown_networks_refused(

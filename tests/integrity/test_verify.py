@@ -17,7 +17,7 @@ from convdepth.core.hashes import md5_of
 from convdepth.integrity.published import describe_published
 from convdepth.integrity.verify import verify
 from convdepth.workspace.dvc import object_path, recorded_outputs
-from project import Project
+from project import Project, start
 
 DVC_YAML = """
 stages:
@@ -56,15 +56,9 @@ stages:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose outputs are files and folders, with and without copies. Not to be changed."""
-    home = tmp_path_factory.mktemp("home")
-    project = Project(tmp_path_factory.mktemp("a place") / "toy", home)
-    studies = project.folder / "studies"
-    studies.mkdir(parents=True)
-    (project.folder / "dvc.yaml").write_text(DVC_YAML)
-    (studies / "dvc.yaml").write_text(STUDIES_YAML)
-    (project.folder / "seed.txt").write_text("sown")
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
+    folder, home = (tmp_path_factory.mktemp(name) for name in ("a place", "home"))
+    files = {"dvc.yaml": DVC_YAML, "studies/dvc.yaml": STUDIES_YAML, "seed.txt": "sown"}
+    project = start(folder / "toy", home, files)
     (project.folder / ".dvcignore").write_text(".*.tmp*\n")
     project.run("dvc", "repro", "--all-pipelines")
     project.commit("Results")

@@ -1,6 +1,5 @@
 """`.keras` archives: equal bytes for equal networks, and nothing but weights is read."""
 
-import hashlib
 import json
 import time
 import zipfile
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from archives import digests_of, members_of, with_digests, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases, damaged
@@ -35,30 +35,13 @@ def saved(path: Path, seed: int = 1) -> Path:
     return path
 
 
-def read_members(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def digests(members: dict[str, bytes]) -> dict[str, str]:
-    return {
-        name: hashlib.sha256(content).hexdigest()
-        for name, content in members.items()
-        if name != DIGESTS
-    }
-
-
 def with_members(changes: dict[str, bytes | None], fitting: bool = False) -> Damage:
     """Return a function that changes or removes members, on request with digests that fit."""
 
     def damage(path: Path) -> None:
-        members = read_members(path) | changes
+        members = members_of(path.read_bytes()) | changes
         members = {name: content for name, content in members.items() if content is not None}
-        if fitting:
-            members[DIGESTS] = json.dumps(digests(members)).encode()
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
+        path.write_bytes(with_digests(members) if fitting else zipped(members))
 
     return damage
 
@@ -78,9 +61,9 @@ def test_equal_networks_give_equal_bytes_at_any_time(
     with zipfile.ZipFile(path) as archive:
         assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert archive.namelist() == sorted(MEMBERS)
-    members = read_members(path)
+    members = members_of(path.read_bytes())
     assert b"date_saved" not in members["metadata.json"]
-    assert json.loads(members[DIGESTS]) == digests(members)
+    assert json.loads(members[DIGESTS]) == digests_of(members)
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
@@ -95,7 +78,7 @@ def test_loading_brings_the_weights_back(path: Path, precision: str) -> None:
 
 def without_signatures(path: Path) -> None:
     """Damage HDF5's tables of names, on which h5py raises a RuntimeError."""
-    content = read_members(path)[WEIGHTS].replace(b"SNOD", bytes(4))
+    content = members_of(path.read_bytes())[WEIGHTS].replace(b"SNOD", bytes(4))
     with_members({WEIGHTS: content}, fitting=True)(path)
 
 
@@ -156,7 +139,7 @@ def add_lambda(layers: list[dict[str, Any]]) -> None:
 def test_layers_that_are_not_those_of_the_network_are_refused(
     path: Path, change: Callable[[list[dict[str, Any]]], None], found: str
 ) -> None:
-    config = json.loads(read_members(path)["config.json"])
+    config = json.loads(members_of(path.read_bytes())["config.json"])
     change(config["config"]["layers"])
     with_members({"config.json": json.dumps(config).encode()}, fitting=True)(path)
     with pytest.raises(IntegrityError, match=rf"a\.keras: .*params\.yaml: .*{found}\."):

@@ -3,27 +3,15 @@
 import shutil
 from pathlib import Path
 
-import pytest
 from drawn import draw_split
 from PIL import Image
 
-from faults import Finished, at_home
-from project import Project
+import faults
+from faults import Finished
 
 
-@pytest.fixture
-def clone(finished: Finished, tmp_path: Path) -> Project:
-    """A clone of the finished project, without its DVC cache."""
-    project = at_home(
-        Project(tmp_path / "clone", tmp_path), Path(finished.project.environment["HOME"])
-    )
-    finished.project.run("git", "clone", "--quiet", ".", str(project.folder))
-    return project
-
-
-def test_predict_works_with_a_release_or_a_remote(
-    finished: Finished, clone: Project, tmp_path: Path
-) -> None:
+def test_predict_works_with_a_release_or_a_remote(finished: Finished, tmp_path: Path) -> None:
+    clone = faults.clone(finished.project, tmp_path / "clone")
     Image.fromarray(draw_split("test")[0][0]).save(tmp_path / "digit.png")
 
     def predict(model: str, code: int = 0) -> str:

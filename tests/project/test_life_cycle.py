@@ -56,7 +56,7 @@ def test_after_a_change_of_networks_a_fresh_clone_has_nothing_to_run(
         workspace.run("dvc", "exp", "save", "--name", "saved", *saved)
     workspace.commit(change)
     workspace.run("dvc", "push")
-    clone = clone_of(workspace)
+    clone = faults.clone(workspace, workspace.folder.parent / "other" / "convdepth")
     clone.run("dvc", "pull")
     assert clone.repro() == []
     assert clone.run("git", "status", "--porcelain") == ""
@@ -100,11 +100,3 @@ def test_experiments_can_be_taken_up_where_the_studies_never_ran(workspace: Proj
     workspace.run("dvc", "exp", "apply", "saved")
     assert params.read_text(encoding="utf-8") == saved
     assert "up to date" in workspace.run("dvc", "status", "dvc.yaml")
-
-
-def clone_of(project: Project) -> Project:
-    """Clone a committed project, as another person does, with a home that knows nothing of DVC."""
-    folder = project.folder.parent / "other" / "convdepth"
-    folder.parent.mkdir()
-    project.run("git", "clone", "--quiet", ".", str(folder))
-    return faults.at_home(Project(folder, folder.parent), Path(project.environment["HOME"]))

@@ -12,7 +12,6 @@ import pytest
 import faults
 from conftest import PROJECT
 from faults import Finished
-from project import Project
 
 PREFIX = "Programming Language :: Python :: 3."
 CLASSIFIERS = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["classifiers"]
@@ -63,10 +62,7 @@ def test_the_bytes_are_equal(request: pytest.FixtureRequest, tmp_path: Path, ver
         pytest.skip(f"Python {version} is not installed")
     finished: Finished = request.getfixturevalue("finished")  # takes minutes: only if needed
     commands = make_environment(version, interpreter)
-    folder = tmp_path / "convdepth"
-    finished.project.run("git", "clone", "--quiet", ".", str(folder))
-    home = Path(finished.project.environment["HOME"])
-    project = faults.at_home(Project(folder, home), home)
+    project = faults.clone(finished.project, tmp_path / "convdepth")
     project.run("git", "reset", "--quiet", "--hard", "HEAD~1")  # the commit before the results
     project.environment["PATH"] = f"{commands}{os.pathsep}{os.environ['PATH']}"
     assert project.run("python", "--version").startswith(f"Python {version}.")

@@ -82,6 +82,13 @@ def at_home(project: Project, home: Path) -> Project:
     return project
 
 
+def clone(project: Project, folder: Path) -> Project:
+    """Clone a committed project, as another person does; DVC knows nothing of the clone."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    project.run("git", "clone", "--quiet", ".", str(folder))
+    return at_home(Project(folder, folder.parent), Path(project.environment["HOME"]))
+
+
 @dataclass(frozen=True)
 class Finished:
     """A project after a whole run, committed. Tests that change it copy it first."""

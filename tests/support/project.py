@@ -107,6 +107,18 @@ def stages_run(output: str) -> list[str]:
     return re.findall(r"^Running stage '([^']+)'", output, re.MULTILINE)
 
 
+def start(folder: Path, home: Path, files: Mapping[str, str]) -> Project:
+    """Make a project of some files, in repositories of git and DVC, with nothing committed."""
+    project = Project(folder, home)
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    project.run("git", "init", "--quiet")
+    project.run("dvc", "init", "--quiet")
+    return project
+
+
 def create(folder: Path, home: Path, params: Mapping[str, Any]) -> Project:
     """Copy the project's own files, without any result, and commit them."""
     folder.mkdir(parents=True)

@@ -22,7 +22,7 @@ from conftest import PROJECT
 from convdepth.workspace.git import newest_commit
 from pipelines.checkout.clone import CLONES, temporary_clone
 from pipelines.checkout.enter import CLONE
-from project import Project
+from project import Project, start
 
 DVC_YAML = """
 stages:
@@ -90,31 +90,33 @@ IGNORED = ["log.txt", "*.model", "*.txt", "figures", "fail-*", "hang-*", "meet",
 
 STAGES = ["download", "normalize", "train@one", "train@two", "evaluate@one", "evaluate@two", "plot"]
 
+WHOLE_LOG = sorted(f"{event} {name}" for name in STAGES for event in ("begin", "end"))
+"""The log after one run of each stage, sorted."""
 
-def create(folder: Path, home: Path) -> Project:
-    """Make the project in a new folder, committed, with nothing run yet."""
-    shutil.copytree(_template(), folder, symlinks=True)
+
+def create(folder: Path, home: Path, *, ran: bool = False) -> Project:
+    """Make the project in a new folder, committed; its results, if it ran, are not committed."""
+    shutil.copytree(_template(ran=ran), folder, symlinks=True)
     return Project(folder, home)
 
 
 @cache
-def _template() -> Path:
+def _template(*, ran: bool) -> Path:
     from PIL import Image
 
+    if ran:
+        home = _template(ran=False).parent / "ran"
+        project = create(home / "toy", home)
+        project.repro()
+        return project.folder
     home = Path(tempfile.mkdtemp(prefix="toy-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    folder = home / "toy"
-    folder.mkdir()
-    (folder / "dvc.yaml").write_text(DVC_YAML)
     recipe = (PROJECT / "params.yaml").read_text(encoding="utf-8").partition("# One entry is")[0]
-    (folder / "params.yaml").write_text(recipe + ARCHITECTURES, encoding="utf-8")
-    (folder / "accuracy").write_text("0.5")
-    (folder / ".gitignore").write_text("/log.txt\n")
-    (folder / "work.sh").write_text(WORK_SH)
+    files = {"dvc.yaml": DVC_YAML, "params.yaml": recipe + ARCHITECTURES, "work.sh": WORK_SH}
+    files |= {"accuracy": "0.5", ".gitignore": "/log.txt\n"}
+    project = start(home / "toy", home, files)
+    folder = project.folder
     Image.new("RGB", (2000, 1000), "navy").save(folder / "picture.png")
-    project = Project(folder, home)
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
     shutil.copy(PROJECT / ".dvc" / "config", folder / ".dvc")
     project.commit("The toy")
     return folder

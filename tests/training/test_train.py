@@ -60,13 +60,6 @@ def test_it_learns_and_writes_model_history_record_and_log(tiny: Tiny, capsys: C
     assert epochs == list("12345678")
 
 
-def test_the_statistics_of_normalizations_are_kept(tiny: Tiny) -> None:
-    tiny.change(BATCH_NORMALIZATION)
-    network = build_network(tiny.architecture)
-    load_weights(network, tiny.train("once")[0])
-    assert not np.allclose(network.get_layer("block1_conv1_normalization").moving_variance, 1)
-
-
 @pytest.mark.parametrize("steps", [trainer_module.STEPS_PER_EXECUTION, 1])
 def test_equal_parameters_give_equal_bytes_whatever_one_call_trains(
     tiny: Tiny, trained: list[bytes], monkeypatch: pytest.MonkeyPatch, steps: int
@@ -121,8 +114,7 @@ nightly = pytest.mark.nightly
 @pytest.mark.parametrize(
     ("optimizer", "rate", "changes", "classes"),
     [
-        ("adam", 0.01, [], PLAIN),
-        ("adam", 0.01, EVERYTHING, PLAIN),
+        ("adam", 0.01, EVERYTHING, PLAIN),  # the recipe itself: test_faults_writes kills it
         pytest.param("sgd", 0.3, [], PLAIN, marks=nightly),
         pytest.param("adamw", 0.01, [], PLAIN, marks=nightly),
         pytest.param("muon", 0.01, [], PLAIN, marks=nightly),
@@ -154,6 +146,10 @@ def test_an_interrupted_training_ends_with_the_bytes_of_an_uninterrupted_one(
     assert count.done == 1
     assert "goes on after epoch 2" in capsys.readouterr().out
     assert resumed == [model.read_bytes(), history.read_bytes()]
+    if BATCH_NORMALIZATION in changes:  # the statistics are kept
+        network = build_network(tiny.architecture)
+        load_weights(network, model)
+        assert not np.allclose(network.get_layer("block1_conv1_normalization").moving_variance, 1)
 
 
 def test_with_other_parameters_it_starts_anew_and_says_why(tiny: Tiny, capsys: Capture) -> None:

@@ -13,18 +13,20 @@ from project import Project
 SOURCES = PROJECT / "src" / "convdepth"
 LOCK = PROJECT / "requirements.lock"
 TRAININGS = {"train", "train_tuned", "collapse"}
+SEARCH = "tune"
+"""No stage, but its checkpoints depend on its code."""
 
 
 @pytest.mark.parametrize(
     ("package", "commands"),
     [
-        ("training", TRAININGS),
-        ("models.xla", TRAININGS),
+        ("training", {*TRAININGS, SEARCH}),
+        ("models.xla", {*TRAININGS, SEARCH}),
         ("data.validation", {"validate"}),
         ("figures", {"examine", "plot", "plot_studies", "report"}),
         ("report", {"report"}),
-        ("evaluation.metrics", set(STAGES) - {"train", "train_tuned"}),
-        ("evaluation", set(STAGES) - {"train", "train_tuned"}),
+        ("evaluation.metrics", {*STAGES, SEARCH} - {"train", "train_tuned"}),
+        ("evaluation", {*STAGES, SEARCH} - {"train", "train_tuned"}),
         *((name, set()) for name in ("training.progress", "models.precision_advice", "cli")),
         *((name, set()) for name in ("commands", "workspace", "integrity")),
     ],
@@ -33,7 +35,7 @@ def test_a_changed_package_reruns_these_commands_only(package: str, commands: se
     name = f"convdepth.{package}"
     found = {
         stage
-        for stage in STAGES
+        for stage in (*STAGES, SEARCH)
         if any(f"{module}.".startswith(f"{name}.") for module in read_command(stage).modules)
     }
     assert found <= commands

@@ -1,16 +1,17 @@
 """What DVC answers: planned commands, recorded outputs, cache, remotes, ignored files."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import PROJECT
-from convdepth.core.errors import DataError
+from convdepth.core.errors import DataError, MachineError
 from convdepth.workspace import dvc
 from convdepth.workspace.git import find_commit
 from convdepth.workspace.lockfile import LOCK
-from project import Project
+from project import Project, start
 
 STAGES = """
 stages:
@@ -41,13 +42,8 @@ stages:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with two graphs and recorded outputs, committed."""
     home = tmp_path_factory.mktemp("home")
-    project = Project(home / "toy", home)
-    (project.folder / "studies").mkdir(parents=True)
-    (project.folder / "params.yaml").write_text("names: {cnn1: 1, cnn9: 2}\n")
-    (project.folder / dvc.GRAPH).write_text(STAGES)
-    (project.folder / dvc.STUDIES).write_text(STUDY)
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
+    files = {"params.yaml": "names: {cnn1: 1, cnn9: 2}\n", "dvc.yaml": STAGES}
+    project = start(home / "toy", home, files | {"studies/dvc.yaml": STUDY})
     project.run("dvc", "repro", "make")
     project.run("dvc", "repro", "--single-item", "studies/dvc.yaml:more@1")
     project.commit("Results")
@@ -122,16 +118,28 @@ def test_ignored_files_cache_and_remotes(toy: Project) -> None:
     assert dvc.default_remote(toy.folder) == "the.other"
 
 
-def test_the_words_of_a_remote_are_shown_without_its_password() -> None:
-    said = "ERROR: failed: ssh://me:secret@host/folder\nERROR: more\nHaving any troubles?\n"
-    assert dvc._reason(said) == "failed: ssh://host/folder"
-    assert (dvc._reason("\nso\n\n"), dvc._reason("")) == ("so", "no message")
+@pytest.mark.parametrize(
+    ("script", "seconds", "reason"),
+    [
+        ("exec sleep 600", 0.5, "no answer within 0 s"),
+        ("echo 'ERROR: bad: ssh://me:secret@host/a\nERROR: b\nTroubles?'", 60, "bad: ssh://host/a"),
+        ("echo; echo so; echo", 60, "so"),
+        ("", 60, "no message"),
+    ],
+)
+def test_what_a_remote_says_is_shown_without_its_password(
+    toy: Project, monkeypatch: pytest.MonkeyPatch, script: str, seconds: float, reason: str
+) -> None:
+    program = toy.folder / "python"  # stands for DVC, which asks a host
+    program.write_text(f"#!/bin/sh\nexec >&2\n{script}\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert dvc.ask_remote(toy.folder, seconds) == reason
 
 
-def test_a_command_that_helps_is_named(toy: Project) -> None:
-    toy.run("dvc", "remote", "add", "--default", "storage", "gs://bucket/folder")
-    assert "-m pip install dvc-gs`" in (dvc.ask_remote(toy.folder, 60) or "")
-    for folder, root in ((toy.folder / "studies", toy.folder), (toy.folder.parent, PROJECT)):
-        outside = Project(folder, folder)
-        for words in (["doctor"], ["verify"], ["rank"], ["compare", "HEAD"]):
-            assert f"`cd {root}`" in outside.run("convdepth", *words, code=4)
+def test_outside_of_a_project_the_command_into_it_is_named(toy: Project) -> None:
+    below = Project(toy.folder / "studies", toy.folder)
+    for words in (["doctor"], ["verify"], ["rank"], ["compare", "HEAD"]):
+        assert f"`cd {toy.folder}`" in below.run("convdepth", *words, code=4)
+    with pytest.raises(MachineError, match=f"`cd {PROJECT}`"):
+        dvc.require_project(toy.folder.parent)

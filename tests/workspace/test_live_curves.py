@@ -2,22 +2,19 @@
 
 import contextlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from conftest import PROJECT
 from convdepth.training.progress import TrainingProgress
-from convdepth.workspace.code_digests import MODULES, read_command
 from convdepth.workspace.live_curves import LiveCurves, read_trainings
 from convdepth.workspace.live_progress import live_progress
-from project import Project
+from project import start
 
 LOGS = {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 0.875}
 
@@ -95,14 +92,10 @@ def test_outside_a_project_nothing_is_written(tmp_path: Path) -> None:
 
 def test_dvc_draws_running_trainings_and_misses_none(tmp_path: Path) -> None:
     """The extension of VS Code runs the same command after each change of the file."""
-    project = Project(tmp_path / "convdepth", tmp_path)
-    (project.folder / "live").mkdir(parents=True)
-    for name in ("live/.gitignore", ".dvcignore"):
-        shutil.copy(PROJECT / name, project.folder / name)
+    files = {name: (PROJECT / name).read_text() for name in ("live/.gitignore", ".dvcignore")}
+    project = start(tmp_path / "convdepth", tmp_path, files)
     plots = YAML(typ="safe").load(PROJECT / "dvc.yaml")["plots"]
     YAML().dump({"plots": [each for each in plots if "live" in each]}, project.folder / "dvc.yaml")
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
     project.commit("Nothing runs")
     show = ("dvc", "plots", "diff", "HEAD", "--json")
     assert json.loads(project.run(*show)) == {}
@@ -115,9 +108,3 @@ def test_dvc_draws_running_trainings_and_misses_none(tmp_path: Path) -> None:
     drawn = {(value["epoch"], value["field"]) for value in values}
     assert drawn == {(epoch, field) for epoch in "12" for field in ("accuracy", "val_accuracy")}
     assert project.run("git", "status", "--porcelain") == ""
-
-
-@pytest.mark.parametrize("command", [name for name in MODULES if name != "code"])
-def test_no_stage_depends_on_live_curves(command: str) -> None:
-    modules: dict[str, Any] = read_command(command).modules
-    assert not [name for name in modules if ".live_" in name]

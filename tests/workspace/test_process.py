@@ -15,7 +15,7 @@ from waiting import lives, wait_until
 
 import convdepth
 from conftest import PROJECT
-from project import HEED_SIGINT, Project
+from project import HEED_SIGINT, Project, start
 
 RUN = "from convdepth.workspace.process import run_app\n"
 STAGE = f"""{RUN}
@@ -84,12 +84,7 @@ Repro = Callable[..., tuple[psutil.Process, psutil.Process]]
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A DVC project without any stage."""
-    (tmp_path / "toy").mkdir()
-    project = Project(tmp_path / "toy", tmp_path)
-    (project.folder / "stage.py").write_text(STAGE)
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
-    return project
+    return start(tmp_path / "toy", tmp_path, {"stage.py": STAGE})
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import COMMAND
 
 from conftest import PROJECT
 
-COMMAND = str(Path(sys.executable).with_name("convdepth"))
 HOSTILE = "\x1b]0;title\x07 \x9b2J \u202e\udcff\r"
 
 nightly = pytest.mark.nightly
@@ -24,10 +24,8 @@ nightly = pytest.mark.nightly
         ["train", "--help"],
         ["summary", "cnn1"],
         ["check", "--checked=checked.txt"],
-        ["device"],
+        *(pytest.param(words, marks=nightly) for words in (["device"], ["doctor"], ["verify"])),
         pytest.param(["compare", "HEAD"], marks=nightly),
-        pytest.param(["doctor"], marks=nightly),
-        pytest.param(["verify"], marks=nightly),
     ],
     ids=" ".join,
 )

@@ -27,28 +27,26 @@ def run_in(folder: Path, project: Project, *command: str) -> str:
     return Project(folder, Path(project.environment["HOME"])).run(*command).strip()
 
 
-def test_it_is_a_clone_at_the_commit_that_shares_the_cache(project: Project) -> None:
-    project.repro()
-    project.commit("Results")
-    first = project.run("git", "rev-parse", "HEAD~1").strip()
-    (project.folder / "work.sh").write_text(toy.WORK_SH + "# other code\n")
-    with temporary_clone("HEAD~1", project.folder) as folder:
+def test_it_is_a_clone_at_the_commit_that_shares_the_cache(ran: Project) -> None:
+    first = ran.run("git", "rev-parse", "HEAD~1").strip()
+    (ran.folder / "work.sh").write_text(toy.WORK_SH + "# other code\n")
+    with temporary_clone("HEAD~1", ran.folder) as folder:
         assert (folder / "work.sh").read_text() == toy.WORK_SH
         assert not (folder / "dvc.lock").exists()
-        assert run_in(folder, project, "git", "rev-parse", "HEAD") == first
-        assert run_in(folder, project, "git", "branch", "--show-current") == ""
-        assert "Running stage" not in run_in(folder, project, "dvc", "repro", "train@one")
+        assert run_in(folder, ran, "git", "rev-parse", "HEAD") == first
+        assert run_in(folder, ran, "git", "branch", "--show-current") == ""
+        assert "Running stage" not in run_in(folder, ran, "dvc", "repro", "train@one")
         (folder / "work.sh").write_text(toy.WORK_SH + "# other code\n")
-        assert "Running stage 'download'" in run_in(folder, project, "dvc", "repro", "download")
+        assert "Running stage 'download'" in run_in(folder, ran, "dvc", "repro", "download")
     assert not folder.exists()
-    assert (project.folder / "work.sh").read_text().endswith("# other code\n")
-    assert "Running stage" not in project.run("dvc", "repro", "download")
+    assert (ran.folder / "work.sh").read_text().endswith("# other code\n")
+    assert "Running stage" not in ran.run("dvc", "repro", "download")
     with (
         pytest.raises(MachineError, match="no-such-name"),
-        temporary_clone("no-such-name", project.folder),
+        temporary_clone("no-such-name", ran.folder),
     ):
         pass
-    assert toy.clones(project) == []
+    assert toy.clones(ran) == []
 
 
 def test_remotes_secrets_and_identity_come_along(project: Project, tmp_path: Path) -> None:

@@ -50,9 +50,7 @@ def test_trainings_cost_what_their_network_does_and_evaluations_nothing() -> Non
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The made-up project with all results. Read-only by agreement."""
     home = tmp_path_factory.mktemp("finished")
-    project = toy.create(home / "toy", home)
-    project.run("dvc", "repro")
-    return project
+    return toy.create(home / "toy", home, ran=True)
 
 
 UNTOUCHED = [

@@ -33,7 +33,7 @@ STUDIES = [f"study@{item}" for item in ("one-10", "one-9", "two-10", "two-9")]
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with all results committed. Read-only by agreement."""
     home = tmp_path_factory.mktemp("finished")
-    project = toy.create(home / "toy", home)
+    project = toy.create(home / "toy", home, ran=True)
     (project.folder / "studies").mkdir()
     (project.folder / "studies" / "dvc.yaml").write_text(MATRIX)
     project.run("dvc", "repro", "--all-pipelines")

@@ -104,11 +104,9 @@ stages:
 """
 
 
-def test_metrics_are_read_from_the_workspace_and_from_a_commit(project: Project) -> None:
-    project.repro()
-    project.commit("Results")
-    folder, path = project.folder, project.folder / "one.json"
-    commit = project.run("git", "rev-parse", "HEAD").strip()
+def test_metrics_are_read_from_the_workspace_and_from_a_commit(ran: Project) -> None:
+    folder, path = ran.folder, ran.folder / "one.json"
+    commit = ran.run("git", "rev-parse", "HEAD").strip()
     path.write_text('{"accuracy": 0.75, "loss": 1.5, "status": "ok", "classes": [1]}')
     (folder / "studies").mkdir()
     (folder / "studies" / "two.json").write_text('{"accuracy": 0.1}')  # the other one counts
@@ -122,7 +120,7 @@ def test_metrics_are_read_from_the_workspace_and_from_a_commit(project: Project)
             ("one", "accuracy"),
             ("one", "loss"),
         ]
-    project.run("git", "switch", "--quiet", "--detach", "--discard-changes", "HEAD~1")
+    ran.run("git", "switch", "--quiet", "--detach", "--discard-changes", "HEAD~1")
     assert read_metrics(folder, commit) == {"one": METRICS, "two": METRICS}
     assert read_metrics(folder, "HEAD") == {}
     for unknown in ("0" * 40, "nonsense"):

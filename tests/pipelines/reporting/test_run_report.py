@@ -77,22 +77,22 @@ def cells(page: str) -> list[list[str]]:
 
 
 @pytest.mark.usefixtures("harness")
-def test_a_run_has_one_page_with_its_findings_and_recent_runs(project: Project) -> None:
-    project.repro()
-    project.run("git", "remote", "add", "origin", "git@github.com:someone/toy.git")
-    project.commit("Results of | <b>*all*</b>")
-    assert publish(make_report(project))["metadata_"] == {"one": "0.5", "two": "0.5"}
+def test_a_run_has_one_page_with_its_findings_and_recent_runs(ran: Project) -> None:
+    ran.run("git", "remote", "add", "origin", "git@github.com:someone/toy.git")
+    (ran.folder / "note").touch()
+    ran.commit("Results of | <b>*all*</b>")
+    assert publish(make_report(ran))["metadata_"] == {"one": "0.5", "two": "0.5"}
     worse = {"accuracy": 0.4321, "loss": 1.5, "status": "collapsed"}
-    (project.folder / "one.json").write_text(json.dumps(worse))
+    (ran.folder / "one.json").write_text(json.dumps(worse))
     # The interval is in another output of the stage, which DVC does not compare.
-    edit_yaml(project.folder / "dvc.yaml", {"stages.evaluate.do.outs": ["all/${key}.json"]})
+    edit_yaml(ran.folder / "dvc.yaml", {"stages.evaluate.do.outs": ["all/${key}.json"]})
     bounds = {"accuracy_low": 0.4224, "accuracy_high": 0.4418}
-    (project.folder / "all").mkdir()
-    (project.folder / "all" / "one.json").write_text(json.dumps(worse | bounds))
-    outcomes = make_report(project).outcomes | {"train@one": Outcome.RAN}
+    (ran.folder / "all").mkdir()
+    (ran.folder / "all" / "one.json").write_text(json.dumps(worse | bounds))
+    outcomes = make_report(ran).outcomes | {"train@one": Outcome.RAN}
     branch = "results/2026-11-28"
-    changes = changes_since("HEAD", project.folder)
-    report = make_report(project, outcomes=outcomes, branch=branch, changes=changes, error="worse")
+    changes = changes_since("HEAD", ran.folder)
+    report = make_report(ran, outcomes=outcomes, branch=branch, changes=changes, error="worse")
     found = publish(report)
     page, (picture,) = DATA_URL.sub("", found["data"]), DATA_URL.findall(found["data"])
     assert max(Image.open(io.BytesIO(base64.b64decode(picture))).size) == 1200
@@ -116,14 +116,12 @@ def test_a_run_has_one_page_with_its_findings_and_recent_runs(project: Project) 
 
 
 @pytest.mark.usefixtures("harness")
-def test_a_failed_run_shows_no_results_of_the_commit_as_its_own(project: Project) -> None:
-    project.repro()
-    project.commit("Results")
+def test_a_failed_run_shows_no_results_of_the_commit_as_its_own(ran: Project) -> None:
     error = StageError("train@two", 6, ["the loss", "is NaN"])
     outcomes: dict[str, Any] = dict.fromkeys(["train@one", "evaluate@one"], Outcome.RAN)
     outcomes |= {"train@two": error, "train@three": StoppedError("stopped")}
     outcomes["studies/dvc.yaml:study@one"] = Outcome.RAN  # of another graph
-    report = make_report(project, outcomes=outcomes, error=str(error))
+    report = make_report(ran, outcomes=outcomes, error=str(error))
     found = publish(report)
     assert found["metadata_"] == {"one": "0.5"}
     assert ["two", "", "", "not evaluated"] in cells(found["data"])
@@ -134,19 +132,19 @@ def test_a_failed_run_shows_no_results_of_the_commit_as_its_own(project: Project
     outcomes = {"train@two": Outcome.RAN}  # of `train-on-worker`: no other network is shown
     assert not [
         row
-        for row in cells(publish(make_report(project, outcomes=outcomes))["data"])
+        for row in cells(publish(make_report(ran, outcomes=outcomes))["data"])
         if row[0] == "one"
     ]
 
     def without_words() -> None:
-        with contextlib.suppress(TimeoutError), reported(report.commit, project.folder):
+        with contextlib.suppress(TimeoutError), reported(report.commit, ran.folder):
             raise TimeoutError
 
     (timeout,) = run("without words", without_words)
     assert "TimeoutError" in timeout["description"]
-    (project.folder / "dvc.yaml").write_text("stages: {")
+    (ran.folder / "dvc.yaml").write_text("stages: {")
     unread = publish(
-        make_report(project, error="dvc.yaml: line 1\nis *wrong*", folder=Path("gone"), commit="")
+        make_report(ran, error="dvc.yaml: line 1\nis *wrong*", folder=Path("gone"), commit="")
     )
     assert "dvc.yaml: line 1" in unread["description"]
     assert unread["metadata_"] == {}
