@@ -26,8 +26,7 @@ EVALUATION = "evaluate@"
 REPLICATION = f"{STUDIES.as_posix()}:replicates@"
 """Prefixes of the stages that write the predictions of a network, and of its seeds."""
 
-COLUMNS = ["index", "label", "predicted", "loss"]
-"""Columns that a table of predictions has, at least."""
+COLUMNS = ["index", "label", "predicted", "loss"]  # Columns that a table of predictions needs
 
 
 Verdict = Enum("Verdict", "ADDED REMOVED UNKNOWN SAME NO_EVIDENCE LIKE_SEEDS BETTER WORSE")

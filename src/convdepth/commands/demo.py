@@ -47,8 +47,7 @@ EXAMPLES = [
 ]
 """Strokes of the ten digits: points x, y on a sheet of 100 x 100."""
 
-LARGEST_BODY = 8 * 2**20
-"""Most bytes of a picture that is sent."""
+LARGEST_BODY = 8 * 2**20  # Most bytes of a picture that is sent
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "

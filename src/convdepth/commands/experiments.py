@@ -14,12 +14,8 @@ from convdepth.workspace.dvc import require_project, show_experiments
 from convdepth.workspace.git import find_commit, git, read_file
 
 HEADER = ("experiment", "network", "changed", "accuracy", "held out", "status", "time")
-WRAPPED = ("experiment", "changed", "status")
-"""Columns that a narrow terminal breaks into lines."""
-
-NARROW = 120
-"""Below this width, cells have two lines."""
-
+WRAPPED = ("experiment", "changed", "status")  # Columns that a narrow terminal breaks into lines
+NARROW = 120  # Below this width, cells have two lines
 NONE = "No experiment yet: `dvc exp run -S KEY=VALUE` and `python -m pipelines sweep` make some."
 
 

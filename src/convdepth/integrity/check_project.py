@@ -29,14 +29,9 @@ from convdepth.workspace.lockfile import (
 )
 from convdepth.workspace.locks import held_outputs
 
-LEFTOVERS = ".*.tmp*"
-"""Names that `files.atomic_path` gives to unfinished files."""
-
-SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}
-"""Folders in which no stage writes."""
-
-RWLOCK = Path(".dvc/tmp/rwlock")
-"""DVC's list of busy files."""
+LEFTOVERS = ".*.tmp*"  # Names that `files.atomic_path` gives to unfinished files
+SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}  # Folders in which no stage writes
+RWLOCK = Path(".dvc/tmp/rwlock")  # DVC's list of busy files
 
 
 def check_params(project: Path) -> list[Finding]:

@@ -18,14 +18,9 @@ from numpy.typing import NDArray
 from convdepth.core.errors import ConvdepthError
 from convdepth.workspace.process import STAGE_VARIABLE
 
-PROGRAM = "from convdepth.cli import run; run()"
-"""The command line, independent of the search path."""
-
+PROGRAM = "from convdepth.cli import run; run()"  # The command line, independent of the search path
 MODEL, HISTORY = "model.keras", "history.csv"
-
-GRACE_SECONDS = 5.0
-"""How long a child may clean up before it is killed."""
-
+GRACE_SECONDS = 5.0  # How long a child may clean up before it is killed
 POLL_SECONDS = 0.02
 
 

@@ -27,8 +27,7 @@ GRAPH = Path("dvc.yaml")
 STUDIES = Path("studies/dvc.yaml")
 """The stages of the studies, which depend on the pipeline; their ``dvc.lock`` is beside it."""
 
-PARAMETER_FILES = ("params.yaml", "studies/params.yaml")
-"""What DVC reads to fill in ``${key}``."""
+PARAMETER_FILES = ("params.yaml", "studies/params.yaml")  # What DVC reads to fill in ``${key}``
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,7 @@ class Training:
     name: str
     where: str
     rows: list[Row]
-    seconds: float
-    """Time of the last epoch, since 1970."""
+    seconds: float  # Time of the last epoch, since 1970
 
     @property
     def runs(self) -> bool:

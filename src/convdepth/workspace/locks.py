@@ -17,9 +17,7 @@ from pathlib import Path
 
 from convdepth.core.errors import BusyError, MachineError
 
-WAIT_SECONDS = 10.0
-"""How long to wait for an output; a stage whose DVC was killed ends within 4 s."""
-
+WAIT_SECONDS = 10.0  # How long to wait for an output; a stage whose DVC was killed ends within 4 s
 POLL_SECONDS = 0.1
 
 _FOLDER = Path(".dvc") / "tmp" / "convdepth" / "locks"

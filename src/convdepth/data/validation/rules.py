@@ -48,10 +48,8 @@ class Stage:
     """Output of a stage: ``raw`` or ``normalized``."""
 
     name: str
-    full_ink: int
-    """The largest pixel value, 255 or 1."""
-    max_images: int | None = None
-    """Images of each split at most; None for all."""
+    full_ink: int  # The largest pixel value, 255 or 1
+    max_images: int | None = None  # Images of each split at most; None for all
 
     def size(self, split: str) -> int:
         """Return the number of images of a split."""
