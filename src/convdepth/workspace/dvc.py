@@ -1,6 +1,6 @@
 """Questions to DVC: stages and their commands, recorded outputs, cache, remotes, status.
 
-The only module of the package that imports DVC, and only when it is asked: the import takes a
+The only module that opens a DVC project. It imports DVC only when it is asked: the import takes a
 second. Unless a function says otherwise, it raises a `MachineError` if DVC fails.
 """
 
