@@ -1,12 +1,11 @@
 """`convdepth experiments`: the experiments of DVC and their results on one screen."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dvc.utils.flatten import flatten
 from rich.console import Console
 
 from convdepth.commands.tables import break_lines, make_table, print_table
@@ -95,11 +94,7 @@ def _commits(project: Path) -> list[str]:
 def _read_experiment(experiment: Any, baseline: Any, project: Path) -> list[Result]:
     run = experiment["revs"][0]
     before, after = (
-        {
-            key: value
-            for entries in _files(each, "params").values()
-            for key, value in flatten(entries).items()
-        }
+        dict(pair for entries in _files(each, "params").values() for pair in _flat(entries))
         for each in (baseline, run)
     )
     changed = {key: after[key] for key in after if before.get(key) != after[key]}
@@ -134,6 +129,14 @@ def _files(run: Any, kind: str) -> dict[str, Any]:
     """Return the content of the files of parameters or of metrics by path."""
     files = ((run["data"] or {}).get(kind) or {}).items()
     return {path: file.get("data") or {} for path, file in files}
+
+
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in entries.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _time(run: Any) -> str:

@@ -63,7 +63,15 @@ def predict_images(network: keras.Model, images: Mapping[str, Pixels]) -> Iterat
 def print_predictions(predictions: Iterator[Prediction], style: str) -> None:
     """Print predictions as a table for a terminal, as JSON, or as CSV."""
     if style == "json":
-        rows = [_entry(each) for each in predictions]
+        rows = [
+            {
+                "image": each.image,
+                "digit": each.digits[0],
+                "unsure": each.is_unsure,
+                "probabilities": each.rounded,
+            }
+            for each in predictions
+        ]
         print(json.dumps(rows, indent=2))
     elif style == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -73,15 +81,6 @@ def print_predictions(predictions: Iterator[Prediction], style: str) -> None:
             writer.writerow([*row, *each.rounded])
     else:
         _print_table(predictions)
-
-
-def _entry(prediction: Prediction) -> dict[str, object]:
-    return {
-        "image": prediction.image,
-        "digit": prediction.digits[0],
-        "unsure": prediction.is_unsure,
-        "probabilities": prediction.rounded,
-    }
 
 
 def _print_table(predictions: Iterator[Prediction]) -> None:

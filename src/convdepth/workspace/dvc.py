@@ -1,6 +1,6 @@
 """Questions to DVC: stages and their commands, recorded outputs, cache, remotes, status.
 
-The only module that opens a DVC project. It imports DVC only when it is asked: the import takes a
+The only module of the package that imports DVC, and only when it is asked: the import takes a
 second. Unless a function says otherwise, it raises a `MachineError` if DVC fails.
 """
 
@@ -145,18 +145,7 @@ def planned_commands(
 
 def find_option(command: Sequence[str], option: str) -> str | None:
     """Return the value of an option such as ``--model``; None if the command lacks it."""
-    for word, following in itertools.pairwise([*command, ""]):
-        if word == option:
-            return following or None
-        if word.startswith(f"{option}="):
-            return word.removeprefix(f"{option}=")
-    return None
-
-
-def cache_folder(project: Path = Path()) -> Path:
-    """Return the folder of DVC's cache, which need not exist."""
-    with open_project(project) as repo:
-        return Path(repo.cache.local_cache_dir)
+    return dict(itertools.pairwise(command)).get(option)
 
 
 def object_path(cache: Path, md5: str) -> Path:
@@ -246,12 +235,6 @@ def run_dvc(
 ) -> subprocess.CompletedProcess[str]:
     """Run DVC's command line in a child process."""
     return run_captured([sys.executable, "-m", "dvc", *arguments], project, seconds=seconds)
-
-
-def ignored_by_dvc(paths: Sequence[Path], project: Path = Path()) -> set[Path]:
-    """Return the paths that ``.dvcignore`` hides from DVC."""
-    with open_project(project) as repo:
-        return {path for path in paths if repo.dvcignore.check_ignore(str(path)).match}
 
 
 def without_credentials(text: str) -> str:

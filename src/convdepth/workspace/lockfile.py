@@ -27,12 +27,6 @@ def read_lock_entries(lock: Path, content: bytes | None = None) -> dict[str, Any
         raise DataError(f"{lock}: is no DVC lock: {error}. Run `git checkout {lock}`.") from error
 
 
-def trained_networks(project: Path = Path()) -> list[str]:
-    """List the networks that ``dvc.lock`` has a training of, removed ones included."""
-    stages = read_lock_entries(project / LOCK)
-    return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
-
-
 def model_path(name: str, project: Path = Path()) -> Path:
     """Return the path of the newest model of an architecture; a missing file is a `DataError`."""
     stages = read_lock_entries(project / LOCK)

@@ -90,13 +90,10 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def end_with_parent(grace: float = math.inf) -> None:
-    """Send SIGTERM to this process once it has lost its parent, even if that was killed before.
+    """Send SIGTERM to this process once it has lost its parent, and SIGKILL `grace` seconds later.
 
     A parent that sets `PARENT_VARIABLE` to its own process id is missed even if it died while this
     process imported its modules. The variable is removed, since it is wrong for children.
-
-    Args:
-        grace: Seconds until SIGKILL.
     """
     parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
 
