@@ -86,8 +86,7 @@ def print_predictions(predictions: Iterator[Prediction], style: str) -> None:
 def _print_table(predictions: Iterator[Prediction]) -> None:
     table = make_table()
     table.add_column("image", overflow="fold")
-    table.add_column("digit", justify="right", no_wrap=True)
-    for header in ("probability", "second", "third"):
+    for header in ("digit", "probability", "second", "third"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for each in predictions:

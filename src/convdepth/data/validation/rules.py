@@ -26,11 +26,10 @@ AtLeast = gxe.ExpectColumnPairValuesAToBeGreaterThanB
 
 DIGITS = list(range(NUM_CLASSES))
 
-CLASS_COUNTS = {
+CLASS_COUNTS = {  # Images of each digit in MNIST
     "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
     "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
 }
-"""Images of each digit in MNIST."""
 
 # MNIST's training images, on the scale from 0 to 1: mean and standard deviation of all pixels, and
 # the standard deviation over the images of their mean pixel and of their mean squared pixel.
