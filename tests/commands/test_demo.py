@@ -114,7 +114,7 @@ def test_other_sites_cannot_reach_it_by_a_name_of_their_own(client: httpx.Client
 
 def test_all_files_of_the_page_are_few_and_there() -> None:
     files = {path.name for path in PAGE.iterdir()}
-    assert files == {"demo.html.jinja", "api.html.jinja", "demo.css", "demo.js"}
+    assert files == {"demo.html.jinja", "api.html.jinja", "demo.css", "demo.js", "examples.json"}
 
 
 def test_a_port_in_use_has_a_message_and_a_code(folder: Path) -> None:

@@ -145,7 +145,12 @@ def planned_commands(
 
 def find_option(command: Sequence[str], option: str) -> str | None:
     """Return the value of an option such as ``--model``; None if the command lacks it."""
-    return dict(itertools.pairwise(command)).get(option)
+    for word, following in itertools.pairwise([*command, ""]):
+        if word == option:
+            return following or None
+        if word.startswith(f"{option}="):
+            return word.removeprefix(f"{option}=")
+    return None
 
 
 def object_path(cache: Path, md5: str) -> Path:
