@@ -46,7 +46,7 @@ def register_models(folder: Path, branch: str | None) -> list[str]:
 
 
 def _find(name: str, commit: str, folder: Path) -> list[tuple[str, str]]:
-    return registry.recorded_outputs(f"train@{name}", registry.MODEL, commit, folder)
+    return registry.locked_outputs(f"train@{name}", registry.MODEL, commit, folder)
 
 
 def _reason_against(name: str, commit: str, folder: Path) -> str:
@@ -56,7 +56,7 @@ def _reason_against(name: str, commit: str, folder: Path) -> str:
     except ParameterError:  # the first
         return ""
     try:
-        for _, md5 in registry.recorded_outputs(f"evaluate@{name}", ".csv", promoted, folder):
+        for _, md5 in registry.locked_outputs(f"evaluate@{name}", ".csv", promoted, folder):
             fetch_content(md5, folder)
         before, after = read_states([promoted, commit], folder)
         changes = compare(before, after)

@@ -37,7 +37,7 @@ SUMMARY = "Pictures of digits, read by all networks."
 EXAMPLES: list[list[str]] = json.loads((PAGE / "examples.json").read_text(encoding="utf-8"))
 """Strokes of the ten digits: points x, y on a sheet of 100 x 100."""
 
-LARGEST_BODY = 8 * 2**20  # Most bytes of a picture that is sent
+LARGEST_BODY = 8 * 2**20  # most bytes of a picture that is sent
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "

@@ -17,7 +17,7 @@ from convdepth.models.archive import load_network
 from convdepth.models.backend import EVALUATION_BATCH_SIZE, configure, keras
 from convdepth.models.description import describe_archive
 
-SURE = 0.8  # An answer with a lower probability is unsure; `benchmarks/README.md` has the shares
+SURE = 0.8  # an answer with a lower probability is unsure; `benchmarks/README.md` has the shares
 
 
 class Prediction(NamedTuple):

@@ -22,8 +22,8 @@ from convdepth.workspace.dvc import GRAPH, STUDIES, find_option, planned_command
 from convdepth.workspace.lockfile import LOCK, RECORD, model_path, numeric_class, read_lock_entries
 from convdepth.workspace.locks import held_outputs
 
-LEFTOVERS = ".*.tmp*"  # Names that `files.atomic_path` gives to unfinished files
-SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}  # Folders in which no stage writes
+LEFTOVERS = ".*.tmp*"  # names that `files.atomic_path` gives to unfinished files
+SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}  # folders in which no stage writes
 RWLOCK = Path(".dvc/tmp/rwlock")  # DVC's list of busy files
 
 

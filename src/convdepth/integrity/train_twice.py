@@ -20,7 +20,7 @@ from convdepth.integrity.training_process import (
 )
 from convdepth.workspace.dvc import planned_command, recorded_outputs
 
-RUNS = {  # Environment variables that must not matter, for each of the two runs
+RUNS = {  # environment variables that must not matter, for each of the two runs
     "first": {"PYTHONHASHSEED": "1", "TZ": "Pacific/Auckland"},
     "second": {"PYTHONHASHSEED": "2", "TZ": "America/Caracas"},
 }

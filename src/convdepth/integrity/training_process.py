@@ -16,7 +16,7 @@ from convdepth.core.errors import ConvdepthError
 from convdepth.workspace.process import STAGE_VARIABLE
 from convdepth.workspace.process_tree import Processes
 
-PROGRAM = "from convdepth.cli import run; run()"  # The command line, independent of the search path
+PROGRAM = "from convdepth.cli import run; run()"  # the command line, independent of the search path
 MODEL, HISTORY = "model.keras", "history.csv"
 
 

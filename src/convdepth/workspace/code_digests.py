@@ -33,7 +33,7 @@ MODULES: dict[str, str] = {name: entry["module"] for name, entry in TABLE["stage
 STAGES = tuple(command for command in MODULES if command not in ("code", "tune"))
 """Commands of stages that depend on their digest; several stages can run one of them."""
 
-NAMES = "modules"  # The text with the digest of each module by name; no stage depends on it
+NAMES = "modules"  # the text with the digest of each module by name; no stage depends on it
 LIBRARIES: dict[str, str] = TABLE["libraries"]
 """Libraries whose version can change a number or a picture: package name by import name."""
 

@@ -24,10 +24,8 @@ from convdepth.workspace.lockfile import LOCK
 from convdepth.workspace.process import run_captured
 
 GRAPH = Path("dvc.yaml")
-STUDIES = Path("studies/dvc.yaml")
-"""The stages of the studies, which depend on the pipeline; their ``dvc.lock`` is beside it."""
-
-PARAMETER_FILES = ("params.yaml", "studies/params.yaml")  # What DVC reads to fill in ``${key}``
+STUDIES = Path("studies/dvc.yaml")  # depends on the pipeline; its ``dvc.lock`` is beside it
+PARAMETER_FILES = ("params.yaml", "studies/params.yaml")  # what DVC reads to fill in ``${key}``
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from ruamel.yaml.error import YAMLError
 
 from convdepth.core.errors import DataError, ParameterError
 
-LOCK = Path("dvc.lock")  # Where DVC records the outputs of each stage
-RECORD = ".numeric_class.json"  # As `numeric_class.SUFFIX`, whose module imports TensorFlow
+LOCK = Path("dvc.lock")  # where DVC records the outputs of each stage
+RECORD = ".numeric_class.json"  # as `numeric_class.SUFFIX`, whose module imports TensorFlow
 
 
 def read_lock_entries(lock: Path, content: bytes | None = None) -> dict[str, Any]:

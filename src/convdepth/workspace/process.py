@@ -21,15 +21,13 @@ import psutil
 import convdepth
 from convdepth.core.errors import ConvdepthError, MachineError
 
-STAGE_VARIABLE = "DVC_STAGE"  # DVC sets it to a stage's name for the stage's process
+STAGE_VARIABLE = "DVC_STAGE"  # dVC sets it to a stage's name for the stage's process
 POLL_SECONDS = 0.5
-GRACE_SECONDS = 3.0  # How long a stage may clean up after its DVC has ended
-PARENT_VARIABLE = "CONVDEPTH_PARENT"
-"""Holds the process id of the parent that a child is to end with, see `end_with_parent`."""
-
+GRACE_SECONDS = 3.0  # how long a stage may clean up after its DVC has ended
+PARENT_VARIABLE = "CONVDEPTH_PARENT"  # process id of the parent, see `end_with_parent`
 PARENT_POLL_SECONDS = 0.1
-PARENT_GRACE_SECONDS = 10.0  # How long a command may clean up after its flow has ended
-_received: list[int] = []  # The signals that have asked this process to end
+PARENT_GRACE_SECONDS = 10.0  # how long a command may clean up after its flow has ended
+_received: list[int] = []  # the signals that have asked this process to end
 
 
 def run_captured(

@@ -19,9 +19,7 @@ from convdepth.workspace.git import read_file
 from convdepth.workspace.lockfile import LOCK, model_path, read_lock_entries
 
 MODEL = ".keras"
-
-RELEASE = Path("release")
-"""Where `make release` writes its bundle, and where an unpacked one is looked for."""
+RELEASE = Path("release")  # where `make release` writes its bundle, and an unpacked one is found
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def assign(network: str, version: str, stage: str, project: Path = Path()) -> No
         gto.assign(project, network, stage, version=version)
 
 
-def recorded_outputs(
+def locked_outputs(
     stage: str, suffix: str, commit: str | None, project: Path = Path(), lock: Path = LOCK
 ) -> list[tuple[str, str]]:
     """Return path and MD5 of a stage's outputs with a suffix, as ``dvc.lock`` records them."""
@@ -121,7 +119,7 @@ def recorded_outputs(
 def read_results(stage: str, commit: str | None, project: Path = Path()) -> dict[str, Any]:
     """Return the entries of all JSON outputs of a stage, which git has; none if it never ran."""
     results: dict[str, Any] = {}
-    for path, _ in recorded_outputs(stage, ".json", commit, project):
+    for path, _ in locked_outputs(stage, ".json", commit, project):
         if content := read_file(path, commit, project):
             results |= json.loads(content)
     return results
@@ -129,7 +127,7 @@ def read_results(stage: str, commit: str | None, project: Path = Path()) -> dict
 
 def _find_registered(version: Version, project: Path) -> Path:
     label = f"{version.network}@{version.name}"
-    outputs = recorded_outputs(f"train@{version.network}", MODEL, version.commit, project)
+    outputs = locked_outputs(f"train@{version.network}", MODEL, version.commit, project)
     if not outputs:
         raise DataError(
             f"{label}: the {LOCK} of commit {version.commit[:12]} has no model of this network. "
