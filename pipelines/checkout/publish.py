@@ -34,9 +34,8 @@ def require_publishing(root: Path = Path()) -> None:
 def publish_results(folder: Path, title: str, message: str) -> str | None:
     """Commit what the stages have changed in a clone without a branch, and push it as a branch.
 
-    Returns:
-        The branch with these results: ``results/<title>``, with ``-2`` and so on if that is taken;
-        an earlier one if it has the same results; None if the commit itself has them.
+    Return the branch with these results: ``results/<title>``, with ``-2`` and so on if that is
+    taken; an earlier one if it has the same results; None if the commit itself has them.
     """
     if not (changed := changed_files(folder)):
         return None

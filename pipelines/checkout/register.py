@@ -6,17 +6,10 @@ from pathlib import Path
 from convdepth.commands.compare import Verdict, compare, read_states
 from convdepth.config.params import read_params
 from convdepth.core.errors import ConvdepthError, ParameterError
+from convdepth.workspace import registry
 from convdepth.workspace.dvc import fetch_content
 from convdepth.workspace.git import git
 from convdepth.workspace.lockfile import numeric_class
-from convdepth.workspace.registry import (
-    MODEL,
-    assign,
-    find_version,
-    list_versions,
-    recorded_output,
-    register,
-)
 
 STAGE = "prod"
 NO_WORSE = (Verdict.SAME, Verdict.NO_EVIDENCE, Verdict.LIKE_SEEDS, Verdict.BETTER)
@@ -37,14 +30,14 @@ def register_models(folder: Path, branch: str | None) -> list[str]:
     done = []
     for name in read_params(folder / "params.yaml").architectures:
         model = _find(name, commit, folder)
-        known = (each.commit for each in list_versions(folder, name, withdrawn=True))
-        if model is None or any(model == _find(name, each, folder) for each in known):
+        known = (each.commit for each in registry.list_versions(folder, name, withdrawn=True))
+        if not model or any(model == _find(name, each, folder) for each in known):
             continue
-        made = numeric_class(folder / model[0])
-        version = register(name, commit, json.dumps(made) if made else "", folder)
+        made = numeric_class(folder / model[0][0])
+        version = registry.register(name, commit, json.dumps(made) if made else "", folder)
         reason = _reason_against(name, commit, folder)
         if not reason:
-            assign(name, version, STAGE, folder)
+            registry.assign(name, version, STAGE, folder)
         done.append(f"{name}@{version} {reason or f'is {STAGE} now'}")
     if tags := sorted(set(git("tag", folder=folder).split()) - before):
         refs = [f"refs/tags/{tag}" for tag in tags]
@@ -52,20 +45,19 @@ def register_models(folder: Path, branch: str | None) -> list[str]:
     return done
 
 
-def _find(name: str, commit: str, folder: Path) -> tuple[str, str] | None:
-    return recorded_output(f"train@{name}", MODEL, commit, folder)
+def _find(name: str, commit: str, folder: Path) -> list[tuple[str, str]]:
+    return registry.locked_outputs(f"train@{name}", registry.MODEL, commit, folder)
 
 
 def _reason_against(name: str, commit: str, folder: Path) -> str:
     """Return why a commit's model is not promoted, by `convdepth compare`; empty if it may be."""
     try:
-        promoted = find_version(name, STAGE, folder).commit
+        promoted = registry.find_version(name, STAGE, folder).commit
     except ParameterError:  # the first
         return ""
     try:
-        predictions = recorded_output(f"evaluate@{name}", ".csv", promoted, folder)
-        if predictions:
-            fetch_content(predictions[1], folder)
+        for _, md5 in registry.locked_outputs(f"evaluate@{name}", ".csv", promoted, folder):
+            fetch_content(md5, folder)
         before, after = read_states([promoted, commit], folder)
         changes = compare(before, after)
     except ConvdepthError as error:

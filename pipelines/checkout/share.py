@@ -11,7 +11,7 @@ from pydantic import Field
 
 from convdepth.core.errors import MachineError
 from convdepth.workspace.process import run_captured
-from pipelines.core.process_tree import stage_environment
+from pipelines.core.dvc_child import stage_environment
 from pipelines.dvc.remote import fetch_results, push_results
 from pipelines.dvc.stage import Options
 from pipelines.execution.runner import run_graph

@@ -10,13 +10,27 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
-from convdepth.workspace.process import end_with_parent, lives
+from convdepth.workspace.process import GRACE_SECONDS, end_with_parent, lives
 
-GRACE_SECONDS = 3.0  # time between SIGTERM and SIGKILL
 POLL_SECONDS = 0.1
+
+
+def dvc_command(*arguments: str) -> list[str]:
+    """Return the command that runs DVC by this module, with what follows ``dvc``."""
+    # -P: the modules beside this file must not stand in for others of the same name. Without the
+    # wait, DVC drops a finished training if another process holds the lock just then.
+    return [sys.executable, "-P", __file__, "--wait-for-lock", *arguments]
+
+
+def stage_environment() -> dict[str, str]:
+    """Return the environment of a child that finds the stages' commands, activated or not."""
+    scripts = str(Path(sys.executable).parent)
+    path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def main(arguments: list[str]) -> int:

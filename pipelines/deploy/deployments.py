@@ -29,7 +29,7 @@ from ruamel.yaml import YAML
 from convdepth.core.errors import MachineError, ParameterError
 from convdepth.workspace.gpu import choose_gpus
 from convdepth.workspace.process import PARENT_VARIABLE
-from pipelines.core.process_tree import stage_environment
+from pipelines.core.dvc_child import stage_environment
 from pipelines.deploy.engine import HOME
 from pipelines.deploy.server import PREFECT, require_server
 from pipelines.reporting.flow_run import close_overdue

@@ -7,7 +7,8 @@ from dvc.dvcfile import PROJECT_FILE
 
 from convdepth.core.errors import MachineError
 from convdepth.workspace.dvc import default_remote
-from pipelines.core.process_tree import Processes, dvc_command
+from convdepth.workspace.process_tree import Processes
+from pipelines.core.dvc_child import dvc_command
 from pipelines.dvc.inputs import NO_REMOTE
 from pipelines.dvc.stage import Options, StageError, run_child
 

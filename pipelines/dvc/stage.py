@@ -1,6 +1,7 @@
 """One DVC stage as a Prefect task: a child process, and how it ended."""
 
 import logging
+import os
 import re
 import sys
 from collections import deque
@@ -18,8 +19,9 @@ from prefect.states import Cancelled, Completed
 
 from convdepth.core.errors import ConvdepthError
 from convdepth.workspace.dvc import GRAPH, without_credentials
-from pipelines.core import process_tree
-from pipelines.core.process_tree import TIMED_OUT, Processes, StoppedError
+from convdepth.workspace.process import PARENT_VARIABLE
+from convdepth.workspace.process_tree import TIMED_OUT, Processes, StoppedError
+from pipelines.core.dvc_child import dvc_command, stage_environment
 from pipelines.dvc.graph import Graph
 
 LAST_LINES = 12  # lines of a failed stage's log that its error shows
@@ -57,9 +59,6 @@ class Options:
     jobs: int | None = None  # stages at once, see `choose_jobs`
     select: Callable[[Graph], Graph] = lambda graph: graph  # returns the part of the graph to run
     file: Path = GRAPH  # whose graph it is, see `read_graph`
-
-
-DEFAULT = Options()
 
 
 class StageError(ConvdepthError):
@@ -101,7 +100,7 @@ def run_stage(
     names = ("force", "pull", "allow_missing")
     flags = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
     # With --single-item no upstream stage is visited, so none can be busy.
-    command = process_tree.dvc_command("repro", "--single-item", *flags, stage)
+    command = dvc_command("repro", "--single-item", *flags, stage)
     run_child(stage, command, processes, watch, options)
     return seen[-1]
 
@@ -111,7 +110,7 @@ def run_child(
     command: Sequence[str],
     processes: Processes,
     log: Callable[[str], None],
-    options: Options = DEFAULT,
+    options: Options,
     unimportant: tuple[str, ...] = ADVICE,
 ) -> None:
     """Run a command; log its lines, without passwords in addresses.
@@ -126,7 +125,8 @@ def run_child(
             last.append(line)
             log(line)
 
-    environment = process_tree.stage_environment() | dict(options.variables)
+    own = {PARENT_VARIABLE: str(os.getpid())}  # all commands are ours, and end with this process
+    environment = stage_environment() | own | dict(options.variables)
     code = processes.run(command, options.folder, environment, show, options.seconds)
     if code and processes.stopped:
         raise StoppedError("stopped")

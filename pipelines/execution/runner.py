@@ -20,7 +20,7 @@ from convdepth.config.params import read_params
 from convdepth.core.errors import ConvdepthError, MachineError
 from convdepth.workspace.git import git
 from convdepth.workspace.process import end_with_parent
-from pipelines.core.process_tree import Processes
+from convdepth.workspace.process_tree import Processes
 from pipelines.dvc.graph import Graph, Models, read_graph
 from pipelines.dvc.lockfile import mend_locks, order_lock
 from pipelines.dvc.stage import Options, Outcome, run_stage, task_for

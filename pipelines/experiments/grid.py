@@ -62,9 +62,8 @@ def plan(
 ) -> list[Experiment]:
     """List the experiments of a sweep on top of HEAD, one for each combination, or for a sample.
 
-    Raises:
-        ParameterError: A change is not committed; a key, a value or a network is wrong; or no
-            images are held out, so that only the test set could tell which experiment is best.
+    It is a `ParameterError` if a change is not committed; if a key, a value or a network is wrong;
+    or if no images are held out, so that only the test set could tell which experiment is best.
     """
     if changed := git("diff", "--name-only", "HEAD").splitlines():
         raise ParameterError(

@@ -20,8 +20,9 @@ from pydantic import Field
 from convdepth.config.params import read_params
 from convdepth.core.files import write_bytes
 from convdepth.workspace.git import changed_files, git
+from convdepth.workspace.process_tree import Processes, StoppedError
 from pipelines.checkout.clone import temporary_clone
-from pipelines.core.process_tree import Processes, StoppedError, dvc_command
+from pipelines.core.dvc_child import dvc_command
 from pipelines.dvc.graph import Graph, read_graph
 from pipelines.dvc.stage import ADVICE, Options, run_child, work_task
 from pipelines.execution.concurrency import Jobs, choose_jobs

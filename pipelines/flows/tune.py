@@ -13,8 +13,8 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from convdepth.config.params import find_architecture, read_params
-from pipelines.core.process_tree import Processes
-from pipelines.dvc.stage import run_child, work_task
+from convdepth.workspace.process_tree import Processes
+from pipelines.dvc.stage import Options, run_child, work_task
 from pipelines.execution.concurrency import Jobs, choose_jobs
 from pipelines.execution.runner import run_tasks, to_state
 from pipelines.experiments.grid import PARAMS
@@ -52,7 +52,8 @@ def tune(names: list[str] | None = None, jobs: Jobs | None = None) -> str:
 
 
 def _search(name: str, processes: Processes, log: Callable[[str], None]) -> str:
-    run_child(f"tune@{name}", command(name), processes, lambda line: log(f"tune@{name} | {line}"))
+    label = f"tune@{name}"
+    run_child(label, command(name), processes, lambda line: log(f"{label} | {line}"), Options())
     return "searched"
 
 

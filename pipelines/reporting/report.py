@@ -30,7 +30,7 @@ from convdepth.config.params import read_params
 from convdepth.core.text import counted
 from convdepth.report.formats import percent, points, short, signed
 from convdepth.workspace.git import git
-from pipelines.core.process_tree import StoppedError
+from convdepth.workspace.process_tree import StoppedError
 from pipelines.dvc.graph import read_graph
 from pipelines.reporting.artifacts import best_effort, compare_answers, data_url
 from pipelines.reporting.flow_run import device_name

@@ -107,11 +107,7 @@ def test_a_damaged_file_is_named(toy: Project, file: Path, old: str, new: str | 
     assert (path.read_text() if path.exists() else None) == content
 
 
-def test_ignored_files_cache_and_remotes(toy: Project) -> None:
-    (toy.folder / ".dvcignore").write_text(".*.tmp*\n")
-    paths = [toy.folder / name for name in (".a.tmp", "b", "with a blank/.ä.tmp.x")]
-    assert dvc.ignored_by_dvc(paths, toy.folder) == {paths[0], paths[2]}
-    assert dvc.cache_folder(toy.folder) == toy.folder / ".dvc" / "cache"
+def test_the_default_remote_may_have_any_name(toy: Project) -> None:
     assert dvc.default_remote(toy.folder) is None
     toy.run("dvc", "remote", "add", "the.other", f"/{'name' * 40}")
     toy.run("dvc", "remote", "default", "--local", "the.other")

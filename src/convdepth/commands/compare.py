@@ -22,13 +22,9 @@ from convdepth.studies.runs import rightness
 from convdepth.workspace.dvc import STUDIES, Output, object_path, open_project, outputs_in
 from convdepth.workspace.git import find_commit, read_file
 
-EVALUATION = "evaluate@"
-REPLICATION = f"{STUDIES.as_posix()}:replicates@"
-"""Prefixes of the stages that write the predictions of a network, and of its seeds."""
-
-COLUMNS = ["index", "label", "predicted", "loss"]
-"""Columns that a table of predictions has, at least."""
-
+EVALUATION = "evaluate@"  # prefix of the stages that write the predictions of a network
+REPLICATION = f"{STUDIES.as_posix()}:replicates@"  # prefix of those that write its seeds'
+COLUMNS = ["index", "label", "predicted", "loss"]  # columns that a table of predictions needs
 
 Verdict = Enum("Verdict", "ADDED REMOVED UNKNOWN SAME NO_EVIDENCE LIKE_SEEDS BETTER WORSE")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from convdepth.commands import compare
 from convdepth.commands.compare import Change, State, Verdict
-from convdepth.commands.tables import make_table, print_table
+from convdepth.commands.tables import break_lines, make_table, print_table
 from convdepth.core.text import markdown_table
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, rounded_p
 
@@ -145,8 +145,7 @@ def _print_table(changes: Sequence[Change], title: str, wording: Wording) -> Non
         table.add_column("\n".join(number.split()), justify="right", no_wrap=True)
     table.add_column(verdict, overflow="fold", min_width=len("difference"))
     for change in changes:
-        cells = _cells(change, wording)
-        table.add_row(*(cell.replace(" (", "\n").removesuffix(")") for cell in cells))
+        table.add_row(*map(break_lines, _cells(change, wording)))
     console = Console(markup=False)  # a revision may have brackets
     print_table(table, console)
     if any(change.p is not None for change in changes):

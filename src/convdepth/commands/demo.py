@@ -6,6 +6,7 @@ The server starts at once and loads the networks meanwhile, in the one thread th
 import asyncio
 import base64
 import io
+import json
 import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -33,22 +34,10 @@ HOST = "127.0.0.1"
 
 SUMMARY = "Pictures of digits, read by all networks."
 
-EXAMPLES = [
-    ["50,10 28,25 22,55 35,85 55,88 75,65 75,35 60,12 48,12"],
-    ["38,28 55,10 53,50 50,90"],
-    ["25,30 40,12 65,15 68,38 45,65 22,88 50,82 80,86"],
-    ["28,18 50,10 68,22 62,40 45,46 66,54 72,72 55,90 25,82"],
-    ["55,10 40,35 22,62 50,60 82,60", "62,38 60,65 58,92"],
-    ["35,14 32,30 30,46 52,40 72,55 66,80 45,90 24,82", "35,14 55,14 74,12"],
-    ["62,10 38,32 26,62 36,86 60,86 70,68 58,52 36,58 28,70"],
-    ["22,16 50,15 76,14 60,45 46,70 40,90"],
-    ["66,20 46,10 32,24 46,44 66,62 66,82 46,90 30,78 38,58 58,42 68,22"],
-    ["70,24 50,10 32,26 38,46 58,46 70,26 68,55 60,90"],
-]
+EXAMPLES: list[list[str]] = json.loads((PAGE / "examples.json").read_text(encoding="utf-8"))
 """Strokes of the ten digits: points x, y on a sheet of 100 x 100."""
 
-LARGEST_BODY = 8 * 2**20
-"""Most bytes of a picture that is sent."""
+LARGEST_BODY = 8 * 2**20  # most bytes of a picture that is sent
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "

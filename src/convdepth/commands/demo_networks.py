@@ -13,9 +13,7 @@ from convdepth.data.mnist_form import SIDE, Steps
 from convdepth.models.backend import keras
 from convdepth.studies.grad_cam import build_grad_cam
 
-ALIKE = 0.01
-"""Largest difference of a probability between a collapsed network's answers to any pictures."""
-
+ALIKE = 0.01  # largest difference between a collapsed network's probabilities for any pictures
 ORANGE = (255, 140, 0)
 
 

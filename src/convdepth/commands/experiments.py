@@ -8,18 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
-from convdepth.commands.tables import make_table, print_table
+from convdepth.commands.tables import break_lines, make_table, print_table
 from convdepth.core.text import markdown_table
 from convdepth.workspace.dvc import require_project, show_experiments
-from convdepth.workspace.git import find_commit, git, read_file
+from convdepth.workspace.git import find_commit, git
+from convdepth.workspace.registry import read_results as read_evaluation
 
 HEADER = ("experiment", "network", "changed", "accuracy", "held out", "status", "time")
-WRAPPED = ("experiment", "changed", "status")
-"""Columns that a narrow terminal breaks into lines."""
-
-NARROW = 120
-"""Below this width, cells have two lines."""
-
 NONE = "No experiment yet: `dvc exp run -S KEY=VALUE` and `python -m pipelines sweep` make some."
 
 
@@ -114,12 +109,12 @@ def _read_networks(run: Any, known: Mapping[str, Any], bare: Result, project: Pa
     results = []
     for path, scores in sorted(_files(run, "metrics").items()):
         if "accuracy" in scores and known.get(path) != scores:
-            # DVC does not compare the bounds; they are in the file of this name one folder up.
-            above = Path(path).parent.parent / Path(path).name
-            metrics = json.loads(read_file(above.as_posix(), run["rev"], project) or "{}")
+            network = Path(path).stem
+            # DVC does not compare the bounds, so it does not show them.
+            metrics = read_evaluation(f"evaluate@{network}", run["rev"], project)
             result = replace(
                 bare,
-                network=Path(path).stem,
+                network=network,
                 status=scores.get("status", ""),
                 accuracy=scores["accuracy"],
                 low=metrics.get("accuracy_low"),
@@ -172,25 +167,18 @@ def _cells(result: Result) -> list[str]:
 
 
 def _print_table(results: Sequence[Result]) -> None:
-    console = Console(markup=False, highlight=False)
-    is_narrow = console.width < NARROW
+    """Print cells of several lines, so that the table fits a terminal of 80 columns."""
     table = make_table()
-    for header in HEADER:
+    experiment, network, *others = HEADER
+    for header in (f"{experiment}\n{network}", *others):
         table.add_column(
             header.replace(" ", "\n"),
             justify="right" if header in ("accuracy", "held out") else "left",
-            overflow="fold" if header in WRAPPED else "ellipsis",
-            no_wrap=header not in WRAPPED,
+            no_wrap=header in ("accuracy", "held out", "time"),
+            overflow="fold",
         )
-    if is_narrow:
-        del table.columns[1]  # the network goes below the experiment
     for result in results:
-        name, network, changed, accuracy, held_out, status, when = _cells(result)
-        if is_narrow:
-            accuracy = accuracy.replace(" (", "\n").removesuffix(")")
-            changed = changed.replace(", ", "\n")
-            others = (accuracy, held_out, status.replace(" ", "\n"), when.replace(" ", "\n"))
-            table.add_row(f"{name}\n{network}", changed, *others)
-        else:
-            table.add_row(name, network, changed, accuracy, held_out, status, when)
-    print_table(table, console)
+        name, network, changed, *others, status, when = map(break_lines, _cells(result))
+        words = (each.replace(" ", "\n") for each in (status, when))
+        table.add_row(f"{name}\n{network}", changed.replace(", ", "\n"), *others, *words)
+    print_table(table, Console(markup=False, highlight=False))

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from convdepth.core.errors import MachineError
 from convdepth.data.arrays import Images
 
-OUTPUT = "probabilities"
-"""The name of an ONNX model's output."""
-
+OUTPUT = "probabilities"  # the name of an ONNX model's output
 Answer = Callable[[Images], NDArray[np.float32]]
 """Maps images ``(n, 28, 28, 1)`` to probabilities ``(n, 10)``, in one thread."""
 

@@ -17,8 +17,7 @@ from convdepth.models.archive import load_network
 from convdepth.models.backend import EVALUATION_BATCH_SIZE, configure, keras
 from convdepth.models.description import describe_archive
 
-SURE = 0.8
-"""An answer with a lower probability is unsure; `benchmarks/README.md` has the shares."""
+SURE = 0.8  # an answer with a lower probability is unsure; `benchmarks/README.md` has the shares
 
 
 class Prediction(NamedTuple):
@@ -64,7 +63,15 @@ def predict_images(network: keras.Model, images: Mapping[str, Pixels]) -> Iterat
 def print_predictions(predictions: Iterator[Prediction], style: str) -> None:
     """Print predictions as a table for a terminal, as JSON, or as CSV."""
     if style == "json":
-        rows = [_entry(each) for each in predictions]
+        rows = [
+            {
+                "image": each.image,
+                "digit": each.digits[0],
+                "unsure": each.is_unsure,
+                "probabilities": each.rounded,
+            }
+            for each in predictions
+        ]
         print(json.dumps(rows, indent=2))
     elif style == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -76,20 +83,10 @@ def print_predictions(predictions: Iterator[Prediction], style: str) -> None:
         _print_table(predictions)
 
 
-def _entry(prediction: Prediction) -> dict[str, object]:
-    return {
-        "image": prediction.image,
-        "digit": prediction.digits[0],
-        "unsure": prediction.is_unsure,
-        "probabilities": prediction.rounded,
-    }
-
-
 def _print_table(predictions: Iterator[Prediction]) -> None:
     table = make_table()
     table.add_column("image", overflow="fold")
-    table.add_column("digit", justify="right", no_wrap=True)
-    for header in ("probability", "second", "third"):
+    for header in ("digit", "probability", "second", "third"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for each in predictions:

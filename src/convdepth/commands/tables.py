@@ -1,5 +1,6 @@
 """Tables on a terminal of any width."""
 
+import re
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,6 +11,11 @@ from rich.table import Table
 def make_table(*headers: str, **options: Any) -> Table:
     """Return an empty table in the look of all commands; ``options`` are those of `Table`."""
     return Table(*headers, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, **options)
+
+
+def break_lines(cell: str) -> str:
+    """Move an interval in brackets at the end of a cell to a line of its own."""
+    return re.sub(r" \((.*)\)$", r"\n\1", cell)
 
 
 def print_table(table: Table, console: Console) -> None:

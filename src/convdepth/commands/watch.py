@@ -15,8 +15,7 @@ from convdepth.workspace.live_curves import CURVES, Training, read_trainings
 
 POLL_SECONDS = 1.0
 LEVELS = "▁▂▃▄▅▆▇█"
-NARROW = 100
-"""Below this width, curves of the training images are left out."""
+NARROW = 100  # below this width, curves of the training images are left out
 
 
 def watch_trainings(project: Path = Path()) -> None:

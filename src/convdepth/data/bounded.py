@@ -12,9 +12,7 @@ import numpy as np
 
 from convdepth.core.errors import DataError
 
-LARGEST = 64 * 2**20
-"""Most bytes of one file, and of an unpacked one; train-images-idx3-ubyte has 47,040,016."""
-
+LARGEST = 64 * 2**20  # most bytes of a file, packed or not; train-images-idx3-ubyte: 47,040,016
 MAGIC = np.lib.format.MAGIC_PREFIX
 
 

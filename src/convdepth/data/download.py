@@ -10,8 +10,7 @@ from convdepth.data import sources
 from convdepth.data.idx import FILE_NAMES
 from convdepth.data.mnist import Files, is_complete, require_sha256
 
-VARIABLE = "CONVDEPTH_MNIST"
-"""Environment variable with the path of the user's own copy, see `sources.read_local`."""
+VARIABLE = "CONVDEPTH_MNIST"  # its value is the path of a user's copy, see `sources.read_local`
 
 
 def main(raw: Path, params: Path = Path("params.yaml")) -> None:

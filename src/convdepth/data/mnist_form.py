@@ -16,28 +16,15 @@ from convdepth.config.dataset import IMAGE_SHAPE
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import Pixels
 
-Grey = NDArray[np.float32]
-"""Grey levels ``(height, width)`` from 0 to 1."""
-
+Grey = NDArray[np.float32]  # grey levels ``(height, width)`` from 0 to 1
 SIDE, _, _ = IMAGE_SHAPE
 BOX = 20
-CENTRE = 14
-"""Row and column of the centre of mass: the mean over MNIST's images is 14.0."""
-
-WORKING_SIDE = 256
-"""Pixels on the longer side while ink is told from ground."""
-
-FAINTEST = 0.05
-"""Least contrast of ink, as a share of black to white."""
-
-EVEN = 0.3
-"""Share of the rim at nearly the same level from which on the ground is one level."""
-
-SPECK = 0.05
-"""Parts with less than this share of the largest part's area are not ink."""
-
-STROKE = 2.0
-"""Least width of a stroke in pixels of the box; the median of MNIST's test images is 1.9."""
+CENTRE = 14  # row and column of the centre of mass: the mean over MNIST's images is 14.0
+WORKING_SIDE = 256  # pixels on the longer side while ink is told from ground
+FAINTEST = 0.05  # least contrast of ink, as a share of black to white
+EVEN = 0.3  # share of the rim at nearly the same level from which on the ground is one level
+SPECK = 0.05  # parts with less than this share of the largest part's area are not ink
+STROKE = 2.0  # least width of a stroke in pixels of the box; the median in MNIST is 1.9
 
 
 class Steps(NamedTuple):
@@ -46,8 +33,7 @@ class Steps(NamedTuple):
     grey: Grey
     ink: Grey
     box: Grey
-    centred: Pixels
-    """``(28, 28)``, 0 (ground) to 255 (ink)."""
+    centred: Pixels  # ``(28, 28)``, 0 (ground) to 255 (ink)
 
 
 def to_mnist_form(grey: Grey) -> Steps:

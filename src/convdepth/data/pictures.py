@@ -17,11 +17,8 @@ from convdepth.data.mnist_form import SIDE, Grey, to_mnist_form
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What Pillow decodes by itself; it would run Ghostscript for a PostScript file."""
 
-LARGEST_PICTURE = 50_000_000
-"""Most pixels of a picture; decoding takes up to 8 bytes for each."""
-
-LONGEST = 1024
-"""Pixels on the longer side that suffice for one digit; larger pictures are reduced."""
+LARGEST_PICTURE = 50_000_000  # most pixels of a picture; decoding takes up to 8 bytes for each
+LONGEST = 1024  # pixels on the longer side that suffice for one digit; larger pictures are reduced
 
 EXPECTED = (
     "Expected a picture of one digit (PNG, JPEG, GIF, WebP, BMP, TIFF), or an .npy file of uint8 "

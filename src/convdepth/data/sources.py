@@ -23,9 +23,7 @@ from convdepth.data import bounded, mnist
 from convdepth.data.idx import FILE_NAMES
 from convdepth.data.mnist import Files
 
-SOURCE_WAITS = 15
-"""How many times ``timeout_seconds`` one source may take, all attempts included."""
-
+SOURCE_WAITS = 15  # how many times ``timeout_seconds`` one source may take, all attempts included
 MAX_REDIRECTS = 5
 
 _PASSING_STATUS = (429, 500, 502, 503, 504)

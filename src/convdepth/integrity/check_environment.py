@@ -20,20 +20,16 @@ from convdepth.workspace.gpu import GPU_ENVIRONMENT, choose_gpus, describe, list
 from convdepth.workspace.process import run_captured
 from convdepth.workspace.servers import bypass_proxies, prefect_home, require_home, running_server
 
-LOCK = "requirements.lock"
-"""The packages that `make environment` installs by default."""
+LOCK = "requirements.lock"  # the packages that `make environment` installs by default
 
-SERVER_SETTINGS = {
+SERVER_SETTINGS = {  # give a Prefect server 5 s to answer
     "DO_NOT_TRACK": "1",
     "PREFECT_API_REQUEST_TIMEOUT": "5",
     "PREFECT_CLIENT_MAX_RETRIES": "0",
 }
-"""Give a Prefect server 5 s to answer."""
 
 DEPLOYMENTS = "pipelines/deploy/prefect.yaml"
-
-REMOTE_SECONDS = 20.0
-"""How long a DVC remote may take to answer."""
+REMOTE_SECONDS = 20.0  # how long a DVC remote may take to answer
 
 
 ASK_SERVER = """

@@ -19,24 +19,12 @@ from convdepth.integrity.check_environment import Finding, fault, note, ok
 from convdepth.training.checkpoints import Unfinished, describe_training, differences, unfinished
 from convdepth.workspace.code_digests import read_command
 from convdepth.workspace.dvc import GRAPH, STUDIES, find_option, planned_commands
-from convdepth.workspace.lockfile import (
-    LOCK,
-    RECORD,
-    model_path,
-    numeric_class,
-    read_lock_entries,
-    trained_networks,
-)
+from convdepth.workspace.lockfile import LOCK, RECORD, model_path, numeric_class, read_lock_entries
 from convdepth.workspace.locks import held_outputs
 
-LEFTOVERS = ".*.tmp*"
-"""Names that `files.atomic_path` gives to unfinished files."""
-
-SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}
-"""Folders in which no stage writes."""
-
-RWLOCK = Path(".dvc/tmp/rwlock")
-"""DVC's list of busy files."""
+LEFTOVERS = ".*.tmp*"  # names that `files.atomic_path` gives to unfinished files
+SKIPPED = {".git", ".dvc", ".venv", "__pycache__"}  # folders in which no stage writes
+RWLOCK = Path(".dvc/tmp/rwlock")  # DVC's list of busy files
 
 
 def check_params(project: Path) -> list[Finding]:
@@ -47,8 +35,8 @@ def check_params(project: Path) -> list[Finding]:
 
 def check_lock(project: Path) -> list[Finding]:
     """Check that ``dvc.lock`` can be read and has a training of each network."""
-    trained = trained_networks(project)
-    missing = [name for name in _networks(project) if name not in trained]
+    stages = read_lock_entries(project / LOCK)
+    missing = [name for name in _networks(project) if f"train@{name}" not in stages]
     if missing:
         return [fault(f"no training of {', '.join(missing)}", "Run `make repro`.")]
     return [ok(f"{LOCK} has a training of each network")]

@@ -20,11 +20,10 @@ from convdepth.integrity.training_process import (
 )
 from convdepth.workspace.dvc import planned_command, recorded_outputs
 
-RUNS = {
+RUNS = {  # environment variables that must not matter, for each of the two runs
     "first": {"PYTHONHASHSEED": "1", "TZ": "Pacific/Auckland"},
     "second": {"PYTHONHASHSEED": "2", "TZ": "America/Caracas"},
 }
-"""The environment variables that must not matter, for each of the two runs."""
 
 OTHERS = "others, of other parameters, epochs, code, data or machine"
 

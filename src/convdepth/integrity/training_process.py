@@ -1,11 +1,8 @@
 """Trainings in child processes: the command that DVC would run, with outputs in another folder."""
 
-import contextlib
 import os
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -17,16 +14,10 @@ from numpy.typing import NDArray
 
 from convdepth.core.errors import ConvdepthError
 from convdepth.workspace.process import STAGE_VARIABLE
+from convdepth.workspace.process_tree import Processes
 
-PROGRAM = "from convdepth.cli import run; run()"
-"""The command line, independent of the search path."""
-
+PROGRAM = "from convdepth.cli import run; run()"  # the command line, independent of the search path
 MODEL, HISTORY = "model.keras", "history.csv"
-
-GRACE_SECONDS = 5.0
-"""How long a child may clean up before it is killed."""
-
-POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -51,16 +42,13 @@ def run_trainings(trainings: Sequence[Training], threads: int) -> Iterator[Train
 
     All of them end with this process, or if one fails, which is an error with its exit code.
     """
-    stop = threading.Event()
-    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // threads)) as pool:
-        futures = {pool.submit(_run, each, stop): each for each in trainings}
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield futures[future]
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+    # Processes end before the pool waits for them.
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(max(1, cores // threads)) as pool, Processes() as processes:
+        futures = {pool.submit(_run, each, processes): each for each in trainings}
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future]
 
 
 def compare_arrays(
@@ -76,40 +64,22 @@ def compare_arrays(
             yield f"{name} (by up to {gap:.3g})"
 
 
-def _run(training: Training, stop: threading.Event) -> None:
+def _run(training: Training, processes: Processes) -> None:
     # Of an option that is given twice, the last counts.
     outputs = {"--model": MODEL, "--history": HISTORY, "--checkpoints": "checkpoints"}
     options = {option: training.folder / name for option, name in outputs.items()}
     options["--params"] = training.params
     words = [str(word) for item in options.items() for word in item]
-    stage = f"train@{training.network} ({training.label})"
-    with subprocess.Popen(
-        [sys.executable, "-c", training.program, *training.command[1:], *words],
-        cwd=training.project,
-        # As a stage of DVC it runs the code of that folder, and ends when its parent does.
-        env={**os.environ, **training.variables, STAGE_VARIABLE: stage},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
-        printer = threading.Thread(target=_print_lines, args=(training.label, process), daemon=True)
-        printer.start()
-        while process.poll() is None and not stop.wait(POLL_SECONDS):
-            pass
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
-        process.kill()
-        printer.join()
-    if process.returncode:
-        raise _error(training, process.returncode)
+    command = [sys.executable, "-c", training.program, *training.command[1:], *words]
+    # As a stage of DVC it runs the code of that folder, and ends when its parent does.
+    stage = {STAGE_VARIABLE: f"train@{training.network} ({training.label})"}
+    environment = {**os.environ, **training.variables, **stage}
 
+    def show(line: str) -> None:
+        print(f"{training.label:<6} | {line}", flush=True)
 
-def _print_lines(label: str, process: subprocess.Popen[str]) -> None:
-    for line in process.stdout or []:
-        print(f"{label:<6} | {line.rstrip()}", flush=True)
+    if code := processes.run(command, training.project, environment, show):
+        raise _error(training, code)
 
 
 def _error(training: Training, code: int) -> ConvdepthError:

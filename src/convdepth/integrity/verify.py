@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from convdepth.core.errors import DataError, IntegrityError, MachineError
 from convdepth.core.hashes import FOLDER_SUFFIX, Content, folder_md5, hash_files
@@ -29,20 +29,21 @@ class Damage(NamedTuple):
 def verify(project: Path = Path()) -> "Verification":
     """Hash the outputs of both graphs, and DVC's copies of them."""
     project = project.absolute()
-    verification = Verification(project)
     try:
         busy = held_outputs(project)
     except OSError as error:
         raise MachineError(
             f"{error.filename}: cannot be read: {error.strerror}. Correct its permissions."
         ) from error
-    for graph in (dvc.GRAPH, dvc.STUDIES):
-        lock = (project / graph).with_name(LOCK.name)
-        if graph == dvc.GRAPH or lock.exists():
-            outputs = dvc.recorded_outputs(project, graph=graph)
-            _require_safe_paths(lock)
-            for output in outputs:
-                verification.check(output, busy.get(output.path))
+    with dvc.open_project(project) as repo:
+        verification = Verification(project, repo)
+        for graph in (dvc.GRAPH, dvc.STUDIES):
+            lock = (project / graph).with_name(LOCK.name)
+            if graph == dvc.GRAPH or lock.exists():
+                outputs = dvc.recorded_outputs(project, graph=graph)
+                _require_safe_paths(lock)
+                for output in outputs:
+                    verification.check(output, busy.get(output.path))
     return verification
 
 
@@ -77,8 +78,9 @@ class Verification:
     folder is the list of its files. Outputs in git can have copies too, those of the run cache.
     """
 
-    def __init__(self, project: Path) -> None:
-        self.project, self.cache, self.outputs = project, dvc.cache_folder(project), 0
+    def __init__(self, project: Path, repo: Any) -> None:
+        self.project, self.cache, self.outputs = project, Path(repo.cache.local_cache_dir), 0
+        self._is_ignored = repo.dvcignore.is_ignored_file
         self.damages: list[Damage] = []
         self.unverified: list[str] = []
         self.absent: list[str] = []
@@ -119,8 +121,9 @@ class Verification:
         is_good = contents[index].md5 == output.md5.removesuffix(FOLDER_SUFFIX)
         listed = _read_entries(index) if is_good else None
         if files.keys() - listed.keys() if listed else folder_md5(files) != output.md5:
-            ignored = dvc.ignored_by_dvc(paths, self.project)
-            files = {name: md5 for name, md5 in files.items() if folder / name not in ignored}
+            files = {
+                name: md5 for name, md5 in files.items() if not self._is_ignored(str(folder / name))
+            }
         if listed is None:
             if not contents[index].is_missing:
                 self._contents[index] = Content(problem=DAMAGED)

@@ -25,7 +25,7 @@ from convdepth.report.formats import percent
 from convdepth.workspace.dvc import STUDIES
 from convdepth.workspace.git import git
 from convdepth.workspace.lockfile import LOCK
-from convdepth.workspace.registry import MODEL, read_results, recorded_output
+from convdepth.workspace.registry import MODEL, locked_outputs, read_results
 
 CHECKSUMS = "SHA256SUMS"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -67,8 +67,8 @@ def write_bundle(folder: Path, params: Path, project: Path = Path()) -> None:
 
 def _copy(stage: str, suffix: str, target: Path, project: Path, lock: Path = LOCK) -> None:
     """Copy a stage's output that has the recorded hash."""
-    output = recorded_output(stage, suffix, None, project, lock)
-    path, md5 = output or (f"output of {stage}", "")
+    outputs = locked_outputs(stage, suffix, None, project, lock)
+    ((path, md5),) = outputs or [(f"output of {stage}", "")]
     if not md5 or hash_files([project / path])[project / path].md5 != md5:
         raise DataError(
             f"{path}: expected the result that {lock} records. Run `dvc pull`, or `make repro` and "

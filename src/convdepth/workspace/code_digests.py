@@ -33,9 +33,7 @@ MODULES: dict[str, str] = {name: entry["module"] for name, entry in TABLE["stage
 STAGES = tuple(command for command in MODULES if command not in ("code", "tune"))
 """Commands of stages that depend on their digest; several stages can run one of them."""
 
-NAMES = "modules"
-"""The text with the digest of each module by name, for people; no stage depends on it."""
-
+NAMES = "modules"  # the text with the digest of each module by name; no stage depends on it
 LIBRARIES: dict[str, str] = TABLE["libraries"]
 """Libraries whose version can change a number or a picture: package name by import name."""
 
@@ -137,32 +135,18 @@ def _parse(sources: Path, name: str, path: Path, content: bytes) -> _Module:
     except (SyntaxError, ValueError) as error:
         raise DataError(f"{path}: is not valid Python: {error}. Correct it.") from error
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    tree = _RuntimeOnly().visit(tree)
-    names = list(_imported_names(tree, package))
-    libraries = LIBRARIES.keys() & {name.partition(".")[0] for name in names}
-    own = [name for name in names if name.partition(".")[0] == PACKAGE]
+    code = _Code(package)
+    digest = hashlib.sha256("".join(_serialize(code.visit(tree))).encode()).hexdigest()
+    libraries = LIBRARIES.keys() & {name.partition(".")[0] for name in code.imports}
+    own = filter(_is_own, code.imports)
     imports = {module for name in own for module in _existing_modules(sources, name)}
-    text = "".join(_serialize(_WithoutText().visit(tree)))
-    return _Module(
-        hashlib.sha256(text.encode()).hexdigest(), frozenset(imports), frozenset(libraries)
-    )
+    return _Module(digest, frozenset(imports), frozenset(libraries))
 
 
 def _module_path(sources: Path, name: str) -> Path | None:
     base = sources.joinpath(*name.split("."))
     candidates = (base.with_name(f"{base.name}.py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
-
-
-def _imported_names(tree: ast.AST, package: str) -> Iterator[str]:
-    """Yield the full dotted name of each import: ``a.b`` for ``from a import b``."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package.split(".")[: 1 - node.level or None] if node.level else []
-            origin = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{origin}.{alias.name}" for alias in node.names)
 
 
 def _existing_modules(sources: Path, name: str) -> list[str]:
@@ -175,17 +159,19 @@ def _existing_modules(sources: Path, name: str) -> list[str]:
     return found
 
 
-class _RuntimeOnly(ast.NodeTransformer):
-    """Drops blocks that only a type checker sees."""
+class _Code(ast.NodeTransformer):
+    """Drops texts for people, what only a type checker sees, and imports of project modules.
+
+    ``imports`` gets the full dotted name of each import: ``a.b`` for ``from a import b``.
+    """
+
+    def __init__(self, package: str) -> None:
+        self.package, self.imports = package, list[str]()
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             return [self.visit(each) for each in node.orelse]
         return self.generic_visit(node)
-
-
-class _WithoutText(ast.NodeTransformer):
-    """Drops texts for people, and imports of project modules."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         value = node.value
@@ -196,11 +182,14 @@ class _WithoutText(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        is_own = node.level or (node.module or "").partition(".")[0] == PACKAGE
-        return None if is_own else node
+        base = self.package.split(".")[: 1 - node.level or None] if node.level else []
+        origin = ".".join([*base, *([node.module] if node.module else [])])
+        self.imports += [f"{origin}.{alias.name}" for alias in node.names]
+        return None if _is_own(origin) else node
 
     def visit_Import(self, node: ast.Import) -> ast.AST | None:
-        node.names = [each for each in node.names if each.name.partition(".")[0] != PACKAGE]
+        self.imports += [alias.name for alias in node.names]
+        node.names = [each for each in node.names if not _is_own(each.name)]
         return node if node.names else None
 
     def visit_Raise(self, node: ast.Raise) -> Any:
@@ -225,6 +214,10 @@ class _Blank(ast.NodeTransformer):
 
     def visit_JoinedStr(self, _node: ast.JoinedStr) -> ast.AST:
         return ast.Constant("")
+
+
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] == PACKAGE
 
 
 def _name(node: ast.AST) -> str:

@@ -24,11 +24,8 @@ from convdepth.workspace.lockfile import LOCK
 from convdepth.workspace.process import run_captured
 
 GRAPH = Path("dvc.yaml")
-STUDIES = Path("studies/dvc.yaml")
-"""The stages of the studies, which depend on the pipeline; their ``dvc.lock`` is beside it."""
-
-PARAMETER_FILES = ("params.yaml", "studies/params.yaml")
-"""What DVC reads to fill in ``${key}``."""
+STUDIES = Path("studies/dvc.yaml")  # depends on the pipeline; its ``dvc.lock`` is beside it
+PARAMETER_FILES = ("params.yaml", "studies/params.yaml")  # what DVC reads to fill in ``${key}``
 
 
 @dataclass(frozen=True)
@@ -154,12 +151,6 @@ def find_option(command: Sequence[str], option: str) -> str | None:
     return None
 
 
-def cache_folder(project: Path = Path()) -> Path:
-    """Return the folder of DVC's cache, which need not exist."""
-    with open_project(project) as repo:
-        return Path(repo.cache.local_cache_dir)
-
-
 def object_path(cache: Path, md5: str) -> Path:
     """Return the path of a content in DVC's cache."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
@@ -247,12 +238,6 @@ def run_dvc(
 ) -> subprocess.CompletedProcess[str]:
     """Run DVC's command line in a child process."""
     return run_captured([sys.executable, "-m", "dvc", *arguments], project, seconds=seconds)
-
-
-def ignored_by_dvc(paths: Sequence[Path], project: Path = Path()) -> set[Path]:
-    """Return the paths that ``.dvcignore`` hides from DVC."""
-    with open_project(project) as repo:
-        return {path for path in paths if repo.dvcignore.check_ignore(str(path)).match}
 
 
 def without_credentials(text: str) -> str:

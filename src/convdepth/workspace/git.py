@@ -12,7 +12,7 @@ from convdepth.core.hashes import folder_md5, md5_of
 from convdepth.workspace.dvc import Output, without_credentials
 
 TIMEOUT_SECONDS = 1800.0
-"""The longest run of one git command, a fetch of a large repository included."""
+"""The longest run of one git command, such as a fetch of a large repository."""
 
 # A command that a git hook has started would otherwise work on the hook's repository.
 _OF_A_HOOK = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE")

@@ -21,21 +21,12 @@ from convdepth.core.errors import MachineError, ParameterError
 from convdepth.workspace.locks import describe_holder, try_lock
 from convdepth.workspace.process import run_captured
 
-DEVICE_VARIABLE = "CONVDEPTH_DEVICE"
-"""``auto``: the GPUs if there are any, else the CPU; ``gpu``: required; ``cpu``: no GPU."""
-
-SLOTS_VARIABLE = "CONVDEPTH_SLOTS_PER_GPU"
-"""How many networks may train on one GPU at a time; by default 1."""
-
-LOCKS_VARIABLE = "CONVDEPTH_LOCKS"
-"""The folder of the lock files; all trainings that share GPUs must share it."""
-
+DEVICE_VARIABLE = "CONVDEPTH_DEVICE"  # auto: GPUs if any, else CPU; gpu: required; cpu: no GPU
+SLOTS_VARIABLE = "CONVDEPTH_SLOTS_PER_GPU"  # trainings on one GPU at a time, by default 1
+LOCKS_VARIABLE = "CONVDEPTH_LOCKS"  # folder of the locks, shared by all trainings that share GPUs
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
 POLL_SECONDS = 0.5
-
-ANSWER_SECONDS = 60
-"""How long `nvidia-smi` may take; loading the driver takes seconds."""
-
+ANSWER_SECONDS = 60  # how long `nvidia-smi` may take; loading the driver takes seconds
 GPU_ENVIRONMENT = "make environment LOCK=requirements-gpu.lock"
 
 

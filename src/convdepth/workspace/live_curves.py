@@ -19,12 +19,8 @@ import psutil
 
 FOLDER = Path("live")
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
-COLUMNS = ("epoch", *CURVES, "epochs", "process")
-"""``epochs`` is the number of epochs that the training is to have."""
-
-ELSEWHERE = (".dvc/tmp/*/*", ".dvc/tmp/exps/*/*")
-"""Clones of sweeps and nightly runs, and the folders of `dvc exp run --temp`."""
-
+COLUMNS = ("epoch", *CURVES, "epochs", "process")  # ``epochs``: how many there are to be
+ELSEWHERE = (".dvc/tmp/*/*", ".dvc/tmp/exps/*/*")  # clones of flows, and `dvc exp run --temp`
 Row = Mapping[str, float]
 
 
@@ -64,8 +60,7 @@ class Training:
     name: str
     where: str
     rows: list[Row]
-    seconds: float
-    """Time of the last epoch, since 1970."""
+    seconds: float  # time of the last epoch, since 1970
 
     @property
     def runs(self) -> bool:

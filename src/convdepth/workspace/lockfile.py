@@ -10,11 +10,8 @@ from ruamel.yaml.error import YAMLError
 
 from convdepth.core.errors import DataError, ParameterError
 
-LOCK = Path("dvc.lock")
-"""Where DVC records the outputs of each stage."""
-
-RECORD = ".numeric_class.json"
-"""As `numeric_class.SUFFIX`, whose module imports TensorFlow."""
+LOCK = Path("dvc.lock")  # where DVC records the outputs of each stage
+RECORD = ".numeric_class.json"  # as `numeric_class.SUFFIX`, whose module imports TensorFlow
 
 
 def read_lock_entries(lock: Path, content: bytes | None = None) -> dict[str, Any]:
@@ -28,12 +25,6 @@ def read_lock_entries(lock: Path, content: bytes | None = None) -> dict[str, Any
         ) from error
     except (YAMLError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{lock}: is no DVC lock: {error}. Run `git checkout {lock}`.") from error
-
-
-def trained_networks(project: Path = Path()) -> list[str]:
-    """List the networks that ``dvc.lock`` has a training of, removed ones included."""
-    stages = read_lock_entries(project / LOCK)
-    return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
 
 
 def model_path(name: str, project: Path = Path()) -> Path:

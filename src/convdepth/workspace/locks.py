@@ -17,14 +17,10 @@ from pathlib import Path
 
 from convdepth.core.errors import BusyError, MachineError
 
-WAIT_SECONDS = 10.0
-"""How long to wait for an output; a stage whose DVC was killed ends within 4 s."""
-
+WAIT_SECONDS = 10.0  # how long to wait for an output; a stage whose DVC was killed ends within 4 s
 POLL_SECONDS = 0.1
 
-_FOLDER = Path(".dvc") / "tmp" / "convdepth" / "locks"
-"""Locks of a project, in DVC's folder for one workspace, which git ignores."""
-
+_FOLDER = Path(".dvc/tmp/convdepth/locks")  # in DVC's folder for one workspace, ignored by git
 _SUFFIX = ".lock"
 
 

@@ -21,22 +21,13 @@ import psutil
 import convdepth
 from convdepth.core.errors import ConvdepthError, MachineError
 
-STAGE_VARIABLE = "DVC_STAGE"
-"""DVC sets it to a stage's name for the stage's process."""
-
+STAGE_VARIABLE = "DVC_STAGE"  # dVC sets it to a stage's name for the stage's process
 POLL_SECONDS = 0.5
-GRACE_SECONDS = 3.0
-"""How long a stage whose DVC has ended may clean up before it is killed."""
-
-PARENT_VARIABLE = "CONVDEPTH_PARENT"
-"""Holds the process id of the parent that a child is to end with, see `end_with_parent`."""
-
+GRACE_SECONDS = 3.0  # how long a stage may clean up after its DVC has ended
+PARENT_VARIABLE = "CONVDEPTH_PARENT"  # process id of the parent, see `end_with_parent`
 PARENT_POLL_SECONDS = 0.1
-PARENT_GRACE_SECONDS = 10.0
-"""How long a command whose flow has ended may clean up before it is killed."""
-
-_received: list[int] = []
-"""The signals that have asked this process to end."""
+PARENT_GRACE_SECONDS = 10.0  # how long a command may clean up after its flow has ended
+_received: list[int] = []  # the signals that have asked this process to end
 
 
 def run_captured(
@@ -97,13 +88,10 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def end_with_parent(grace: float = math.inf) -> None:
-    """Send SIGTERM to this process once it has lost its parent, even if that was killed before.
+    """Send SIGTERM to this process once it has lost its parent, and SIGKILL `grace` seconds later.
 
     A parent that sets `PARENT_VARIABLE` to its own process id is missed even if it died while this
     process imported its modules. The variable is removed, since it is wrong for children.
-
-    Args:
-        grace: Seconds until SIGKILL.
     """
     parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
 

@@ -19,9 +19,7 @@ from convdepth.workspace.git import read_file
 from convdepth.workspace.lockfile import LOCK, model_path, read_lock_entries
 
 MODEL = ".keras"
-
-RELEASE = Path("release")
-"""Where `make release` writes its bundle, and where an unpacked one is looked for."""
+RELEASE = Path("release")  # where `make release` writes its bundle, and an unpacked one is found
 
 
 @dataclass(frozen=True)
@@ -108,40 +106,34 @@ def assign(network: str, version: str, stage: str, project: Path = Path()) -> No
         gto.assign(project, network, stage, version=version)
 
 
-def recorded_output(
+def locked_outputs(
     stage: str, suffix: str, commit: str | None, project: Path = Path(), lock: Path = LOCK
-) -> tuple[str, str] | None:
-    """Return path and MD5 of a stage's output with a suffix in a commit's ``dvc.lock``, if any."""
-    return next(iter(_recorded_outputs(stage, suffix, commit, project, lock)), None)
-
-
-def read_results(stage: str, commit: str | None, project: Path = Path()) -> dict[str, Any]:
-    """Return the entries of all JSON outputs of a stage, which git has; none if it never ran."""
-    results: dict[str, Any] = {}
-    for path, _ in _recorded_outputs(stage, ".json", commit, project, LOCK):
-        if content := read_file(path, commit, project):
-            results |= json.loads(content)
-    return results
-
-
-def _recorded_outputs(
-    stage: str, suffix: str, commit: str | None, project: Path, lock: Path
 ) -> list[tuple[str, str]]:
+    """Return path and MD5 of a stage's outputs with a suffix, as ``dvc.lock`` records them."""
     content = read_file(lock.as_posix(), commit, project)
     entries = read_lock_entries(lock, content) if content else {}
     outs = entries.get(stage, {}).get("outs", [])
     return [(out["path"], out["md5"]) for out in outs if out["path"].endswith(suffix)]
 
 
+def read_results(stage: str, commit: str | None, project: Path = Path()) -> dict[str, Any]:
+    """Return the entries of all JSON outputs of a stage, which git has; none if it never ran."""
+    results: dict[str, Any] = {}
+    for path, _ in locked_outputs(stage, ".json", commit, project):
+        if content := read_file(path, commit, project):
+            results |= json.loads(content)
+    return results
+
+
 def _find_registered(version: Version, project: Path) -> Path:
     label = f"{version.network}@{version.name}"
-    output = recorded_output(f"train@{version.network}", MODEL, version.commit, project)
-    if output is None:
+    outputs = locked_outputs(f"train@{version.network}", MODEL, version.commit, project)
+    if not outputs:
         raise DataError(
             f"{label}: the {LOCK} of commit {version.commit[:12]} has no model of this network. "
             f"`gto deprecate {version.network} {version.name}` withdraws the version."
         )
-    path, md5 = output
+    ((path, md5),) = outputs
     near = [project / path, project / RELEASE / f"{version.network}{MODEL}"]
     for place, content in hash_files(near).items():
         if content.md5 == md5:

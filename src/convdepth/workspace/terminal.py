@@ -17,8 +17,7 @@ from rich.file_proxy import FileProxy
 
 from convdepth.core.errors import ConvdepthError, MachineError
 
-RESET = "\x1b[0m"
-"""What colorama, which DVC imports, writes at the end of a process; it does no harm."""
+RESET = "\x1b[0m"  # Colorama, which DVC imports, writes it at the end of a process; it does no harm
 
 
 def guard_terminal() -> None:

@@ -8,7 +8,7 @@ import toy
 from waiting import family_at_work, lives, wait_until
 
 import faults
-from pipelines.core.process_tree import dvc_command, stage_environment
+from pipelines.core.dvc_child import dvc_command, stage_environment
 from project import Project
 
 REPRO = ["repro", "--single-item", "download"]

@@ -8,7 +8,7 @@ import toy
 from ruamel.yaml import YAML
 
 from convdepth.workspace.dvc import STUDIES
-from pipelines.core.process_tree import Processes
+from convdepth.workspace.process_tree import Processes
 from pipelines.dvc.graph import Models, is_up_to_date, read_graph
 from pipelines.dvc.stage import Options, Outcome, run_stage
 from pipelines.flows import local as flows

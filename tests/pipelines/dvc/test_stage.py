@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from waiting import wait_until
 
-from pipelines.core.process_tree import Processes, StoppedError
+from convdepth.workspace.process_tree import Processes, StoppedError
 from pipelines.dvc.stage import (
     Options,
     Outcome,
@@ -105,6 +105,13 @@ def test_the_exit_code_is_the_one_behind_dvcs(tmp_path: Path, script: str, code:
     assert caught.value.exit_code == code
     assert "ssh://host/a" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_child_learns_whom_to_end_with(tmp_path: Path) -> None:
+    lines: list[str] = []
+    command = ["sh", "-c", "echo parent $CONVDEPTH_PARENT"]
+    run_child("it", command, Processes(), lines.append, Options(folder=tmp_path))
+    assert lines == [f"parent {os.getpid()}"]
 
 
 @pytest.mark.usefixtures("harness", "quick_dvc")

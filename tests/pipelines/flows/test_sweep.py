@@ -17,7 +17,7 @@ from waiting import lives, wait_until
 
 import faults
 from conftest import PROJECT
-from pipelines.core.process_tree import Processes
+from convdepth.workspace.process_tree import Processes
 from pipelines.dvc.graph import read_graph
 from pipelines.execution.runner import FlowError
 from pipelines.experiments.grid import plan

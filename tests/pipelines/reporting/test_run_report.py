@@ -20,7 +20,7 @@ from prefect.context import SyncClientContext
 from toy import STAGES
 
 from convdepth.evaluation.results import HISTORY_COLUMNS
-from pipelines.core.process_tree import StoppedError
+from convdepth.workspace.process_tree import StoppedError
 from pipelines.dvc.stage import Outcome, StageError
 from pipelines.reporting.artifacts import Progress
 from pipelines.reporting.curves import publish_curves

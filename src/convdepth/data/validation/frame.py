@@ -14,11 +14,8 @@ import pandas as pd
 from convdepth.config.dataset import NUM_CLASSES, SPLITS
 from convdepth.data.arrays import Images, Labels, Pixels, normalize
 
-_CHUNK = 5_000
-"""Images described at a time, about 30 MB in float64."""
-
-_DIGEST_BYTES = 8
-"""Two of 70,000 images collide with a probability of 1.3e-10."""
+_CHUNK = 5_000  # images described at a time, about 30 MB in float64
+_DIGEST_BYTES = 8  # two of 70,000 images collide with a probability of 1.3e-10
 
 
 def tabulate(

@@ -26,11 +26,10 @@ AtLeast = gxe.ExpectColumnPairValuesAToBeGreaterThanB
 
 DIGITS = list(range(NUM_CLASSES))
 
-CLASS_COUNTS = {
+CLASS_COUNTS = {  # images of each digit in MNIST
     "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
     "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
 }
-"""Images of each digit in MNIST."""
 
 # MNIST's training images, on the scale from 0 to 1: mean and standard deviation of all pixels, and
 # the standard deviation over the images of their mean pixel and of their mean squared pixel.
@@ -48,10 +47,8 @@ class Stage:
     """Output of a stage: ``raw`` or ``normalized``."""
 
     name: str
-    full_ink: int
-    """The largest pixel value, 255 or 1."""
-    max_images: int | None = None
-    """Images of each split at most; None for all."""
+    full_ink: int  # the largest pixel value, 255 or 1
+    max_images: int | None = None  # images of each split at most; None for all
 
     def size(self, split: str) -> int:
         """Return the number of images of a split."""

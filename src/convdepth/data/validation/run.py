@@ -20,8 +20,7 @@ with warnings.catch_warnings():
 
 from convdepth.core.files import explained_temporary_folder
 
-FIRST_ROWS = 5
-"""Rows named for a broken rule."""
+FIRST_ROWS = 5  # rows named for a broken rule
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,9 @@ class Outcome:
     table: str
     rule: str
     holds: bool
-    observed: Any = None
-    """The observed value, for a rule about a table or column."""
-    num_broken: int | None = None
-    """The number of rows that break it, for a rule about rows."""
-    reason: str = ""
-    """Why it does not hold."""
+    observed: Any = None  # the observed value, for a rule about a table or column
+    num_broken: int | None = None  # the number of rows that break it, for a rule about rows
+    reason: str = ""  # why it does not hold
 
 
 def inspect(

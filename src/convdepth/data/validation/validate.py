@@ -35,14 +35,9 @@ def main(
 ) -> None:
     """Check the raw IDX files and the normalized arrays by the rules.
 
-    Args:
-        raw: Folder with the four IDX files.
-        normalized: Folder with the ``.npy`` files made from them.
-        summary: JSON file with each outcome, written only if every rule holds.
-        docs: Folder for the page with each outcome, written in either case.
-        checked: Written only if every rule holds, always with the same bytes: trainings depend on
-            it, so a new rule makes none of them stale.
-        params: The tolerances and ``normalize.max_images``.
+    The page in ``docs`` is written in either case, the files ``summary`` and ``checked`` only if
+    every rule holds. Trainings depend on ``checked``, whose bytes are always the same, so a new
+    rule makes none of them stale.
     """
     parameters = read_params(params)
     raw_splits = {split: idx.read_split(raw, split) for split in SPLITS}

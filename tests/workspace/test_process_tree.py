@@ -8,7 +8,7 @@ import psutil
 import pytest
 from waiting import lives, wait_until
 
-from pipelines.core.process_tree import TIMED_OUT, Processes, StoppedError
+from convdepth.workspace.process_tree import TIMED_OUT, Processes, StoppedError
 
 
 def family() -> list[psutil.Process]:
@@ -67,13 +67,3 @@ def test_a_command_over_its_time_limit_is_ended_with_all_that_it_has_started(
     assert Processes().run(command, tmp_path, os.environ, print, seconds=0.5) == TIMED_OUT
     wait_until(lambda: not any(lives(each) for each in family() if each not in before))
     assert Processes().run(["true"], tmp_path, os.environ, print, seconds=60) == 0
-
-
-def test_only_our_own_programs_learn_whom_to_end_with(tmp_path: Path) -> None:
-    lines: list[str] = []
-    ours = tmp_path / "convdepth"
-    ours.write_text('#!/bin/sh\necho "parent $CONVDEPTH_PARENT"\n')
-    ours.chmod(0o755)
-    for command in ([str(ours)], ["sh", str(ours)]):
-        Processes().run(command, tmp_path, os.environ, lines.append)
-    assert lines == [f"parent {os.getpid()}", "parent"]

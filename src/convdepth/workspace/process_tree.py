@@ -1,8 +1,6 @@
-"""Child processes of a flow: started, read line by line, and ended with everything they started."""
+"""Child processes: started, read line by line, and ended with everything they started."""
 
-import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +11,14 @@ from typing import Self
 import psutil
 
 from convdepth.core.errors import ConvdepthError
-from convdepth.workspace.process import PARENT_VARIABLE
-from pipelines.core import dvc_child
+from convdepth.workspace.process import GRACE_SECONDS as STAGE_SECONDS
 
-GRACE_SECONDS = dvc_child.GRACE_SECONDS + 1  # between SIGTERM and SIGKILL; longer than its own
+GRACE_SECONDS = STAGE_SECONDS + 1  # between SIGTERM and SIGKILL; longer than a stage waits itself
 TIMED_OUT = 124  # the exit code of `timeout`
 
 
 class StoppedError(ConvdepthError):
-    """A process was stopped, or not started, because the flow is being stopped."""
+    """A process was stopped, or not started, because this one is being stopped."""
 
     exit_code = 143
 
@@ -63,7 +60,7 @@ class Processes:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=_with_parent(command, environment),
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -91,26 +88,6 @@ class Processes:
                 limit.cancel()
         self._running.discard(process)
         return TIMED_OUT if late.is_set() else process.returncode
-
-
-def dvc_command(*arguments: str) -> list[str]:
-    """Return the command that runs DVC by `dvc_child`, with what follows ``dvc``."""
-    # -P: the modules beside that file must not stand in for others of the same name. Without the
-    # wait, DVC drops a finished training if another process holds the lock just then.
-    return [sys.executable, "-P", dvc_child.__file__, "--wait-for-lock", *arguments]
-
-
-def stage_environment() -> dict[str, str]:
-    """Return the environment of a child that finds the stages' commands, activated or not."""
-    scripts = str(Path(sys.executable).parent)
-    path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
-
-
-def _with_parent(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Tell our own programs whom to end with; others would hand it on to their children."""
-    ours = Path(command[0]).name == "convdepth" or dvc_child.__file__ in command
-    return {**environment, **({PARENT_VARIABLE: str(os.getpid())} if ours else {})}
 
 
 def _end(processes: Sequence[subprocess.Popen[str]]) -> None:
