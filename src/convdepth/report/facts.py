@@ -248,6 +248,11 @@ def _tuning_facts(results: Results) -> dict[str, Any]:
         "depth": count_depth(verdicts),
         "best": max(results.tuned, key=lambda both: both[1].accuracy.mean, default=None),
         "failed": [each.name for each, found in results.tuned if not found.has_learned],
+        "higher_loss": [
+            each.name
+            for each, found in results.tuned
+            if found.loss.mean > each.replicates.loss.mean
+        ],
         "dominated": find_dominated(
             verdicts, {network.name: found.cost for network, found in results.tuned}
         ),
