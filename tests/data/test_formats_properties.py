@@ -113,3 +113,8 @@ def test_a_gzip_file_is_unpacked_or_found_to_differ(content: bytes, data: st.Dat
         found = mnist.gunzip(data.draw(damaged(packed) | st.binary(max_size=40)), "a.gz")
         mnist.require_sha256(found, "a")
         assert found == content
+
+
+def test_without_the_file_the_command_that_gets_it_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"images-idx3-ubyte: .*`dvc repro download`"):
+        idx.read_split(tmp_path, "test")

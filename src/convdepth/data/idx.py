@@ -30,7 +30,7 @@ def encode(array: Pixels | Labels) -> bytes:
 
 
 def read(path: Path) -> np.ndarray:
-    """Return the uint8 array in an IDX file, read-only; a DataError names a damaged file."""
+    """Return the uint8 array in an IDX file, read-only; a DataError names a bad file."""
     try:
         content = path.read_bytes()
         zero, type_code, num_dimensions = struct.unpack_from(">HBB", content)
@@ -38,7 +38,11 @@ def read(path: Path) -> np.ndarray:
             raise ValueError(f"the header {content[:4]!r}")
         shape = struct.unpack_from(f">{num_dimensions}I", content, offset=4)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * num_dimensions).reshape(shape)
-    except (OSError, struct.error, ValueError) as error:
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}. Run `dvc repro download`."
+        ) from error
+    except (struct.error, ValueError) as error:
         raise DataError(
             f"{path}: expected an IDX file of unsigned bytes, got: {error}. "
             "Run `dvc repro --force download`."
