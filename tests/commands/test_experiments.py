@@ -4,12 +4,15 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import PROJECT
+from convdepth.commands import experiments
 from convdepth.commands.experiments import Result, print_experiments, read_results
 from convdepth.core.errors import ParameterError
+from convdepth.workspace.dvc import show_experiments
 from project import Project, start
 
 DVC_YAML = """
@@ -94,6 +97,23 @@ def test_a_row_is_a_network_that_an_experiment_changes(toy: Project) -> None:
     assert both.held_out == 0.25
     assert len(both.commit) == 40
     assert both.commit != rows[0].commit
+
+
+def test_a_running_experiment_has_no_results_of_an_earlier_run(
+    toy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def show(*given: Any) -> Any:
+        found = show_experiments(*given)
+        for baseline in found:
+            for experiment in baseline["experiments"] or ():
+                if experiment["name"] == BETTER:
+                    experiment["executor"] = {"state": "running"}
+        return found
+
+    monkeypatch.setattr(experiments, "show_experiments", show)
+    (row,) = (row for row in read_results((), "time", toy.folder) if row.experiment == BETTER)
+    assert (row.network, row.accuracy, row.status) == ("", None, "running")
+    assert row.changed == {DROPOUT: 0.625}
 
 
 @pytest.mark.parametrize(

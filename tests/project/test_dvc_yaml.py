@@ -47,7 +47,7 @@ def test_a_new_data_rule_makes_no_training_stale() -> None:
     deps = {stage: entry.get("deps", []) for stage, entry in stages().items()}
     assert [stage for stage in deps if "metrics/validation.json" in deps[stage]] == ["report"]
     gated = {stage for stage in deps if "metrics/data.txt" in deps[stage]}
-    assert gated == {"train", "train_seed", "train_tuned", "collapse"}
+    assert gated == {"train", "train_seed", "train_tuned", "train_depth", "collapse"}
 
 
 def test_check_is_the_first_stage_with_code_and_sees_both_files() -> None:

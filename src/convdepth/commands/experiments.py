@@ -15,6 +15,8 @@ from convdepth.workspace.git import find_commit, git
 from convdepth.workspace.registry import read_results as read_evaluation
 
 HEADER = ("experiment", "network", "changed", "accuracy", "held out", "status", "time")
+UNFINISHED = ("queued", "running", "failed")
+WIDE = 120  # columns of a terminal that hold a result in one line
 NONE = "No experiment yet: `dvc exp run -S KEY=VALUE` and `python -m pipelines sweep` make some."
 
 
@@ -101,6 +103,8 @@ def _read_experiment(experiment: Any, baseline: Any, project: Path) -> list[Resu
     state = (experiment["executor"] or {}).get("state") or ("failed" if run["error"] else "done")
     name = experiment["name"] or run["rev"][:7]
     bare = Result(baseline["rev"], name, _time(run), state, changed=changed)
+    if state in UNFINISHED:  # the metrics in its folder are those of an earlier run
+        return [bare]
     return _read_networks(run, _files(baseline, "metrics"), bare, project) or [bare]
 
 
@@ -167,18 +171,23 @@ def _cells(result: Result) -> list[str]:
 
 
 def _print_table(results: Sequence[Result]) -> None:
-    """Print cells of several lines, so that the table fits a terminal of 80 columns."""
+    """Print a line for each result, or on a narrow terminal cells of several lines."""
+    console = Console(markup=False, highlight=False)
+    is_wide = console.width >= WIDE
     table = make_table()
     experiment, network, *others = HEADER
-    for header in (f"{experiment}\n{network}", *others):
+    for header in HEADER if is_wide else (f"{experiment}\n{network}", *others):
         table.add_column(
-            header.replace(" ", "\n"),
+            header if is_wide else header.replace(" ", "\n"),
             justify="right" if header in ("accuracy", "held out") else "left",
             no_wrap=header in ("accuracy", "held out", "time"),
             overflow="fold",
         )
-    for result in results:
-        name, network, changed, *others, status, when = map(break_lines, _cells(result))
+    for cells in map(_cells, results):
+        if is_wide:
+            table.add_row(*cells)
+            continue
+        name, network, changed, *others, status, when = map(break_lines, cells)
         words = (each.replace(" ", "\n") for each in (status, when))
         table.add_row(f"{name}\n{network}", changed.replace(", ", "\n"), *others, *words)
-    print_table(table, Console(markup=False, highlight=False))
+    print_table(table, console)

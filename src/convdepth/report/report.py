@@ -22,6 +22,8 @@ from convdepth.report.facts import FINDERS
 from convdepth.report.load import Results, read_results
 from convdepth.report.tables import NUMBERS, make_cell, make_columns, make_rows
 
+CONSTANTS = {"few_images": FEW_IMAGES, "doubtful": DOUBTFUL, "level": LEVEL, "margin": MARGIN}
+
 
 def main(
     normalized: Path,
@@ -73,10 +75,7 @@ def render(results: Results) -> str:
         "drawn_networks": charts.drawn_networks,
         "serialize": charts.serialize,
         "hardest": partial(_hardest, results),
-        "few_images": FEW_IMAGES,
-        "doubtful": DOUBTFUL,
-        "level": LEVEL,
-        "margin": MARGIN,
+        **CONSTANTS,
         "dark_colors": charts.DARK,
         "palette": list(charts.NETWORK_COLORS.items()),
         "plotly": get_plotlyjs(),
