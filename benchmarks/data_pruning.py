@@ -26,7 +26,8 @@ from convdepth.training.loop import seed_random_layers
 from convdepth.training.trainer import build_trainer
 from pipelines.execution.concurrency import fill_cores
 
-NETWORKS = ("cnn3", "cnn1")
+NETWORKS = ("cnn3",)
+"""Of the networks that learn, the one whose accuracy rises longest."""
 SEEDS = (1, 2, 3, 4, 5)
 HELD_OUT = 10_000
 

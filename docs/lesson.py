@@ -21,6 +21,7 @@ with app.setup:
 
     from convdepth.config.architecture import walk
     from convdepth.config.params import read_params
+    from convdepth.core.numbers import short_p
     from convdepth.data import idx
     from convdepth.evaluation.collapse_trials import Collapse
     from convdepth.evaluation.result_file import read_result
@@ -194,7 +195,7 @@ def _(first, second, seed):
     | accuracy of {second.value} | {paired.second_accuracy:.2%} |
     | images that only {first.value} classifies correctly | {paired.only_first} |
     | images that only {second.value} classifies correctly | {paired.only_second} |
-    | p of McNemar's exact test | {paired.p:.2g} |
+    | p of McNemar's exact test | {short_p(paired.p)} |
     """)
     return (paired,)
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from convdepth.commands import compare
 from convdepth.commands.compare import Change, State, Verdict
 from convdepth.commands.tables import break_lines, make_table, print_table
+from convdepth.core.numbers import short_p
 from convdepth.core.text import markdown_table
 from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, rounded_p
 
@@ -98,7 +99,7 @@ def _cells(change: Change, wording: Wording) -> list[str]:
         _points(paired),
         f"{paired.only_first}",
         f"{paired.only_second}",
-        "" if change.p is None else f"{change.p:.2g}" if change.p > 0 else "<1e-300",
+        "" if change.p is None else short_p(change.p),
         verdict,
     ]
 

@@ -94,7 +94,7 @@ function showPicture(image, source, text) {
 
 function noteOf(network, common) {
   if (network.collapsed) return "Collapsed: the same answer to every picture, of which no part matters. It has learned only how frequent the digits are.";
-  if (network.unsure) return "Unsure: no digit reaches 80%.";
+  if (network.unsure) return "Unsure: below 80%.";
   return network.digit === common ? "" : "Differs from the other networks.";
 }
 
