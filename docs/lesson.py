@@ -251,7 +251,8 @@ def _(epochs, images, networks, trains):
         inputs = ["--normalized=normalized", f"--model={name}.keras", f"--history={name}.csv"]
         convdepth("train", name, *inputs, "--checkpoints=checkpoints")
         outputs = [f"--notebook={PROJECT / 'data' / 'notebook.json'}", f"--metrics={name}.json"]
-        convdepth("evaluate", name, *inputs, *outputs, "--predictions=predictions.csv")
+        outputs += ["--scores=scores.json", "--predictions=predictions.csv"]
+        convdepth("evaluate", name, *inputs, *outputs)
         return pd.read_json(folder / f"{name}.json", typ="series")
 
     mo.stop(not trains, mo.md("The switch is off: nothing is trained."))

@@ -38,7 +38,7 @@ def test_by_default_it_shows_the_results_in_git() -> None:
         assert getattr(found["paired"], value) == runs[0]["accuracy"]
 
 
-@pytest.mark.nightly
+@pytest.mark.real
 def test_with_the_switch_on_it_trains(tmp_path: Path, raw: Path) -> None:
     for name in ("docs/lesson.py", "params.yaml", "data/notebook.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
