@@ -1,6 +1,5 @@
 """The studies through DVC: each training is a stage, and runs once."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -130,11 +129,7 @@ def test_another_seed_trains_each_network_once_and_needs_no_other_model(
     home = Path(studied.environment["HOME"])
     copied = faults.at_home(studied.copy(tmp_path / "copy" / "convdepth"), home)
     folder = copied.folder / "data" / "seeds"
-    models = list(folder.rglob("*.keras"))
-    assert len(models) == 6
-    for path in models:
-        md5 = hashlib.md5(path.read_bytes()).hexdigest()
-        (copied.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
+    assert len(list(folder.rglob("*.keras"))) == 6
     shutil.rmtree(folder)
     assert repro(copied, "--allow-missing") == set()
     seeds = {"replicates.seeds": [2, 3], "tuned.seeds": [1, 2, 3]}
