@@ -27,7 +27,7 @@ from convdepth.training.trainer import build_trainer
 from pipelines.execution.concurrency import fill_cores
 
 NETWORKS = ("cnn3",)
-"""Of the networks that learn, the one whose accuracy rises longest."""
+"""One network decides: pruning must keep the accuracy of each."""
 SEEDS = (1, 2, 3, 4, 5)
 HELD_OUT = 10_000
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_inputs import make_network, make_results, write_inputs
+from report_inputs import make_depth, make_network, make_results, write_inputs
 
 from conftest import SECOND
 from convdepth.core.errors import DataError
@@ -283,6 +283,17 @@ def test_files_that_do_not_match_are_named(
     with pytest.raises(DataError, match=message) as caught:
         build(inputs)
     assert STUDIES in str(caught.value)
+
+
+def test_without_all_depths_there_is_no_verdict_and_without_any_no_section(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    write_json(tmp_path / "depth.json", make_depth(()))
+    part = read_sections(build(inputs))["depth"]
+    assert "better" not in visible_text(part).split("Equal at")[0]
+    assert read_table(build(inputs), "depth")[0][4] == "1"
+    write_json(tmp_path / "depth.json", {"seeds": 2, "arms": {"width": []}, "comparisons": {}})
+    assert 'class="absent"' in read_sections(build(inputs))["depth"]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_inputs import make_architecture, make_collapse, make_network, make_results
+from report_inputs import make_architecture, make_collapse, make_depth, make_network, make_results
 
-from convdepth.evaluation.results import EQUIVALENT, Cost
+from convdepth.evaluation.results import EQUIVALENT, Cost, DepthStudy
 from convdepth.report import facts
 from convdepth.report.facts import FINDERS
 from convdepth.report.load import Network
@@ -158,7 +158,12 @@ def test_depths_are_counted_by_verdict_and_direction() -> None:
         1,
         0,
     )
-    assert (found["trainings"], found["first"]) == (8, 1)
+    assert (found["trainings"], found["first"], found["least"]) == (8, 1, 2)
+    results = make_results([ONE])
+    study = make_depth(("depth 1 is better", EQUIVALENT))
+    study["comparisons"]["width: 3 / 1"]["difference"] = -0.004
+    turned = FINDERS["depth"](replace(results, depth=DepthStudy.model_validate(study)))
+    assert (turned["deeper"], turned["shallower"], turned["equivalent"]) == (0, 1, 1)
 
 
 def test_tuning_is_judged_by_its_verdicts() -> None:

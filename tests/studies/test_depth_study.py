@@ -40,7 +40,7 @@ def write_run(folder: Path, seed: int, labels: Labels, wrong: int) -> None:
     truth = labels[images]
     columns = {"index": images, "label": truth, "predicted": (truth + 1) % 10}
     write_csv(folder / f"{seed}.mistakes.csv", pd.DataFrame(columns))
-    (run,) = make_replicates([1 - wrong / len(labels)], "ok")["runs"]
+    (run,) = make_replicates([round(1 - wrong / len(labels), 6)], "ok")["runs"]
     write_json(folder / f"{seed}.scores.json", {key: run[key] for key in Scores.model_fields})
 
 
@@ -76,7 +76,7 @@ def test_depths_are_compared_when_all_trainings_are_there(study: Study, labels: 
     found = summarize(study)
     verdicts = {name: each.verdict for name, each in found.comparisons.items()}
     assert set(verdicts) == {"width: 3 / 1", "size-normalized: 3 / 1"}
-    assert verdicts["width: 3 / 1"] == "3 is better"
+    assert verdicts["width: 3 / 1"] == "depth 3 is better"
     assert found.comparisons["width: 3 / 1"].difference == pytest.approx(360 / len(labels))
     assert "better" not in verdicts["size-normalized: 3 / 1"]
     assert [point.blocks for point in found.arms["width"]] == [1, 3]
@@ -86,9 +86,18 @@ def test_mistakes_of_other_images_are_refused(study: Study, labels: Labels) -> N
     folder = study.folder / "runs" / "width" / "1"
     write_run(folder, 1, labels, 5)
     path = folder / "1.mistakes.csv"
-    for change in ({"label": 10 - 1 - labels[7:12].astype(int)}, {"index": len(labels)}):
-        table = pd.read_csv(path)
+    table = pd.read_csv(path)
+    for change in ({"label": 9 - labels[7:12].astype(int)}, {"index": len(labels)}, {"index": 7.5}):
         write_csv(path, table.assign(**change))
         with pytest.raises(DataError, match=r"1\.mistakes\.csv: .*label"):
             summarize(study)
-        write_csv(path, table)
+
+
+def test_scores_belong_to_the_mistakes_and_none_are_no_fault(study: Study, labels: Labels) -> None:
+    folder = study.folder / "runs" / "width" / "1"
+    write_run(folder, 1, labels, 0)
+    assert summarize(study).arms["width"][0].accuracies == [1.0]
+    write_run(folder, 2, labels, 5)
+    (folder / "1.scores.json").write_text((folder / "2.scores.json").read_text())
+    with pytest.raises(DataError, match=r"1\.scores\.json: accuracy"):
+        summarize(study)

@@ -162,8 +162,8 @@ def make_group(seeds: int, names: Sequence[str], pairs: Mapping[str, Any]) -> di
     return {"seeds": seeds, "networks": dict.fromkeys(names, network), "pairs": pairs, "vote": vote}
 
 
-def make_depth(verdicts: Sequence[str] = ("3 is better", "not settled")) -> dict[str, Any]:
-    """Make a study of two arms with one and three blocks; without verdicts not all seeds."""
+def make_depth(verdicts: Sequence[str] = ("depth 3 is better", "not settled")) -> dict[str, Any]:
+    """Make a study of two arms with one and three blocks; without verdicts with one seed of two."""
     mean = {"mean": 0.02, "standard_deviation": 0.001}
 
     def point(blocks: int, accuracy: float) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from convdepth.commands.compare import Change, State, Verdict
 from convdepth.commands.tables import break_lines, make_table, print_table
 from convdepth.core.numbers import short_p
 from convdepth.core.text import markdown_table
-from convdepth.evaluation.significance import LEVEL, NO_EVIDENCE, Paired, rounded_p
+from convdepth.evaluation.significance import LEVEL, Paired, rounded_p
+
+NO_EVIDENCE = "no evidence of a difference"
 
 
 @dataclass(frozen=True)

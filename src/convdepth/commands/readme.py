@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from string import Formatter
 from typing import Any
 
@@ -97,8 +98,7 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
     pairs = [" / ".join(pair) for pair in itertools.combinations(names, 2)]
     own: dict[str, Entry] = {name: _read_metrics(metrics / f"{name}.json") for name in names}
     seeds: dict[str, Entry] = {
-        name: _read_study(metrics / "replicates" / f"{name}.json")
-        | contrasts.get("networks", {}).get(name, {})
+        name: _with_calibration(_read_study(metrics / "replicates" / f"{name}.json"))
         for name in names
     }
     return {
@@ -116,7 +116,7 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
         "depth": _list_depths(_read_study(metrics / "studies" / "depth.json")),
         "pairs": {each: found[each] for each in pairs if each in found},
         "tuned": {
-            name: tuned[name] | tuned_group["networks"][name] | gains[name]
+            name: _with_calibration(tuned[name]) | gains[name]
             for name in names
             if name in tuned.keys() & gains
         },
@@ -128,6 +128,12 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
         "models": {name: _read_json(metrics / "digests" / f"{name}.json", RUN) for name in names},
         "claims": {name: each.model_dump() for name, each in read_notebook(notebook).items()},
     }
+
+
+def _with_calibration(study: dict[str, Any]) -> dict[str, Any]:
+    """Add the mean calibration error over the seeds to a study's result, unless it has not run."""
+    errors = [run["calibration_error"] for run in study.get("runs", [])]
+    return study | {"calibration_error": fmean(errors)} if errors else study
 
 
 def _summarize_seeds(contrasts: Mapping[str, Any], names: Sequence[str]) -> dict[str, Entry]:
@@ -145,7 +151,7 @@ def _summarize_seeds(contrasts: Mapping[str, Any], names: Sequence[str]) -> dict
 
 def _list_depths(study: Mapping[str, Any]) -> dict[str, Entry]:
     """Return one entry per arm and depth, with its comparison with the smallest depth."""
-    none = dict.fromkeys(("difference", "corrected_p", "verdict"))
+    none = dict.fromkeys(("difference", "corrected_p", "corrected_equivalence_p", "verdict"))
     return {
         f"{arm} {point['blocks']}": {
             **point,

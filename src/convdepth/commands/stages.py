@@ -61,7 +61,7 @@ def _run(command: str, stage: Stage, arguments: dict[str, Any]) -> None:
     if command != "check":
         _check_parameters(**arguments)  # before seconds of imports
     keys = ("name", "arm", "blocks", "seed")
-    label = "-".join(str(arguments[key]) for key in keys if arguments.get(key))
+    label = "-".join(str(arguments[key]) for key in keys if arguments.get(key) is not None)
     hold_outputs(
         os.environ.get(STAGE_VARIABLE, "@".join(filter(None, (command, label)))),
         [arguments[key] for key in stage.writes.split()],

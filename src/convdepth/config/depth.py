@@ -7,11 +7,11 @@ the head sees 7 x 7 pixels at each depth. Only the head has a dropout.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from convdepth.config.architecture import Architecture, Rate, Strict
-from convdepth.config.recipe import Precision, Train, read_section
-from convdepth.config.tuned_settings import Seeds
+from convdepth.config.recipe import Precision, Train, effective_architecture, read_section
+from convdepth.config.tuned_settings import Seeds, all_different
 
 Arm = Literal["width", "width-normalized", "size", "size-normalized"]
 """``width``: each depth has the same filters; ``size``: about the same number of parameters.
@@ -30,7 +30,7 @@ class Design(Strict):
     units: int = Field(ge=1)
     dropout: Rate
     reference: int = Field(ge=1)
-    """The arms ``size`` have the number of parameters of this many blocks with `filters`."""
+    """Blocks with `filters` whose number of parameters the arms ``size`` keep."""
     epochs: int = Field(ge=1)
     precision: Precision
 
@@ -38,22 +38,25 @@ class Design(Strict):
 class Depth(Strict):
     """Trainings of each arm and each number of blocks with each seed."""
 
-    arms: list[Arm] = Field(min_length=1)
-    blocks: list[Annotated[int, Field(ge=1, le=64)]] = Field(min_length=1)
+    arms: Annotated[list[Arm], Field(min_length=1), AfterValidator(all_different)]
+    blocks: Annotated[
+        list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=2), AfterValidator(all_different)
+    ]
     seeds: Seeds
     design: Design
 
 
 def read_depth(arm: str, blocks: int, params: Path, studies: Path) -> tuple[Architecture, Train]:
-    """Return the network of an arm with so many blocks, and the recipe of the study."""
+    """Return the network of an arm with a number of blocks, and the recipe of the study."""
     design = read_section(studies, ("depth", "design"), Design)
     recipe = read_section(params, ("train",), Train).with_precision(design.precision)
     changes = {"epochs": design.epochs, "validation_images": 0}
-    return depth_architecture(design, arm, blocks), recipe.model_copy(update=changes)
+    architecture = effective_architecture(depth_architecture(design, arm, blocks), recipe)
+    return architecture, recipe.model_copy(update=changes)
 
 
 def depth_architecture(design: Design, arm: str, blocks: int) -> Architecture:
-    """Return the network of an arm with so many blocks."""
+    """Return the network of an arm with a number of blocks."""
     normalized = arm.endswith("-normalized")
 
     def build(blocks: int, filters: int) -> Architecture:

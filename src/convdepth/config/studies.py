@@ -109,7 +109,7 @@ def read_study_params(path: Path) -> StudyParams:
 
 
 def require_consistent(path: Path, studies: StudyParams, params: Params) -> None:
-    """Require known tuned networks, dropout rates below 1, and equal seeds of recipe and tuned."""
+    """Require known tuned networks, dropout rates below 1, and no repeated seed of the pipeline."""
     known = list(params.architectures)
     for name, settings in studies.tuned.settings.items():
         if name not in known:
@@ -119,14 +119,8 @@ def require_consistent(path: Path, studies: StudyParams, params: Params) -> None
             )
         key = f"{path}: tuned.settings.{name}.dropout_scale"
         require_scale(key, name, params.architectures[name], settings.dropout_scale)
-    seeds = sorted([params.train.seed, *studies.replicates.seeds])
     if params.train.seed in studies.replicates.seeds:
         raise ParameterError(
             f"{path}: replicates.seeds: expected other seeds than train.seed, got "
             f"{params.train.seed}. Remove it."
-        )
-    if studies.tuned.settings and sorted(studies.tuned.seeds) != seeds:
-        raise ParameterError(
-            f"{path}: tuned.seeds: expected train.seed and replicates.seeds, {seeds}, got "
-            f"{studies.tuned.seeds}. Make them equal; both are compared."
         )

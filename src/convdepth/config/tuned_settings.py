@@ -23,14 +23,15 @@ AUGMENTATION = ("shift", "rotation", "zoom")
 """Settings that replace keys of ``train.augmentation``."""
 
 
-def _all_different(seeds: list[int]) -> list[int]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"expected different seeds, got {seeds}")
-    return seeds
+def all_different(values: list[Any]) -> list[Any]:
+    """Return the values; raise ValueError if two are equal."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"expected different values, got {values}")
+    return values
 
 
 Seeds = Annotated[
-    list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), AfterValidator(_all_different)
+    list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), AfterValidator(all_different)
 ]
 
 
@@ -48,7 +49,7 @@ class Settings(Augmentation):
 
 
 class Tuned(Strict):
-    """The tuned networks, chosen without the test set."""
+    """The tuned networks; see ``studies/PLAN.md`` on how they were chosen."""
 
     epochs: int = Field(ge=1)
     precision: Precision

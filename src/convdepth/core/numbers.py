@@ -19,5 +19,5 @@ def signed_percentage(difference: float) -> str:
 
 
 def short_p(p: float) -> str:
-    """Return a p value with two significant digits, at least ``< 0.001``."""
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+    """Return a p with two significant digits, three near 0.05; below 0.001 ``< 0.001``."""
+    return "< 0.001" if p < 0.001 else f"{p:.3g}" if 0.045 < p < 0.055 else f"{p:.2g}"

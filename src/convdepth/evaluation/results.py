@@ -301,19 +301,24 @@ def read_seed_answers(path: Path) -> pd.DataFrame:
 
 def read_mistakes(path: Path, labels: Labels) -> NDArray[np.int64]:
     """Read the indices of the images that a training of `train_depth` got wrong."""
-    table = read_table(path, STUDIES, ["index", *ANSWER_COLUMNS])
-    indices = table["index"].to_numpy(np.int64)
-    known = np.isin(indices, np.arange(len(labels)))
+    table = read_table(path, STUDIES, ["index", *ANSWER_COLUMNS], may_be_empty=True)
+    known = table["index"].isin(range(len(labels))) & ~table["index"].duplicated()
+    indices = table["index"][known].to_numpy(np.int64)
     if not (known.all() and np.array_equal(labels[indices], table["label"])):
         raise DataError(
-            f"{path}: label: expected the labels of these test images, got others. Run "
+            f"{path}: expected different indices of test images, and their labels, got others. Run "
             f"`{STUDIES}`, which writes it."
         )
     return indices
 
 
 def read_table(
-    path: Path, command: str, columns: Sequence[str] = (), labels: Labels | None = None
+    path: Path,
+    command: str,
+    columns: Sequence[str] = (),
+    labels: Labels | None = None,
+    *,
+    may_be_empty: bool = False,
 ) -> pd.DataFrame:
     """Read the columns, by default all, of a CSV file of finite numbers, which ``command`` writes.
 
@@ -325,7 +330,8 @@ def read_table(
         if missing := [name for name in columns if name not in table.columns]:
             raise ValueError(f"no column {', '.join(missing)}")
         table = table[list(columns or table.columns)]
-        _require_numbers(table)
+        if not (may_be_empty and table.empty):
+            _require_numbers(table)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}. {again}") from error
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Do networks differ in accuracy on the same images: two trainings, or two over several seeds?"""
+"""Tests and intervals of accuracies on the same images, of two trainings or over several seeds."""
 
 import math
 from collections.abc import Sequence
@@ -15,8 +15,6 @@ from convdepth.core.errors import DataError
 
 LEVEL = 0.05
 """A corrected p below this is evidence of a difference; intervals cover 1 - LEVEL."""
-
-NO_EVIDENCE = "no evidence of a difference"
 
 MARGIN = 0.001
 """Means of accuracy that differ by less are equivalent: 10 of the 10,000 test images."""
@@ -106,20 +104,20 @@ class Estimate:
     error: float
     freedom: float
     """Degrees of freedom of the standard error; infinite if seeds do not differ."""
-    has_seeds: bool
-    """Whether there is more than one seed; the error of one seed is of the images alone."""
+    several_seeds: bool
+    """With one seed, the error is of the images alone."""
 
     @property
     def p(self) -> float | None:
         """Two-sided p of the hypothesis that the mean is 0; None for one seed."""
-        return 2 * self._tail(abs(self.mean)) if self.has_seeds else None
+        return 2 * self._tail(abs(self.mean)) if self.several_seeds else None
 
     def equivalence_p(self, margin: float) -> float | None:
         """Return the p of two one-sided tests of ``abs(mean) >= margin``; None for one seed.
 
         Below `LEVEL`, the 90% interval is within the margin (Schuirmann 1987).
         """
-        return self._tail(margin - abs(self.mean)) if self.has_seeds else None
+        return self._tail(margin - abs(self.mean)) if self.several_seeds else None
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -128,7 +126,7 @@ class Estimate:
         return self.mean - reach, self.mean + reach
 
     def _tail(self, distance: float) -> float:
-        """Return the chance that the mean exceeds its expectation by at least ``distance``."""
+        """Return the probability that the mean exceeds its expectation by ``distance`` or more."""
         if self.error == 0:
             return 0.0 if distance > 0 else 0.5 if distance == 0 else 1.0
         return float(student.sf(distance / self.error, self.freedom))
@@ -157,7 +155,8 @@ def difference_over_seeds(first: NDArray[Any], second: NDArray[Any]) -> Estimate
 def _estimate(by_image: NDArray[Any], groups: Sequence[NDArray[Any]]) -> Estimate:
     """Analyse the variance of a mean of ``by_image``, with seeds nested in groups.
 
-    Readers nested in tests, in the terms of Hillis (2014, doi:10.1002/sim.5926)::
+    Readers nested in tests, in the terms of Hillis (2014, doi:10.1002/sim.5926), here with one
+    variance for each group::
 
         x[g, s, i] = group[g] + seed[g, s] + image[i] + (group x image)[g, i] + rest[g, s, i]
 
@@ -171,23 +170,24 @@ def _estimate(by_image: NDArray[Any], groups: Sequence[NDArray[Any]]) -> Estimat
         t        = mean / error
         interval = mean -+ quantile(t, 0.975, freedom) * error
 
-    The degrees of freedom are Satterthwaite's, with Hillis's (2007, doi:10.1002/sim.2532) of one
-    group. If images do not matter, this is Welch's test of the seeds' means.
+    The degrees of freedom are Satterthwaite's; the part of the images counts as known. For one
+    group they are Hillis's (2007, doi:10.1002/sim.2532). If images do not matter, this is Welch's
+    test of the seeds' means.
     """
     images = len(by_image)
     square = float(by_image.var(ddof=1)) / images if images > 1 else 0.0
     mean, freedoms = float(by_image.mean()), [len(group) - 1 for group in groups]
     if not all(freedoms):
-        return Estimate(mean, math.sqrt(square), max(1, images - 1), has_seeds=False)
+        return Estimate(mean, math.sqrt(square), max(1, images - 1), several_seeds=False)
     seeds = [float(group.mean(axis=1).var(ddof=1)) / len(group) for group in groups]
     total = sum(seeds) + max(0.0, square - sum(map(_rest, groups)))
     of_seeds = sum(each**2 / freedom for each, freedom in zip(seeds, freedoms, strict=True))
     freedom = total * total / of_seeds if of_seeds else math.inf
-    return Estimate(mean, math.sqrt(total), freedom, has_seeds=True)
+    return Estimate(mean, math.sqrt(total), freedom, several_seeds=True)
 
 
 def _rest(group: NDArray[Any]) -> float:
-    """Return what seeds and images together add to the variance of the group's mean."""
+    """Return the variance of the group's mean that is due to seed and image together."""
     seeds, images = group.shape
     rest = group - group.mean(axis=1, keepdims=True) - group.mean(axis=0) + group.mean()
     freedom = (seeds - 1) * max(1, images - 1)

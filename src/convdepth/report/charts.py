@@ -16,7 +16,7 @@ from convdepth.figures.collapse import HEAD
 from convdepth.figures.palette import COLORS
 from convdepth.report.absent import Lazy
 from convdepth.report.facts import block_medians, is_whole, mean_curve
-from convdepth.report.formats import percent, short
+from convdepth.report.formats import count, percent, short
 from convdepth.report.load import Network, Results, Training
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -201,8 +201,8 @@ def _draw_depth(results: Results) -> go.Figure:
             marker={"symbol": f"{symbol}-open" if is_normalized else symbol, "size": 9},
             hoverinfo="text",
             hovertext=[
-                f"{name}, {each.blocks} blocks: {percent(each.accuracy.mean)}, "
-                f"{each.parameters:,} parameters, {each.seeds} seeds"
+                f"{name}, {count(each.blocks, 'block')}: {percent(each.accuracy.mean)}, "
+                f"{each.parameters:,} parameters, {count(each.seeds, 'seed')}"
                 for each in points
             ],
         )

@@ -230,8 +230,9 @@ def _depth_study_facts(results: Results) -> dict[str, Any]:
         "shallower": deeper.count(False),
         "equivalent": verdicts.count(EQUIVALENT),
         "unclear": verdicts.count(NOT_SETTLED),
-        "first": min((point.blocks for point in points), default=1),
+        "first": min(point.blocks for point in points),
         "trainings": sum(point.seeds for point in points),
+        "least": min(point.seeds for point in points),
         "failed": sum(point.failed for point in points),
     }
 

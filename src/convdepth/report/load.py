@@ -138,7 +138,7 @@ def read_results(paths: SimpleNamespace) -> Results:
             "grad_cam": attempt(_read_bytes, paths.pictures / "grad_cam.png", command),
         },
         contrasts=attempt(_read_contrasts, paths, networks),
-        depth=attempt(_read, paths.depth, schemas.DepthStudy, f"{STUDIES}:depth"),
+        depth=attempt(_read_depth, paths.depth),
         reading=reading,
         validation=attempt(_read, paths.validation, schemas.Validation, "dvc repro validate"),
     )
@@ -265,6 +265,14 @@ def _read_reading(path: Path, names: Sequence[str], num_images: int) -> schemas.
             f"found {max(indices, key=abs)}. Run `{command}`."
         )
     return reading
+
+
+def _read_depth(path: Path) -> schemas.DepthStudy:
+    command = f"{STUDIES}:depth"
+    study = _read(path, schemas.DepthStudy, command)
+    if not any(study.arms.values()):
+        raise AbsentError(f"{path}: arms: expected a training, found none. Run `{command}`.")
+    return study
 
 
 def _read_contrasts(paths: SimpleNamespace, networks: Sequence[Network]) -> schemas.AllContrasts:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from convdepth.config.depth import Depth, depth_architecture
 from convdepth.config.recipe import read_section
+from convdepth.core.errors import DataError
 from convdepth.core.files import write_json
 from convdepth.data.arrays import Labels, read_split
 from convdepth.evaluation import results
@@ -23,7 +24,7 @@ from convdepth.studies.contrast import Compared, judge
 from convdepth.studies.runs import average, spread
 
 
-class Trainings(NamedTuple):
+class DepthRuns(NamedTuple):
     """The trainings of one arm and depth so far; right answers are ``(seeds, images)``."""
 
     right: NDArray[np.bool_]
@@ -49,8 +50,8 @@ def main(
     if min(counts) == len(study.seeds):
         compared = {
             f"{arm}: {blocks} / {first}": (
-                f"{first}",
-                f"{blocks}",
+                f"depth {first}",
+                f"depth {blocks}",
                 difference_over_seeds(points[first].right, points[blocks].right),
             )
             for arm, points in found.items()
@@ -67,19 +68,25 @@ def main(
     print(f"depth: {sum(counts)} of {len(study.seeds) * len(counts)} trainings", flush=True)
 
 
-def _read(folder: Path, seeds: Sequence[int], labels: Labels) -> Trainings:
+def _read(folder: Path, seeds: Sequence[int], labels: Labels) -> DepthRuns:
     known = [seed for seed in seeds if (folder / f"{seed}.scores.json").exists()]
     right = np.ones((len(known), len(labels)), dtype=bool)
     for row, seed in zip(right, known, strict=True):
         path = folder / f"{seed}.mistakes.csv"
         row[results.read_mistakes(path, labels)] = False
-    scores = [
-        read_result(folder / f"{seed}.scores.json", Scores, results.STUDIES) for seed in known
-    ]
-    return Trainings(right, scores)
+    scores = []
+    for row, seed in zip(right, known, strict=True):
+        path = folder / f"{seed}.scores.json"
+        scores.append(read_result(path, Scores, results.STUDIES))
+        if scores[-1].accuracy != round(float(row.mean()), 6):
+            raise DataError(
+                f"{path}: accuracy: expected {row.mean():g} by {seed}.mistakes.csv, got "
+                f"{scores[-1].accuracy:g}. Run `{results.STUDIES}`, which writes both."
+            )
+    return DepthRuns(right, scores)
 
 
-def _summarize(study: Depth, arm: str, blocks: int, found: Trainings) -> results.DepthPoint:
+def _summarize(study: Depth, arm: str, blocks: int, found: DepthRuns) -> results.DepthPoint:
     architecture = depth_architecture(study.design, arm, blocks)
     right, scores = found
     return results.DepthPoint(

@@ -29,7 +29,7 @@ def main(
 ) -> None:
     """Train as `training.train.main`; write the scores, and index, label, predicted of mistakes.
 
-    Mistakes instead of answers keep 200 trainings small.
+    Git keeps hundreds of trainings, so only mistakes are written, not all answers.
     """
     architecture, recipe = read_depth(arm, blocks, params, studies)
     recipe = recipe.model_copy(update={"seed": seed})

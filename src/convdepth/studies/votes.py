@@ -1,4 +1,4 @@
-"""What several trainings answer together: their plurality vote, and how often two of them agree."""
+"""The plurality vote of several trainings, and how often two of them agree."""
 
 import itertools
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ def vote(tables: Iterable[pd.DataFrame]) -> float:
 def mean_agreement(first: pd.DataFrame, second: pd.DataFrame | None = None) -> float:
     """Return the share of equal answers, right or wrong, as a mean over pairs of trainings.
 
-    Pairs are of one training from each table, or of two from the only one.
+    Each pair has one training of each table; with one table, two of its trainings.
     """
     columns = [list(table.to_numpy()[:, 1:].T) for table in (first, second) if table is not None]
     pairs = itertools.combinations(columns[0], 2) if second is None else itertools.product(*columns)
