@@ -137,7 +137,7 @@ def test_all_charts_are_drawn_and_nothing_is_wider_than_the_window(width: int, p
     charts = page.locator(".chart svg.main-svg:first-child")
     boxes = [chart.bounding_box() for chart in charts.all()]
     assert [box for box in boxes if not box or min(box["width"], box["height"]) < 200] == []
-    assert len(boxes) == 12
+    assert len(boxes) == 13
     page.set_viewport_size({"width": width, "height": 900})
     for summary in page.locator("summary").all():
         summary.click()
