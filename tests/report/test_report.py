@@ -291,7 +291,7 @@ def test_without_all_depths_there_is_no_verdict_and_without_any_no_section(
     write_json(tmp_path / "depth.json", make_depth(()))
     part = read_sections(build(inputs))["depth"]
     assert "better" not in visible_text(part).split("Equal at")[0]
-    assert read_table(build(inputs), "depth")[0][4] == "1"
+    assert read_table(build(inputs), "depth-size")[0][4] == "1"
     write_json(tmp_path / "depth.json", {"seeds": 2, "arms": {"width": []}, "comparisons": {}})
     assert 'class="absent"' in read_sections(build(inputs))["depth"]
 
