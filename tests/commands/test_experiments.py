@@ -116,13 +116,16 @@ def test_a_running_experiment_has_no_results_of_an_earlier_run(
     assert row.changed == {DROPOUT: 0.625}
 
 
+def test_by_default_the_newest_experiment_comes_first(toy: Project) -> None:
+    rows = read_results(["HEAD~1"], "time", toy.folder)
+    times = [each.time for each in rows if each.experiment]  # of whole seconds, so some are equal
+    assert len(times) == 4
+    assert times == sorted(times, reverse=True)
+
+
 @pytest.mark.parametrize(
     ("order", "names"),
-    [
-        ("time", [BOTH, BOTH, BETTER, WORSE]),
-        ("held-out", [BOTH, BOTH, BETTER, WORSE]),
-        ("experiment", [BETTER, BOTH, BOTH, WORSE]),
-    ],
+    [("held-out", [BOTH, BOTH, BETTER, WORSE]), ("experiment", [BETTER, BOTH, BOTH, WORSE])],
 )
 def test_experiments_are_sorted_within_their_commit(
     order: str, names: list[str], toy: Project
