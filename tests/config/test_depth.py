@@ -1,4 +1,4 @@
-"""The networks of the study of depth alone: what is equal at each depth, and what is not."""
+"""The networks of the study of depth: properties that are equal at each depth, and that vary."""
 
 from pathlib import Path
 from typing import Any, get_args

@@ -3,16 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from report_inputs import make_replicates
 from study_inputs import Study
 
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_csv, write_json
 from convdepth.evaluation.doubtful_labels import DOUBTFUL
 from convdepth.evaluation.result_file import read_result
-from convdepth.evaluation.results import EQUIVALENT, NOT_SETTLED, AllContrasts, Replicates
+from convdepth.evaluation.results import EQUIVALENT, NOT_SETTLED, AllContrasts
 from convdepth.evaluation.significance import mcnemar
-from convdepth.studies.contrast import Trainings, contrast, gains, main
+from convdepth.studies.contrast import contrast, gains, main
 from convdepth.studies.votes import mean_agreement, vote
 
 LABELS = np.arange(2000) % 10
@@ -29,13 +28,8 @@ def answers(*accuracies: float, generator: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"label": LABELS, **columns})
 
 
-def trainings(*accuracies: float, generator: int = 0) -> Trainings:
-    found = make_replicates(accuracies, "ok", calibration_error=0.02)
-    return Trainings(answers(*accuracies, generator=generator), Replicates.model_validate(found))
-
-
 def test_a_clear_difference_is_told_with_its_size() -> None:
-    result = contrast({"a": trainings(0.8, 0.81, 0.79), "b": trainings(*[0.9] * 3, generator=1)})
+    result = contrast({"a": answers(0.8, 0.81, 0.79), "b": answers(*[0.9] * 3, generator=1)})
     pair = result.pairs["a / b"]
     assert pair.difference == pytest.approx(0.1, abs=1e-6)
     assert 0 < pair.low < 0.1 < pair.high
@@ -46,7 +40,7 @@ def test_a_clear_difference_is_told_with_its_size() -> None:
 
 
 def test_a_lucky_first_seed_settles_nothing() -> None:
-    a, b = trainings(0.85, 0.9, 0.95), trainings(0.95, 0.9, 0.85, generator=1)
+    a, b = answers(0.85, 0.9, 0.95), answers(0.95, 0.9, 0.85, generator=1)
     pair = contrast({"a": a, "b": b}).pairs["a / b"]
     assert pair.first_seed.difference == pytest.approx(0.1)
     assert pair.first_seed.corrected_p < 1e-6
@@ -55,25 +49,23 @@ def test_a_lucky_first_seed_settles_nothing() -> None:
 
 
 def test_which_seed_has_which_number_does_not_matter() -> None:
-    a, b = trainings(0.85, 0.9, 0.95), trainings(0.95, 0.98, 0.91, generator=1)
+    a, b = answers(0.85, 0.9, 0.95), answers(0.95, 0.98, 0.91, generator=1)
     numbers = {"seed_1": "seed_3", "seed_3": "seed_1"}
-    turned = b.answers.rename(columns=numbers)[b.answers.columns]
-    pairs = [
-        contrast({"a": a, "b": b._replace(answers=each)}).pairs for each in (b.answers, turned)
-    ]
+    turned = b.rename(columns=numbers)[b.columns]
+    pairs = [contrast({"a": a, "b": each}).pairs for each in (b, turned)]
     found = [pair["a / b"].model_dump(exclude={"first_seed"}) for pair in pairs]
     assert found[0] == found[1]
 
 
 def test_networks_with_equal_answers_are_equivalent() -> None:
-    alike = dict.fromkeys("ab", trainings(0.99, 0.99, 0.99))
+    alike = dict.fromkeys("ab", answers(0.99, 0.99, 0.99))
     pair = contrast(alike).pairs["a / b"]
     assert (pair.p, pair.verdict) == (1, EQUIVALENT)
     assert (pair.corrected_equivalence_p or 0) < 1e-6
 
 
 def test_one_seed_tells_of_itself_alone_exactly_and_corrected_for_all_pairs() -> None:
-    networks = {name: trainings(each, generator=ord(name)) for name, each in ONE_SEED.items()}
+    networks = {name: answers(each, generator=ord(name)) for name, each in ONE_SEED.items()}
     pairs = contrast(networks).pairs
     assert list(pairs) == ["a / b", "a / c", "b / c"]
     for pair in pairs.values():
@@ -84,15 +76,15 @@ def test_one_seed_tells_of_itself_alone_exactly_and_corrected_for_all_pairs() ->
         assert first.p == pytest.approx(mcnemar(first.only_first, first.only_second), rel=1e-5)
     smallest = min(firsts, key=lambda first: first.p)
     assert smallest.corrected_p == pytest.approx(3 * smallest.p, rel=1e-5)
-    alone = contrast({"a": trainings(0.9)})
+    alone = contrast({"a": answers(0.9)})
     assert (alone.pairs, alone.networks["a"].agreement) == ({}, None)
 
 
 def test_several_pairs_need_surer_evidence_each() -> None:
-    near = {"a": trainings(*[0.9] * 3), "b": trainings(0.92, 0.93, 0.94, generator=1)}
+    near = {"a": answers(*[0.9] * 3), "b": answers(0.92, 0.93, 0.94, generator=1)}
     alone = contrast(near).pairs["a / b"]
     assert (alone.verdict, alone.corrected_p) == ("b is better", alone.p)
-    more = {name: trainings(0.9, 0.9, 0.9, generator=ord(name)) for name in "cdef"}
+    more = {name: answers(0.9, 0.9, 0.9, generator=ord(name)) for name in "cdef"}
     beside = contrast(near | more).pairs["a / b"]
     assert (beside.p, beside.low, beside.high) == (alone.p, alone.low, alone.high)
     assert (beside.corrected_p or 0) > 0.05
@@ -100,11 +92,8 @@ def test_several_pairs_need_surer_evidence_each() -> None:
 
 
 def test_tuning_is_compared_network_by_network() -> None:
-    before = {"a": trainings(0.8, 0.81, 0.79), "b": trainings(0.9, 0.8, 0.85, generator=1)}
-    after = {
-        "a": trainings(0.9, 0.9, 0.9, generator=2),
-        "b": trainings(0.85, 0.85, 0.85, generator=3),
-    }
+    before = {"a": answers(0.8, 0.81, 0.79), "b": answers(0.9, 0.8, 0.85, generator=1)}
+    after = {"a": answers(0.9, 0.9, 0.9, generator=2), "b": answers(0.85, 0.85, 0.85, generator=3)}
     found = gains(before, after).networks
     assert found["a"].difference == pytest.approx(0.1, abs=1e-6)
     assert found["a"].verdict == "tuned is better"
@@ -119,11 +108,10 @@ def test_seeds_of_a_network_agree_vote_and_are_scored_without_doubtful_labels() 
     )
     table.loc[DOUBTFUL[0], ["seed_1", "seed_2"]] = (LABELS[DOUBTFUL[0]] + 1) % 10
     table.loc[5, "seed_3"] = 0
-    found = contrast({"a": trainings(0.9, 0.9, 0.9)._replace(answers=table)}).networks["a"]
+    found = contrast({"a": table}).networks["a"]
     assert found.accuracy_without_doubtful.mean == round(1 - 1 / 1997 / 3, 6)
     assert found.agreement == round(1 - (0 + 2 + 2) / 2000 / 3, 6)
     assert found.vote == 1 - 1 / 2000
-    assert (found.loss.mean, found.calibration_error.mean) == (0.1, 0.02)
 
 
 def test_a_tied_vote_goes_to_the_smallest_digit() -> None:
@@ -135,8 +123,8 @@ def test_a_tied_vote_goes_to_the_smallest_digit() -> None:
 
 
 def test_other_images_are_refused_and_other_numbers_of_seeds_are_not() -> None:
-    two, three = trainings(0.9, 0.89), trainings(0.8, 0.79, 0.81, generator=1)
-    other = three._replace(answers=three.answers.assign(label=1))
+    two, three = answers(0.9, 0.89), answers(0.8, 0.79, 0.81, generator=1)
+    other = three.assign(label=1)
     with pytest.raises(DataError, match=r"^b: "):
         contrast({"a": two, "b": other})
     with pytest.raises(DataError, match=r"^a tuned: "):
@@ -145,9 +133,8 @@ def test_other_images_are_refused_and_other_numbers_of_seeds_are_not() -> None:
 
 
 def test_the_networks_are_those_of_the_parameters(study: Study) -> None:
-    for name, each in {"tiny": trainings(0.9, 0.8), "former": trainings(0.9)}.items():
-        write_csv(study.folder / f"{name}.csv", each.answers)
-        write_json(study.folder / f"{name}.json", each.found.model_dump())
+    for name, each in {"tiny": answers(0.9, 0.8), "former": answers(0.9)}.items():
+        write_csv(study.folder / f"{name}.csv", each)
     write_json(study.folder / "tuned" / "summary.json", {"networks": {}})
     study.run(main, replicates="", tuned="tuned", summary="contrasts.json")
     found = read_result(study.folder / "contrasts.json", AllContrasts, "")

@@ -58,7 +58,7 @@ def test_a_training_is_scored_and_its_mistakes_are_kept(study: Study) -> None:
     assert len(pd.read_csv(study.folder / "h.csv")) == 1
     found = summarize(study)
     (point,) = found.arms["width"]
-    assert (point.blocks, point.seeds, point.accuracies) == (1, 1, [accuracy])
+    assert (point.blocks, point.seeds) == (1, 1)
     assert point.accuracy.mean == accuracy
     assert found.arms["size-normalized"] == []
 
@@ -96,7 +96,7 @@ def test_mistakes_of_other_images_are_refused(study: Study, labels: Labels) -> N
 def test_scores_belong_to_the_mistakes_and_none_are_no_fault(study: Study, labels: Labels) -> None:
     folder = study.folder / "runs" / "width" / "1"
     write_run(folder, 1, labels, 0)
-    assert summarize(study).arms["width"][0].accuracies == [1.0]
+    assert summarize(study).arms["width"][0].accuracy.mean == 1
     write_run(folder, 2, labels, 5)
     (folder / "1.scores.json").write_text((folder / "2.scores.json").read_text())
     with pytest.raises(DataError, match=r"1\.scores\.json: accuracy"):

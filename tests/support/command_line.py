@@ -1,4 +1,4 @@
-"""The installed command `convdepth`, in a process of its own."""
+"""Runs the installed command `convdepth` in a child process."""
 
 import os
 import subprocess

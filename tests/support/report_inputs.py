@@ -155,9 +155,8 @@ def make_difference(winner: str | None) -> dict[str, Any]:
 
 
 def make_group(seeds: int, names: Sequence[str], pairs: Mapping[str, Any]) -> dict[str, Any]:
-    mean = {"mean": 0.05, "standard_deviation": None}
     network = {"accuracy_without_doubtful": {"mean": 0.99, "standard_deviation": 0.001}}
-    network |= {"loss": mean, "calibration_error": mean, "agreement": 0.95, "vote": 0.99}
+    network |= {"agreement": 0.95, "vote": 0.99}
     vote = 0.985 if names else None
     return {"seeds": seeds, "networks": dict.fromkeys(names, network), "pairs": pairs, "vote": vote}
 
@@ -169,8 +168,8 @@ def make_depth(verdicts: Sequence[str] = ("depth 3 is better", "not settled")) -
     def point(blocks: int, accuracy: float) -> dict[str, Any]:
         spread = {"mean": accuracy, "low": accuracy - 0.001, "high": accuracy + 0.001}
         return {
-            **{"blocks": blocks, "filters": 16, "parameters": 30_000 * blocks, "flop": 4_000_000},
-            **{"seeds": 2 if verdicts else 1, "failed": 0, "accuracies": [accuracy] * 2},
+            **{"blocks": blocks, "filters": 16, "parameters": 30_000 * blocks},
+            **{"seeds": 2 if verdicts else 1, "failed": 0},
             "accuracy": spread | {"standard_deviation": 0.001},
             **{"loss": mean, "calibration_error": mean},
         }

@@ -12,7 +12,7 @@ from rich.console import Console
 from convdepth.commands import compare
 from convdepth.commands.compare import Change, State, Verdict
 from convdepth.commands.tables import break_lines, make_table, print_table
-from convdepth.core.numbers import short_p
+from convdepth.core.numbers import percentage, short_p, signed_percentage
 from convdepth.core.text import markdown_table
 from convdepth.evaluation.significance import LEVEL, Paired, rounded_p
 
@@ -96,8 +96,8 @@ def _cells(change: Change, wording: Wording) -> list[str]:
         return [_name(change), *[""] * (len(wording.header) - 2), verdict]
     return [
         _name(change),
-        f"{100 * paired.first_accuracy:.2f}",
-        f"{100 * paired.second_accuracy:.2f}",
+        percentage(paired.first_accuracy),
+        percentage(paired.second_accuracy),
         _points(paired),
         f"{paired.only_first}",
         f"{paired.only_second}",
@@ -109,8 +109,8 @@ def _cells(change: Change, wording: Wording) -> list[str]:
 def _points(paired: Paired) -> str:
     if not paired.differing:
         return "0"
-    low, high = paired.interval
-    return f"{100 * paired.difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+    shown = map(signed_percentage, (paired.difference, *paired.interval))
+    return "{} ({} to {})".format(*shown)
 
 
 def _entry(change: Change, wording: Wording) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from convdepth.commands.tables import break_lines, make_table, print_table
+from convdepth.core.numbers import percentage
 from convdepth.core.text import markdown_table
 from convdepth.workspace.dvc import require_project, show_experiments
 from convdepth.workspace.git import find_commit, git
@@ -103,7 +104,7 @@ def _read_experiment(experiment: Any, baseline: Any, project: Path) -> list[Resu
     state = (experiment["executor"] or {}).get("state") or ("failed" if run["error"] else "done")
     name = experiment["name"] or run["rev"][:7]
     bare = Result(baseline["rev"], name, _time(run), state, changed=changed)
-    if state in UNFINISHED:  # the metrics in its folder are those of an earlier run
+    if state in UNFINISHED:  # its folder still has the metrics of an earlier run
         return [bare]
     return _read_networks(run, _files(baseline, "metrics"), bare, project) or [bare]
 
@@ -149,11 +150,11 @@ def _time(run: Any) -> str:
 
 def _cells(result: Result) -> list[str]:
     accuracy, held_out = (
-        "" if share is None else f"{100 * share:.2f}%"
+        "" if share is None else f"{percentage(share)}%"
         for share in (result.accuracy, result.held_out)
     )
     if result.low is not None and result.high is not None:
-        accuracy += f" ({100 * result.low:.2f} to {100 * result.high:.2f})"
+        accuracy += f" ({percentage(result.low)} to {percentage(result.high)})"
     own = f"architectures.{result.network}."
     changed = (
         f"{key.removeprefix(own)}={json.dumps(each)}" for key, each in result.changed.items()

@@ -151,8 +151,6 @@ class OverSeeds(Result):
     """
 
     accuracy_without_doubtful: Mean
-    loss: Mean
-    calibration_error: Mean
     agreement: Share | None
     vote: Share
 
@@ -185,11 +183,9 @@ class DepthPoint(Result):
     blocks: int
     filters: int
     parameters: int
-    flop: int
     seeds: int
     failed: int
     """Trainings that collapsed or stayed near chance; they count in the means."""
-    accuracies: list[Share]
     accuracy: Spread
     loss: Mean
     calibration_error: Mean

@@ -143,7 +143,7 @@ def mean_over_seeds(values: NDArray[Any]) -> Estimate:
 
 
 def difference_over_seeds(first: NDArray[Any], second: NDArray[Any]) -> Estimate:
-    """Estimate the mean of the second less that of the first, over other seeds and other images.
+    """Estimate the second mean minus the first, over other seeds and other images.
 
     Both are ``(seeds, images)`` for the same images. Seeds are nested in networks: no seed of the
     first belongs to a seed of the second, and their numbers may differ. See `_estimate`.

@@ -157,9 +157,8 @@ def make_rows(results: Results) -> Lazy[list[Any]]:
             "blocks": lambda: split("block", _block_rows),
             "layers": lambda: split("layer", lambda network: network.reading.layers),
             "tuned": lambda: [
-                row | {"gain": results.contrasts.gains.networks[row["network"].name]}
-                for row in _seed_rows(results)
-                if row["tuned"]
+                {"network": each, "gain": results.contrasts.gains.networks[each.name]}
+                for each, _ in results.tuned
             ],
             "over_seeds": lambda: _seed_rows(results),
             "depth": lambda: _depth_rows(results),

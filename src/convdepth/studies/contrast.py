@@ -6,10 +6,10 @@ McNemar's exact test of the first seed shows what one training of each would hav
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from convdepth.config.params import read_params
 from convdepth.core.errors import DataError
@@ -30,15 +30,8 @@ from convdepth.evaluation.significance import (
 from convdepth.studies.runs import average, rightness
 from convdepth.studies.votes import mean_agreement, vote
 
-
-class Trainings(NamedTuple):
-    """The trainings of one network: their answers, see `runs.tabulate_answers`, and scores."""
-
-    answers: pd.DataFrame
-    found: results.Replicates
-
-
-Networks = Mapping[str, Trainings]
+Answers = Mapping[str, pd.DataFrame]
+"""Of each network, from `runs.tabulate_answers`."""
 
 Compared = Mapping[str, tuple[str, str, Estimate]]
 """By name of the comparison: both names, and the accuracy of the second less the first."""
@@ -47,18 +40,10 @@ Compared = Mapping[str, tuple[str, str, Estimate]]
 def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("params.yaml")) -> None:
     """Compare all networks by the recipe and tuned, by the answers of these stages."""
     names = read_params(params).architectures
-    before = {
-        name: Trainings(
-            results.read_seed_answers(replicates / f"{name}.csv"),
-            read_result(replicates / f"{name}.json", results.Replicates, results.STUDIES),
-        )
-        for name in names
-    }
+    before = {name: results.read_seed_answers(replicates / f"{name}.csv") for name in names}
     known = read_result(tuned / "summary.json", results.TunedNetworks, results.STUDIES).networks
     after = {
-        name: Trainings(results.read_seed_answers(tuned / f"{name}.csv"), known[name])
-        for name in names
-        if name in known
+        name: results.read_seed_answers(tuned / f"{name}.csv") for name in names if name in known
     }
     result = results.AllContrasts(
         **dict(contrast(before)), tuned=contrast(after), gains=gains(before, after)
@@ -75,21 +60,21 @@ def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("para
             print("{}{}: {} points ({} to {}): {}".format(what, name, *shown, entry.verdict))
 
 
-def contrast(networks: Networks) -> results.Contrasts:
+def contrast(answers: Answers) -> results.Contrasts:
     """Compare each network with each other network; raise DataError for other images."""
-    _require_alike(networks)
-    pairs = list(itertools.combinations(networks, 2))
-    answers = {name: each.answers for name, each in networks.items()}
+    _require_alike(answers)
+    pairs = list(itertools.combinations(answers, 2))
+    right = {name: rightness(table) for name, table in answers.items()}
     compared = {
-        f"{first} / {second}": (first, second, _compare(answers[first], answers[second]))
+        f"{first} / {second}": (first, second, difference_over_seeds(right[first], right[second]))
         for first, second in pairs
     }
-    tests = _test_first_seeds([(answers[first], answers[second]) for first, second in pairs])
+    tests = _test_first_seeds([(right[first][0], right[second][0]) for first, second in pairs])
     agreements = [mean_agreement(answers[first], answers[second]) for first, second in pairs]
     judged = zip(judge(compared).items(), agreements, tests, strict=True)
     return results.Contrasts(
-        seeds=max((len(table.columns) - 1 for table in answers.values()), default=0),
-        networks={name: summarize(each) for name, each in networks.items()},
+        seeds=max(map(len, right.values()), default=0),
+        networks={name: summarize(table) for name, table in answers.items()},
         pairs={
             name: results.Pair(**dict(entry), agreement=agreement, first_seed=test)
             for (name, entry), agreement, test in judged
@@ -98,25 +83,26 @@ def contrast(networks: Networks) -> results.Contrasts:
     )
 
 
-def gains(before: Networks, after: Networks) -> results.Gains:
+def gains(before: Answers, after: Answers) -> results.Gains:
     """Compare each tuned network with the same network by the recipe."""
     for name in after:
         _require_alike({name: before[name], f"{name} tuned": after[name]})
     compared = {
-        name: ("the recipe", "tuned", _compare(before[name].answers, tuned.answers))
+        name: (
+            "the recipe",
+            "tuned",
+            difference_over_seeds(rightness(before[name]), rightness(tuned)),
+        )
         for name, tuned in after.items()
     }
     return results.Gains(networks=judge(compared))
 
 
-def summarize(network: Trainings) -> results.OverSeeds:
-    """Summarize the trainings of one network beyond their accuracy."""
-    answers, runs = network
+def summarize(answers: pd.DataFrame) -> results.OverSeeds:
+    """Summarize the answers of one network beyond their accuracy."""
     right = rightness(answers[~answers.index.isin(DOUBTFUL)])
     return results.OverSeeds(
         accuracy_without_doubtful=average([float(each.mean()) for each in right]),
-        loss=runs.loss,
-        calibration_error=average([run.calibration_error for run in runs.runs]),
         agreement=mean_agreement(answers) if len(right) > 1 else None,
         vote=vote([answers]),
     )
@@ -159,9 +145,8 @@ def _describe(
     )
 
 
-def _require_alike(networks: Networks) -> None:
-    tables = {name: each.answers for name, each in networks.items()}
-    for (first, expected), (name, table) in itertools.pairwise(tables.items()):
+def _require_alike(answers: Answers) -> None:
+    for (first, expected), (name, table) in itertools.pairwise(answers.items()):
         if not table["label"].equals(expected["label"]):
             raise DataError(
                 f"{name}: expected the test images of {first}, got other labels. Run "
@@ -169,17 +154,13 @@ def _require_alike(networks: Networks) -> None:
             )
 
 
-def _compare(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
-    return difference_over_seeds(rightness(first), rightness(second))
-
-
 def _test_first_seeds(
-    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+    pairs: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]],
 ) -> list[results.FirstSeed]:
-    counts = []
-    for tables in pairs:
-        first, second = (rightness(table)[0] for table in tables)
-        counts.append((int((first & ~second).sum()), int((second & ~first).sum()), len(first)))
+    counts = [
+        (int((first & ~second).sum()), int((second & ~first).sum()), len(first))
+        for first, second in pairs
+    ]
     p_values = [mcnemar(*each[:2]) for each in counts]
     return [
         results.FirstSeed(

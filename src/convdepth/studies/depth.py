@@ -1,7 +1,7 @@
 """The stage `depth`: does depth alone change accuracy?
 
-Each number of blocks is compared with the smallest one, in each arm; all comparisons are one family
-of tests, see ``studies/PLAN.md``. Without all planned seeds there is no comparison.
+Each number of blocks is compared with the smallest one, in each arm. All comparisons are one family
+for each of the two tests, see ``studies/PLAN.md``. Without all planned seeds there is none.
 """
 
 from collections.abc import Sequence
@@ -70,12 +70,9 @@ def main(
 
 def _read(folder: Path, seeds: Sequence[int], labels: Labels) -> DepthRuns:
     known = [seed for seed in seeds if (folder / f"{seed}.scores.json").exists()]
-    right = np.ones((len(known), len(labels)), dtype=bool)
+    right, scores = np.ones((len(known), len(labels)), dtype=bool), []
     for row, seed in zip(right, known, strict=True):
-        path = folder / f"{seed}.mistakes.csv"
-        row[results.read_mistakes(path, labels)] = False
-    scores = []
-    for row, seed in zip(right, known, strict=True):
+        row[results.read_mistakes(folder / f"{seed}.mistakes.csv", labels)] = False
         path = folder / f"{seed}.scores.json"
         scores.append(read_result(path, Scores, results.STUDIES))
         if scores[-1].accuracy != round(float(row.mean()), 6):
@@ -91,12 +88,10 @@ def _summarize(study: Depth, arm: str, blocks: int, found: DepthRuns) -> results
     right, scores = found
     return results.DepthPoint(
         blocks=blocks,
-        filters=next(iter(architecture.blocks["block1"].convolutions.values())).filters,
+        filters=architecture.blocks["block1"].convolutions["conv1"].filters,
         parameters=architecture.num_parameters,
-        flop=architecture.flop,
         seeds=len(scores),
         failed=sum(each.status != "ok" for each in scores),
-        accuracies=[each.accuracy for each in scores],
         accuracy=spread(right),
         loss=average([each.loss for each in scores]),
         calibration_error=average([each.calibration_error for each in scores]),
