@@ -21,7 +21,7 @@ import psutil
 import convdepth
 from convdepth.core.errors import ConvdepthError, MachineError
 
-STAGE_VARIABLE = "DVC_STAGE"  # dVC sets it to a stage's name for the stage's process
+STAGE_VARIABLE = "DVC_STAGE"  # DVC sets it to a stage's name for the stage's process
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 3.0  # how long a stage may clean up after its DVC has ended
 PARENT_VARIABLE = "CONVDEPTH_PARENT"  # process id of the parent, see `end_with_parent`
