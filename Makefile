@@ -32,7 +32,7 @@ repro: $(INSTALLED)  ## Run every stage that is out of date (JOBS=N: N stages at
 fast: $(INSTALLED)  ## Apply the preset `fast` of params.yaml, then do the same as repro
 	python -m pipelines pipeline --preset fast $(if $(JOBS),--jobs $(JOBS))
 
-studies: $(INSTALLED)  ## Train each network with several seeds and compare them; takes hours (JOBS=N)
+studies: $(INSTALLED)  ## Train each network with several seeds and compare them; takes a day (JOBS=N)
 	python -m pipelines studies $(if $(JOBS),--jobs $(JOBS))
 
 tune: $(INSTALLED)  ## Search for better settings of each network; takes hours (JOBS=N)

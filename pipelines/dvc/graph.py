@@ -10,12 +10,16 @@ from dvc.repo.reproduce import get_active_graph, plan_repro
 from dvc.stage import Stage
 from dvc.stage.cache import RunCacheNotFoundError
 
+from convdepth.config.questions import KINDS
 from convdepth.core.errors import ParameterError
 from convdepth.workspace.dvc import GRAPH, address, open_project
 
-# Groups of stages that write or read the model of a further seed or of tuned settings.
+# Groups of stages that write or read the model of a study.
 MODEL_GROUPS = frozenset(
-    {"train_seed", "evaluate_seed", "train_tuned", "evaluate_tuned", "train_depth"}
+    {
+        *("train_seed", "evaluate_seed", "train_tuned", "evaluate_tuned", "evaluate_corrupted"),
+        *(f"train_{question}" for question in KINDS),
+    }
 )
 
 

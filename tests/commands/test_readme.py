@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer
+from report_inputs import make_depth
 
 from conftest import PROJECT
 from convdepth.commands.readme import SECTIONS, update_pages
@@ -63,10 +64,19 @@ def test_each_table_follows_its_results(tmp_path: Path) -> None:
     contrasts = {"pairs": pairs, "gains": {"networks": gains}, "networks": {"cnn1": over}}
     contrasts |= {"tuned": {"pairs": tuned, "networks": {"cnn3": over}}, "vote": 0.995}
     write_json(metrics / "studies" / "contrasts.json", contrasts)
+    write_json(metrics / "studies" / "depth.json", make_depth())
+    write_json(metrics / "studies" / "fresh.json", make_depth(()))
     update([page], metrics)
     text = page.read_text()
     assert '| - | collapsed: 98.70% of its answers are "1" |' in text
+    verdicts = "1 times depth 3 is better; 1 times not settled"
+    difference = "largest difference +0.40 (-10.00 to +10.00): 3 less 1, `width`"
+    assert f"| means 98.00 to 99.00%; {difference} | {verdicts} | - |" in text
+    assert "| 4 of 8 trainings | - | - |" in text
+    assert text.count("| no training yet | - | - |") == 3
     for row in (
+        "| `width 3` | 90,000 | 2 | **99.00%** | 0.10% | 0.020 | 2.00% | +0.40 | 1 | 1 "
+        "| depth 3 is better |",
         "| `cnn1` | **99.21%** | 0.05% | 99.04% to 99.36% | 0.026 | 0.30% | 1 of 5 |",
         "| `cnn3` | not run | - | - | - | - | - |",
         "| `cnn1` / `cnn3` | 0.00 | -0.50 to -0.08 | 0.012 | 1 | worse |",

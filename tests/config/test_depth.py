@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from conftest import PROJECT
 from convdepth.config.architecture import Architecture, walk
-from convdepth.config.depth import Arm, Depth, depth_architecture, read_depth
+from convdepth.config.depth import Arm, depth_architecture
+from convdepth.config.questions import Depth, read_recipe
 from convdepth.config.recipe import read_section
 
 PARAMS, STUDIES = PROJECT / "params.yaml", PROJECT / "studies" / "params.yaml"
@@ -17,13 +18,13 @@ ARMS: tuple[Arm, ...] = get_args(Arm)
 
 
 def networks(arm: Arm) -> list[Architecture]:
-    return [depth_architecture(STUDY.design, arm, blocks) for blocks in sorted(STUDY.blocks)]
+    return [depth_architecture(STUDY.design, arm, blocks) for blocks in sorted(STUDY.networks)]
 
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_the_networks_of_an_arm_differ_in_depth_alone(arm: Arm) -> None:
     found = networks(arm)
-    assert [len(network.blocks) for network in found] == sorted(STUDY.blocks)
+    assert [len(network.blocks) for network in found] == sorted(STUDY.networks)
     flat = [next(it for it in walk(network) if it.name == "flatten") for network in found]
     filters = [network.blocks["block1"].convolutions["conv1"].filters for network in found]
     assert [each.output_shape[0] / 49 for each in flat] == filters
@@ -50,7 +51,7 @@ def test_the_arms_of_the_same_size_have_the_parameters_of_the_reference(arm: Arm
 
 
 def test_the_recipe_is_that_of_the_notebook_on_all_images() -> None:
-    _, recipe = read_depth("width", 3, PARAMS, STUDIES)
+    _, recipe = read_recipe("depth", "width", "3", PARAMS, STUDIES)
     assert (recipe.epochs, recipe.learning_rate, recipe.validation_images) == (12, 0.001, 0)
     assert (recipe.precision, recipe.portable) == ("mixed_bfloat16", False)
 
@@ -58,12 +59,19 @@ def test_the_recipe_is_that_of_the_notebook_on_all_images() -> None:
 def test_the_recipe_scales_the_dropout_as_for_all_networks(tmp_path: Path) -> None:
     params = tmp_path / "params.yaml"
     params.write_text(PARAMS.read_text().replace("dropout_scale: 1 ", "dropout_scale: 0.5 "))
-    network, _ = read_depth("width", 3, params, STUDIES)
+    network, _ = read_recipe("depth", "width", "3", params, STUDIES)
     assert network.dropout_scale == 0.5
 
 
 @pytest.mark.parametrize(
-    "change", [{"blocks": [1, 1]}, {"blocks": [3]}, {"arms": ["width", "width"]}, {"seeds": [1, 1]}]
+    "change",
+    [
+        {"networks": [1, 1]},
+        {"networks": [3]},
+        {"groups": ["width", "width"]},
+        {"groups": ["wide"]},
+        {"seeds": [1, 1]},
+    ],
 )
 def test_equal_values_and_a_single_depth_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -33,7 +33,7 @@ def test_all_valid_parameters_give_the_same_bytes(folder: Path) -> None:
     edit_yaml(folder / NAMES[0], {"train.seed": 6, "train.epochs": 3})
     edit_yaml(folder / NAMES[1], {"tuned.seeds": [6, 5, 4, 3, 2], "tuning.trials": 3})
     assert check(folder) == expected
-    edit_yaml(folder / NAMES[1], {"tuned.seeds": [8], "depth.blocks": [4, 2]})
+    edit_yaml(folder / NAMES[1], {"tuned.seeds": [8], "depth.networks": [4, 2]})
     assert check(folder) == expected
 
 
@@ -53,6 +53,10 @@ def test_all_valid_parameters_give_the_same_bytes(folder: Path) -> None:
         *((1, "replicates.seeds", value, None) for value in (5, [])),
         (1, "replicates.seeds", [-1], "replicates.seeds.0"),
         (1, "replicates.seds", [2], None),
+        (1, "fresh.networks", ["cnn1", "$(id)"], None),
+        (1, "fresh.groups", ["; id #"], "fresh.groups.0"),
+        (1, "images.groups", [600, 5], "images.groups.1"),
+        (1, "shared.recipe.settings.dropout_scale", 2, None),
         (1, "collapse.learned", 1.5, None),
         (1, "collapse.scales", [-1, 1], "collapse.scales.0"),
         (1, "tuning.space.schedule", ["constant"], "tuning"),

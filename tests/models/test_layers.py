@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from convdepth.models.backend import keras, tf
-from convdepth.models.layers import LEVELS, BatchNormalization, EightBitDropout, SlicedMaxPooling2D
+from convdepth.models.layers import (
+    LEVELS,
+    BatchNormalization,
+    EightBitDropout,
+    FusedBatchNormalization,
+    SlicedMaxPooling2D,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -53,11 +59,19 @@ def test_it_does_nothing_else_and_takes_extreme_rates_and_odd_shapes() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_batch_normalization_is_that_of_keras(dtype: str) -> None:
-    inputs = tf.constant(np.random.default_rng(0).normal(3, 2, (8, 5, 5, 4)).astype(np.float32))
+@pytest.mark.parametrize(
+    ("replacement", "channels"),
+    [(BatchNormalization, 4), (FusedBatchNormalization, 4), (FusedBatchNormalization, 16)],
+)
+def test_batch_normalization_is_that_of_keras(
+    replacement: type[keras.layers.BatchNormalization], channels: int, dtype: str
+) -> None:
+    generator = np.random.default_rng(0)
+    inputs = tf.constant(generator.normal(3, 2, (8, 5, 5, channels)).astype(np.float32))
     results = []
-    for kind in (keras.layers.BatchNormalization, BatchNormalization):
-        layer = kind(dtype=dtype, gamma_initializer=keras.initializers.RandomUniform(1, 2, seed=1))
+    for kind in (keras.layers.BatchNormalization, replacement):
+        gamma = keras.initializers.RandomUniform(1, 2, seed=1)
+        layer = kind(momentum=0.5, dtype=dtype, gamma_initializer=gamma)
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             outputs = tf.cast(layer(inputs, training=True), tf.float32)
@@ -67,6 +81,8 @@ def test_batch_normalization_is_that_of_keras(dtype: str) -> None:
         results.append([outputs, later, *gradients, layer.moving_mean, layer.moving_variance])
     for expected, found in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=2e-2, atol=2e-2 if "b" in dtype else 2e-3)
+    for expected, found in zip(*(each[-2:] for each in results), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-3)  # without Bessel's correction
 
 
 def pooled(

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from conftest import PROJECT
 from convdepth.commands.stages import STAGES as COMMANDS
 from convdepth.config.params import read_params
+from convdepth.config.questions import KINDS
 from convdepth.workspace.code_digests import MODULES
 
 SOURCES = PROJECT / "src" / "convdepth"
@@ -47,7 +48,8 @@ def test_a_new_data_rule_makes_no_training_stale() -> None:
     deps = {stage: entry.get("deps", []) for stage, entry in stages().items()}
     assert [stage for stage in deps if "metrics/validation.json" in deps[stage]] == ["report"]
     gated = {stage for stage in deps if "metrics/data.txt" in deps[stage]}
-    assert gated == {"train", "train_seed", "train_tuned", "train_depth", "collapse"}
+    questions = {f"train_{question}" for question in KINDS}
+    assert gated == questions | {"train", "train_seed", "train_tuned", "collapse"}
 
 
 def test_check_is_the_first_stage_with_code_and_sees_both_files() -> None:

@@ -31,7 +31,7 @@ DAMAGED = {
     "tuned/summary": f"{STUDIES}:tuned",
     "contrasts": f"{STUDIES}:contrast",
     "collapse/tiny": f"{STUDIES}:collapse@tiny",
-    "depth": f"{STUDIES}:depth",
+    "questions/depth": f"{STUDIES}:depth",
     "reading": f"{STUDIES}:examine",
 }
 DEAD = {"accuracies": [0.1135] * 3, "collapsed": True}
@@ -203,7 +203,7 @@ def test_a_first_seed_of_another_run_is_shown_and_text_is_escaped(inputs: dict[s
         ("tuned/summary.json", f"{STUDIES}:tuned", COMPARISONS),
         ("contrasts.json", f"{STUDIES}:contrast", "answer pairs tuning costs"),
         ("collapse/tiny.json", f"{STUDIES}:collapse@tiny", "collapse"),
-        ("depth.json", f"{STUDIES}:depth", "depth"),
+        ("questions/depth.json", f"{STUDIES}:depth", "depth"),
         ("reading.json", f"{STUDIES}:examine", "reading"),
         ("pictures/kernels.png", f"{STUDIES}:examine", "reading"),
     ],
@@ -228,7 +228,9 @@ def test_a_network_that_no_study_has_is_named(inputs: dict[str, Path], tmp_path:
     page = build(inputs | {"tables": again["tables"]})
     assert [row[0] for row in read_table(page, "results")] == ["tiny", "cnn9", "new"]
     absent = {name for name, part in read_sections(page).items() if 'class="absent"' in part}
-    assert absent == {*read_sections(page)} - {"results", "data", "depth", "reproduce"}
+    assert absent == {*read_sections(page)} - {
+        *("results", "data", "depth", "questions", "reproduce")
+    }
     with pytest.raises(DataError, match=r"scores\.csv: network: .*new.*dvc repro plot"):
         build(inputs | {"tables": tables})
 
@@ -288,11 +290,11 @@ def test_files_that_do_not_match_are_named(
 def test_without_all_depths_there_is_no_verdict_and_without_any_no_section(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    write_json(tmp_path / "depth.json", make_depth(()))
+    write_json(tmp_path / "questions" / "depth.json", make_depth(()))
     part = read_sections(build(inputs))["depth"]
     assert "better" not in visible_text(part).split("Equal at")[0]
-    assert read_table(build(inputs), "depth-size")[0][4] == "1"
-    write_json(tmp_path / "depth.json", {"seeds": 2, "arms": {"width": []}, "comparisons": {}})
+    assert read_table(build(inputs), "depth-size")[0][3] == "1"
+    write_json(tmp_path / "questions" / "depth.json", make_depth(()) | {"trained": 0})
     assert 'class="absent"' in read_sections(build(inputs))["depth"]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_inputs import make_architecture, make_collapse, make_depth, make_network, make_results
 
-from convdepth.evaluation.results import EQUIVALENT, Cost, DepthStudy
+from convdepth.evaluation.results import EQUIVALENT, Answer, Cost
 from convdepth.report import facts
 from convdepth.report.facts import FINDERS
 from convdepth.report.load import Network
@@ -151,18 +151,18 @@ def test_dead_layers_and_mistakes_are_told_apart_by_who_learned() -> None:
 
 
 def test_depths_are_counted_by_verdict_and_direction() -> None:
-    found = find("depth", ONE)
+    found = find("depth_alone", ONE)
     assert (found["deeper"], found["shallower"], found["unclear"], found["equivalent"]) == (
         1,
         0,
         1,
         0,
     )
-    assert (found["trainings"], found["first"], found["least"]) == (8, 1, 2)
+    assert (found["first"], found["least"]) == (1, 2)
     results = make_results([ONE])
     study = make_depth(("depth 1 is better", EQUIVALENT))
-    study["comparisons"]["width: 3 / 1"]["difference"] = -0.004
-    turned = FINDERS["depth"](replace(results, depth=DepthStudy.model_validate(study)))
+    study["comparisons"][0] |= {"difference": -0.004}
+    turned = FINDERS["depth_alone"](replace(results, depth=Answer.model_validate(study)))
     assert (turned["deeper"], turned["shallower"], turned["equivalent"]) == (0, 1, 1)
 
 

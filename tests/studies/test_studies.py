@@ -24,10 +24,21 @@ SMALL = {
     "collapse.epochs": 1,
     "collapse.signal_images": 20,
     "collapse.masks": 3,
-    "depth.arms": ["width"],
-    "depth.blocks": [1, 2],
+    "depth.groups": ["width"],
+    "depth.networks": [1, 2],
     "depth.seeds": [1],
     "depth.design.epochs": 1,
+    "fresh.networks": ["tiny", "small"],
+    "fresh.seeds": [6],
+    "epochs.groups": [1],
+    "epochs.networks": ["tiny", "small"],
+    "epochs.validation_images": 100,
+    "shared.networks": ["tiny", "small"],
+    "shared.seeds": [1],
+    "shared.recipe.precision": "float32",
+    "images.groups": [20],
+    "images.networks": ["tiny", "small"],
+    "images.seeds": [1],
     "tuned.epochs": 1,
     "tuned.precision": "float32",
     "tuned.seeds": [1, 2],
@@ -47,7 +58,22 @@ def with_settings(seed: int, name: str = "tiny") -> set[str]:
     return stages(f"train_tuned@{name}-{seed}", f"evaluate_tuned@{name}-{seed}")
 
 
-DEPTHS = stages("train_depth@width-1-1", "train_depth@width-2-1", "depth")
+QUESTIONS = stages(
+    *(
+        "train_depth@width-1-1",
+        "train_depth@width-2-1",
+        "depth",
+        "fresh",
+        "epochs",
+        "shared",
+        "images",
+    ),
+    *("corrupt", "corrupted", *(f"evaluate_corrupted@{name}-1" for name in NAMES)),
+    *(f"train_fresh@recipe-{name}-6" for name in NAMES),
+    *(f"train_epochs@1-{name}-1" for name in NAMES),
+    *(f"train_shared@recipe-{name}-1" for name in NAMES),
+    *(f"train_images@20-{name}-1" for name in NAMES),
+)
 SUMMARIES = stages("tuned", "contrast", "plot_studies", "report")
 
 
@@ -91,7 +117,7 @@ def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Pro
     """The finished project with the studies in it, of two seeds, committed."""
     project = finished.copy(tmp_path_factory.mktemp("studied") / "work space" / "convdepth")
     project.edit_params(SMALL, "studies/params.yaml")
-    assert repro(project) == {"check"} | SUMMARIES | DEPTHS | stages("examine").union(
+    assert repro(project) == {"check"} | SUMMARIES | QUESTIONS | stages("examine").union(
         *(by_recipe(name, 2) for name in NAMES),
         *(stages(f"replicates@{name}", f"collapse@{name}") for name in NAMES),
         *(with_settings(seed) for seed in (1, 2)),
@@ -129,7 +155,7 @@ def test_another_seed_trains_each_network_once_and_needs_no_other_model(
     home = Path(studied.environment["HOME"])
     copied = faults.at_home(studied.copy(tmp_path / "copy" / "convdepth"), home)
     folder = copied.folder / "data" / "seeds"
-    assert len(list(folder.rglob("*.keras"))) == 6
+    assert len(list(folder.rglob("*.keras"))) == 6 + 8
     shutil.rmtree(folder)
     assert repro(copied, "--allow-missing") == set()
     seeds = {"replicates.seeds": [2, 3], "tuned.seeds": [1, 2, 3]}

@@ -162,26 +162,38 @@ def make_group(seeds: int, names: Sequence[str], pairs: Mapping[str, Any]) -> di
 
 
 def make_depth(verdicts: Sequence[str] = ("depth 3 is better", "not settled")) -> dict[str, Any]:
-    """Make a study of two arms with one and three blocks; without verdicts with one seed of two."""
+    """Make answers on two groups of one and three blocks; without verdicts, one of two seeds."""
     mean = {"mean": 0.02, "standard_deviation": 0.001}
 
     def point(blocks: int, accuracy: float) -> dict[str, Any]:
         spread = {"mean": accuracy, "low": accuracy - 0.001, "high": accuracy + 0.001}
         return {
-            **{"blocks": blocks, "filters": 16, "parameters": 30_000 * blocks},
+            **{"network": str(blocks), "parameters": 30_000 * blocks, "by_corruption": {}},
+            "over_seeds": {"accuracy_without_doubtful": mean, "agreement": 0.95, "vote": 0.991},
             **{"seeds": 2 if verdicts else 1, "failed": 0},
             "accuracy": spread | {"standard_deviation": 0.001},
             **{"loss": mean, "calibration_error": mean},
         }
 
-    arms = ("width", "size-normalized")
-    names = [f"{arm}: 3 / 1" for arm in arms]
-    found = [make_difference(None) | {"verdict": verdict} for verdict in verdicts]
+    groups = ("width", "size-normalized")
+    found = make_difference(None)
     return {
-        "seeds": 2,
-        "arms": {arm: [point(1, 0.98), point(3, 0.99)] for arm in arms},
-        "comparisons": dict(zip(names, found, strict=False)),
+        **{"seeds": 2, "trained": 8 if verdicts else 4, "planned": 8},
+        "groups": {group: [point(1, 0.98), point(3, 0.99)] for group in groups},
+        "votes": dict.fromkeys(groups, 0.992),
+        "comparisons": [
+            found
+            | {"group": group, "first": "1", "second": "3", "agreement": 0.9, "verdict": verdict}
+            for group, verdict in zip(groups, verdicts, strict=False)
+        ],
     }
+
+
+def make_corrupted() -> dict[str, Any]:
+    answer = make_depth(())
+    for point in answer["groups"]["width"]:
+        point |= {"over_seeds": None, "by_corruption": {"shot_noise": 0.9, "fog": 0.7}}
+    return answer | {"groups": {"recipe": answer["groups"]["width"]}, "votes": {"recipe": None}}
 
 
 def make_pairs(
@@ -230,7 +242,11 @@ def make_results(
     return Results(
         networks=list(networks),
         contrasts=schemas.AllContrasts.model_validate(contrasts),
-        depth=schemas.DepthStudy.model_validate(make_depth()),
+        depth=schemas.Answer.model_validate(make_depth()),
+        other_answers={
+            "corrupted": schemas.Answer.model_validate(make_corrupted()),
+            "images": schemas.Answer.model_validate(make_depth(["3 is better"])),
+        },
         reading=schemas.Reading.model_validate(reading),
         validation=schemas.Validation.model_validate(VALIDATION),
         recipe=read_params(PROJECT / "params.yaml").train,
@@ -246,9 +262,9 @@ def write_inputs(
 
     `networks` are arguments of `make_network` by name.
     """
-    folders = ("figures", "tables", "replicates", "tuned", "collapse", "pictures")
+    folders = ("figures", "tables", "replicates", "tuned", "collapse", "questions", "pictures")
     paths = {name: folder / name for name in folders}
-    files = ("validation", "notebook", "contrasts", "depth", "reading")
+    files = ("validation", "notebook", "contrasts", "reading")
     paths |= {name: folder / f"{name}.json" for name in files}
     paths |= {"normalized": normalized, "params": params, "page": folder / "report" / "index.html"}
     results = make_results(
@@ -267,8 +283,10 @@ def write_inputs(
     records = {each.name: each.record.model_dump() for each in results.networks if each.record}
     write_json(paths["tuned"] / "summary.json", {"networks": tuned})
     write_json(paths["notebook"], records)
-    for name in ("contrasts", "depth", "reading", "validation"):
+    for name in ("contrasts", "reading", "validation"):
         write_json(paths[name], getattr(results, name).model_dump())
+    for question, answer in {"depth": results.depth, **results.other_answers}.items():
+        write_json(paths["questions"] / f"{question}.json", answer.model_dump())
     for picture in ("figures/confusion", "pictures/kernels", "pictures/grad_cam"):
         (folder / picture).parent.mkdir(exist_ok=True)
         Image.new("RGB", (600, 200), "lightgray").save(folder / f"{picture}.png", "PNG")

@@ -36,6 +36,19 @@ def test_held_out_images_are_not_trained_on_and_do_not_depend_on_the_seed(tiny: 
     np.testing.assert_array_equal(validation.rows, tiny.read_data().validation.rows)
 
 
+def test_few_images_are_repeated_stratified_and_never_held_out(tiny: Tiny) -> None:
+    tiny.change(("validation_images: 0", "validation_images: 500\n  images: 30"))
+    training, validation = tiny.read_data()
+    chosen, times = np.unique(training.rows, return_counts=True)
+    assert (len(chosen), len(training.rows), set(times)) == (30, 1500, {50})
+    assert not np.isin(chosen, validation.rows).any()
+    counts = np.bincount(training.labels[chosen], minlength=10)
+    shares = np.bincount(training.labels, minlength=10) / len(training.labels)
+    assert np.abs(counts - 30 * shares).max() <= 1.5
+    tiny.change(("seed: 1", "seed: 2"))
+    np.testing.assert_array_equal(training.rows, tiny.read_data().training.rows)
+
+
 def test_at_least_one_image_of_each_class_is_held_out() -> None:
     assert [held_out(0.1, 60_000), held_out(0.001, 600)] == [6000, 10]
 

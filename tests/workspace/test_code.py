@@ -12,7 +12,7 @@ from project import Project
 
 SOURCES = PROJECT / "src" / "convdepth"
 LOCK = PROJECT / "requirements.lock"
-TRAININGS = {"train", "train_tuned", "train_depth", "collapse"}
+TRAININGS = {"train", "train_tuned", "train_run", "collapse"}
 SEARCH = "tune"
 """No stage, but its checkpoints depend on its code."""
 

@@ -4,17 +4,21 @@ import itertools
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from string import Formatter
-from typing import Any
+from typing import Any, get_args
 
 from convdepth.config.params import read_params
+from convdepth.config.questions import AnsweredQuestion
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_text
 from convdepth.core.numbers import percentage, short_p, signed_percentage
 from convdepth.evaluation.notebook_record import read_notebook
+from convdepth.evaluation.result_file import read_result
+from convdepth.evaluation.results import Answer, Difference
 from convdepth.workspace.lockfile import LOCK, read_lock_entries
 
 Entry = Mapping[str, Any]
@@ -25,6 +29,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = tomllib.loads(
 """The columns of each table, by the name in its marks."""
 
 RUN = "dvc repro"
+
+PLAN = Path("studies/questions.toml")
 
 
 class CellFormatter(Formatter):
@@ -54,7 +60,7 @@ def update_pages(pages: Sequence[Path], metrics: Path, notebook: Path, params: P
     """
     networks = list(read_params(params).architectures)
     _refuse_trial(networks, params.with_name(LOCK.name), notebook)
-    results = _collect(metrics, notebook, networks)
+    results = _collect(metrics, notebook, networks, params.parent / PLAN)
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
     for name, columns in SECTIONS.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -87,7 +93,9 @@ def _refuse_trial(names: Sequence[str], lock: Path, notebook: Path) -> None:
         )
 
 
-def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[str, Entry]]:
+def _collect(
+    metrics: Path, notebook: Path, names: list[str], plan: Path
+) -> dict[str, dict[str, Entry]]:
     """Return for each section the entries by network or pair, in order."""
     contrasts = _read_study(metrics / "studies" / "contrasts.json")
     found = contrasts.get("pairs", {})
@@ -96,6 +104,10 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
     tuned_group = contrasts.get("tuned", {})
     tuned_pairs = tuned_group.get("pairs", {})
     pairs = [" / ".join(pair) for pair in itertools.combinations(names, 2)]
+    answers: dict[str, Answer | None] = {
+        name: _read_answer(metrics / "studies" / f"{name}.json")
+        for name in get_args(AnsweredQuestion)
+    }
     own: dict[str, Entry] = {name: _read_metrics(metrics / f"{name}.json") for name in names}
     seeds: dict[str, Entry] = {
         name: _with_calibration(_read_study(metrics / "replicates" / f"{name}.json"))
@@ -113,7 +125,11 @@ def _collect(metrics: Path, notebook: Path, names: list[str]) -> dict[str, dict[
         "results": own,
         "seeds": seeds,
         "over_seeds": _summarize_seeds(contrasts, names),
-        "depth": _list_depths(_read_study(metrics / "studies" / "depth.json")),
+        "depth": _list_depths(answers["depth"]),
+        "questions": {
+            name: {"core_hours": None, **entry, **_sum_up(answers.get(name))}
+            for name, entry in _read_plan(plan).items()
+        },
         "pairs": {each: found[each] for each in pairs if each in found},
         "tuned": {
             name: _with_calibration(tuned[name]) | gains[name]
@@ -149,16 +165,37 @@ def _summarize_seeds(contrasts: Mapping[str, Any], names: Sequence[str]) -> dict
     return dict(rows)
 
 
-def _list_depths(study: Mapping[str, Any]) -> dict[str, Entry]:
-    """Return one entry per arm and depth, with its comparison with the smallest depth."""
-    none = dict.fromkeys(("difference", "corrected_p", "corrected_equivalence_p", "verdict"))
+def _list_depths(answer: Answer | None) -> dict[str, Entry]:
+    """Return one entry per group and depth, with its comparison with the smallest depth."""
+    if answer is None:
+        return {}
+    none = dict.fromkeys(Difference.model_fields)
     return {
-        f"{arm} {point['blocks']}": {
-            **point,
-            **study["comparisons"].get(f"{arm}: {point['blocks']} / {points[0]['blocks']}", none),
+        f"{group} {point.network}": {
+            **point.model_dump(),
+            **(found.model_dump() if (found := answer.find(group, point.network)) else none),
         }
-        for arm, points in study.get("arms", {}).items()
+        for group, points in answer.groups.items()
         for point in points
+    }
+
+
+def _sum_up(answer: Answer | None) -> Entry:
+    """Return result and verdict of a question in a few words."""
+    if answer is None:
+        return {"result": "no training yet", "verdict": None}
+    if not (found := answer.comparisons):
+        return {"result": f"{answer.trained} of {answer.planned} trainings", "verdict": None}
+    means = [point.accuracy.mean for points in answer.groups.values() for point in points]
+    widest = max(found, key=lambda each: abs(each.difference))
+    difference = "{} ({} to {})".format(
+        *map(signed_percentage, (widest.difference, widest.low, widest.high))
+    )
+    kinds = Counter(each.verdict for each in found)
+    return {
+        "result": f"means {percentage(min(means))} to {percentage(max(means))}%; largest "
+        f"difference {difference}: {widest.second} less {widest.first}, `{widest.group}`",
+        "verdict": "; ".join(f"{number} times {kind}" for kind, number in kinds.items()),
     }
 
 
@@ -190,6 +227,17 @@ def _read_metrics(path: Path) -> Entry:
         cell = 'collapsed: {answer_share:percent} of its answers are "{answer}"'
         metrics["status"] = CellFormatter().vformat(cell, (), metrics["evidence"])
     return metrics
+
+
+def _read_plan(path: Path) -> dict[str, Entry]:
+    try:
+        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}. Run `git checkout {path}`.") from error
+
+
+def _read_answer(path: Path) -> Answer | None:
+    return read_result(path, Answer, RUN) if path.exists() else None
 
 
 def _read_study(path: Path) -> dict[str, Any]:

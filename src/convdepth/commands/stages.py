@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from convdepth.config.depth import Arm
 from convdepth.config.parameter_file import require_text
 from convdepth.config.params import read_architecture, read_params
+from convdepth.config.questions import AnsweredQuestion, TrainedQuestion
 from convdepth.config.studies import read_study_params
 from convdepth.workspace.code_digests import PACKAGE, TABLE, read_command
 from convdepth.workspace.locks import hold_outputs
@@ -60,7 +60,7 @@ def take_device(label: str) -> None:
 def _run(command: str, stage: Stage, arguments: dict[str, Any]) -> None:
     if command != "check":
         _check_parameters(**arguments)  # before seconds of imports
-    keys = ("name", "arm", "blocks", "seed")
+    keys = ("name", "question", "group", "network", "seed")
     label = "-".join(str(arguments[key]) for key in keys if arguments.get(key) is not None)
     hold_outputs(
         os.environ.get(STAGE_VARIABLE, "@".join(filter(None, (command, label)))),
@@ -116,10 +116,12 @@ def _parameter(name: str, command: str) -> inspect.Parameter:
     elif name == "seed":
         option = typer.Option(min=0, max=2**32 - 1, metavar="N", help="Replaces train.seed.")
         kind, default = (int | None, None) if command == "train" else (int, default)
-    elif name == "blocks":
-        kind, option = int, typer.Option(min=1, metavar="N", help="The depth.")
-    elif name == "arm":
-        kind, option = Arm, typer.Option(help="What stays equal over the depths.")
+    elif name == "question":
+        kind = AnsweredQuestion if command == "answer" else TrainedQuestion
+        option = typer.Argument(help="A question of studies/PLAN.md.")
+    elif name in ("group", "network"):
+        text = f"One of the question's `{name}s`."
+        kind, option = str, typer.Option(metavar="NAME", help=text)
     elif (command, name) == ("evaluate_seed", "tuned"):
         option = typer.Option("--tuned", help="The network has the settings of `tuned`.")
         kind, default = bool, False
@@ -128,6 +130,8 @@ def _parameter(name: str, command: str) -> inspect.Parameter:
         metavar, text = options.get(f"{command}.{name}") or options[name]
         check = require_text if name in PARAMETERS else None
         option = typer.Option(help=text, metavar=metavar, callback=check)
+        if name == "epochs":
+            kind, default = Path | None, None
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
     )

@@ -1,17 +1,15 @@
-"""The section ``depth`` of ``studies/params.yaml``: networks that differ in depth alone.
+"""Networks that differ in depth alone.
 
 Each block has two 3 x 3 convolutions with padding ``same``. The first block pools 4 x 4, so that
 the head sees 7 x 7 pixels at each depth. Only the head has a dropout.
 """
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from convdepth.config.architecture import Architecture, Rate, Strict
-from convdepth.config.recipe import Precision, Train, effective_architecture, read_section
-from convdepth.config.tuned_settings import Seeds, all_different
+from convdepth.config.recipe import Precision
 
 Arm = Literal["width", "width-normalized", "size", "size-normalized"]
 """``width``: each depth has the same filters; ``size``: about the same number of parameters.
@@ -33,26 +31,6 @@ class Design(Strict):
     """Blocks with `filters` whose number of parameters the arms ``size`` keep."""
     epochs: int = Field(ge=1)
     precision: Precision
-
-
-class Depth(Strict):
-    """Trainings of each arm and each number of blocks with each seed."""
-
-    arms: Annotated[list[Arm], Field(min_length=1), AfterValidator(all_different)]
-    blocks: Annotated[
-        list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=2), AfterValidator(all_different)
-    ]
-    seeds: Seeds
-    design: Design
-
-
-def read_depth(arm: str, blocks: int, params: Path, studies: Path) -> tuple[Architecture, Train]:
-    """Return the network of an arm with a number of blocks, and the recipe of the study."""
-    design = read_section(studies, ("depth", "design"), Design)
-    recipe = read_section(params, ("train",), Train).with_precision(design.precision)
-    changes = {"epochs": design.epochs, "validation_images": 0}
-    architecture = effective_architecture(depth_architecture(design, arm, blocks), recipe)
-    return architecture, recipe.model_copy(update=changes)
 
 
 def depth_architecture(design: Design, arm: str, blocks: int) -> Architecture:

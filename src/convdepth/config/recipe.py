@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from convdepth.config.architecture import Architecture, Strict, error_below
-from convdepth.config.dataset import SPLIT_SIZES
+from convdepth.config.dataset import NUM_CLASSES, SPLIT_SIZES
 from convdepth.core.errors import ParameterError
 
 Positive = Annotated[float, Field(gt=0)]
@@ -67,13 +67,18 @@ class Train(Recipe):
     seed: int = Field(ge=0, lt=2**32)
     threads: int = Field(ge=1, le=1024)
     validation_images: int = Field(ge=0)
+    images: int | None = Field(default=None, ge=NUM_CLASSES, le=SPLIT_SIZES["train"])
+    """Training images, stratified, repeated to the number of steps of all; None: each one once."""
 
     @model_validator(mode="after")
-    def _require_portable_arithmetic(self) -> Self:
+    def _require_consistent(self) -> Self:
         for key, expected in (("precision", "float32"), ("threads", 1)):
             if self.portable and (found := getattr(self, key)) != expected:
                 message = f"expected {expected} with portable: true, got {found!r}"
                 raise error_below(key, f"{message}. Change it, or set portable: false")
+        if (self.images or 0) + self.validation_images > SPLIT_SIZES["train"]:
+            message = f"expected at most {SPLIT_SIZES['train']} with those held out"
+            raise error_below("images", f"{message}, got {self.images}. Lower it")
         return self
 
     def with_precision(self, precision: Precision) -> Self:

@@ -177,11 +177,26 @@ class AllContrasts(Contrasts):
     gains: Gains
 
 
-class DepthPoint(Result):
-    """The trainings so far of one arm of the study of depth, with one number of blocks."""
+class EpochChoice(Result):
+    """``studies/epochs.json``: the chosen number, and held-out accuracy by number of epochs."""
 
-    blocks: int
-    filters: int
+    epochs: int = Field(ge=1)
+    means: dict[str, Share]
+    """Over the networks."""
+    networks: dict[str, dict[str, Share]]
+
+
+class CorruptedScores(Scores):
+    """Scores over all corruptions together, and the accuracy with each."""
+
+    by_corruption: dict[str, Share]
+
+
+class NetworkAnswer(Result):
+    """The trainings so far of one network in one group of a question of ``studies/PLAN.md``."""
+
+    network: str
+    """A network of ``params.yaml``, or a number of blocks."""
     parameters: int
     seeds: int
     failed: int
@@ -189,18 +204,40 @@ class DepthPoint(Result):
     accuracy: Spread
     loss: Mean
     calibration_error: Mean
+    over_seeds: OverSeeds | None
+    """None for corrupted images, of which git has no answers."""
+    by_corruption: dict[str, Share]
+    """Mean accuracy with each corruption of the test images; empty for other questions."""
 
 
-class DepthStudy(Result):
-    """``studies/depth.json``: points by arm, and each depth against the smallest one.
+class Comparison(Difference):
+    """The difference of two networks of one group of a question."""
 
-    `seeds` is the planned number; comparisons are empty until all trainings are there. A comparison
-    is named like ``width: 3 / 1``.
-    """
+    group: str
+    first: str
+    second: str
+    agreement: Share | None
+    """The mean over pairs of their trainings; None for corrupted images."""
+
+
+class Answer(Result):
+    """``studies/<question>.json``: trainings by group, and comparisons once all are there."""
 
     seeds: int
-    arms: dict[str, list[DepthPoint]]
-    comparisons: dict[str, Difference]
+    """Planned of each network in each group."""
+    trained: int
+    planned: int
+    groups: dict[str, list[NetworkAnswer]]
+    votes: dict[str, Share | None]
+    """By group, the accuracy of the plurality vote of all its trainings."""
+    comparisons: list[Comparison]
+
+    def find(self, group: str, second: str) -> Comparison | None:
+        """Return the comparison of the group's first network with another."""
+        first = self.groups[group][0].network
+        wanted = (group, first, second)
+        known = {(each.group, each.first, each.second): each for each in self.comparisons}
+        return known.get(wanted)
 
 
 class Layer(Result):
@@ -295,17 +332,30 @@ def read_seed_answers(path: Path) -> pd.DataFrame:
     return table
 
 
-def read_mistakes(path: Path, labels: Labels) -> NDArray[np.int64]:
-    """Read the indices of the images that a training of `train_depth` got wrong."""
+def read_mistakes(path: Path, labels: Labels) -> pd.DataFrame:
+    """Read index, label and predicted of the images that a training of a question got wrong."""
     table = read_table(path, STUDIES, ["index", *ANSWER_COLUMNS], may_be_empty=True)
-    known = table["index"].isin(range(len(labels))) & ~table["index"].duplicated()
-    indices = table["index"][known].to_numpy(np.int64)
-    if not (known.all() and np.array_equal(labels[indices], table["label"])):
+    index = table["index"]
+    known = index.isin(range(len(labels))) & ~index.duplicated()
+    if not (known.all() and np.array_equal(labels[index.astype(np.int64)], table["label"])):
         raise DataError(
             f"{path}: expected different indices of test images, and their labels, got others. Run "
             f"`{STUDIES}`, which writes it."
         )
-    return indices
+    return table.astype(np.int64)
+
+
+def read_wrong_corruptions(path: Path, images: int) -> NDArray[np.int64]:
+    """Read with how many corruptions each of the test images is wrong, ``(images,)``."""
+    table = read_table(path, STUDIES, ["index", "corruptions"], may_be_empty=True)
+    if not table["index"].isin(range(images)).all() or table["index"].duplicated().any():
+        raise DataError(
+            f"{path}: index: expected different numbers below {images}, got others. Run "
+            f"`{STUDIES}`, which writes it."
+        )
+    counts = np.zeros(images, np.int64)
+    counts[table["index"]] = table["corruptions"]
+    return counts
 
 
 def read_table(

@@ -5,10 +5,11 @@ of training runs all code that has changed.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from convdepth.config.questions import KINDS
 from convdepth.core.errors import DataError
 from convdepth.core.hashes import hash_files
 from convdepth.integrity.training_process import PROGRAM
@@ -24,9 +25,13 @@ COMMANDS = {
     "train_tuned": "train_tuned",
     "evaluate_tuned": "evaluate_seed",
     "collapse": "collapse",
-    "train_depth": "train_depth",
+    "evaluate_corrupted": "evaluate_corrupted",
+    **{f"train_{question}": "train_run" for question in KINDS},
 }
 """Command of each group of stages that trains or needs a study's model; all others take seconds."""
+
+COMPARED = ("train", "train_seed", "evaluate_seed", "train_fresh")
+"""Groups whose trainings are by the recipe that the comparison runs."""
 
 CODE = "code/"
 
@@ -42,12 +47,15 @@ def judge_stages(
     _digest_sources(before)
     reasons = {}
     for stage, changes in changed_stages(project).items():
+        if not _recorded(stage, project):
+            continue  # it never ran, so there is no result
         group, _, key = stage.rpartition(":")[2].partition("@")
         changed = list(_changed_paths(changes))
         # Without a change, only a file is missing here, such as the model of a study.
-        if group in COMMANDS and key.partition("-")[0] in names and changed:
+        if group in COMMANDS and set(key.split("-")) & set(names) and changed:
             reasons[stage] = (
-                _explain_changes(changed, names)
+                ("" if group in COMPARED else "trained by another recipe than the compared one")
+                or _explain_changes(changed, names)
                 or _explain_origin(stage, before, commit, project)
                 or _explain_code(COMMANDS[group], before, project)
             )
@@ -63,7 +71,7 @@ def accept(stages: Sequence[str], project: Path = Path()) -> None:
     with open_project(project, wait=True) as repo, repo.lock:
         for stage in repo.index.stages:
             if stage.addressing in stages:
-                is_whole = all(dep.exists for dep in stage.deps)
+                is_whole = all(each.exists for each in (*stage.deps, *stage.outs))
                 stage.save(allow_missing=True, run_cache=is_whole)
                 stage.commit(allow_missing=True)
                 stage.dump(update_pipeline=False)
@@ -101,15 +109,19 @@ def _explain_changes(changed: Sequence[str], names: Sequence[str]) -> str:
 
 def _explain_origin(stage: str, before: Path, commit: str, project: Path) -> str:
     """Tell unless the recorded digests of code are the digests of the commit's sources."""
-    folder = STUDIES.parent if ":" in stage else Path()
-    entry = read_lock_entries(project / folder / LOCK).get(stage.rpartition(":")[2], {})
     recorded = {
         before / dep["path"]: dep.get("md5")
-        for dep in entry.get("deps", [])
+        for dep in _recorded(stage, project).get("deps", [])
         if dep["path"].startswith(CODE)
     }
     there = {path: content.md5 for path, content in hash_files(recorded).items()}
     return "" if recorded and there == recorded else f"was not made by the code of {commit[:12]}"
+
+
+def _recorded(stage: str, project: Path) -> Mapping[str, Any]:
+    folder = STUDIES.parent if ":" in stage else Path()
+    entries = read_lock_entries(project / folder / LOCK)
+    return dict(entries.get(stage.rpartition(":")[2], {}))
 
 
 def _explain_code(command: str, before: Path, project: Path) -> str:

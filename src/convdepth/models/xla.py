@@ -6,7 +6,7 @@ On a CPU XLA is off: its convolutions take ten times as long as those of oneDNN.
 from typing import NamedTuple
 
 from convdepth.models.backend import keras
-from convdepth.models.layers import TRAINED, Layers, SlicedMaxPooling2D
+from convdepth.models.layers import TRAINED, BatchNormalization, Layers, SlicedMaxPooling2D
 
 
 class CompiledSequential(keras.Sequential):  # type: ignore[misc]  # Keras has no types
@@ -34,4 +34,7 @@ class KerasClasses(NamedTuple):
 
 
 PLAIN = KerasClasses(keras.Sequential, TRAINED)
-COMPILED = KerasClasses(CompiledSequential, TRAINED._replace(pooling=SlicedMaxPooling2D))
+COMPILED = KerasClasses(
+    CompiledSequential,
+    TRAINED._replace(normalization=BatchNormalization, pooling=SlicedMaxPooling2D),
+)

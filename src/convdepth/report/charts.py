@@ -178,18 +178,18 @@ def _add_seeds(
 
 
 def _draw_depth(results: Results) -> go.Figure:
-    """Draw mean and interval by depth, a line for each arm; open markers: batch normalization."""
+    """Draw mean and interval by depth, a line for each group; open markers: batch normalization."""
     figure = _figure("blocks", "mean test accuracy (%)")
     errors: list[float] = []
-    for arm, points in results.depth.arms.items():
-        is_size, is_normalized = arm.startswith("size"), arm.endswith("-normalized")
+    for group, points in results.depth.groups.items():
+        is_size, is_normalized = group.startswith("size"), group.endswith("-normalized")
         color, dash, symbol = LOOKS[2 if is_size else 0]
         ends = [(each.accuracy.high, each.accuracy.mean, each.accuracy.low) for each in points]
         shares = [[error_share(end, results.num_images) for end in each] for each in ends]
         errors += itertools.chain.from_iterable(shares)
         name = f"same {'size' if is_size else 'width'}{', normalized' if is_normalized else ''}"
         figure.add_scatter(
-            x=[each.blocks for each in points],
+            x=[int(each.network) for each in points],
             y=[middle for _, middle, _ in shares],
             error_y={
                 "array": [high - middle for _, middle, high in shares],
@@ -201,7 +201,7 @@ def _draw_depth(results: Results) -> go.Figure:
             marker={"symbol": f"{symbol}-open" if is_normalized else symbol, "size": 9},
             hoverinfo="text",
             hovertext=[
-                f"{name}, {count(each.blocks, 'block')}: {percent(each.accuracy.mean)}, "
+                f"{name}, {count(int(each.network), 'block')}: {percent(each.accuracy.mean)}, "
                 f"{each.parameters:,} parameters, {count(each.seeds, 'seed')}"
                 for each in points
             ],

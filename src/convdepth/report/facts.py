@@ -216,22 +216,19 @@ def _collapse_facts(results: Results) -> dict[str, Any]:
     }
 
 
-def _depth_study_facts(results: Results) -> dict[str, Any]:
-    study = results.depth
-    verdicts = [each.verdict for each in study.comparisons.values()]
+def _depth_alone_facts(results: Results) -> dict[str, Any]:
+    comparisons = results.depth.comparisons
+    verdicts = [each.verdict for each in comparisons]
     deeper = [
-        each.difference > 0
-        for each in study.comparisons.values()
-        if each.verdict not in (EQUIVALENT, NOT_SETTLED)
+        each.difference > 0 for each in comparisons if each.verdict not in (EQUIVALENT, NOT_SETTLED)
     ]
-    points = [point for arm in study.arms.values() for point in arm]
+    points = [point for group in results.depth.groups.values() for point in group]
     return {
         "deeper": deeper.count(True),
         "shallower": deeper.count(False),
         "equivalent": verdicts.count(EQUIVALENT),
         "unclear": verdicts.count(NOT_SETTLED),
-        "first": min(point.blocks for point in points),
-        "trainings": sum(point.seeds for point in points),
+        "first": min(int(point.network) for point in points),
         "least": min(point.seeds for point in points),
         "failed": sum(point.failed for point in points),
     }
@@ -282,7 +279,7 @@ FINDERS: Mapping[str, Callable[[Results], dict[str, Any]]] = {
     "notebook": _notebook_facts,
     "seeds": _seed_facts,
     "pairs": _pair_facts,
-    "depth": _depth_study_facts,
+    "depth_alone": _depth_alone_facts,
     "tuning": _tuning_facts,
     "collapse": _collapse_facts,
     "reading": _reading_facts,

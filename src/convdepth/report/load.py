@@ -2,11 +2,11 @@
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from convdepth.config.architecture import Architecture
 from convdepth.config.dataset import NUM_CLASSES
 from convdepth.config.params import Params, read_params
+from convdepth.config.questions import AnsweredQuestion
 from convdepth.config.recipe import Train
 from convdepth.core.errors import DataError
 from convdepth.data.arrays import Images, Labels, read_split
@@ -89,9 +90,11 @@ class Results:
     images: Images
     pictures: Mapping[str, bytes | AbsentError]
     contrasts: Attempted[schemas.AllContrasts] = Attempted()
-    depth: Attempted[schemas.DepthStudy] = Attempted()
+    depth: Attempted[schemas.Answer] = Attempted()
     reading: Attempted[schemas.Reading] = Attempted()
     validation: Attempted[schemas.Validation] = Attempted()
+    other_answers: Mapping[str, schemas.Answer] = field(default_factory=dict)
+    """Of the other questions of the plan that have trainings."""
 
     @property
     def num_images(self) -> int:
@@ -138,7 +141,13 @@ def read_results(paths: SimpleNamespace) -> Results:
             "grad_cam": attempt(_read_bytes, paths.pictures / "grad_cam.png", command),
         },
         contrasts=attempt(_read_contrasts, paths, networks),
-        depth=attempt(_read_depth, paths.depth),
+        depth=attempt(_read_answer, paths.questions, "depth"),
+        other_answers={
+            name: found
+            for name in get_args(AnsweredQuestion)
+            if name != "depth"
+            and not isinstance(found := attempt(_read_answer, paths.questions, name), AbsentError)
+        },
         reading=reading,
         validation=attempt(_read, paths.validation, schemas.Validation, "dvc repro validate"),
     )
@@ -267,12 +276,12 @@ def _read_reading(path: Path, names: Sequence[str], num_images: int) -> schemas.
     return reading
 
 
-def _read_depth(path: Path) -> schemas.DepthStudy:
-    command = f"{STUDIES}:depth"
-    study = _read(path, schemas.DepthStudy, command)
-    if not any(study.arms.values()):
-        raise AbsentError(f"{path}: arms: expected a training, found none. Run `{command}`.")
-    return study
+def _read_answer(folder: Path, question: str) -> schemas.Answer:
+    path, command = folder / f"{question}.json", f"{STUDIES}:{question}"
+    answer = _read(path, schemas.Answer, command)
+    if not answer.trained:
+        raise AbsentError(f"{path}: groups: expected a training, found none. Run `{command}`.")
+    return answer
 
 
 def _read_contrasts(paths: SimpleNamespace, networks: Sequence[Network]) -> schemas.AllContrasts:

@@ -35,7 +35,7 @@ def main(
     tuned: Path,
     contrasts: Path,
     collapse: Path,
-    depth: Path,
+    questions: Path,
     reading: Path,
     pictures: Path,
     page: Path,

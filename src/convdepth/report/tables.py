@@ -162,6 +162,9 @@ def make_rows(results: Results) -> Lazy[list[Any]]:
             ],
             "over_seeds": lambda: _seed_rows(results),
             "depth": lambda: _depth_rows(results),
+            "answers": lambda: _answer_rows(results),
+            "comparisons": lambda: _comparison_rows(results),
+            "corruptions": lambda: _corruption_rows(results),
             "votes": lambda: _vote_rows(results),
             "settings": lambda: _setting_rows(results),
             "tuned_pairs": lambda: compare(
@@ -225,16 +228,47 @@ def _seed_rows(results: Results) -> list[dict[str, Any]]:
 
 
 def _depth_rows(results: Results) -> list[dict[str, Any]]:
-    """Return one row per arm and depth, with its comparison with the smallest depth."""
-    study = results.depth
+    """Return one row per group and depth, with its comparison with the smallest depth."""
+    found = results.depth
+    return [
+        {"group": group, "point": point, "comparison": found.find(group, point.network)}
+        for group, points in found.groups.items()
+        for point in points
+    ]
+
+
+def _answer_rows(results: Results) -> list[dict[str, Any]]:
+    """Return one row per network in each group of the other questions."""
+    return [
+        {"question": question, "group": group, "point": point}
+        for question, answer in results.other_answers.items()
+        for group, points in answer.groups.items()
+        for point in points
+    ]
+
+
+def _comparison_rows(results: Results) -> list[dict[str, Any]]:
     return [
         {
-            "arm": arm,
-            "point": point,
-            "comparison": study.comparisons.get(f"{arm}: {point.blocks} / {points[0].blocks}"),
+            "question": question,
+            "comparison": each,
+            "pair": f"{each.first}\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}{each.second}",
         }
-        for arm, points in study.arms.items()
-        for point in points
+        for question, answer in results.other_answers.items()
+        for each in answer.comparisons
+    ]
+
+
+def _corruption_rows(results: Results) -> list[dict[str, Any]]:
+    """Return one row per corruption, with the mean accuracy of each network by one recipe."""
+    answer = results.other_answers.get("corrupted")
+    points = [point for group in answer.groups.values() for point in group] if answer else []
+    return [
+        {
+            "corruption": name,
+            "networks": {point.network: point.by_corruption[name] for point in points},
+        }
+        for name in (points[0].by_corruption if points else ())
     ]
 
 

@@ -6,6 +6,7 @@ McNemar's exact test of the first seed shows what one training of each would hav
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -33,8 +34,7 @@ from convdepth.studies.votes import mean_agreement, vote
 Answers = Mapping[str, pd.DataFrame]
 """Of each network, from `runs.tabulate_answers`."""
 
-Compared = Mapping[str, tuple[str, str, Estimate]]
-"""By name of the comparison: both names, and the accuracy of the second less the first."""
+Key = TypeVar("Key")
 
 
 def main(replicates: Path, tuned: Path, summary: Path, params: Path = Path("params.yaml")) -> None:
@@ -108,8 +108,11 @@ def summarize(answers: pd.DataFrame) -> results.OverSeeds:
     )
 
 
-def judge(compared: Compared) -> dict[str, results.Difference]:
-    """Return the verdict on each comparison; each of the two tests has one family."""
+def judge(compared: Mapping[Key, tuple[str, str, Estimate]]) -> dict[Key, results.Difference]:
+    """Return the verdict on each comparison; each of the two tests has one family.
+
+    A comparison has both names, and the accuracy of the second less the first.
+    """
     estimates = [estimate for _, _, estimate in compared.values()]
     p_values = [each.p for each in estimates]
     equivalence = [each.equivalence_p(MARGIN) for each in estimates]

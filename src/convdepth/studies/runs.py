@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,7 @@ def rightness(answers: pd.DataFrame) -> NDArray[np.bool_]:
     return np.array([answers[name].to_numpy() == labels for name in answers.columns[1:]])
 
 
-def spread(right: NDArray[np.bool_]) -> results.Spread:
+def spread(right: NDArray[Any]) -> results.Spread:
     """Return the mean accuracy over seeds with its interval; ``right`` is ``(seeds, images)``."""
     low, high = np.clip(mean_over_seeds(right).interval, 0, 1)
     mean = average([float(each.mean()) for each in right])

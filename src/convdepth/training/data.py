@@ -45,11 +45,14 @@ def read_training_data(normalized: Path, recipe: Train) -> TrainingData:
     rows = np.arange(len(labels))
     if recipe.validation_images == 0:
         test_images, test_labels = read_split(normalized, "test")
-        test = Subset(test_images, test_labels, np.arange(len(test_labels)))
-        return TrainingData(Subset(images, labels, rows), test)
-    held_out = stratified_rows(labels, recipe.validation_images)
-    rest = np.setdiff1d(rows, held_out)
-    return TrainingData(Subset(images, labels, rest), Subset(images, labels, held_out))
+        validation = Subset(test_images, test_labels, np.arange(len(test_labels)))
+    else:
+        held_out = stratified_rows(labels, recipe.validation_images)
+        validation = Subset(images, labels, held_out)
+        rows = np.setdiff1d(rows, held_out)
+    if recipe.images is not None:
+        rows = np.resize(rows[stratified_rows(labels[rows], recipe.images)], len(rows))
+    return TrainingData(Subset(images, labels, rows), validation)
 
 
 def stratified_rows(labels: Labels, count: int) -> Rows:

@@ -1,0 +1,135 @@
+"""The questions of ``studies/PLAN.md`` in ``studies/params.yaml``, and what each of them trains.
+
+A question trains each network of each group with each seed. Groups are what stays equal over the
+depths (``depth``), numbers of epochs (``epochs``) or of training images (``images``); the other
+questions have the single group ``recipe``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, Field
+
+from convdepth.config.architecture import Architecture, Strict, require_scale
+from convdepth.config.dataset import NUM_CLASSES, SPLIT_SIZES
+from convdepth.config.depth import Arm, Design, depth_architecture
+from convdepth.config.recipe import (
+    Precision,
+    Train,
+    effective_architecture,
+    read_section,
+    read_training,
+)
+from convdepth.config.tuned_settings import Seeds, Settings, all_different, apply
+from convdepth.core.errors import ParameterError
+
+TrainedQuestion = Literal["depth", "fresh", "epochs", "shared", "images"]
+"""Questions with trainings of their own."""
+
+AnsweredQuestion = Literal["depth", "fresh", "shared", "corrupted", "images"]
+"""Questions with verdicts; ``corrupted`` judges the trainings of ``shared`` again."""
+
+Name = TrainedQuestion | AnsweredQuestion
+
+Group = TypeVar("Group")
+Network = TypeVar("Network")
+
+Count = Annotated[int, Field(ge=1)]
+Blocks = Annotated[int, Field(ge=1, le=64)]
+Images = Annotated[int, Field(ge=NUM_CLASSES, le=SPLIT_SIZES["train"])]
+
+
+class Question(Strict, Generic[Group, Network]):
+    """Trainings of each network of each group with each seed."""
+
+    groups: Annotated[list[Group], Field(min_length=1), AfterValidator(all_different)]
+    networks: Annotated[list[Network], Field(min_length=2), AfterValidator(all_different)]
+    seeds: Seeds
+
+
+class Depth(Question[Arm, Blocks]):
+    """Networks that differ in depth alone: groups are arms, networks are numbers of blocks."""
+
+    design: Design
+
+
+class SharedRecipe(Strict):
+    """One recipe for all networks: ``train`` of ``params.yaml`` with these changes.
+
+    The stage `epochs` chooses the number of epochs.
+    """
+
+    precision: Precision
+    settings: Settings
+
+
+class Shared(Question[Literal["recipe"], str]):
+    """All networks by one recipe."""
+
+    recipe: SharedRecipe
+
+
+class Epochs(Question[Count, str]):
+    """How many epochs the shared recipe should have: held-out images decide."""
+
+    validation_images: int = Field(ge=NUM_CLASSES, lt=SPLIT_SIZES["train"])
+
+
+Fresh = Question[Literal["recipe"], str]
+TrainingImages = Question[Images, str]
+
+KINDS: Mapping[str, type[Question[Any, Any]]] = {
+    "depth": Depth,
+    "fresh": Fresh,
+    "epochs": Epochs,
+    "shared": Shared,
+    "images": TrainingImages,
+}
+"""The schema of each question's section."""
+
+
+def read_question(question: Name, studies: Path) -> Question[Any, Any]:
+    """Return what a question trains."""
+    section = "shared" if question == "corrupted" else question
+    return read_section(studies, (section,), KINDS[section])
+
+
+def read_recipe(
+    question: Name, group: str, network: str, params: Path, studies: Path
+) -> tuple[Architecture, Train]:
+    """Return the architecture and the recipe of one group and network of a question.
+
+    The epochs of ``shared`` are not chosen yet, see `studies.choose_epochs`.
+    """
+    planned = read_question(question, studies)
+    for key, found in (("groups", group), ("networks", network)):
+        known = [str(each) for each in getattr(planned, key)]
+        if found not in known:
+            raise ParameterError(
+                f"{studies}: {key} of {question}: expected one of {', '.join(known)}, got {found}. "
+                f"Name one of these, or add it."
+            )
+    recipe = read_section(params, ("train",), Train)
+    recipe = recipe.model_copy(update={"validation_images": 0, "images": None})
+    if isinstance(planned, Depth):
+        design = planned.design
+        recipe = recipe.with_precision(design.precision)
+        architecture = depth_architecture(design, group, int(network))
+        return (
+            effective_architecture(architecture, recipe),
+            recipe.model_copy(update={"epochs": design.epochs}),
+        )
+    architecture, _ = read_training(network, params)
+    if question == "images":
+        return architecture, recipe.model_copy(update={"images": int(group)})
+    if question == "fresh":
+        return architecture, recipe
+    shared = read_section(studies, ("shared", "recipe"), SharedRecipe)
+    key = f"{studies}: shared.recipe.settings.dropout_scale"
+    require_scale(key, network, architecture, shared.settings.dropout_scale)
+    recipe = recipe.with_precision(shared.precision)
+    if isinstance(planned, Epochs):
+        changes = {"epochs": int(group), "validation_images": planned.validation_images}
+        recipe = recipe.model_copy(update=changes)
+    return apply(shared.settings, architecture, recipe)
