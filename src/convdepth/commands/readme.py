@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from string import Formatter
-from typing import Any, get_args
+from typing import Any
 
 from convdepth.config.params import read_params
-from convdepth.config.questions import AnsweredQuestion
 from convdepth.core.errors import DataError
 from convdepth.core.files import write_text
 from convdepth.core.numbers import percentage, short_p, signed_percentage
@@ -99,15 +98,10 @@ def _collect(
     """Return for each section the entries by network or pair, in order."""
     contrasts = _read_study(metrics / "studies" / "contrasts.json")
     found = contrasts.get("pairs", {})
+    tuned_pairs = contrasts.get("tuned", {}).get("pairs", {})
     tuned = _read_study(metrics / "tuned" / "summary.json").get("networks", {})
     gains = contrasts.get("gains", {}).get("networks", {})
-    tuned_group = contrasts.get("tuned", {})
-    tuned_pairs = tuned_group.get("pairs", {})
     pairs = [" / ".join(pair) for pair in itertools.combinations(names, 2)]
-    answers: dict[str, Answer | None] = {
-        name: _read_answer(metrics / "studies" / f"{name}.json")
-        for name in get_args(AnsweredQuestion)
-    }
     own: dict[str, Entry] = {name: _read_metrics(metrics / f"{name}.json") for name in names}
     seeds: dict[str, Entry] = {
         name: _with_calibration(_read_study(metrics / "replicates" / f"{name}.json"))
@@ -125,11 +119,8 @@ def _collect(
         "results": own,
         "seeds": seeds,
         "over_seeds": _summarize_seeds(contrasts, names),
-        "depth": _list_depths(answers["depth"]),
-        "questions": {
-            name: {"core_hours": None, **entry, **_sum_up(answers.get(name))}
-            for name, entry in _read_plan(plan).items()
-        },
+        "depth": _list_depths(_read_answer(metrics, "depth")),
+        "questions": _list_questions(metrics, plan),
         "pairs": {each: found[each] for each in pairs if each in found},
         "tuned": {
             name: _with_calibration(tuned[name]) | gains[name]
@@ -180,7 +171,7 @@ def _list_depths(answer: Answer | None) -> dict[str, Entry]:
     }
 
 
-def _sum_up(answer: Answer | None) -> Entry:
+def _sum_up(answer: Answer | None) -> dict[str, Any]:
     """Return result and verdict of a question in a few words."""
     if answer is None:
         return {"result": "no training yet", "verdict": None}
@@ -229,14 +220,20 @@ def _read_metrics(path: Path) -> Entry:
     return metrics
 
 
-def _read_plan(path: Path) -> dict[str, Entry]:
+def _list_questions(metrics: Path, plan: Path) -> dict[str, Entry]:
+    """Return one entry per question of the plan, with its result."""
     try:
-        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        questions = tomllib.loads(plan.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}. Run `git checkout {path}`.") from error
+        raise DataError(f"{plan}: cannot be read: {error}. Run `git checkout {plan}`.") from error
+    return {
+        name: {"core_hours": None} | entry | _sum_up(_read_answer(metrics, name))
+        for name, entry in questions.items()
+    }
 
 
-def _read_answer(path: Path) -> Answer | None:
+def _read_answer(metrics: Path, question: str) -> Answer | None:
+    path = metrics / "studies" / f"{question}.json"
     return read_result(path, Answer, RUN) if path.exists() else None
 
 

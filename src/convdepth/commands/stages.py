@@ -82,8 +82,14 @@ def _run(command: str, stage: Stage, arguments: dict[str, Any]) -> None:
 
 
 def _check_parameters(
-    name: str | None = None, params: Path | None = None, studies: Path | None = None, **_: Any
+    name: str | None = None,
+    question: str | None = None,
+    network: str | None = None,
+    params: Path | None = None,
+    studies: Path | None = None,
+    **_: Any,
 ) -> None:
+    name = name or (network if question != "depth" else None)
     if params and name:
         read_architecture(name, params)
     elif params:

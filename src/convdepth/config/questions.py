@@ -5,6 +5,7 @@ depths (``depth``), numbers of epochs (``epochs``) or of training images (``imag
 questions have the single group ``recipe``.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -40,6 +41,16 @@ Blocks = Annotated[int, Field(ge=1, le=64)]
 Images = Annotated[int, Field(ge=NUM_CLASSES, le=SPLIT_SIZES["train"])]
 
 
+def _require_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{,39}", text):  # DVC puts it into commands
+        raise ValueError(f"expected the name of a network, got {text[:40]!r}")
+    return text
+
+
+NetworkName = Annotated[str, AfterValidator(_require_name)]
+"""It need not be in ``params.yaml``: there networks are removed without a thought of studies."""
+
+
 class Question(Strict, Generic[Group, Network]):
     """Trainings of each network of each group with each seed."""
 
@@ -64,20 +75,20 @@ class SharedRecipe(Strict):
     settings: Settings
 
 
-class Shared(Question[Literal["recipe"], str]):
+class Shared(Question[Literal["recipe"], NetworkName]):
     """All networks by one recipe."""
 
     recipe: SharedRecipe
 
 
-class Epochs(Question[Count, str]):
+class Epochs(Question[Count, NetworkName]):
     """How many epochs the shared recipe should have: held-out images decide."""
 
     validation_images: int = Field(ge=NUM_CLASSES, lt=SPLIT_SIZES["train"])
 
 
-Fresh = Question[Literal["recipe"], str]
-TrainingImages = Question[Images, str]
+Fresh = Question[Literal["recipe"], NetworkName]
+TrainingImages = Question[Images, NetworkName]
 
 KINDS: Mapping[str, type[Question[Any, Any]]] = {
     "depth": Depth,

@@ -113,7 +113,7 @@ def read_study_params(path: Path) -> StudyParams:
 
 
 def require_consistent(path: Path, studies: StudyParams, params: Params) -> None:
-    """Require known networks, dropout rates below 1, and no repeated seed of the pipeline."""
+    """Require known tuned networks, dropout rates below 1, and no repeated seed of the pipeline."""
     known = list(params.architectures)
     for name, settings in studies.tuned.settings.items():
         if name not in known:
@@ -123,17 +123,6 @@ def require_consistent(path: Path, studies: StudyParams, params: Params) -> None
             )
         key = f"{path}: tuned.settings.{name}.dropout_scale"
         require_scale(key, name, params.architectures[name], settings.dropout_scale)
-    for question in ("fresh", "epochs", "shared", "images"):
-        for name in getattr(studies, question).networks:
-            if name not in known:
-                raise ParameterError(
-                    f"{path}: {question}.networks: expected networks of params.yaml "
-                    f"({', '.join(known)}), got {name}. Remove it, or name one of these."
-                )
-    for name in studies.shared.networks:
-        key = f"{path}: shared.recipe.settings.dropout_scale"
-        scale = studies.shared.recipe.settings.dropout_scale
-        require_scale(key, name, params.architectures[name], scale)
     if params.train.seed in studies.replicates.seeds:
         raise ParameterError(
             f"{path}: replicates.seeds: expected other seeds than train.seed, got "
