@@ -13,6 +13,7 @@ ROOTS = {"convdepth": PROJECT / "src" / "convdepth", "pipelines": PROJECT / "pip
 ORDER = {
     "convdepth": [
         *("core", "config", "data", "models", "training", "evaluation", "figures", "studies"),
+        "questions",
         *("report", "workspace", "release", "integrity", "commands", "cli"),
         "__main__",
     ],

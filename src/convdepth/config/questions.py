@@ -111,7 +111,7 @@ def read_recipe(
 ) -> tuple[Architecture, Train]:
     """Return the architecture and the recipe of one group and network of a question.
 
-    The epochs of ``shared`` are not chosen yet, see `studies.choose_epochs`.
+    The epochs of ``shared`` are not chosen yet, see `questions.choose_epochs`.
     """
     planned = read_question(question, studies)
     for key, found in (("groups", group), ("networks", network)):

@@ -177,21 +177,6 @@ class AllContrasts(Contrasts):
     gains: Gains
 
 
-class EpochChoice(Result):
-    """``studies/epochs.json``: the chosen number, and held-out accuracy by number of epochs."""
-
-    epochs: int = Field(ge=1)
-    means: dict[str, Share]
-    """Over the networks."""
-    networks: dict[str, dict[str, Share]]
-
-
-class CorruptedScores(Scores):
-    """Scores over all corruptions together, and the accuracy with each."""
-
-    by_corruption: dict[str, Share]
-
-
 class NetworkAnswer(Result):
     """The trainings so far of one network in one group of a question of ``studies/PLAN.md``."""
 

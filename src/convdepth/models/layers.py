@@ -4,6 +4,7 @@ A saved network has Keras's own layers, which have the same weights.
 """
 
 import functools
+import math
 from itertools import product
 from typing import Any, NamedTuple, cast
 
@@ -65,17 +66,20 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
             moving.assign(moving * self.momentum + found * (1 - self.momentum))
 
 
+def _as_rows(images: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(tf.cast(images, tf.float32), [-1, math.prod(images.shape[1:])])
+
+
 def _normalize(
     inputs: tf.Tensor, gamma: keras.Variable, beta: keras.Variable, epsilon: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return images ``(n, height, width, channels)`` normalized, and the batch's mean and variance.
 
-    Written with one row per image and with its own gradient: vector instructions then fit any
-    number of channels, and a batch is read half as often.
+    A row is an image, so vector instructions fit any number of channels.
     """
     _, height, width, channels = inputs.shape
     num_pixels = height * width
-    count = tf.cast(tf.shape(inputs)[0] * num_pixels, tf.float32)
+    count = tf.cast(tf.size(inputs) // channels, tf.float32)
 
     def total(rows: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.reshape(tf.reduce_sum(rows, 0), [num_pixels, channels]), 0)
@@ -83,15 +87,12 @@ def _normalize(
     def each_pixel(values: tf.Tensor) -> tf.Tensor:
         return tf.tile(values, [num_pixels])
 
-    def as_rows(images: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(tf.cast(images, tf.float32), [-1, num_pixels * channels])
-
     def as_images(rows: tf.Tensor) -> tf.Tensor:
         return tf.cast(tf.reshape(rows, tf.shape(inputs)), inputs.dtype)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def normalize(images: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
-        rows = as_rows(images)
+        rows = _as_rows(images)
         mean = total(rows) / count
         centred = rows - each_pixel(mean)
         variance = total(tf.square(centred)) / count
@@ -99,19 +100,19 @@ def _normalize(
         scale = tf.math.divide_no_nan(gamma, root)  # see BatchNormalization.call
         outputs = as_images(centred * each_pixel(scale) + each_pixel(beta))
 
+        # Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            # Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.
-            rows = as_rows(upstream)
+            rows = _as_rows(upstream)
             of_beta, product = total(rows), total(rows * centred)
             slope = -scale * product / (count * (variance + epsilon))
             moved = centred * each_pixel(slope) - each_pixel(scale * of_beta / count)
-            of_images = as_images(rows * each_pixel(scale) + moved)
-            return of_images, tf.math.divide_no_nan(product, root), of_beta
+            of_rows = rows * each_pixel(scale) + moved
+            return as_images(of_rows), tf.math.divide_no_nan(product, root), of_beta
 
         return (outputs, mean, variance), gradient
 
-    normalized = normalize(inputs, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
-    return cast("tuple[tf.Tensor, tf.Tensor, tf.Tensor]", normalized)
+    values = (inputs, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
+    return cast("tuple[tf.Tensor, tf.Tensor, tf.Tensor]", normalize(*values))
 
 
 class FusedBatchNormalization(BatchNormalization):

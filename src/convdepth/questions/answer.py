@@ -22,6 +22,7 @@ from convdepth.data.arrays import Labels, read_split
 from convdepth.data.corruptions import CORRUPTIONS
 from convdepth.evaluation import results
 from convdepth.evaluation.metrics import Scores
+from convdepth.evaluation.question_scores import CorruptedScores
 from convdepth.evaluation.result_file import read_result
 from convdepth.evaluation.significance import difference_over_seeds
 from convdepth.studies.contrast import judge, summarize
@@ -102,7 +103,7 @@ def _read_corrupted(folder: Path, seeds: Sequence[int], labels: Labels) -> Runs:
         counts = results.read_wrong_corruptions(folder / f"{seed}.mistakes.csv", len(labels))
         right.append(1 - counts / len(CORRUPTIONS))
         accuracy = float(right[-1].mean())
-        scores.append(_read_scores(folder, seed, results.CorruptedScores, accuracy))
+        scores.append(_read_scores(folder, seed, CorruptedScores, accuracy))
     return Runs(np.array(right), scores, None)
 
 
@@ -137,7 +138,7 @@ def _summarize(network: str, found: Runs, architecture: Architecture) -> results
 
 
 def _by_corruption(scores: Sequence[Scores]) -> dict[str, float]:
-    known = [each.by_corruption for each in scores if isinstance(each, results.CorruptedScores)]
+    known = [each.by_corruption for each in scores if isinstance(each, CorruptedScores)]
     names = known[0] if known else ()
     return {name: average([each[name] for each in known]).mean for name in names}
 

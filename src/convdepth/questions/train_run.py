@@ -7,8 +7,8 @@ from convdepth.core.errors import ParameterError
 from convdepth.core.files import write_csv, write_json
 from convdepth.evaluation.answers import predict
 from convdepth.evaluation.metrics import score_training
+from convdepth.evaluation.question_scores import EpochChoice
 from convdepth.evaluation.result_file import read_result
-from convdepth.evaluation.results import STUDIES, EpochChoice
 from convdepth.models.archive import load_network
 from convdepth.training.data import read_training_data
 from convdepth.training.loop import Progress, ProgressMaker
@@ -43,7 +43,7 @@ def main(
     if question == "shared":
         if epochs is None:
             raise ParameterError("shared: --epochs: expected the file of the stage `epochs`.")
-        chosen = read_result(epochs, EpochChoice, f"{STUDIES}:epochs").epochs
+        chosen = read_result(epochs, EpochChoice, "dvc repro studies/dvc.yaml:epochs").epochs
         recipe = recipe.model_copy(update={"epochs": chosen})
     title = f"{question} {group} {network} seed {seed}"
     train(title, architecture, recipe, normalized, model, history, checkpoints, code, progress)

@@ -7,6 +7,7 @@ from convdepth.config.questions import read_question
 from convdepth.core.files import write_json
 from convdepth.evaluation import results
 from convdepth.evaluation.metrics import Scores
+from convdepth.evaluation.question_scores import EpochChoice
 from convdepth.evaluation.result_file import read_result
 
 
@@ -30,6 +31,6 @@ def main(runs: Path, summary: Path, studies: Path = Path("studies/params.yaml"))
     }
     means = {epochs: round(fmean(each.values()), 6) for epochs, each in accuracies.items()}
     chosen = max(means, key=lambda epochs: means[epochs])  # the first of equal ones
-    result = results.EpochChoice(epochs=int(chosen), means=means, networks=accuracies)
+    result = EpochChoice(epochs=int(chosen), means=means, networks=accuracies)
     write_json(summary, result.model_dump())
     print(f"epochs: {chosen}, held-out accuracy {means[chosen]:.4f}", flush=True)

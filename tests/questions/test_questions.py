@@ -22,7 +22,7 @@ from convdepth.evaluation.result_file import read_result
 from convdepth.evaluation.results import EQUIVALENT, Answer
 from convdepth.models.archive import save_network
 from convdepth.models.build import build_network
-from convdepth.studies import answer, choose_epochs, evaluate_corrupted, train_run
+from convdepth.questions import answer, choose_epochs, evaluate_corrupted, train_run
 from project import edit_yaml
 
 SMALL = {

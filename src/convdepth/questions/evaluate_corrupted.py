@@ -11,7 +11,7 @@ from convdepth.data.arrays import read_split
 from convdepth.data.corruptions import CORRUPTIONS
 from convdepth.evaluation.answers import predict
 from convdepth.evaluation.metrics import score_training
-from convdepth.evaluation.results import CorruptedScores
+from convdepth.evaluation.question_scores import CorruptedScores
 from convdepth.models.archive import load_network
 from convdepth.models.backend import configure
 

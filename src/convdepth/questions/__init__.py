@@ -1,0 +1,1 @@
+"""The questions of ``studies/PLAN.md``: their trainings, and the answers."""
