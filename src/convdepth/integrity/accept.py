@@ -120,7 +120,8 @@ def _explain_origin(stage: str, before: Path, commit: str, project: Path) -> str
 
 def _recorded(stage: str, project: Path) -> Mapping[str, Any]:
     folder = STUDIES.parent if ":" in stage else Path()
-    entries = read_lock_entries(project / folder / LOCK)
+    lock = project / folder / LOCK
+    entries = read_lock_entries(lock) if lock.exists() else {}
     return dict(entries.get(stage.rpartition(":")[2], {}))
 
 
