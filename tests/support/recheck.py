@@ -257,7 +257,7 @@ def read_mistakes(path: Path, labels: Digits) -> Digits:
     """Return the answers of one training."""
     table, answers = pd.read_csv(path).astype(np.int64), labels.copy()
     if (labels[table["index"]] != table["label"]).any():
-        raise ValueError(f"{path}: label: expected those of the test images, got others")
+        raise ValueError(f"{path}: label: expected the labels of the test images, got other ones")
     answers[table["index"]] = table["predicted"]
     return answers
 

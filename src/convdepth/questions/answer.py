@@ -1,7 +1,7 @@
 """The stages `depth`, `fresh` and so on: answer a question of ``studies/PLAN.md``.
 
-All comparisons of a question are one family for each of the two tests. Without all planned
-trainings there is none.
+All comparisons of a question are one family for each of the two tests. They are made when all
+planned trainings are there.
 """
 
 import itertools
