@@ -1,7 +1,7 @@
 """How long the test accuracies that the notebook recorded take: `make time-to-accuracy`.
 
 Three recipes are trained with five seeds each: the notebook's in float32 (these trainings are
-``metrics/replicates``), the notebook's in bfloat16, and the preset `fast`. The expected epochs to
+``metrics/recipe``), the notebook's in bfloat16, and the preset `fast`. The expected epochs to
 the target are the epochs of all seeds, each up to the target, over the number of seeds that reach
 it: the expected running time of Hansen et al. (2009, BBOB). A seed that never reaches it costs a
 whole training, after which the next seed starts.
@@ -15,7 +15,6 @@ Intervals are bootstrap intervals over seeds and rounds. Writes
 ``benchmarks/results/time_to_accuracy.csv`` and the table in ``benchmarks/README.md``.
 """
 
-import json
 import random
 import time
 from collections import defaultdict
@@ -103,10 +102,9 @@ def _curves() -> dict[str, dict[str, list[list[float]]]]:
     """Return the test accuracies after each epoch by recipe, network and seed."""
     known, curves = read_store(STORE), defaultdict(lambda: defaultdict(list))
     for name in NETWORKS:
-        path = PROJECT / "metrics" / "replicates" / f"{name}.json"
-        runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        folder = PROJECT / "metrics" / "recipe" / "recipe" / name
         curves["float32"][name] = [
-            run["curves"]["val_accuracy"] for run in runs if run["seed"] in SEEDS
+            pd.read_csv(folder / f"{seed}.csv")["val_accuracy"].tolist() for seed in SEEDS
         ]
     for (recipe, name, _), training in _trainings().items():
         curves[recipe][name].append(known[training.key].accuracies)

@@ -20,13 +20,14 @@ with app.setup:
     from ruamel.yaml import YAML
 
     from convdepth.config.architecture import walk
+    from convdepth.config.dataset import SPLIT_SIZES
     from convdepth.config.params import read_params
     from convdepth.core.numbers import short_p
     from convdepth.data import idx
     from convdepth.evaluation.collapse_trials import Collapse
     from convdepth.evaluation.result_file import read_result
     from convdepth.evaluation.results import Validation
-    from convdepth.evaluation.significance import pair
+    from convdepth.evaluation.significance import mcnemar
     from convdepth.figures.palette import COLORS
 
     PROJECT = Path(__file__).resolve().parent.parent
@@ -173,7 +174,7 @@ def _():
 
 @app.cell
 def _(networks):
-    seeds = [f"seed_{number}" for number in range(1, 6)]
+    seeds = [str(number) for number in range(1, 6)]
     first = mo.ui.dropdown(list(networks), value=next(iter(networks)), label="First")
     second = mo.ui.dropdown(list(networks), value=list(networks)[1], label="second")
     seed = mo.ui.dropdown(seeds, value=seeds[0], label="seed")
@@ -183,21 +184,24 @@ def _(networks):
 
 @app.cell
 def _(first, second, seed):
-    def answers_of(name):
-        table = pd.read_csv(METRICS / "replicates" / f"{name}.csv").reset_index()
-        return table[["index", "label"]].assign(predicted=table[seed.value])
+    def mistakes_of(name):
+        path = METRICS / "recipe" / "recipe" / name / f"{seed.value}.mistakes.csv"
+        return set(pd.read_csv(path)["index"])
 
-    paired = pair(answers_of(first.value), answers_of(second.value))
+    shown = SPLIT_SIZES["test"]
+    wrong_first, wrong_second = mistakes_of(first.value), mistakes_of(second.value)
+    only_first, only_second = len(wrong_second - wrong_first), len(wrong_first - wrong_second)
+    accuracies = [1 - len(wrong) / shown for wrong in (wrong_first, wrong_second)]
     mo.md(f"""
     | | |
     |---|--:|
-    | accuracy of {first.value} | {paired.first_accuracy:.2%} |
-    | accuracy of {second.value} | {paired.second_accuracy:.2%} |
-    | images that only {first.value} classifies correctly | {paired.only_first} |
-    | images that only {second.value} classifies correctly | {paired.only_second} |
-    | p of McNemar's exact test | {short_p(paired.p)} |
+    | accuracy of {first.value} | {accuracies[0]:.2%} |
+    | accuracy of {second.value} | {accuracies[1]:.2%} |
+    | images that only {first.value} classifies correctly | {only_first} |
+    | images that only {second.value} classifies correctly | {only_second} |
+    | p of McNemar's exact test | {short_p(mcnemar(only_first, only_second))} |
     """)
-    return (paired,)
+    return (accuracies,)
 
 
 @app.cell(hide_code=True)

@@ -15,25 +15,20 @@ from convdepth.core.errors import ParameterError
 from convdepth.workspace.dvc import GRAPH, address, open_project
 
 # Groups of stages that write or read the model of a study.
-MODEL_GROUPS = frozenset(
-    {
-        *("train_seed", "evaluate_seed", "train_tuned", "evaluate_tuned", "evaluate_corrupted"),
-        *(f"train_{question}" for question in KINDS),
-    }
-)
+MODEL_GROUPS = frozenset({"evaluate_corrupted", *(f"train_{question}" for question in KINDS)})
 
 
 @dataclass(frozen=True)
 class Node:
     """A stage of the graph."""
 
-    name: str  # as `dvc repro` takes it: ``train@cnn1``, ``studies/dvc.yaml:train_seed@cnn1-2``
+    name: str  # as `dvc repro` takes it: ``train@cnn1``, ``studies/dvc.yaml:train_recipe@cnn1-2``
     upstream: frozenset[str]  # the stages that must be done before it
     outs: tuple[Path, ...]  # the absolute paths of its outputs
 
     @property
     def group(self) -> str:
-        """Name without file and key: ``train_seed`` for ``studies/dvc.yaml:train_seed@cnn1-2``."""
+        """Name without file and key: ``collapse`` for ``studies/dvc.yaml:collapse@cnn1``."""
         return self.name.partition("@")[0].rpartition(":")[2]
 
     @property

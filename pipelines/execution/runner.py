@@ -30,7 +30,7 @@ from pipelines.reporting.curves import publish_curves
 from pipelines.reporting.report import reported
 
 # Groups of stages that take seconds, whatever their network.
-QUICK = frozenset({"digest", "evaluate", "evaluate_seed", "evaluate_tuned", "replicates"})
+QUICK = frozenset({"digest", "evaluate", "evaluate_corrupted"})
 
 Parameters = ParamSpec("Parameters")
 
@@ -114,9 +114,9 @@ def stage_costs(graph: Graph, folder: Path = Path()) -> dict[str, int]:
     networks = read_params(folder / "params.yaml").architectures
     costs = dict.fromkeys(graph.stages, 0)
     for name, stage in graph.stages.items():
-        network = stage.key if stage.key in networks else stage.key.rpartition("-")[0]  # cnn1-2
-        if network in networks and stage.group not in QUICK:
-            costs[name] = networks[network].flop
+        named = [part for part in stage.key.split("-") if part in networks]  # as in recipe-cnn1-2
+        if named and stage.group not in QUICK:
+            costs[name] = networks[named[0]].flop
     return costs
 
 

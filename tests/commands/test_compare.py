@@ -37,15 +37,16 @@ stages:
 
 STUDIES_YAML = """
 stages:
-  replicates:
-    foreach: [three]
-    do:
-      wdir: ..
-      cmd: mkdir -p seeds && cp answers/${item}_seeds.csv seeds/${item}.csv
-      deps: ["answers/${item}_seeds.csv"]
-      outs:
-        - seeds/${item}.csv:
-            cache: false
+  train_recipe:
+    matrix:
+      network: [three]
+      seed: [5, 30, 60]
+    wdir: ..
+    cmd: mkdir -p seeds && cp answers/${item.seed}.csv seeds/${item.seed}.mistakes.csv
+    deps: ["answers/${item.seed}.csv"]
+    outs:
+      - seeds/${item.seed}.mistakes.csv:
+          cache: false
 """
 
 
@@ -117,8 +118,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = start(folder / "toy", home, files)
     answers = project.folder / "answers"
     answers.mkdir()
-    seeds = {f"seed_{n}": wrong_about(0, n)["predicted"] for n in (5, 30, 60)}
-    pd.DataFrame({"label": LABELS, **seeds}).to_csv(answers / "three_seeds.csv", index=False)
+    for number in (5, 30, 60):
+        wrong = wrong_about(0, number)[:number]
+        wrong.drop(columns="loss").to_csv(answers / f"{number}.csv", index=False)
     first = {"one": ONES.table, "two": wrong_about(0, 12), "three": FIVE.table}
     second = {"one": wrong_about(0, 8), "two": wrong_about(4, 14), "three": FORTY.table}
     for tables in (first, second):

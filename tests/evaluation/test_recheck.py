@@ -14,28 +14,29 @@ from conftest import PROJECT  # type: ignore[import-not-found]
 
 def test_the_committed_results_follow_from_the_committed_answers() -> None:
     checks = recheck(PROJECT)
-    networks = {f"replicates/{path.stem}" for path in PROJECT.glob("metrics/replicates/*.csv")}
-    questions = {
-        f"studies/{path.stem}"
+    answers = {
+        f"metrics/studies/{path.stem}.json"
         for path in PROJECT.glob("metrics/studies/*.json")
         if "comparisons" in json.loads(path.read_bytes())
     }
-    assert "studies/depth" in questions
-    for name in networks | questions | {"tuned/summary", "studies/contrasts"}:
-        assert checks[f"metrics/{name}.json"][0] >= 17
+    assert {f"metrics/studies/{name}.json" for name in ("recipe", "tuned", "depth")} <= answers
+    assert checks.keys() == answers
+    assert min(number for number, _ in checks.values()) >= 100
     assert [line for _, wrong in checks.values() for line in wrong] == []
 
 
 def test_another_digit_and_an_unknown_key_are_named(tmp_path: Path) -> None:
-    file = "metrics/replicates/cnn1.json"
+    file = "metrics/studies/recipe.json"
     stated = json.loads((PROJECT / file).read_bytes())
-    stated["accuracy"]["high"] += 1e-6
+    stated["groups"]["recipe"][0]["accuracy"]["high"] += 1e-6
+    stated["comparisons"][0] |= {"unknown": 1}
     (tmp_path / file).parent.mkdir(parents=True)
-    (tmp_path / file).write_text(json.dumps(stated | {"unknown": 1}), encoding="utf-8")
-    shutil.copy(PROJECT / "metrics/replicates/cnn1.csv", (tmp_path / file).parent)
-    number, wrong = recheck(tmp_path)[file]
-    assert number == 18
-    assert [line.split(": ")[1] for line in wrong] == ["accuracy.high", "unknown"]
+    (tmp_path / file).write_text(json.dumps(stated), encoding="utf-8")
+    shutil.copytree(PROJECT / "metrics/recipe", tmp_path / "metrics/recipe")
+    _, wrong = recheck(tmp_path)[file]
+    pair = "comparisons.recipe: cnn1 / cnn3.unknown"
+    keys = ["groups.recipe.cnn1.accuracy.high", pair]
+    assert [line.removeprefix(f"{file}: ").split(": expected")[0] for line in wrong] == keys
 
 
 def test_a_question_of_the_study_by_hand(tmp_path: Path) -> None:
@@ -47,10 +48,7 @@ def test_a_question_of_the_study_by_hand(tmp_path: Path) -> None:
     freedom, and p = 1 - t / sqrt(2 + t**2). Ties of the vote are lost where the label is 9.
     """
     metrics = tmp_path / "metrics"
-    for name in ("replicates", "studies"):
-        (metrics / name).mkdir(parents=True)
-    labels = pd.DataFrame({"label": np.arange(10_000) % 10})
-    labels.to_csv(metrics / "replicates" / "cnn1.csv", index=False)
+    (metrics / "studies").mkdir(parents=True)
     add(metrics / "depth/a/1", range(10), range(10))
     add(metrics / "depth/a/3", range(0), range(0))
     add(metrics / "depth/b/1", range(10), range(10, 22))
@@ -70,19 +68,24 @@ def test_a_question_of_the_study_by_hand(tmp_path: Path) -> None:
     first = (0.001, 0.000380, 0.001620, 0.000316, 0.00155776, 0.00311553, 0.5, 0.999)
     second = (0.0008, 0.000192, 0.001408, 0.000141, 0.0298575, 0.0298575, 0.292893, 0.9986)
     names = {"first": "1", "second": "3", "verdict": "depth 3 is better"}
+    # Both first seeds have 10 mistakes, of which the other network has none: twice 1 in 1,024.
+    # In arm b the second network has 2 of its own: 2 * 79 / 4,096.
+    single = ("difference", "only_first", "only_second", "p", "corrected_p")
+    tests = [(0.001, 0, 10, 0.00195312, 0.00390625), (0.0008, 2, 10, 0.0385742, 0.0385742)]
     comparisons = [
         {"group": arm, **names, **dict(zip(keys, values, strict=True))}
-        for arm, values in (("a", first), ("b", second))
+        | {"first_seed": dict(zip(single, test, strict=True))}
+        for arm, values, test in (("a", first, tests[0]), ("b", second, tests[1]))
     ]
     stated = {"planned": 8, "trained": 8, "seeds": 2, "groups": arms}
-    stated |= {"votes": {"a": 0.9999, "b": 1.0}, "comparisons": comparisons}
+    stated |= {"votes": {"a": 0.9999, "b": 1.0}, "comparisons": comparisons, "gains": {}}
     path = metrics / "studies" / "depth.json"
     path.write_text(json.dumps(stated), encoding="utf-8")
-    assert recheck(tmp_path) == {"metrics/studies/depth.json": (2 + 4 * 10 + 2 + 2 * 9, [])}
+    assert recheck(tmp_path) == {"metrics/studies/depth.json": (2 + 4 * 11 + 2 + 2 * 14, [])}
     # A training of tomorrow is left out until all are there.
     add(metrics / "depth/b/3", range(30, 32), range(40, 44), range(1000))
     path.write_text(json.dumps(stated | {"planned": 9, "comparisons": []}), encoding="utf-8")
-    assert recheck(tmp_path) == {"metrics/studies/depth.json": (2 + 4 * 10 + 2, [])}
+    assert recheck(tmp_path) == {"metrics/studies/depth.json": (2 + 4 * 11 + 2, [])}
 
 
 def add(folder: Path, *errors: range) -> None:
@@ -99,4 +102,10 @@ def point(network: str, *values: float) -> dict[str, Any]:
     mean, deviation, agreement, vote = values[4:]
     clear = {"mean": mean, "standard_deviation": deviation}
     over = {"accuracy_without_doubtful": clear, "agreement": agreement, "vote": vote}
-    return {"network": network, "seeds": 2, "failed": 0, "accuracy": accuracy, "over_seeds": over}
+    return {
+        "network": network,
+        "seeds": [1, 2],
+        "failed": 0,
+        "accuracy": accuracy,
+        "over_seeds": over,
+    }

@@ -4,6 +4,7 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,12 +18,12 @@ from convdepth.evaluation.result_file import Result, read_result
 
 METRICS = PROJECT / "metrics"
 SCHEMAS: dict[str, type[Result]] = {
-    "replicates/*.json": results.Replicates,
-    "seeds/*/*.scores.json": Scores,
+    "recipe/*/*/*.scores.json": Scores,
     "studies/collapse/*.json": results.Collapse,
-    "studies/contrasts.json": results.AllContrasts,
+    "studies/depth.json": results.Answer,
     "studies/reading.json": results.Reading,
-    "tuned/summary.json": results.TunedNetworks,
+    "studies/recipe.json": results.Answer,
+    "studies/tuned.json": results.Answer,
     "validation.json": results.Validation,
 }
 
@@ -63,11 +64,14 @@ def test_the_key_that_does_not_fit_is_named(tmp_path: Path, content: str | None,
         read_result(tmp_path / "found.json", results.AllFail, "dvc repro x")
 
 
-@pytest.mark.parametrize("content", ["label\n1\n", "label,other\n1,1\n", "label,seed_1\n1,10\n"])
-def test_other_tables_are_no_answers(tmp_path: Path, content: str) -> None:
-    (tmp_path / "answers.csv").write_text(content)
-    with pytest.raises(DataError, match=r"answers\.csv: "):
-        results.read_seed_answers(tmp_path / "answers.csv")
+@pytest.mark.parametrize(
+    "content",
+    ["index,label\n1,1\n", "index,label,predicted\n1,1,10\n", "index,label,predicted\n1,,3\n"],
+)
+def test_other_tables_are_no_mistakes(tmp_path: Path, content: str) -> None:
+    (tmp_path / "1.mistakes.csv").write_text(content)
+    with pytest.raises(DataError, match=r"1\.mistakes\.csv: .*`dvc repro"):
+        results.read_mistakes(tmp_path / "1.mistakes.csv", np.ones(5, np.uint8))
 
 
 def test_the_table_of_scores_agrees_with_the_metrics_and_the_confusion_matrices() -> None:

@@ -43,8 +43,8 @@ def studied(networks: Sequence[load.Network]) -> list[StudyResult]:
             num_blocks=each.num_blocks,
             color=COLORS[each.look],
             trainings=[
-                Training(RECIPE, each.replicates, each.cost),
-                *(Training(TUNED, it, it.cost) for it in [each.tuned] if it),
+                Training(RECIPE, each.replicates),
+                *(Training(TUNED, it) for it in [each.tuned] if it),
             ],
             collapse=each.collapse,
             record=each.record,
@@ -84,7 +84,7 @@ def test_costs_leave_out_networks_that_did_not_learn() -> None:
     figure = draw_accuracy_by_cost(studied(make_networks(3)))
     for axes, kind in zip(figure.axes, ("parameters", "flop"), strict=True):
         found = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
-        costs = [getattr(make_networks(3)[place].cost, kind) for place in (0, 1, 0, 1, 2)]
+        costs = [getattr(make_networks(3)[place].replicates, kind) for place in (0, 1, 0, 1, 2)]
         assert sorted(found) == sorted(costs)
     assert "Omitted, since not every seed learned: cnn3 by the recipe." in words(figure)
 
@@ -128,8 +128,8 @@ def test_the_stage_draws_the_networks_of_the_parameters(
     tmp_path: Path, tiny_params: Path, normalized: Path
 ) -> None:
     written = write_inputs(tmp_path, normalized, tiny_params, tiny={"tuned": 0.99})
-    names = ("replicates", "tuned", "collapse", "notebook", "params")
-    (tmp_path / "replicates" / "former.json").write_text("left over")
+    names = ("answers", "recipe", "tuned", "collapse", "notebook", "params")
+    (tmp_path / "recipe" / "recipe" / "former.json").write_text("left over")
     runs = []
     for number in (1, 2):
         folder = tmp_path / f"figures{number}"

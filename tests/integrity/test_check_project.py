@@ -23,7 +23,7 @@ COMMAND = "convdepth train ${key} --model kept/${key}.keras --checkpoints=left/$
 STUDIES = """
 vars: [../params.yaml]
 stages:
-  train_seed:
+  train_recipe:
     foreach: [2]
     do:
       wdir: ..
@@ -148,7 +148,7 @@ def test_a_torn_rwlock(folder: Path, content: str) -> None:
     ("place", "command", "seed", "stage"),
     [
         ("left/tiny", "train", 1, "train@tiny"),
-        ("left/tiny-2", "train", 2, "studies/dvc.yaml:train_seed@2"),
+        ("left/tiny-2", "train", 2, "studies/dvc.yaml:train_recipe@2"),
         ("collapse/tiny/scale-0.5/seed-2", "collapse", 2, "studies/dvc.yaml:collapse@tiny"),
     ],
 )

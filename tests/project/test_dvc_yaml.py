@@ -49,7 +49,7 @@ def test_a_new_data_rule_makes_no_training_stale() -> None:
     assert [stage for stage in deps if "metrics/validation.json" in deps[stage]] == ["report"]
     gated = {stage for stage in deps if "metrics/data.txt" in deps[stage]}
     questions = {f"train_{question}" for question in KINDS}
-    assert gated == questions | {"train", "train_seed", "train_tuned", "collapse"}
+    assert gated == questions | {"train", "collapse"}
 
 
 def test_check_is_the_first_stage_with_code_and_sees_both_files() -> None:

@@ -33,9 +33,9 @@ def test_by_default_it_shows_the_results_in_git() -> None:
     scores = pd.read_csv(METRICS / "tables" / "scores.csv").set_index("network")
     assert found["collapsed"] == scores.index[scores["status"] == "collapsed"].tolist()
     assert len(found["signal"].axes[0].lines) == len(scores)
-    for key, value in (("first", "first_accuracy"), ("second", "second_accuracy")):
-        runs = json.loads((METRICS / "replicates" / f"{found[key].value}.json").read_text())["runs"]
-        assert getattr(found["paired"], value) == runs[0]["accuracy"]
+    for key, accuracy in zip(("first", "second"), found["accuracies"], strict=True):
+        path = METRICS / "recipe" / "recipe" / found[key].value / "1.scores.json"
+        assert accuracy == pytest.approx(json.loads(path.read_text())["accuracy"])
 
 
 @pytest.mark.real

@@ -12,7 +12,7 @@ NETWORK = {"block1": {"conv1": {"filters": 1, "kernel_size": 3}, "pool_size": 2}
 NETWORK |= {"head": {"units": 1}}
 HOSTILE = ("$(cd;touch x)", "a;cd;touch x", "`cd;touch x`", "a\ncd;touch x", "-x", "a b", "a'b'")
 STUDIES = {
-    "replicates.seeds": ["2;cd;touch x"],
+    "recipe.seeds": ["2;cd;touch x"],
     "tuned.seeds": ["$(cd;touch x)"],
     "tuned.settings": {"a;cd;touch x": {}},
 }

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from report_inputs import make_replicates
+from report_inputs import make_run
 from ruamel.yaml import YAML
 from study_inputs import Study
 
+from convdepth.config.params import read_architecture
 from convdepth.config.questions import AnsweredQuestion, TrainedQuestion, read_recipe
 from convdepth.core.errors import DataError, ParameterError
 from convdepth.core.files import write_csv, write_json
@@ -23,6 +24,7 @@ from convdepth.evaluation.results import EQUIVALENT, Answer
 from convdepth.models.archive import save_network
 from convdepth.models.build import build_network
 from convdepth.questions import answer, choose_epochs, evaluate_corrupted, train_run
+from convdepth.workspace.code_digests import read_command
 from project import edit_yaml
 
 SMALL = {
@@ -48,12 +50,12 @@ def write_run(folder: Path, seed: int, labels: Labels, wrong: int) -> None:
     truth = labels[images]
     columns = {"index": images, "label": truth, "predicted": (truth + 1) % 10}
     write_csv(folder / f"{seed}.mistakes.csv", pd.DataFrame(columns))
-    (run,) = make_replicates([round(1 - wrong / len(labels), 6)], "ok")["runs"]
+    run = make_run(seed, round(1 - wrong / len(labels), 6), "ok")
     write_json(folder / f"{seed}.scores.json", {key: run[key] for key in Scores.model_fields})
 
 
-def summarize(study: Study, question: AnsweredQuestion = "depth") -> Answer:
-    study.run(partial(answer.main, question), runs="runs", summary="answer.json")
+def summarize(study: Study, question: AnsweredQuestion = "depth", **more: str) -> Answer:
+    study.run(partial(answer.main, question), runs="runs", summary="answer.json", **more)
     return read_result(study.folder / "answer.json", Answer, "")
 
 
@@ -74,7 +76,7 @@ def test_a_training_is_scored_and_its_mistakes_are_kept(study: Study) -> None:
     assert len(pd.read_csv(study.folder / "h.csv")) == 1
     found = summarize(study)
     (point,) = found.groups["width"]
-    assert (point.network, point.seeds) == ("1", 1)
+    assert (point.network, point.seeds) == ("1", [2])
     assert point.over_seeds is not None
     votes = point.over_seeds.vote, found.votes["width"]
     assert (point.accuracy.mean, *votes) == (accuracy,) * 3
@@ -147,6 +149,55 @@ def test_each_pair_of_networks_of_params_yaml_is_compared(study: Study, labels: 
     pairs = [(each.first, each.second) for each in found]
     assert pairs == [("tiny", "small"), ("tiny", "large"), ("small", "large")]
     assert found[0].verdict == "small is better"
+
+
+def test_tuned_networks_are_compared_with_each_other_and_with_the_recipe(
+    study: Study, labels: Labels
+) -> None:
+    tuned = study.folder / "runs" / "tuned" / "tiny"
+    for seed in (1, 2):
+        write_run(tuned, seed, labels, 10 + seed)
+    for seed in (2, 3):
+        write_run(study.folder / "old" / "recipe" / "tiny", seed, labels, 400 + seed)
+    edit_yaml(study.studies, {"recipe.seeds": [2, 3], "tuned.seeds": [1, 2, 3]})
+    assert summarize(study, "tuned", recipe="old").gains == {}
+    edit_yaml(study.studies, {"tuned.seeds": [1, 2]})
+    found = summarize(study, "tuned", recipe="old")
+    assert found.comparisons == []
+    assert found.gains["tiny"].difference == pytest.approx(391 / len(labels))
+    assert found.gains["tiny"].verdict == "tuned is better"
+    (network,) = found.groups["tuned"]
+    # Tuning adds batch normalization, which has parameters.
+    assert network.parameters > read_architecture("tiny", study.params).num_parameters
+    edit_yaml(study.studies, {"tuned.settings": {}})
+    found = summarize(study, "tuned", recipe="old")
+    assert (found.planned, found.groups, found.gains) == (0, {"tuned": []}, {})
+
+
+def test_means_deviations_and_failures_by_hand(study: Study, labels: Labels) -> None:
+    folder = study.folder / "runs" / "recipe" / "tiny"
+    edit_yaml(study.studies, {"recipe.seeds": [1, 2]})
+    write_run(folder, 1, labels, 200)
+    (single,) = summarize(study, "recipe").groups["recipe"]
+    assert single.accuracy.standard_deviation is None
+    assert single.accuracy.low < 0.9 < single.accuracy.high
+    write_run(folder, 2, labels, 100)
+    (both,) = summarize(study, "recipe").groups["recipe"]
+    assert (both.accuracy.mean, both.accuracy.standard_deviation) == (0.925, 0.035355)
+    assert both.accuracy.low < 0.9
+    assert both.accuracy.high == 1  # two seeds say little; no accuracy is above 1
+    assert both.has_learned
+    scores = study.read("runs/recipe/tiny/2.scores.json")
+    write_json(folder / "2.scores.json", scores | {"status": "near chance", "loss": 0.3})
+    (failed,) = summarize(study, "recipe").groups["recipe"]
+    assert (failed.failed, failed.has_learned) == (1, False)
+    assert (failed.loss.mean, failed.loss.standard_deviation) == (0.2, 0.141421)
+
+
+@pytest.mark.parametrize("command", ["train", "train_run", "collapse"])
+def test_other_result_files_are_no_part_of_a_training(command: str) -> None:
+    modules = {name.removeprefix("convdepth.") for name in read_command(command).modules}
+    assert not modules & {"evaluation.results", "evaluation.significance", "config.params"}
 
 
 def test_networks_are_compared_by_their_mean_over_all_corruptions(

@@ -27,11 +27,11 @@ STUDIES = "dvc repro studies/dvc.yaml"
 COMPARISONS = "answer pairs tuning costs"
 DAMAGED = {
     "validation": "dvc repro validate",
-    "replicates/tiny": f"{STUDIES}:replicates@tiny",
-    "tuned/summary": f"{STUDIES}:tuned",
-    "contrasts": f"{STUDIES}:contrast",
+    "answers/recipe": f"{STUDIES}:recipe",
+    "answers/tuned": f"{STUDIES}:tuned",
+    "answers/depth": f"{STUDIES}:depth",
+    "recipe/recipe/tiny/2.scores": STUDIES,
     "collapse/tiny": f"{STUDIES}:collapse@tiny",
-    "questions/depth": f"{STUDIES}:depth",
     "reading": f"{STUDIES}:examine",
 }
 DEAD = {"accuracies": [0.1135] * 3, "collapsed": True}
@@ -145,7 +145,7 @@ def test_files_are_read_in_the_parameters_order(inputs: dict[str, Path], tmp_pat
     deep = "".join(f"    {name}: {block}\n" for name in blocks)
     params = inputs["params"]
     params.write_text(f"{params.read_text()}\n  deep:\n{deep}    head: {{units: 4}}\n")
-    stale = tmp_path / "other" / "replicates" / "stale.json"
+    stale = tmp_path / "other" / "recipe" / "recipe" / "tiny" / "4.scores.json"
     stale.parent.mkdir(parents=True)
     stale.write_text("{}")
     names = ["tiny", "cnn9", "deep"]  # the files have them sorted
@@ -157,8 +157,7 @@ def test_files_are_read_in_the_parameters_order(inputs: dict[str, Path], tmp_pat
     assert [row[0] for row in read_table(page, "tuned-pairs")] == pairs
     rows = [row[1] for row in read_table(page, "blocks") if row[0] == "deep"]
     assert rows == [*blocks, "head_dense"]
-    assert [row[4] for row in read_table(page, "costs")] == ["4,000", "24,000"] * 3  # two epochs
-    assert "stale" not in visible_text(page)
+    assert "4 seeds" not in visible_text(page)
 
 
 def test_charts_hold_the_accuracies() -> None:
@@ -195,15 +194,10 @@ def test_a_first_seed_of_another_run_is_shown_and_text_is_escaped(inputs: dict[s
     [
         ("validation.json", "dvc repro validate", "data"),
         ("figures/confusion.png", "dvc repro plot", "reading"),
-        (
-            "replicates/cnn9.json",
-            f"{STUDIES}:replicates@cnn9",
-            f"{COMPARISONS} seeds curves reading",
-        ),
-        ("tuned/summary.json", f"{STUDIES}:tuned", COMPARISONS),
-        ("contrasts.json", f"{STUDIES}:contrast", "answer pairs tuning costs"),
+        ("answers/recipe.json", f"{STUDIES}:recipe", f"{COMPARISONS} seeds curves reading"),
+        ("answers/tuned.json", f"{STUDIES}:tuned", COMPARISONS),
         ("collapse/tiny.json", f"{STUDIES}:collapse@tiny", "collapse"),
-        ("questions/depth.json", f"{STUDIES}:depth", "depth"),
+        ("answers/depth.json", f"{STUDIES}:depth", "depth"),
         ("reading.json", f"{STUDIES}:examine", "reading"),
         ("pictures/kernels.png", f"{STUDIES}:examine", "reading"),
     ],
@@ -229,7 +223,7 @@ def test_a_network_that_no_study_has_is_named(inputs: dict[str, Path], tmp_path:
     assert [row[0] for row in read_table(page, "results")] == ["tiny", "cnn9", "new"]
     absent = {name for name, part in read_sections(page).items() if 'class="absent"' in part}
     assert absent == {*read_sections(page)} - {
-        *("results", "data", "depth", "questions", "reproduce")
+        *("results", "data", "depth", "questions", "tuning", "reproduce")
     }
     with pytest.raises(DataError, match=r"scores\.csv: network: .*new.*dvc repro plot"):
         build(inputs | {"tables": tables})
@@ -273,13 +267,12 @@ def test_a_damaged_file_is_named_with_its_command(
     ("file", "keys", "value", "message"),
     [
         ("reading.json", "hardest.0.index", 2_000, r"hardest: .*1999.*2000"),
-        ("tuned/summary.json", "networks.tiny", None, r"summary\.json: networks: .*tiny"),
-        ("contrasts.json", "seeds", 5, r"tiny\.json: runs: .* 5, found 3"),
+        ("answers/recipe.json", "groups.recipe.0.seeds", [1, 5], r"5\.scores\.json"),
         ("collapse/tiny.json", "points.0.runs.0.signal.block1", None, r"points\.0.*block1"),
     ],
 )
 def test_files_that_do_not_match_are_named(
-    file: str, keys: str, value: int | None, message: str, inputs: dict[str, Path], tmp_path: Path
+    file: str, keys: str, value: Any, message: str, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
     change(tmp_path / file, keys, value)
     with pytest.raises(DataError, match=message) as caught:
@@ -290,30 +283,32 @@ def test_files_that_do_not_match_are_named(
 def test_without_all_depths_there_is_no_verdict_and_without_any_no_section(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    write_json(tmp_path / "questions" / "depth.json", make_depth(()))
+    write_json(tmp_path / "answers" / "depth.json", make_depth(()))
     part = read_sections(build(inputs))["depth"]
     assert "better" not in visible_text(part).split("Equal at")[0]
     assert read_table(build(inputs), "depth-size")[0][3] == "1"
-    write_json(tmp_path / "questions" / "depth.json", make_depth(()) | {"trained": 0})
+    write_json(tmp_path / "answers" / "depth.json", make_depth(()) | {"trained": 0})
     assert 'class="absent"' in read_sections(build(inputs))["depth"]
 
 
 @pytest.mark.parametrize(
-    ("file", "keys"),
+    ("file", "keys", "value"),
     [
-        ("reading.json", "networks.cnn9"),
-        ("contrasts.json", "networks.tiny"),
-        ("contrasts.json", "pairs.tiny / cnn9"),
-        ("contrasts.json", "gains.networks.tiny"),
+        ("reading.json", "networks.cnn9", None),
+        ("answers/recipe.json", "groups.recipe", []),
+        ("answers/recipe.json", "comparisons", []),
+        ("answers/tuned.json", "gains", {}),
     ],
 )
-def test_a_network_is_absent(file: str, keys: str, inputs: dict[str, Path], tmp_path: Path) -> None:
-    change(tmp_path / file, keys, None)
-    where = f"{tmp_path / file}: {keys.rpartition('.')[0]}: "
+def test_a_network_is_absent(
+    file: str, keys: str, value: Any, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    change(tmp_path / file, keys, value)
+    where = f"{Path(file).name}: {keys.partition('.')[0]}: "
     assert any(where in part for part in read_sections(build(inputs)).values())
 
 
-def change(path: Path, keys: str, value: int | None) -> None:
+def change(path: Path, keys: str, value: Any) -> None:
     """Set a value of a JSON file by its dotted key; None deletes it."""
     content = part = json.loads(path.read_text())
     *above, last = keys.split(".")

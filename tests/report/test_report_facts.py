@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_inputs import make_architecture, make_collapse, make_depth, make_network, make_results
 
-from convdepth.evaluation.results import EQUIVALENT, Answer, Cost
+from convdepth.evaluation.results import EQUIVALENT, Answer
 from convdepth.report import facts
 from convdepth.report.facts import FINDERS
 from convdepth.report.load import Network
@@ -51,7 +51,7 @@ def test_the_effect_of_depth_follows_the_verdicts(
 def test_the_deeper_network_is_known_by_its_blocks_not_by_its_position() -> None:
     assert find("pairs", THREE, ONE, winners={"three / one": "three"})["depth"].effect == "helps"
     twins = [ONE, make_network("two", 1, 1)]
-    assert count_depth(compare(twins, make_results(twins).contrasts)).effect == "untested"
+    assert count_depth(compare(twins, make_results(twins).by_recipe)).effect == "untested"
 
 
 def test_the_best_network_beats_others_only_by_verdict_and_a_misleading_seed_is_named() -> None:
@@ -66,9 +66,9 @@ def test_the_best_network_beats_others_only_by_verdict_and_a_misleading_seed_is_
 def test_a_cheaper_network_counts_only_if_the_verdict_is_for_it() -> None:
     winners = {"one / five": "one", "three / five": "five"}
     networks = [ONE, THREE, FIVE]
-    verdicts = compare(networks, make_results(networks, winners).contrasts)
+    verdicts = compare(networks, make_results(networks, winners).by_recipe)
     costs = {
-        name: Cost(flop=flop, parameters=parameters, images=1)
+        name: ONE.replicates.model_copy(update={"flop": flop, "parameters": parameters})
         for name, flop, parameters in [("one", 1, 3), ("three", 3, 1), ("five", 2, 3)]
     }
     assert find_dominated(verdicts, costs) == {
@@ -100,7 +100,7 @@ def test_networks_that_did_not_learn_are_left_out_of_spans_and_curves() -> None:
     assert found["early"] == {"one": 2}  # of three epochs
     calibration = find("seeds", ONE, THREE, DEAD)["calibration"]
     assert (calibration.lowest, calibration.highest) == ("one", "three")
-    stuck = replace(ONE, replicates=ONE.replicates.model_copy(update={"near_chance": 2}))
+    stuck = replace(ONE, replicates=ONE.replicates.model_copy(update={"failed": 2}))
     assert find("seeds", stuck)["learners"] == []
 
 

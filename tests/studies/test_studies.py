@@ -18,7 +18,7 @@ STUDIES = "studies/dvc.yaml"
 NAMES = ("tiny", "small")
 
 SMALL = {
-    "replicates.seeds": [2],
+    "recipe.seeds": [1, 2],
     "collapse.scales": [0, 1],
     "collapse.seeds": 2,
     "collapse.epochs": 1,
@@ -51,11 +51,11 @@ def stages(*names: str) -> set[str]:
 
 
 def by_recipe(name: str, seed: int) -> set[str]:
-    return stages(f"train_seed@{name}-{seed}", f"evaluate_seed@{name}-{seed}")
+    return stages(f"train_recipe@{name}-{seed}")
 
 
 def with_settings(seed: int, name: str = "tiny") -> set[str]:
-    return stages(f"train_tuned@{name}-{seed}", f"evaluate_tuned@{name}-{seed}")
+    return stages(f"train_tuned@{name}-{seed}")
 
 
 QUESTIONS = stages(
@@ -74,7 +74,7 @@ QUESTIONS = stages(
     *(f"train_shared@recipe-{name}-1" for name in NAMES),
     *(f"train_images@20-{name}-1" for name in NAMES),
 )
-SUMMARIES = stages("tuned", "contrast", "plot_studies", "report")
+SUMMARIES = stages("recipe", "tuned", "plot_studies", "report")
 
 
 def repro(project: Project, *options: str) -> set[str]:
@@ -96,12 +96,11 @@ def test_a_change_makes_its_own_stages_stale(tmp_path: Path) -> None:
         found = changed_stages(project.folder)
         return {stage for stage in found if found[stage] != before.get(stage)}
 
-    seeds = {"replicates.seeds": [2, 3, 4, 5, 6], "tuned.seeds": [1, 2, 3, 4, 5, 6]}
+    seeds = {"recipe.seeds": [2, 3, 4, 5, 6], "tuned.seeds": [1, 2, 3, 4, 5, 6]}
     project.edit_params(seeds, "studies/params.yaml")
     names = ("cnn1", "cnn3", "cnn5", "cnn7")
-    assert changed() == {"check"} | stages("tuned").union(
-        *(by_recipe(name, 6) | with_settings(6, name) for name in names),
-        *(stages(f"replicates@{name}") for name in names),
+    assert changed() == {"check"} | stages("recipe", "tuned").union(
+        *(by_recipe(name, 6) | with_settings(6, name) for name in names)
     )
     project.run("git", "checkout", "--quiet", "studies/params.yaml")
     project.edit_params({"architectures.cnn3.head.units": 8})
@@ -118,8 +117,8 @@ def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Pro
     project = finished.copy(tmp_path_factory.mktemp("studied") / "work space" / "convdepth")
     project.edit_params(SMALL, "studies/params.yaml")
     assert repro(project) == {"check"} | SUMMARIES | QUESTIONS | stages("examine").union(
-        *(by_recipe(name, 2) for name in NAMES),
-        *(stages(f"replicates@{name}", f"collapse@{name}") for name in NAMES),
+        *(by_recipe(name, seed) for name in NAMES for seed in (1, 2)),
+        *(stages(f"collapse@{name}") for name in NAMES),
         *(with_settings(seed) for seed in (1, 2)),
     )
     project.commit("Studies")
@@ -127,8 +126,9 @@ def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 
 def seeds_of_tiny(project: Project) -> list[int]:
-    summary = json.loads((project.folder / "metrics/replicates/tiny.json").read_text())
-    return [run["seed"] for run in summary["runs"]]
+    answer = json.loads((project.folder / "metrics/studies/recipe.json").read_text())
+    seeds: list[int] = answer["groups"]["recipe"][0]["seeds"]
+    return seeds
 
 
 @pytest.mark.nightly
@@ -141,8 +141,12 @@ def test_a_second_run_runs_nothing_and_the_pipeline_leaves_the_studies_alone(
     assert studied.run("git", "status", "--porcelain") == ""
     assert seeds_of_tiny(studied) == [1, 2]
     metrics = studied.folder / "metrics"
-    found = json.loads((metrics / "studies" / "contrasts.json").read_text())
-    assert (list(found["pairs"]), list(found["gains"]["networks"])) == (["tiny / small"], ["tiny"])
+    answers = [
+        json.loads((metrics / "studies" / f"{name}.json").read_text())
+        for name in ("recipe", "tuned")
+    ]
+    (pair,) = answers[0]["comparisons"]
+    assert (pair["first"], pair["second"], *answers[1]["gains"]) == ("tiny", "small", "tiny")
     assert {path.stem for path in (metrics / "studies" / "collapse").glob("*")} == set(NAMES)
     assert (metrics / "report" / "index.html").is_file()
 
@@ -155,12 +159,12 @@ def test_another_seed_trains_each_network_once_and_needs_no_other_model(
     home = Path(studied.environment["HOME"])
     copied = faults.at_home(studied.copy(tmp_path / "copy" / "convdepth"), home)
     folder = copied.folder / "data" / "seeds"
-    assert len(list(folder.rglob("*.keras"))) == 6 + 8
+    assert len(list(folder.rglob("*.keras"))) == 4 + 2 + 8 + 2
     shutil.rmtree(folder)
     assert repro(copied, "--allow-missing") == set()
-    seeds = {"replicates.seeds": [2, 3], "tuned.seeds": [1, 2, 3]}
+    seeds = {"recipe.seeds": [1, 2, 3], "tuned.seeds": [1, 2, 3]}
     copied.edit_params(seeds, "studies/params.yaml")
     assert repro(copied, "--allow-missing") == {"check"} | SUMMARIES | with_settings(3).union(
-        *(by_recipe(name, 3) | stages(f"replicates@{name}") for name in NAMES)
+        *(by_recipe(name, 3) for name in NAMES)
     )
     assert seeds_of_tiny(copied) == [1, 2, 3]

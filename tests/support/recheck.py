@@ -22,10 +22,10 @@ from scipy.stats import t as student
 Digits = NDArray[np.int64]
 DOUBTFUL = [947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729]
 NOT_RECHECKED = re.compile(
-    r"(.*\.)?(planned|parameters|settings|precision|cost|seed|network|group|first|second"
-    r"|loss|calibration_error|reliability|curves|by_corruption)(\..*)?"
+    r"(.*\.)?(planned|parameters|flop|network|group|first|second|loss|calibration_error"
+    r"|by_corruption)(\..*)?"
 )
-"""Keys of names, settings and plans, and of values that need probabilities."""
+"""Keys of names, sizes and plans, and of values that need probabilities."""
 
 
 class Trainings(NamedTuple):
@@ -142,19 +142,6 @@ def agreement(pairs: Iterable[tuple[Digits, Digits]]) -> float:
     return fmean(float(np.mean(first == second)) for first, second in pairs)
 
 
-def summarize(network: Trainings) -> dict[str, Any]:
-    """Return what is stated of one network."""
-    shares, statuses = network.right.mean(axis=1).tolist(), network.statuses()
-    runs = zip(shares, statuses, strict=True)
-    return {
-        "runs": [{"accuracy": share, "status": status} for share, status in runs],
-        "count": len(statuses),
-        "collapsed": statuses.count("collapsed"),
-        "near_chance": statuses.count("near chance"),
-        "accuracy": network.accuracy(),
-    }
-
-
 def mcnemar(gain: Digits) -> dict[str, float]:
     """Return the exact test of two trainings by the second's right answers minus the first's."""
     first, second = int(np.sum(gain < 0)), int(np.sum(gain > 0))
@@ -173,67 +160,75 @@ def over_seeds(network: Trainings) -> dict[str, Any]:
     }
 
 
-def contrast(networks: Mapping[str, Trainings]) -> dict[str, Any]:
-    """Return what is stated of all networks and their pairs."""
-    pairs = list(combinations(networks.items(), 2))
-    entries = judge({f"{a} / {b}": (a, b, first, second) for (a, first), (b, second) in pairs})
-    for entry, ((_, first), (_, second)) in zip(entries.values(), pairs, strict=True):
-        entry["agreement"] = agreement(product(first.answers, second.answers))
-        entry["first_seed"] = mcnemar(second.right[0] - first.right[0])
-    holm([entry["first_seed"] for entry in entries.values()], "p")
-    summaries = {name: over_seeds(each) for name, each in networks.items()}
-    answers, labels = zip(*networks.values(), strict=True)
-    vote = Trainings(np.concatenate(answers), labels[0]).vote()
-    seeds = max(map(len, answers))
-    return {"seeds": seeds, "networks": summaries, "pairs": entries, "vote": vote}
-
-
-def question(folder: Path, labels: Digits, stated: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is stated of one question of the study, whose trainings are in ``folder``.
+def question(metrics: Path, name: str, labels: Digits, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is stated of one question, whose trainings are in the folder of its name.
 
     Until all planned trainings are there, those that came after the file are left out.
     """
     found: dict[tuple[str, str], Trainings] = {}
     groups: dict[str, dict[str, Any]] = {group: {} for group in stated["groups"]}
-    is_corrupted = folder.name == "corrupted"
-    kind, read = (Corrupted, read_shares) if is_corrupted else (Trainings, read_mistakes)
+    is_corrupted, is_depth = name == "corrupted", name == "depth"
     for group, networks in stated["groups"].items():
-        for name, entry in networks.items():
-            files = in_order((folder / group / name).glob("*.mistakes.csv"))[: entry["seeds"]]
-            answers = np.array([read(each, labels) for each in files])
-            network = found[group, name] = kind(answers, labels)
-            groups[group][name] = {"seeds": len(answers), "accuracy": network.accuracy()}
-            if kind is Trainings:
-                failed = len(answers) - network.statuses().count("ok")
-                groups[group][name] |= {"failed": failed, "over_seeds": over_seeds(network)}
-            else:  # the answers to single corruptions are not kept
-                groups[group][name] |= {"failed": entry["failed"], "over_seeds": None}
-    complete, is_depth = stated["trained"] == stated["planned"], folder.name == "depth"
-    prefix = "depth " if is_depth else ""
+        for key, entry in networks.items():
+            files = in_order((metrics / name / group / key).glob("*.mistakes.csv"))
+            files = files[: len(entry["seeds"])]
+            network = found[group, key] = read_trainings(files, labels, is_corrupted)
+            seeds = [int(file.name.partition(".")[0]) for file in files]
+            groups[group][key] = {"seeds": seeds, "accuracy": network.accuracy()}
+            if is_corrupted:  # the answers to single corruptions are not kept
+                groups[group][key] |= {"failed": entry["failed"], "over_seeds": None}
+            else:
+                failed = len(files) - network.statuses().count("ok")
+                groups[group][key] |= {"failed": failed, "over_seeds": over_seeds(network)}
+    complete = stated["trained"] == stated["planned"]
     votes = {}
     for group in groups:
         every = [network for (other, _), network in found.items() if other == group]
         answers = np.concatenate([network.answers for network in every]) if every else None
         votes[group] = None if is_corrupted or not every else Trainings(answers, labels).vote()
+    prefix = "depth " if is_depth else ""
     compared = {
         f"{group}: {first} / {second}": (prefix + first, prefix + second, one, two)
         for ((group, first), one), ((other, second), two) in combinations(found.items(), 2)
         # The question of depth compares with one block only.
         if complete and group == other and (first == "1" or not is_depth)
     }
-    entries = judge(compared)
-    for key, (*_, one, two) in compared.items():
-        pairs = product(one.answers, two.answers)
-        entries[key]["agreement"] = None if is_corrupted else agreement(pairs)
     counts = [len(network.answers) for network in found.values()]
-    existing = len(list(folder.glob("*/*/*.mistakes.csv")))
+    existing = len(list((metrics / name).glob("*/*/*.mistakes.csv")))
     return {
         "trained": existing if complete else sum(counts),
         "seeds": max(counts) if complete else stated["seeds"],
         "groups": groups,
         "votes": votes,
-        "comparisons": entries,
+        "comparisons": compare(compared, is_corrupted),
+        "gains": compare_with_recipe(metrics, found, labels) if name == "tuned" else {},
     }
+
+
+def compare(
+    compared: Mapping[str, tuple[str, str, Trainings, Trainings]], is_corrupted: bool
+) -> dict[str, Any]:
+    """Return the entries of one family, with agreement and the test of the first seeds."""
+    entries = judge(compared)
+    for key, (*_, one, two) in compared.items():
+        known = None if is_corrupted else agreement(product(one.answers, two.answers))
+        entries[key]["agreement"] = known
+        first = None if is_corrupted else mcnemar(two.right[0] - one.right[0])
+        entries[key]["first_seed"] = first
+    if not is_corrupted:
+        holm([entry["first_seed"] for entry in entries.values()], "p")
+    return entries
+
+
+def compare_with_recipe(
+    metrics: Path, found: Mapping[tuple[str, str], Trainings], labels: Digits
+) -> dict[str, Any]:
+    """Return the comparison of each tuned network with itself by the recipe."""
+    compared = {}
+    for (_, name), tuned in found.items():
+        files = in_order((metrics / "recipe" / "recipe" / name).glob("*.mistakes.csv"))
+        compared[name] = ("the recipe", "tuned", read_trainings(files, labels), tuned)
+    return judge(compared)
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
@@ -269,29 +264,28 @@ def read_shares(path: Path, labels: Digits) -> NDArray[Any]:
     return 1 - wrong / 10
 
 
-def read_networks(folder: Path) -> dict[str, Trainings]:
-    """Read the answers of each network: label, ``seed_1``, ``seed_2``, ..."""
-    paths = in_order(folder.glob("*.csv"))
-    tables = {path.stem: pd.read_csv(path).to_numpy().T for path in paths}
-    return {name: Trainings(table[1:], table[0]) for name, table in tables.items()}
+def read_trainings(paths: Iterable[Path], labels: Digits, is_corrupted: bool = False) -> Trainings:
+    """Read the trainings of one network."""
+    kind, read = (Corrupted, read_shares) if is_corrupted else (Trainings, read_mistakes)
+    return kind(np.array([read(path, labels) for path in paths]), labels)
+
+
+def read_labels(metrics: Path) -> Digits:
+    """Return the labels; those of images that all trainings have right do not matter."""
+    labels = np.arange(10_000) % 10
+    for path in metrics.glob("*/*/*/*.mistakes.csv"):
+        if (table := pd.read_csv(path)).columns[1] == "label":
+            labels[table["index"].astype(np.int64)] = table["label"]
+    return labels
 
 
 def recompute(metrics: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any]]]:
-    """Yield of each result file the path, what it states, and what is expected."""
-    recipe, tuned = read_networks(metrics / "replicates"), read_networks(metrics / "tuned")
-    for path in sorted(metrics.glob("*/*.json")):
+    """Yield of each answer the path, what it states, and what is expected."""
+    labels = read_labels(metrics)
+    for path in sorted(metrics.glob("studies/*.json")):
         stated = read_json(path)
-        if path.parent.name == "replicates":
-            yield path, stated, summarize(recipe[path.stem])
-        elif path.parent.name == "tuned":
-            networks = {name: summarize(network) for name, network in tuned.items()}
-            yield path, stated, {"networks": networks}
-        elif path.name == "contrasts.json":
-            both = {name: ("the recipe", "tuned", recipe[name], tuned[name]) for name in tuned}
-            more = {"tuned": contrast(tuned), "gains": {"networks": judge(both)}}
-            yield path, stated, contrast(recipe) | more
-        elif "comparisons" in stated and "groups" in stated:
-            yield path, stated, question(metrics / path.stem, recipe["cnn1"].labels, stated)
+        if "comparisons" in stated:
+            yield path, stated, question(metrics, path.stem, labels, stated)
 
 
 def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -22,7 +22,6 @@ from convdepth.figures.collapse import HEAD
 from convdepth.report.load import Network, Results
 
 CURVES = {"loss": [0.5, 0.3, 0.25], "accuracy": [0.8, 0.9, 0.95], "val_loss": [0.3, 0.2, 0.21]}
-SETTINGS = {"optimizer": "muon", "learning_rate": 0.004, "batch_normalization": True, "shift": None}
 VALIDATION = {
     "images": {"raw": 70_000, "normalized": 2_000},
     "num_rules": 2,
@@ -58,9 +57,8 @@ def make_network(
         architecture = make_architecture(architecture)
     status, first = "collapsed" if collapsed else "ok", accuracies[0]
     size = {"parameters": architecture.num_parameters, "flop": architecture.flop}
-    replicates = make_replicates(accuracies, status, 0.01 + 0.01 * index)
-    again = make_replicates([tuned or 0] * len(accuracies), "ok")
-    again |= {"settings": SETTINGS, "precision": "float32", "cost": size | {"images": 24_000}}
+    replicates = make_replicates(name, size, accuracies, status, 0.01 + 0.01 * index)
+    again = make_replicates(name, size, [tuned or 0] * len(accuracies), "ok")
     dense = {"layer": HEAD, "channels": 128, "active": 0 if collapsed else 128}
     reading = {
         **size,
@@ -76,36 +74,52 @@ def make_network(
         architecture=architecture,
         score=Score(2_000, first, first - 0.002, first + 0.002, 0.999, 0.1, status, 1, 0.998),
         replicates=schemas.Replicates.model_validate(replicates),
-        tuned=schemas.TunedNetwork.model_validate(again) if tuned else None,
+        tuned=schemas.Replicates.model_validate(again) if tuned else None,
         confusion=np.diag([10] * 10),
         curves=schemas.Curves.model_validate(replicates["runs"][0]["curves"]),
         collapse=make_collapse(architecture, {0: 2, 0.5: 2, 1: 0 if collapsed else 2}),
         reading=schemas.NetworkReading.model_validate(reading),
         record=Record.model_validate(make_record(*record)) if record else None,
-        cost=schemas.Cost(**size, images=720_000),
     )
 
 
+def make_run(
+    seed: int, accuracy: float, status: str, calibration_error: float = 0.01
+) -> dict[str, Any]:
+    """Make one training: its scores and curves."""
+    curves = CURVES | {"val_accuracy": [accuracy / 2, accuracy, accuracy]}
+    bins = [{"images": 2_000, "probability": 0.98, "accuracy": accuracy}]
+    run = {"seed": seed, "accuracy": accuracy, "loss": 0.1, "status": status}
+    return run | {"calibration_error": calibration_error, "reliability": bins, "curves": curves}
+
+
 def make_replicates(
-    accuracies: Sequence[float], status: str, calibration_error: float = 0.01
+    name: str,
+    size: Mapping[str, int],
+    accuracies: Sequence[float],
+    status: str,
+    calibration_error: float = 0.01,
 ) -> dict[str, Any]:
     mean = sum(accuracies) / len(accuracies)
     deviation = 0.001 if len(accuracies) > 1 else None
-    runs = [
-        {"seed": seed, "accuracy": accuracy, "loss": 0.1, "status": status}
-        | {"reliability": [{"images": 2_000, "probability": 0.98, "accuracy": accuracy}]}
-        | {"calibration_error": calibration_error}
-        | {"curves": CURVES | {"val_accuracy": [accuracy / 2, accuracy, accuracy]}}
-        for seed, accuracy in enumerate(accuracies, 1)
-    ]
+    seeds = range(1, 1 + len(accuracies))
+    clear = {"mean": 0.99, "standard_deviation": deviation}
     return {
-        "runs": runs,
-        "count": len(runs),
-        "collapsed": len(runs) if status == "collapsed" else 0,
-        "near_chance": 0,
+        **{"network": name, **size, "seeds": list(seeds), "by_corruption": {}},
+        "runs": [
+            make_run(seed, accuracy, status, calibration_error)
+            for seed, accuracy in zip(seeds, accuracies, strict=True)
+        ],
+        "failed": 0 if status == "ok" else len(seeds),
         "accuracy": {"mean": mean, "low": mean - 0.001, "high": mean + 0.001}
         | {"standard_deviation": deviation},
         "loss": {"mean": 0.1, "standard_deviation": deviation},
+        "calibration_error": {"mean": calibration_error, "standard_deviation": deviation},
+        "over_seeds": {
+            "accuracy_without_doubtful": clear,
+            "agreement": 0.95 if deviation else None,
+            "vote": 0.99,
+        },
     }
 
 
@@ -154,11 +168,24 @@ def make_difference(winner: str | None) -> dict[str, Any]:
     return found | {"verdict": verdict}
 
 
-def make_group(seeds: int, names: Sequence[str], pairs: Mapping[str, Any]) -> dict[str, Any]:
-    network = {"accuracy_without_doubtful": {"mean": 0.99, "standard_deviation": 0.001}}
-    network |= {"agreement": 0.95, "vote": 0.99}
-    vote = 0.985 if names else None
-    return {"seeds": seeds, "networks": dict.fromkeys(names, network), "pairs": pairs, "vote": vote}
+def make_answer(
+    group: str,
+    networks: Sequence[schemas.Replicates],
+    comparisons: Sequence[dict[str, Any]],
+    gains: Mapping[str, Any] | None = None,
+) -> schemas.Answer:
+    """Make an answer with one group, of which all trainings are there."""
+    seeds = max((len(each.seeds) for each in networks), default=1)
+    summaries = [each.model_dump(exclude={"runs"}) for each in networks]
+    return schemas.Answer.model_validate(
+        {
+            **{"seeds": seeds, "trained": seeds * len(networks), "planned": seeds * len(networks)},
+            "groups": {group: summaries},
+            "votes": {group: 0.985 if networks else None},
+            "comparisons": [{"group": group} | each for each in comparisons],
+            "gains": gains or {},
+        }
+    )
 
 
 def make_depth(verdicts: Sequence[str] = ("depth 3 is better", "not settled")) -> dict[str, Any]:
@@ -168,9 +195,14 @@ def make_depth(verdicts: Sequence[str] = ("depth 3 is better", "not settled")) -
     def point(blocks: int, accuracy: float) -> dict[str, Any]:
         spread = {"mean": accuracy, "low": accuracy - 0.001, "high": accuracy + 0.001}
         return {
-            **{"network": str(blocks), "parameters": 30_000 * blocks, "by_corruption": {}},
+            **{
+                "network": str(blocks),
+                "parameters": 30_000 * blocks,
+                "flop": 9,
+                "by_corruption": {},
+            },
             "over_seeds": {"accuracy_without_doubtful": mean, "agreement": 0.95, "vote": 0.991},
-            **{"seeds": 2 if verdicts else 1, "failed": 0},
+            **{"seeds": [1, 2] if verdicts else [1], "failed": 0},
             "accuracy": spread | {"standard_deviation": 0.001},
             **{"loss": mean, "calibration_error": mean},
         }
@@ -184,8 +216,10 @@ def make_depth(verdicts: Sequence[str] = ("depth 3 is better", "not settled")) -
         "comparisons": [
             found
             | {"group": group, "first": "1", "second": "3", "agreement": 0.9, "verdict": verdict}
+            | {"first_seed": None}
             for group, verdict in zip(groups, verdicts, strict=False)
         ],
+        "gains": {},
     }
 
 
@@ -200,13 +234,15 @@ def make_pairs(
     names: Sequence[str],
     winners: Mapping[str, str],
     first_seed: Mapping[str, tuple[int, int, float]],
-) -> dict[str, Any]:
-    pairs = {}
-    for pair in map(" / ".join, itertools.combinations(names, 2)):
+) -> list[dict[str, Any]]:
+    pairs = []
+    for first, second in itertools.combinations(names, 2):
+        pair = f"{first} / {second}"
         only_first, only_second, p = first_seed.get(pair, (5, 5, 1.0))
         counts = {"difference": 0.004, "only_first": only_first, "only_second": only_second}
         test = {"first_seed": counts | {"p": p, "corrected_p": p}, "agreement": 0.9}
-        pairs[pair] = make_difference(winners.get(pair)) | test
+        named = {"first": first, "second": second}
+        pairs.append(make_difference(winners.get(pair)) | test | named)
     return pairs
 
 
@@ -223,16 +259,9 @@ def make_results(
     pair the images that only the first and only the second has right, and p.
     """
     names = [each.name for each in networks]
-    tuned = [each.name for each in networks if each.tuned]
+    tuned = {each.name: each.tuned for each in networks if each.tuned}
     able = [each.name for each in networks if each.score.status == "ok"]
-    seeds = networks[0].replicates.count
-    pairs = make_pairs(names, winners or {}, first_seed or {})
     differences = {name: make_difference((gains or {}).get(name, "tuned")) for name in tuned}
-    contrasts = {
-        **make_group(seeds, names, pairs),
-        "tuned": make_group(seeds, tuned, make_pairs(tuned, tuned_winners or {}, {})),
-        "gains": {"networks": differences},
-    }
     hard = {"label": 7, "answers": dict.fromkeys(able, 1), "failing": len(able), "loss": 2.5}
     reading = {
         "networks": {each.name: each.reading for each in networks},
@@ -241,7 +270,17 @@ def make_results(
     }
     return Results(
         networks=list(networks),
-        contrasts=schemas.AllContrasts.model_validate(contrasts),
+        by_recipe=make_answer(
+            "recipe",
+            [each.replicates for each in networks],
+            make_pairs(names, winners or {}, first_seed or {}),
+        ),
+        by_tuning=make_answer(
+            "tuned",
+            list(tuned.values()),
+            make_pairs(list(tuned), tuned_winners or {}, {}),
+            differences,
+        ),
         depth=schemas.Answer.model_validate(make_depth()),
         other_answers={
             "corrupted": schemas.Answer.model_validate(make_corrupted()),
@@ -262,9 +301,9 @@ def write_inputs(
 
     `networks` are arguments of `make_network` by name.
     """
-    folders = ("figures", "tables", "replicates", "tuned", "collapse", "questions", "pictures")
+    folders = ("figures", "tables", "recipe", "tuned", "collapse", "answers", "pictures")
     paths = {name: folder / name for name in folders}
-    files = ("validation", "notebook", "contrasts", "reading")
+    files = ("validation", "notebook", "reading")
     paths |= {name: folder / f"{name}.json" for name in files}
     paths |= {"normalized": normalized, "params": params, "page": folder / "report" / "index.html"}
     results = make_results(
@@ -274,23 +313,33 @@ def write_inputs(
         ]
     )
     for each in results.networks:
-        write_json(paths["replicates"] / f"{each.name}.json", each.replicates.model_dump())
+        write_runs(paths["recipe"] / "recipe" / each.name, each.replicates)
+        if each.tuned:
+            write_runs(paths["tuned"] / "tuned" / each.name, each.tuned)
         write_json(paths["collapse"] / f"{each.name}.json", each.collapse.model_dump())
     labels = read_split(normalized, "test")[1]
     predictions = {each.name: make_predictions(each, labels) for each in results.networks}
     write_tables(paths["tables"], results.networks, predictions)
-    tuned = {each.name: each.tuned.model_dump() for each in results.networks if each.tuned}
     records = {each.name: each.record.model_dump() for each in results.networks if each.record}
-    write_json(paths["tuned"] / "summary.json", {"networks": tuned})
     write_json(paths["notebook"], records)
-    for name in ("contrasts", "reading", "validation"):
+    for name in ("reading", "validation"):
         write_json(paths[name], getattr(results, name).model_dump())
-    for question, answer in {"depth": results.depth, **results.other_answers}.items():
-        write_json(paths["questions"] / f"{question}.json", answer.model_dump())
+    answers = {"recipe": results.by_recipe, "tuned": results.by_tuning, "depth": results.depth}
+    for question, answer in (answers | results.other_answers).items():
+        write_json(paths["answers"] / f"{question}.json", answer.model_dump())
     for picture in ("figures/confusion", "pictures/kernels", "pictures/grad_cam"):
         (folder / picture).parent.mkdir(exist_ok=True)
         Image.new("RGB", (600, 200), "lightgray").save(folder / f"{picture}.png", "PNG")
     return paths
+
+
+def write_runs(folder: Path, network: schemas.Replicates) -> None:
+    """Write the scores and the curves of each training."""
+    for run in network.runs:
+        scores = run.model_dump(exclude={"seed", "curves"})
+        write_json(folder / f"{run.seed}.scores.json", scores)
+        curves = pd.DataFrame(run.curves.model_dump())
+        write_csv(folder / f"{run.seed}.csv", curves.assign(epoch=range(1, 1 + len(curves))))
 
 
 def make_predictions(network: Network, labels: np.ndarray) -> pd.DataFrame:

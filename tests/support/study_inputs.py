@@ -59,9 +59,9 @@ class Study:
 
 
 def make_study(folder: Path, params_text: str, normalized: Path) -> Study:
-    """Make a study with two seeds of which the pipeline trains the first one."""
+    """Make a study with two seeds."""
     write_tiny_params(folder, params_text)
     entries = YAML(typ="safe").load(PROJECT / "studies" / "params.yaml")
-    changes = {"replicates": {"seeds": [2]}, "tuned": TUNED | {"settings": {"tiny": SETTINGS}}}
+    changes = {"recipe": {"seeds": [1, 2]}, "tuned": TUNED | {"settings": {"tiny": SETTINGS}}}
     YAML().dump(entries | changes, folder / "studies.yaml")
     return Study(folder, normalized)

@@ -12,7 +12,7 @@ from project import Project
 
 SOURCES = PROJECT / "src" / "convdepth"
 LOCK = PROJECT / "requirements.lock"
-TRAININGS = {"train", "train_tuned", "train_run", "collapse"}
+TRAININGS = {"train", "train_run", "collapse"}
 SEARCH = "tune"
 """No stage, but its checkpoints depend on its code."""
 
@@ -25,8 +25,8 @@ SEARCH = "tune"
         ("data.validation", {"validate"}),
         ("figures", {"examine", "plot", "plot_studies", "report"}),
         ("report", {"report"}),
-        ("evaluation.metrics", {*STAGES, SEARCH} - {"train", "train_tuned"}),
-        ("evaluation", {*STAGES, SEARCH} - {"train", "train_tuned"}),
+        ("evaluation.metrics", {*STAGES, SEARCH} - {"train"}),
+        ("evaluation", {*STAGES, SEARCH} - {"train"}),
         *((name, set()) for name in ("training.progress", "models.precision_advice", "cli")),
         *((name, set()) for name in ("commands", "workspace", "integrity")),
     ],

@@ -6,24 +6,25 @@ Where the studies have other seeds of a training, a difference has to exceed the
 
 import io
 import itertools
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from convdepth.core.errors import DataError, IntegrityError
 from convdepth.core.hashes import md5_of
 from convdepth.evaluation.metrics import learning_status
 from convdepth.evaluation.significance import LEVEL, Paired, holm, pair, seed_range
-from convdepth.studies.runs import rightness
 from convdepth.workspace.dvc import STUDIES, Output, object_path, open_project, outputs_in
 from convdepth.workspace.git import find_commit, read_file
 
 EVALUATION = "evaluate@"  # prefix of the stages that write the predictions of a network
-REPLICATION = f"{STUDIES.as_posix()}:replicates@"  # prefix of those that write its seeds'
+SEEDS = f"{STUDIES.as_posix()}:train_recipe@"  # prefix of those that train its seeds
 COLUMNS = ["index", "label", "predicted", "loss"]  # columns that a table of predictions needs
 
 Verdict = Enum("Verdict", "ADDED REMOVED UNKNOWN SAME NO_EVIDENCE LIKE_SEEDS BETTER WORSE")
@@ -149,7 +150,7 @@ def _read_answers(repo: Any, commit: str | None, project: Path, cache: Path) -> 
         if output.stage.startswith(EVALUATION) and output.cached:
             name = output.stage.removeprefix(EVALUATION)
             table = _read_table(output, project, cache)
-            accuracies = _seed_accuracies(seeds.get(name), table)
+            accuracies = _seed_accuracies(seeds.get(name, []), table)
             answers[name] = Answers(output.md5, table, accuracies)
     return answers
 
@@ -177,24 +178,28 @@ def _read_table(output: Output, project: Path, cache: Path) -> pd.DataFrame | No
         ) from error
 
 
-def _read_seeds(repo: Any, commit: str | None, project: Path) -> dict[str, pd.DataFrame]:
-    """Read the predictions of all seeds; a table that is missing or altered is left out."""
+def _read_seeds(repo: Any, commit: str | None, project: Path) -> dict[str, list[pd.DataFrame]]:
+    """Read the mistakes of each network's seeds; a table that is missing or altered is left out."""
     try:
         outputs = outputs_in(repo, commit, STUDIES)
     except DataError:  # the studies have not run
         return {}
-    return {
-        output.stage.removeprefix(REPLICATION): pd.read_csv(io.BytesIO(content))
-        for output in outputs
-        if output.stage.startswith(REPLICATION) and output.path.endswith(".csv")
-        if (content := read_file(output.path, commit, project)) is not None
-        and md5_of(content) == output.md5
-    }
+    seeds = defaultdict[str, list[pd.DataFrame]](list)
+    for output in outputs:
+        if not (output.stage.startswith(SEEDS) and output.path.endswith(".mistakes.csv")):
+            continue
+        content = read_file(output.path, commit, project)
+        if content is not None and md5_of(content) == output.md5:
+            name = output.stage.removeprefix(SEEDS).rpartition("-")[0]
+            seeds[name].append(pd.read_csv(io.BytesIO(content)))
+    return seeds
 
 
-def _seed_accuracies(seeds: pd.DataFrame | None, table: pd.DataFrame | None) -> list[float]:
+def _seed_accuracies(seeds: Sequence[pd.DataFrame], table: pd.DataFrame | None) -> list[float]:
     """Return the accuracy of each seed if the table is one of them, so of the same recipe."""
-    if seeds is None or table is None or not seeds["label"].equals(table["label"]):
+    if table is None:
         return []
-    is_one = any(seeds[column].equals(table["predicted"]) for column in seeds.columns[1:])
-    return rightness(seeds).mean(axis=1).tolist() if is_one else []
+    wrong = table.loc[table["predicted"] != table["label"], ["index", "label", "predicted"]]
+    if not any(np.array_equal(each, wrong) for each in seeds):
+        return []
+    return [1 - len(each) / len(table) for each in seeds]

@@ -1,13 +1,11 @@
 """The tables of README.md and of the pages in docs/, written from the results."""
 
-import itertools
 import json
 import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from string import Formatter
 from typing import Any
 
@@ -96,38 +94,30 @@ def _collect(
     metrics: Path, notebook: Path, names: list[str], plan: Path
 ) -> dict[str, dict[str, Entry]]:
     """Return for each section the entries by network or pair, in order."""
-    contrasts = _read_study(metrics / "studies" / "contrasts.json")
-    found = contrasts.get("pairs", {})
-    tuned_pairs = contrasts.get("tuned", {}).get("pairs", {})
-    tuned = _read_study(metrics / "tuned" / "summary.json").get("networks", {})
-    gains = contrasts.get("gains", {}).get("networks", {})
-    pairs = [" / ".join(pair) for pair in itertools.combinations(names, 2)]
+    recipe, tuned = (_read_answer(metrics, question) for question in ("recipe", "tuned"))
+    by_recipe, by_tuning = (_list_networks(answer) for answer in (recipe, tuned))
     own: dict[str, Entry] = {name: _read_metrics(metrics / f"{name}.json") for name in names}
-    seeds: dict[str, Entry] = {
-        name: _with_calibration(_read_study(metrics / "replicates" / f"{name}.json"))
-        for name in names
-    }
     return {
         "overview": {
             name: {
                 **own[name],
-                "recipe": seeds[name].get("accuracy"),
-                "tuned": tuned.get(name, {}).get("accuracy"),
+                "recipe": by_recipe.get(name, {}).get("accuracy"),
+                "tuned": by_tuning.get(name, {}).get("accuracy"),
             }
             for name in names
         },
         "results": own,
-        "seeds": seeds,
-        "over_seeds": _summarize_seeds(contrasts, names),
+        "seeds": {name: by_recipe.get(name, {}) for name in names},
+        "over_seeds": _summarize_seeds({"recipe": recipe, "tuned": tuned}, names),
         "depth": _list_depths(_read_answer(metrics, "depth")),
         "questions": _list_questions(metrics, plan),
-        "pairs": {each: found[each] for each in pairs if each in found},
+        "pairs": _list_pairs(recipe),
         "tuned": {
-            name: _with_calibration(tuned[name]) | gains[name]
+            name: {**by_tuning[name], **tuned.gains[name].model_dump()}
             for name in names
-            if name in tuned.keys() & gains
+            if tuned and name in tuned.gains
         },
-        "tuned_pairs": {each: tuned_pairs[each] for each in pairs if each in tuned_pairs},
+        "tuned_pairs": _list_pairs(tuned),
         "collapse": {
             name: _group_scales(_read_study(metrics / "studies" / "collapse" / f"{name}.json"))
             for name in names
@@ -137,22 +127,34 @@ def _collect(
     }
 
 
-def _with_calibration(study: dict[str, Any]) -> dict[str, Any]:
-    """Add the mean calibration error over the seeds to a study's result, unless it has not run."""
-    errors = [run["calibration_error"] for run in study.get("runs", [])]
-    return study | {"calibration_error": fmean(errors)} if errors else study
+def _list_networks(answer: Answer | None) -> dict[str, Entry]:
+    """Return the networks of an answer with one group."""
+    groups = answer.groups.values() if answer else ()
+    return {
+        each.network: {**each.model_dump(), "count": len(each.seeds)}
+        for networks in groups
+        for each in networks
+    }
 
 
-def _summarize_seeds(contrasts: Mapping[str, Any], names: Sequence[str]) -> dict[str, Entry]:
+def _list_pairs(answer: Answer | None) -> dict[str, Entry]:
+    found = answer.comparisons if answer else []
+    return {f"{each.first} / {each.second}": each.model_dump() for each in found}
+
+
+def _summarize_seeds(
+    answers: Mapping[str, Answer | None], names: Sequence[str]
+) -> dict[str, Entry]:
     """Return what the seeds of each network have together, and last the vote of all networks."""
     rows: dict[str, dict[str, Any]] = {name: {} for name in [*names, "all"]}
-    for prefix, group in (("recipe", contrasts), ("tuned", contrasts.get("tuned", {}))):
-        known = {**group.get("networks", {}), "all": {"vote": group.get("vote")}}
+    for group, answer in answers.items():
+        known = {name: each["over_seeds"] for name, each in _list_networks(answer).items()}
+        known["all"] = {"vote": answer and answer.votes[group]}
         for name, row in rows.items():
             found = known.get(name, {})
-            row[f"{prefix}_vote"] = found.get("vote")
-            row[f"{prefix}_agreement"] = found.get("agreement")
-            row[f"{prefix}_accuracy"] = found.get("accuracy_without_doubtful", {}).get("mean")
+            row[f"{group}_vote"] = found.get("vote")
+            row[f"{group}_agreement"] = found.get("agreement")
+            row[f"{group}_accuracy"] = found.get("accuracy_without_doubtful", {}).get("mean")
     return dict(rows)
 
 
@@ -164,6 +166,7 @@ def _list_depths(answer: Answer | None) -> dict[str, Entry]:
     return {
         f"{group} {point.network}": {
             **point.model_dump(),
+            "count": len(point.seeds),
             **(found.model_dump() if (found := answer.find(group, point.network)) else none),
         }
         for group, points in answer.groups.items()

@@ -128,15 +128,12 @@ def _parameter(name: str, command: str) -> inspect.Parameter:
     elif name in ("group", "network"):
         text = f"One of the question's `{name}s`."
         kind, option = str, typer.Option(metavar="NAME", help=text)
-    elif (command, name) == ("evaluate_seed", "tuned"):
-        option = typer.Option("--tuned", help="The network has the settings of `tuned`.")
-        kind, default = bool, False
     else:
         options = TABLE["options"]
         metavar, text = options.get(f"{command}.{name}") or options[name]
         check = require_text if name in PARAMETERS else None
         option = typer.Option(help=text, metavar=metavar, callback=check)
-        if name == "epochs":
+        if name == "epochs" or (command, name) == ("answer", "recipe"):
             kind, default = Path | None, None
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]

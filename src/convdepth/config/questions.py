@@ -1,16 +1,16 @@
 """The questions of ``studies/PLAN.md`` in ``studies/params.yaml``, and what each of them trains.
 
 A question trains each network of each group with each seed. Groups are what stays equal over the
-depths (``depth``), numbers of epochs (``epochs``) or of training images (``images``); the other
-questions have the single group ``recipe``.
+depths (``depth``), numbers of epochs (``epochs``) or of training images (``images``); ``tuned`` has
+the single group ``tuned``, and the other questions have ``recipe``.
 """
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from convdepth.config.architecture import Architecture, Strict, require_scale
 from convdepth.config.dataset import NUM_CLASSES, SPLIT_SIZES
@@ -22,13 +22,13 @@ from convdepth.config.recipe import (
     read_section,
     read_training,
 )
-from convdepth.config.tuned_settings import Seeds, Settings, all_different, apply
+from convdepth.config.tuned_settings import Seeds, Settings, Tuned, all_different, apply
 from convdepth.core.errors import ParameterError
 
-TrainedQuestion = Literal["depth", "fresh", "epochs", "shared", "images"]
+TrainedQuestion = Literal["recipe", "tuned", "depth", "fresh", "epochs", "shared", "images"]
 """Questions with trainings of their own."""
 
-AnsweredQuestion = Literal["depth", "fresh", "shared", "corrupted", "images"]
+AnsweredQuestion = Literal["recipe", "tuned", "depth", "fresh", "shared", "corrupted", "images"]
 """Questions with verdicts; ``corrupted`` judges the trainings of ``shared`` again."""
 
 Name = TrainedQuestion | AnsweredQuestion
@@ -90,7 +90,16 @@ class Epochs(Question[Count, NetworkName]):
 Fresh = Question[Literal["recipe"], NetworkName]
 TrainingImages = Question[Images, NetworkName]
 
-KINDS: Mapping[str, type[Question[Any, Any]]] = {
+
+class Seeded(Strict):
+    """All networks of ``params.yaml``, by its recipe."""
+
+    seeds: Seeds
+
+
+KINDS: Mapping[str, type[Strict]] = {
+    "recipe": Seeded,
+    "tuned": Tuned,
     "depth": Depth,
     "fresh": Fresh,
     "epochs": Epochs,
@@ -100,10 +109,33 @@ KINDS: Mapping[str, type[Question[Any, Any]]] = {
 """The schema of each question's section."""
 
 
-def read_question(question: Name, studies: Path) -> Question[Any, Any]:
-    """Return what a question trains."""
+class Plan(NamedTuple):
+    """What a question trains; numbers of blocks are in ascending order."""
+
+    groups: list[str]
+    networks: list[str]
+    seeds: list[int]
+
+
+class _Names(Strict):
+    """The architectures of ``params.yaml``, unread."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def read_plan(question: Name, studies: Path, params: Path = Path("params.yaml")) -> Plan:
+    """Return groups, networks and seeds of a question."""
     section = "shared" if question == "corrupted" else question
-    return read_section(studies, (section,), KINDS[section])
+    planned: Any = read_section(studies, (section,), KINDS[section])
+    if question == "recipe":
+        names = read_section(params, ("architectures",), _Names).model_extra or ()
+        return Plan(["recipe"], list(names), planned.seeds)
+    if question == "tuned":
+        return Plan(["tuned"], list(planned.settings), planned.seeds)
+    networks = sorted(planned.networks) if question == "depth" else planned.networks
+    return Plan(
+        [str(each) for each in planned.groups], [str(each) for each in networks], planned.seeds
+    )
 
 
 def read_recipe(
@@ -113,18 +145,18 @@ def read_recipe(
 
     The epochs of ``shared`` are not chosen yet, see `questions.choose_epochs`.
     """
-    planned = read_question(question, studies)
+    plan = read_plan(question, studies, params)
     for key, found in (("groups", group), ("networks", network)):
-        known = [str(each) for each in getattr(planned, key)]
+        known = getattr(plan, key)
         if found not in known:
             raise ParameterError(
-                f"{studies}: {key} of {question}: expected one of {', '.join(known)}, got {found}. "
-                f"Name one of these, or add it."
+                f"{studies}: {key} of {question}: expected one of {', '.join(known) or 'none'}, "
+                f"got {found}. Name one of these, or add it."
             )
     recipe = read_section(params, ("train",), Train)
     recipe = recipe.model_copy(update={"validation_images": 0, "images": None})
-    if isinstance(planned, Depth):
-        design = planned.design
+    if question == "depth":
+        design = read_section(studies, ("depth", "design"), Design)
         recipe = recipe.with_precision(design.precision)
         architecture = depth_architecture(design, group, int(network))
         return (
@@ -134,13 +166,25 @@ def read_recipe(
     architecture, _ = read_training(network, params)
     if question == "images":
         return architecture, recipe.model_copy(update={"images": int(group)})
-    if question == "fresh":
+    if question in ("recipe", "fresh"):
         return architecture, recipe
+    key, settings, changed = _change(question, group, network, recipe, studies)
+    require_scale(f"{studies}: {key}.dropout_scale", network, architecture, settings.dropout_scale)
+    return apply(settings, architecture, changed)
+
+
+def _change(
+    question: Name, group: str, network: str, recipe: Train, studies: Path
+) -> tuple[str, Settings, Train]:
+    """Return settings with their key, and the recipe with precision, epochs and held-out images."""
+    if question == "tuned":
+        tuned = read_section(studies, ("tuned",), Tuned)
+        changed = recipe.with_precision(tuned.precision)
+        changed = changed.model_copy(update={"epochs": tuned.epochs})
+        return f"tuned.settings.{network}", tuned.settings[network], changed
     shared = read_section(studies, ("shared", "recipe"), SharedRecipe)
-    key = f"{studies}: shared.recipe.settings.dropout_scale"
-    require_scale(key, network, architecture, shared.settings.dropout_scale)
-    recipe = recipe.with_precision(shared.precision)
-    if isinstance(planned, Epochs):
-        changes = {"epochs": int(group), "validation_images": planned.validation_images}
-        recipe = recipe.model_copy(update=changes)
-    return apply(shared.settings, architecture, recipe)
+    changed = recipe.with_precision(shared.precision)
+    if question == "epochs":
+        held_out = read_section(studies, ("epochs",), Epochs).validation_images
+        changed = changed.model_copy(update={"epochs": int(group), "validation_images": held_out})
+    return "shared.recipe.settings", shared.settings, changed

@@ -8,21 +8,14 @@ from pydantic import Field, model_validator
 from convdepth.config.architecture import Strict, require_scale
 from convdepth.config.collapse import Collapse
 from convdepth.config.params import Params
-from convdepth.config.questions import Depth, Epochs, Fresh, Shared, TrainingImages
+from convdepth.config.questions import Depth, Epochs, Fresh, Seeded, Shared, TrainingImages
 from convdepth.config.recipe import Optimizer, Precision, Schedule
-from convdepth.config.tuned_settings import Seeds, Settings, Tuned
+from convdepth.config.tuned_settings import Settings, Tuned
 from convdepth.config.yaml_file import read_file
 from convdepth.core.errors import ParameterError
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Replicates(Strict):
-    """More trainings of each network by the recipe."""
-
-    seeds: Seeds
-    """In addition to ``train.seed``, which the pipeline trains."""
 
 
 class Range(Strict):
@@ -96,7 +89,7 @@ class Tuning(Strict):
 class StudyParams(Strict):
     """The whole of ``studies/params.yaml``."""
 
-    replicates: Replicates
+    recipe: Seeded
     collapse: Collapse
     depth: Depth
     fresh: Fresh
@@ -113,7 +106,7 @@ def read_study_params(path: Path) -> StudyParams:
 
 
 def require_consistent(path: Path, studies: StudyParams, params: Params) -> None:
-    """Require known tuned networks, dropout rates below 1, and no repeated seed of the pipeline."""
+    """Require known tuned networks and dropout rates below 1."""
     known = list(params.architectures)
     for name, settings in studies.tuned.settings.items():
         if name not in known:
@@ -123,8 +116,3 @@ def require_consistent(path: Path, studies: StudyParams, params: Params) -> None
             )
         key = f"{path}: tuned.settings.{name}.dropout_scale"
         require_scale(key, name, params.architectures[name], settings.dropout_scale)
-    if params.train.seed in studies.replicates.seeds:
-        raise ParameterError(
-            f"{path}: replicates.seeds: expected other seeds than train.seed, got "
-            f"{params.train.seed}. Remove it."
-        )

@@ -1,20 +1,11 @@
 """The section ``tuned`` of ``studies/params.yaml``: settings that a search found."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from convdepth.config.architecture import Architecture, Strict, require_scale
-from convdepth.config.recipe import (
-    Augmentation,
-    Optimizer,
-    Precision,
-    Schedule,
-    Train,
-    read_section,
-    read_training,
-)
+from convdepth.config.architecture import Architecture, Strict
+from convdepth.config.recipe import Augmentation, Optimizer, Precision, Schedule, Train
 
 RECIPE = ("learning_rate", "schedule", "weight_decay", "label_smoothing", "optimizer")
 """Settings that replace keys of ``train``."""
@@ -56,19 +47,6 @@ class Tuned(Strict):
     seeds: Seeds
     settings: dict[str, Settings]
     """By network; others are not tuned."""
-
-
-def read_tuned(name: str, params: Path, studies: Path) -> tuple[Settings, Architecture, Train]:
-    """Return the settings of a tuned network, then architecture and recipe with these settings."""
-    architecture, recipe = read_training(name, params)
-    tuned = read_section(studies, ("tuned",), Tuned)
-    settings = read_section(studies, ("tuned", "settings", name), Settings)
-    key = f"{studies}: tuned.settings.{name}.dropout_scale"
-    require_scale(key, name, architecture, settings.dropout_scale)
-    recipe = recipe.with_precision(tuned.precision).model_copy(
-        update={"epochs": tuned.epochs, "validation_images": 0}
-    )
-    return settings, *apply(settings, architecture, recipe)
 
 
 def apply(

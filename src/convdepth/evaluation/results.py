@@ -1,9 +1,7 @@
 """Result files: their schemas, each both written and read, and their tables."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -16,7 +14,7 @@ from convdepth.core.errors import DataError
 from convdepth.data.arrays import Labels
 from convdepth.evaluation.collapse_trials import Collapse, Point, Trial
 from convdepth.evaluation.metrics import Bin, Scores, Status
-from convdepth.evaluation.result_file import Loss, Result, Share
+from convdepth.evaluation.result_file import Loss, Result, Share, read_result
 from convdepth.evaluation.significance import MARGIN
 
 # These have a module of their own, so that a change of another schema reruns no training.
@@ -64,49 +62,6 @@ class SeedRun(Scores):
     curves: Curves
 
 
-class Replicates(Result):
-    """``replicates/<name>.json``: trainings of one network that differ only in their seed."""
-
-    runs: list[SeedRun] = Field(min_length=1)
-    count: int = Field(ge=1)
-    collapsed: int
-    near_chance: int
-    accuracy: Spread
-    loss: Mean
-
-    @property
-    def calibration_error(self) -> float:
-        """The mean expected calibration error over the seeds, 0 to 1."""
-        return fmean(run.calibration_error for run in self.runs)
-
-    @property
-    def has_learned(self) -> bool:
-        """Whether each training has learned something."""
-        return not self.collapsed and not self.near_chance
-
-
-class Cost(Result):
-    """The cost of a tuned network: FLOP of one image's forward pass, and images trained on."""
-
-    parameters: int
-    flop: int
-    images: int
-
-
-class TunedNetwork(Replicates):
-    """One network with tuned settings, trained with several seeds."""
-
-    settings: dict[str, float | bool | str | None]
-    precision: str
-    cost: Cost
-
-
-class TunedNetworks(Result):
-    """``tuned/summary.json``."""
-
-    networks: dict[str, TunedNetwork]
-
-
 class FirstSeed(Result):
     """McNemar's test of the first seed's answers, corrected for all pairs (Holm)."""
 
@@ -136,13 +91,6 @@ class Difference(Result):
     verdict: str
 
 
-class Pair(Difference):
-    """The difference of two networks; `agreement` is the mean over pairs of their trainings."""
-
-    agreement: Share
-    first_seed: FirstSeed
-
-
 class OverSeeds(Result):
     """One network over its seeds, beyond its accuracy.
 
@@ -155,35 +103,15 @@ class OverSeeds(Result):
     vote: Share
 
 
-class Contrasts(Result):
-    """Each network, each pair such as ``cnn1 / cnn3``, and the vote of all trainings."""
-
-    seeds: int
-    networks: dict[str, OverSeeds]
-    pairs: dict[str, Pair]
-    vote: Share | None
-
-
-class Gains(Result):
-    """The effect of tuning: each tuned network minus the same network by the recipe."""
-
-    networks: dict[str, Difference]
-
-
-class AllContrasts(Contrasts):
-    """``studies/contrasts.json``: pairs by the recipe, tuned pairs, and the gains of tuning."""
-
-    tuned: Contrasts
-    gains: Gains
-
-
 class NetworkAnswer(Result):
     """The trainings so far of one network in one group of a question of ``studies/PLAN.md``."""
 
     network: str
     """A network of ``params.yaml``, or a number of blocks."""
     parameters: int
-    seeds: int
+    flop: int
+    """Of one image's forward pass."""
+    seeds: list[int] = Field(min_length=1)
     failed: int
     """Trainings that collapsed or stayed near chance; they count in the means."""
     accuracy: Spread
@@ -194,6 +122,17 @@ class NetworkAnswer(Result):
     by_corruption: dict[str, Share]
     """Mean accuracy with each corruption of the test images; empty for other questions."""
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether each training has learned something."""
+        return not self.failed
+
+
+class Replicates(NetworkAnswer):
+    """One network of an answer, with each of its trainings."""
+
+    runs: list[SeedRun] = Field(min_length=1)
+
 
 class Comparison(Difference):
     """The difference of two networks of one group of a question."""
@@ -203,6 +142,8 @@ class Comparison(Difference):
     second: str
     agreement: Share | None
     """The mean over pairs of their trainings; None for corrupted images."""
+    first_seed: FirstSeed | None
+    """None for corrupted images."""
 
 
 class Answer(Result):
@@ -216,11 +157,12 @@ class Answer(Result):
     votes: dict[str, Share | None]
     """By group, the accuracy of the plurality vote of all its trainings."""
     comparisons: list[Comparison]
+    gains: dict[str, Difference]
+    """Of the question ``tuned``, by network: less the same network by the recipe."""
 
-    def find(self, group: str, second: str) -> Comparison | None:
-        """Return the comparison of the group's first network with another."""
-        first = self.groups[group][0].network
-        wanted = (group, first, second)
+    def find(self, group: str, second: str, first: str | None = None) -> Comparison | None:
+        """Return the comparison of a network with `first`, by default the group's first one."""
+        wanted = (group, first or self.groups[group][0].network, second)
         known = {(each.group, each.first, each.second): each for each in self.comparisons}
         return known.get(wanted)
 
@@ -300,21 +242,28 @@ def read_history(folder: Path, name: str, command: str | None = None) -> pd.Data
     return read_table(folder / f"{name}.csv", command, HISTORY_COLUMNS)
 
 
+def read_replicates(answer: Answer, folder: Path) -> dict[str, Replicates]:
+    """Read each training of an answer with one group: ``<group>/<network>/<seed>`` in a folder."""
+    ((group, networks),) = answer.groups.items()
+    return {
+        each.network: Replicates(
+            **dict(each),
+            runs=[_read_run(folder / group / each.network, seed) for seed in each.seeds],
+        )
+        for each in networks
+    }
+
+
+def _read_run(folder: Path, seed: int) -> SeedRun:
+    scores = read_result(folder / f"{seed}.scores.json", Scores, STUDIES)
+    curves = read_history(folder, str(seed), STUDIES)[CURVE_COLUMNS].astype(float).round(6)
+    return SeedRun(**dict(scores), seed=seed, curves=Curves.model_validate(curves.to_dict("list")))
+
+
 def read_predictions(folder: Path, name: str, labels: Labels) -> pd.DataFrame:
     """Read ``<name>.csv``, the predictions of the stage `evaluate`, one row per test image."""
     path = folder / f"{name}.csv"
     return read_table(path, f"dvc repro evaluate@{name}", PREDICTION_COLUMNS, labels)
-
-
-def read_seed_answers(path: Path) -> pd.DataFrame:
-    """Read the answers of all seeds: columns label, ``seed_1``, ..., one row per test image."""
-    table = read_table(path, STUDIES)
-    if not re.fullmatch(r"label(,seed_\d+)+", ",".join(table.columns)):
-        raise DataError(
-            f"{path}: expected the columns label, seed_1, ..., got {', '.join(table.columns)}. "
-            f"Run `{STUDIES}`, which writes it."
-        )
-    return table
 
 
 def read_mistakes(path: Path, labels: Labels) -> pd.DataFrame:
@@ -346,12 +295,12 @@ def read_wrong_corruptions(path: Path, images: int) -> NDArray[np.int64]:
 def read_table(
     path: Path,
     command: str,
-    columns: Sequence[str] = (),
+    columns: Sequence[str],
     labels: Labels | None = None,
     *,
     may_be_empty: bool = False,
 ) -> pd.DataFrame:
-    """Read the columns, by default all, of a CSV file of finite numbers, which ``command`` writes.
+    """Read the columns of a CSV file of finite numbers, which ``command`` writes.
 
     Answers must be whole numbers from 0 to 9, and labels the given ones.
     """
@@ -360,13 +309,13 @@ def read_table(
         table = pd.read_csv(path)
         if missing := [name for name in columns if name not in table.columns]:
             raise ValueError(f"no column {', '.join(missing)}")
-        table = table[list(columns or table.columns)]
+        table = table[list(columns)]
         if not (may_be_empty and table.empty):
             _require_numbers(table)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}. {again}") from error
     except ValueError as error:
-        expected = ", ".join(columns or ["label", "seed_1", "..."])
+        expected = ", ".join(columns)
         raise DataError(f"{path}: expected numbers in {expected}: {error}. {again}") from error
     if labels is not None and not np.array_equal(table["label"], labels):
         raise DataError(
@@ -382,6 +331,6 @@ def _require_numbers(table: pd.DataFrame) -> None:
     for name, column in table.items():
         if column.dtype.kind not in "iuf" or not np.isfinite(column).all():
             raise ValueError(f"column {name} has text, or an empty or infinite value")
-        is_digit = name in ("label", "predicted", "second") or str(name).startswith("seed_")
+        is_digit = name in ("label", "predicted", "second")
         if is_digit and not (column.dtype.kind in "iu" and column.isin(range(NUM_CLASSES)).all()):
             raise ValueError(f"column {name} has values other than 0 to {NUM_CLASSES - 1}")

@@ -76,9 +76,9 @@ def _exactly(value: float) -> _Accuracy:
 
 def _summarize(training: Training) -> _Accuracy:
     found, mean = training.found, training.found.accuracy
-    failed, what = found.collapsed + found.near_chance, "did not learn"
-    what = what if found.near_chance else "collapsed"
-    trouble = f"{failed} of {counted(found.count, 'seed')} {what}" if failed else ""
+    statuses = [run.status for run in found.runs if run.status != "ok"]
+    what = "collapsed" if set(statuses) == {"collapsed"} else "did not learn"
+    trouble = f"{len(statuses)} of {counted(len(found.runs), 'seed')} {what}" if statuses else ""
     seeds = [run.accuracy for run in found.runs]
     return _Accuracy(mean.mean, mean.low, mean.high, seeds, trouble)
 

@@ -19,11 +19,11 @@ def draw_accuracy_by_cost(networks: Sequence[StudyResult]) -> Figure:
     trainings = [(network, each) for network in networks for each in network.trainings]
     learned = [(network, each) for network, each in trainings if each.found.has_learned]
     for axes, (kind, label) in zip(panels, _AXES.items(), strict=True):
-        for network, (settings, found, cost) in learned:
+        for network, (settings, found) in learned:
             mean = found.accuracy
             errors = [[100 * (mean.mean - mean.low)], [100 * (mean.high - mean.mean)]]
             look = {"fmt": "o", "color": network.color, "fillstyle": FILLS[settings]}
-            x, y = getattr(cost, kind), 100 * mean.mean
+            x, y = getattr(found, kind), 100 * mean.mean
             axes.errorbar(x, y, errors, capsize=4, linewidth=1.5, **look)
         axes.set(xscale="log", xlabel=label)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -43,13 +43,13 @@ def _title(learned: Sequence[tuple[StudyResult, Training]]) -> str:
     if not learned:
         return "No network learned with every seed"
     most = max(learned, key=lambda each: each[1].found.accuracy.mean)
-    largest = max(learned, key=lambda each: (each[1].cost.parameters, each[1].found.accuracy.mean))
+    largest = max(learned, key=lambda each: (each[1].found.parameters, each[1].found.accuracy.mean))
     title = f"Most accurate: {_describe(*most)}"
     return title if largest[0] is most[0] else f"{title}; largest: {_describe(*largest)}"
 
 
 def _describe(network: StudyResult, training: Training) -> str:
-    accuracy, parameters = training.found.accuracy.mean, training.cost.parameters
+    accuracy, parameters = training.found.accuracy.mean, training.found.parameters
     return f"{_name(network, training)} ({100 * accuracy:.2f}%, {parameters:,} parameters)"
 
 

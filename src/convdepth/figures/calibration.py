@@ -32,7 +32,7 @@ def draw_calibration(networks: Sequence[StudyResult]) -> Figure:
                     axes.plot(bins["probability"], bins["accuracy"], color=color, zorder=1)
                     sizes = 12 * np.log10(bins["images"])
                     axes.scatter(bins["probability"], bins["accuracy"], sizes, color=color)
-                    errors.append(each.calibration_error)
+                    errors.append(each.calibration_error.mean)
                     handles.append(point(f"{network.name}: {errors[-1]:.1%}", color))
         axes.set(title=settings, xlabel="mean probability of the answer", aspect="equal")
         axes.xaxis.set_major_formatter(PercentFormatter(1))

@@ -20,17 +20,13 @@ from convdepth.workspace.process import run_captured
 
 COMMANDS = {
     "train": "train",
-    "train_seed": "train",
-    "evaluate_seed": "evaluate_seed",
-    "train_tuned": "train_tuned",
-    "evaluate_tuned": "evaluate_seed",
     "collapse": "collapse",
     "evaluate_corrupted": "evaluate_corrupted",
     **{f"train_{question}": "train_run" for question in KINDS},
 }
 """Command of each group of stages that trains or needs a study's model; all others take seconds."""
 
-COMPARED = ("train", "train_seed", "evaluate_seed", "train_fresh")
+COMPARED = ("train", "train_recipe", "train_fresh")
 """Groups whose trainings are by the recipe that the comparison runs."""
 
 CODE = "code/"

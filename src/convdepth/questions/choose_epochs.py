@@ -3,7 +3,7 @@
 from pathlib import Path
 from statistics import fmean
 
-from convdepth.config.questions import read_question
+from convdepth.config.questions import read_plan
 from convdepth.core.files import write_json
 from convdepth.evaluation import results
 from convdepth.evaluation.metrics import Scores
@@ -16,18 +16,18 @@ def main(runs: Path, summary: Path, studies: Path = Path("studies/params.yaml"))
 
     A tie goes to fewer epochs. ``runs`` has ``<epochs>/<network>/<seed>.scores.json``.
     """
-    planned = read_question("epochs", studies)
+    plan = read_plan("epochs", studies)
     accuracies = {
-        str(epochs): {
+        epochs: {
             name: fmean(
                 read_result(
-                    runs / str(epochs) / name / f"{seed}.scores.json", Scores, results.STUDIES
+                    runs / epochs / name / f"{seed}.scores.json", Scores, results.STUDIES
                 ).accuracy
-                for seed in planned.seeds
+                for seed in plan.seeds
             )
-            for name in planned.networks
+            for name in plan.networks
         }
-        for epochs in sorted(planned.groups)
+        for epochs in sorted(plan.groups, key=int)
     }
     means = {epochs: round(fmean(each.values()), 6) for epochs, each in accuracies.items()}
     chosen = max(means, key=lambda epochs: means[epochs])  # the first of equal ones

@@ -153,7 +153,7 @@ def _add_seeds(
     figure: go.Figure, place: int, training: Training, is_open: bool, num_images: int
 ) -> None:
     """Add the mean with its interval, and below it the seeds."""
-    settings, network, found, _ = training
+    settings, network, found = training
     label = f"{network.name}, {settings}"
 
     def add(learned: bool, shares: Sequence[float], *rest: Any, **style: Any) -> None:
@@ -163,7 +163,7 @@ def _add_seeds(
     color, _, symbol = _look(network)
     rule = {"width": 1.5, "color": color}
     ends = {"size": [12, 18, 12], "symbol": "line-ns-open", "line": rule}
-    mean, number = found.accuracy, found.count
+    mean, number = found.accuracy, len(found.runs)
     interval = f"95% interval {percent(mean.low)} to {percent(mean.high)}"
     text = f"{label}, mean of {number}: {percent(mean.mean)}<br>{interval}"
     line, ys = {"color": color, "width": 2.5}, [place - 0.14] * 3
@@ -202,7 +202,7 @@ def _draw_depth(results: Results) -> go.Figure:
             hoverinfo="text",
             hovertext=[
                 f"{name}, {count(int(each.network), 'block')}: {percent(each.accuracy.mean)}, "
-                f"{each.parameters:,} parameters, {count(each.seeds, 'seed')}"
+                f"{each.parameters:,} parameters, {count(len(each.seeds), 'seed')}"
                 for each in points
             ],
         )
@@ -246,7 +246,7 @@ def _draw_curves(results: Results, kind: str) -> go.Figure:
             values = getattr(run.curves, kind)
             add(network, f"seed {run.seed}", values, mode="lines", opacity=0.4, line=line)
     for network in results.networks:  # the means lie above all seeds
-        add(network, f"mean of {network.replicates.count}", mean_curve(network, kind))
+        add(network, f"mean of {len(network.replicates.runs)}", mean_curve(network, kind))
     for network in results.networks:
         if network.record:
             values = [getattr(epoch, kind) for epoch in network.record.epochs]
@@ -333,10 +333,10 @@ def _draw_costs(results: Results, kind: str, x_title: str) -> go.Figure:
     figure = _figure(x_title, "mean test accuracy (%)")
     is_shown = {"recipe": not results.learners, "tuned": False}
     errors: list[float] = []
-    for settings, network, found, costs in results.trainings:
+    for settings, network, found in results.trainings:
         if not (found.has_learned or is_shown[settings]):
             continue
-        mean, cost = found.accuracy, getattr(costs, kind)
+        mean, cost = found.accuracy, getattr(found, kind)
         ends = (mean.high, mean.mean, mean.low)
         low, middle, high = (error_share(share, results.num_images) for share in ends)
         errors += [low, high]

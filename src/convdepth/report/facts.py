@@ -9,7 +9,7 @@ import numpy as np
 
 from convdepth.evaluation.results import EQUIVALENT, NOT_SETTLED, Point, Trial
 from convdepth.figures.collapse import HEAD
-from convdepth.report.load import Network, Results, pair_names
+from convdepth.report.load import Network, Results
 from convdepth.report.verdicts import compare, count_depth, find_best, find_dominated
 
 SAME = 0.00005
@@ -139,7 +139,7 @@ def _seed_facts(results: Results) -> dict[str, Any]:
         "failed": [each for each in networks if each not in learners],
         "spans": find_extremes({name: max(it) - min(it) for name, it in seeds.items()}),
         "calibration": find_extremes(
-            {each.name: each.replicates.calibration_error for each in learners}
+            {each.name: each.replicates.calibration_error.mean for each in learners}
         ),
         "means": find_extremes({each.name: each.replicates.accuracy.mean for each in learners}),
         "early": {name: epoch for name, epoch in lowest.items() if epoch < len(curves[name])},
@@ -149,28 +149,29 @@ def _seed_facts(results: Results) -> dict[str, Any]:
 
 def _pair_facts(results: Results) -> dict[str, Any]:
     networks, learners = results.networks, results.learners
-    verdicts = compare(networks, results.contrasts)
+    verdicts = compare(networks, results.by_recipe)
     return {
         "verdicts": verdicts,
         "differing": [each.name for each in verdicts if each.winner],
         "misled": [each.name for each in verdicts if each.misleads],
         "depth": count_depth(verdicts),
-        "depth_of_learners": count_depth(compare(learners, results.contrasts)),
+        "depth_of_learners": count_depth(compare(learners, results.by_recipe)),
         "best": find_best(networks, verdicts),
         "agreement": find_extremes(
             {
-                pair.replace(" / ", " and "): results.contrasts.pairs[pair].agreement
-                for pair in pair_names(each.name for each in learners)
+                f"{each.first.name} and {each.second.name}": each.pair.agreement
+                for each in compare(learners, results.by_recipe)
+                if each.pair.agreement is not None
             }
         ),
         "within": find_extremes(
             {
-                each.name: share
+                each.name: it.agreement
                 for each in learners
-                if (share := results.contrasts.networks[each.name].agreement) is not None
+                if (it := each.replicates.over_seeds) and it.agreement is not None
             }
         ),
-        "dominated": find_dominated(verdicts, {each.name: each.cost for each in networks}),
+        "dominated": find_dominated(verdicts, {each.name: each.replicates for each in networks}),
     }
 
 
@@ -229,18 +230,17 @@ def _depth_alone_facts(results: Results) -> dict[str, Any]:
         "equivalent": verdicts.count(EQUIVALENT),
         "unclear": verdicts.count(NOT_SETTLED),
         "first": min(int(point.network) for point in points),
-        "least": min(point.seeds for point in points),
+        "least": min(len(point.seeds) for point in points),
         "failed": sum(point.failed for point in points),
     }
 
 
 def _tuning_facts(results: Results) -> dict[str, Any]:
-    verdicts = compare([network for network, _ in results.tuned], results.contrasts.tuned)
-    gains = results.contrasts.gains.networks
+    verdicts = compare([network for network, _ in results.tuned], results.by_tuning)
     kinds: dict[str, Any] = {"better": [], "equivalent": [], "unclear": [], "worse": []}
     names = {"tuned is better": "better", EQUIVALENT: "equivalent", NOT_SETTLED: "unclear"}
     for network, _ in results.tuned:
-        kinds[names.get(gains[network.name].verdict, "worse")].append(network.name)
+        kinds[names.get(results.gain(network).verdict, "worse")].append(network.name)
     return kinds | {
         "verdicts": verdicts,
         "depth": count_depth(verdicts),
@@ -252,9 +252,8 @@ def _tuning_facts(results: Results) -> dict[str, Any]:
             if found.loss.mean > each.replicates.loss.mean
         ],
         "dominated": find_dominated(
-            verdicts, {network.name: found.cost for network, found in results.tuned}
+            verdicts, {network.name: found for network, found in results.tuned}
         ),
-        "precisions": sorted({found.precision for _, found in results.tuned}),
     }
 
 

@@ -1,7 +1,6 @@
 """Read and check all inputs of the report; name what is missing, damaged or does not match."""
 
-import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +23,10 @@ from convdepth.evaluation import results as schemas
 from convdepth.evaluation.metrics import Score
 from convdepth.evaluation.notebook_record import Record, read_notebook
 from convdepth.evaluation.result_file import read_result
-from convdepth.evaluation.results import STUDIES, Collapse, Cost, Curves, Replicates, TunedNetwork
+from convdepth.evaluation.results import STUDIES, Collapse, Curves, Replicates, read_replicates
 from convdepth.figures.collapse import HEAD
 from convdepth.figures.palette import assign_looks
-from convdepth.report.absent import AbsentError, Attempted, attempt
+from convdepth.report.absent import AbsentError, Attempted, attempt, require
 
 T = TypeVar("T")
 
@@ -37,8 +36,8 @@ class Network:
     """All results of one network; `look` is its place in the palette and among the markers.
 
     `score`, `confusion` (images by label and answer), `curves` and `reading` are of the pipeline's
-    run, `cost` and `replicates` by the recipe. Without a record in the notebook, or without tuned
-    settings, these are None.
+    run, `replicates` by the recipe. Without a record in the notebook, or without tuned settings,
+    these are None.
     """
 
     name: str
@@ -48,9 +47,8 @@ class Network:
     confusion: NDArray[np.int64]
     curves: Curves
     record: Record | None
-    cost: Cost
     replicates: Attempted[Replicates] = Attempted()
-    tuned: Attempted[TunedNetwork | None] = Attempted()
+    tuned: Attempted[Replicates | None] = Attempted()
     collapse: Attempted[Collapse] = Attempted()
     reading: Attempted[schemas.NetworkReading] = Attempted()
 
@@ -72,13 +70,19 @@ class Network:
         return self.collapse.at(self.architecture.dropout_scale)
 
 
+class Studied(NamedTuple):
+    """The trainings of all networks by the recipe, and tuned."""
+
+    recipe: Mapping[str, Replicates] | AbsentError
+    tuned: Mapping[str, Replicates] | AbsentError
+
+
 class Training(NamedTuple):
     """All trainings of one network by the recipe, or tuned."""
 
     settings: str
     network: Network
     found: Replicates
-    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ class Results:
     recipe: Train
     images: Images
     pictures: Mapping[str, bytes | AbsentError]
-    contrasts: Attempted[schemas.AllContrasts] = Attempted()
+    by_recipe: Attempted[schemas.Answer] = Attempted()
+    by_tuning: Attempted[schemas.Answer] = Attempted()
     depth: Attempted[schemas.Answer] = Attempted()
     reading: Attempted[schemas.Reading] = Attempted()
     validation: Attempted[schemas.Validation] = Attempted()
@@ -104,7 +109,7 @@ class Results:
     @property
     def seeds(self) -> int:
         """Number of trainings of each network by the recipe."""
-        return self.networks[0].replicates.count
+        return len(self.networks[0].replicates.runs)
 
     @cached_property
     def learners(self) -> list[Network]:
@@ -114,12 +119,19 @@ class Results:
     @cached_property
     def trainings(self) -> list[Training]:
         """The trainings of each network by the recipe, then tuned, in the order of the networks."""
-        found = [Training("recipe", each, each.replicates, each.cost) for each in self.networks]
-        found += [Training("tuned", network, it, it.cost) for network, it in self.tuned]
+        found = [Training("recipe", each, each.replicates) for each in self.networks]
+        found += [Training("tuned", network, it) for network, it in self.tuned]
         return sorted(found, key=lambda training: self.networks.index(training.network))
 
+    def gain(self, network: Network) -> schemas.Difference:
+        """Return the comparison of a tuned network with itself by the recipe."""
+        _require(
+            Path("tuned.json"), "gains", [network.name], self.by_tuning.gains, f"{STUDIES}:tuned"
+        )
+        return self.by_tuning.gains[network.name]
+
     @cached_property
-    def tuned(self) -> list[tuple[Network, TunedNetwork]]:
+    def tuned(self) -> list[tuple[Network, Replicates]]:
         """Networks with tuned settings."""
         return [(network, network.tuned) for network in self.networks if network.tuned]
 
@@ -129,7 +141,13 @@ def read_results(paths: SimpleNamespace) -> Results:
     parameters = read_params(paths.params)
     images, labels = read_split(paths.normalized, "test")
     reading = attempt(_read_reading, paths.reading, list(parameters.architectures), len(images))
-    networks = _read_networks(paths, parameters, labels, reading)
+    by_recipe = attempt(_read_answer, paths.answers, "recipe")
+    by_tuning = attempt(_read_answer, paths.answers, "tuned")
+    studied = Studied(
+        attempt(_read_replicates, by_recipe, paths.recipe),
+        attempt(_read_replicates, by_tuning, paths.tuned),
+    )
+    networks = _read_networks(paths, parameters, labels, reading, studied)
     command = f"{STUDIES}:examine"
     return Results(
         networks=networks,
@@ -140,22 +158,18 @@ def read_results(paths: SimpleNamespace) -> Results:
             "kernels": attempt(_read_bytes, paths.pictures / "kernels.png", command),
             "grad_cam": attempt(_read_bytes, paths.pictures / "grad_cam.png", command),
         },
-        contrasts=attempt(_read_contrasts, paths, networks),
-        depth=attempt(_read_answer, paths.questions, "depth"),
+        by_recipe=by_recipe,
+        by_tuning=by_tuning,
+        depth=attempt(_read_answer, paths.answers, "depth"),
         other_answers={
             name: found
             for name in get_args(AnsweredQuestion)
-            if name != "depth"
-            and not isinstance(found := attempt(_read_answer, paths.questions, name), AbsentError)
+            if name not in ("recipe", "tuned", "depth")
+            and not isinstance(found := attempt(_read_answer, paths.answers, name), AbsentError)
         },
         reading=reading,
         validation=attempt(_read, paths.validation, schemas.Validation, "dvc repro validate"),
     )
-
-
-def pair_names(names: Iterable[str]) -> list[str]:
-    """Return the key of each pair in result files, such as ``cnn1 / cnn3``, in order."""
-    return [f"{first} / {second}" for first, second in itertools.combinations(names, 2)]
 
 
 def _read_networks(
@@ -163,8 +177,9 @@ def _read_networks(
     parameters: Params,
     labels: Labels,
     reading: schemas.Reading | AbsentError,
+    studied: Studied,
 ) -> list[Network]:
-    names, recipe = list(parameters.architectures), parameters.train
+    names = list(parameters.architectures)
     scores = _read_table(paths.tables / "scores.csv", names, _parse_score)
     counts = _read_table(
         paths.tables / "confusion.csv",
@@ -177,15 +192,10 @@ def _read_networks(
         lambda rows: Curves.model_validate(rows[schemas.CURVE_COLUMNS].to_dict("list")),
     )
     records = read_notebook(paths.notebook)
-    train_labels = read_split(paths.normalized, "train")[1]
-    images = recipe.epochs * (len(train_labels) - recipe.validation_images)
-    tuned = attempt(_read, paths.tuned / "summary.json", schemas.TunedNetworks, f"{STUDIES}:tuned")
     networks = []
     looks = assign_looks(names)
     for name, architecture in parameters.architectures.items():
         _require_match(paths.tables, name, scores[name], counts[name], labels)
-        path, command = paths.replicates / f"{name}.json", f"{STUDIES}:replicates@{name}"
-        size = {"parameters": architecture.num_parameters, "flop": architecture.flop}
         network = Network(
             name=name,
             look=looks[name],
@@ -194,9 +204,8 @@ def _read_networks(
             confusion=counts[name],
             curves=curves[name],
             record=records.get(name),
-            cost=Cost(**size, images=images),
-            replicates=attempt(_read, path, Replicates, command),
-            tuned=tuned if isinstance(tuned, AbsentError) else tuned.networks.get(name),
+            replicates=attempt(_find, studied.recipe, name, paths.answers / "recipe.json"),
+            tuned=it if isinstance(it := studied.tuned, AbsentError) else it.get(name),
             collapse=attempt(_read_collapse, paths.collapse, name, architecture),
             reading=reading if isinstance(reading, AbsentError) else reading.networks[name],
         )
@@ -279,29 +288,19 @@ def _read_reading(path: Path, names: Sequence[str], num_images: int) -> schemas.
 def _read_answer(folder: Path, question: str) -> schemas.Answer:
     path, command = folder / f"{question}.json", f"{STUDIES}:{question}"
     answer = _read(path, schemas.Answer, command)
-    if not answer.trained:
+    if answer.planned and not answer.trained:
         raise AbsentError(f"{path}: groups: expected a training, found none. Run `{command}`.")
     return answer
 
 
-def _read_contrasts(paths: SimpleNamespace, networks: Sequence[Network]) -> schemas.AllContrasts:
-    """Read the contrasts of networks of which all replicates are here."""
-    path, command = paths.contrasts, f"{STUDIES}:contrast"
-    contrasts = _read(path, schemas.AllContrasts, command)
-    names = [network.name for network in networks]
-    for network in networks:
-        file, seeds = paths.replicates / f"{network.name}.json", network.replicates.count
-        again = f"{STUDIES}:replicates@{network.name}"
-        _require(file, "runs: number of seeds", [contrasts.seeds], [seeds], again, DataError)
-    tuned = [network.name for network in networks if network.tuned]
-    gains = [name for name in names if name in contrasts.gains.networks]
-    _require(path, "networks", names, contrasts.networks, command)
-    _require(path, "pairs", pair_names(names), contrasts.pairs, command)
-    _require(path, "tuned.pairs", pair_names(tuned), contrasts.tuned.pairs, command)
-    _require(path, "gains.networks", tuned, gains, command)
-    file = paths.tuned / "summary.json"
-    _require(file, "networks", gains, tuned, f"{STUDIES}:tuned", DataError)
-    return contrasts
+def _read_replicates(answer: schemas.Answer | AbsentError, folder: Path) -> dict[str, Replicates]:
+    return read_replicates(require(answer), folder)
+
+
+def _find(found: Mapping[str, T] | AbsentError, name: str, path: Path) -> T:
+    known = require(found)
+    _require(path, "groups", [name], known, f"{STUDIES}:{path.stem}")
+    return known[name]
 
 
 def _require(

@@ -72,12 +72,6 @@ def _ratios(value: Point) -> Cell:
     return Cell(f"{min(ratios):.3f} to {max(ratios):.3f}", min(ratios))
 
 
-def _setting(value: float | bool | str) -> Cell:
-    if isinstance(value, bool):
-        value = "yes" if value else "no"
-    return Cell(value.replace("_", " ") if isinstance(value, str) else short(value), value)
-
-
 def _observed(value: Rule) -> Cell:
     if value.num_broken is not None:
         return Cell(f"{count(value.num_broken, 'row')} in breach", "")
@@ -88,7 +82,6 @@ TEXTS: dict[str, Callable[[Any], Cell]] = {
     "network": lambda value: Cell(value.name, value.name, look=value.look),
     "word": lambda value: Cell(value.replace("_", " "), value),
     "name": lambda value: Cell(value, value),
-    "setting": _setting,
     "observed": _observed,
 }
 NUMBERS: dict[str, Callable[[Any], Cell]] = {
@@ -108,7 +101,7 @@ NUMBERS: dict[str, Callable[[Any], Cell]] = {
     "epoch": _epoch,
     "score": _score,
     "mean": _mean,
-    "collapsed": lambda value: Cell(f"{value.collapsed} of {value.count}", value.collapsed),
+    "failed": lambda value: Cell(f"{value.failed} of {len(value.seeds)}", value.failed),
     "learned": _learned,
     "ratios": _ratios,
     "agreement": lambda value: Cell(percent(value), value, tint=value),
@@ -150,15 +143,14 @@ def make_rows(results: Results) -> Lazy[list[Any]]:
                 for each in results.trainings
                 for run in each.found.runs
             ],
-            "pairs": lambda: compare(networks, results.contrasts),
+            "pairs": lambda: compare(networks, results.by_recipe),
             "curves": lambda: _curve_rows(networks),
             "learned": lambda: _learned_rows(networks),
             "points": lambda: split("point", lambda network: network.collapse.points),
             "blocks": lambda: split("block", _block_rows),
             "layers": lambda: split("layer", lambda network: network.reading.layers),
             "tuned": lambda: [
-                {"network": each, "gain": results.contrasts.gains.networks[each.name]}
-                for each, _ in results.tuned
+                {"network": each, "gain": results.gain(each)} for each, _ in results.tuned
             ],
             "over_seeds": lambda: _seed_rows(results),
             "depth": lambda: _depth_rows(results),
@@ -166,10 +158,7 @@ def make_rows(results: Results) -> Lazy[list[Any]]:
             "comparisons": lambda: _comparison_rows(results),
             "corruptions": lambda: _corruption_rows(results),
             "votes": lambda: _vote_rows(results),
-            "settings": lambda: _setting_rows(results),
-            "tuned_pairs": lambda: compare(
-                [each for each, _ in results.tuned], results.contrasts.tuned
-            ),
+            "tuned_pairs": lambda: compare([each for each, _ in results.tuned], results.by_tuning),
             "bins": lambda: split("bin", lambda network: network.reading.reliability),
             "agreement": lambda: _agreement_rows(results),
             "rules": lambda: [{"rule": each} for each in results.validation.rules],
@@ -188,15 +177,6 @@ def _curve_rows(networks: Sequence[Network]) -> list[dict[str, Any]]:
     return [
         {"epoch": epoch, "networks": dict(zip(curves, values, strict=True))}
         for epoch, values in enumerate(epochs, 1)
-    ]
-
-
-def _setting_rows(results: Results) -> list[dict[str, Any]]:
-    values = {network.name: found.settings for network, found in results.tuned}
-    names = dict.fromkeys(name for settings in values.values() for name in settings)
-    return [
-        {"setting": name, "networks": {each: own.get(name) for each, own in values.items()}}
-        for name in names
     ]
 
 
@@ -220,9 +200,12 @@ def _block_rows(network: Network) -> list[dict[str, Any]]:
 
 def _seed_rows(results: Results) -> list[dict[str, Any]]:
     """Return what the seeds of each network have together, by the recipe and tuned."""
-    recipe, tuned = results.contrasts.networks, results.contrasts.tuned.networks
     return [
-        {"network": each, "recipe": recipe[each.name], "tuned": tuned.get(each.name)}
+        {
+            "network": each,
+            "recipe": each.replicates.over_seeds,
+            "tuned": each.tuned and each.tuned.over_seeds,
+        }
         for each in results.networks
     ]
 
@@ -231,7 +214,12 @@ def _depth_rows(results: Results) -> list[dict[str, Any]]:
     """Return one row per group and depth, with its comparison with the smallest depth."""
     found = results.depth
     return [
-        {"group": group, "point": point, "comparison": found.find(group, point.network)}
+        {
+            "group": group,
+            "point": point,
+            "seeds": len(point.seeds),
+            "comparison": found.find(group, point.network),
+        }
         for group, points in found.groups.items()
         for point in points
     ]
@@ -240,7 +228,7 @@ def _depth_rows(results: Results) -> list[dict[str, Any]]:
 def _answer_rows(results: Results) -> list[dict[str, Any]]:
     """Return one row per network in each group of the other questions."""
     return [
-        {"question": question, "group": group, "point": point}
+        {"question": question, "group": group, "point": point, "seeds": len(point.seeds)}
         for question, answer in results.other_answers.items()
         for group, points in answer.groups.items()
         for point in points
@@ -279,17 +267,22 @@ def _vote_rows(results: Results) -> list[dict[str, Any]]:
         | {kind: row[kind] and row[kind].vote for kind in ("recipe", "tuned")}
         for row in _seed_rows(results)
     ]
-    contrasts = results.contrasts
-    return [*rows, {"voters": "all", "recipe": contrasts.vote, "tuned": contrasts.tuned.vote}]
+    votes = results.by_recipe.votes | results.by_tuning.votes
+    return [*rows, {"voters": "all", **votes}]
 
 
 def _agreement_rows(results: Results) -> list[dict[str, Any]]:
     """Return the mean agreement of two trainings, of one network on the diagonal."""
-    names, contrasts = [each.name for each in results.networks], results.contrasts
+    names = [each.name for each in results.networks]
     shares: dict[frozenset[str], float | None] = {
-        frozenset([name]): contrasts.networks[name].agreement for name in names
+        frozenset([each.name]): it.agreement if it else None
+        for each in results.networks
+        for it in [each.replicates.over_seeds]
     }
-    shares |= {frozenset(pair.split(" / ")): it.agreement for pair, it in contrasts.pairs.items()}
+    shares |= {
+        frozenset((each.first.name, each.second.name)): each.pair.agreement
+        for each in compare(results.networks, results.by_recipe)
+    }
     return [
         {
             "network": each,

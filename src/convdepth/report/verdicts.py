@@ -4,21 +4,22 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from convdepth.evaluation.results import EQUIVALENT, Contrasts, Cost, Pair
+from convdepth.evaluation.results import EQUIVALENT, STUDIES, Answer, Comparison, Replicates
 from convdepth.evaluation.significance import LEVEL
+from convdepth.report.absent import AbsentError
 from convdepth.report.load import Network
 
 
 class Verdict(NamedTuple):
-    """What the stage `contrast` found about two networks."""
+    """What a question found about two networks."""
 
     first: Network
     second: Network
-    pair: Pair
+    pair: Comparison
 
     @property
     def name(self) -> str:
-        """The pair's key in result files, such as ``cnn1 / cnn3``, without line breaks."""
+        """Both names, such as ``cnn1 / cnn3``, without line breaks."""
         return f"{self.first.name}\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}{self.second.name}"
 
     @property
@@ -36,7 +37,7 @@ class Verdict(NamedTuple):
     def misleads(self) -> bool:
         """Whether McNemar's test of the first seed alone leads to another verdict."""
         test, winner = self.pair.first_seed, None
-        if test.corrected_p < LEVEL:
+        if test and test.corrected_p < LEVEL:
             winner = self.first if test.only_first > test.only_second else self.second
         return winner is not self.winner
 
@@ -79,12 +80,19 @@ class Best(NamedTuple):
     unclear: list[str]
 
 
-def compare(networks: Sequence[Network], contrasts: Contrasts) -> list[Verdict]:
+def compare(networks: Sequence[Network], answer: Answer) -> list[Verdict]:
     """Return the verdict on each pair of networks, in the order of params.yaml."""
-    return [
-        Verdict(first, second, contrasts.pairs[f"{first.name} / {second.name}"])
-        for first, second in itertools.combinations(networks, 2)
-    ]
+    (group,) = answer.groups
+    verdicts = []
+    for first, second in itertools.combinations(networks, 2):
+        pair = answer.find(group, second.name, first.name)
+        if pair is None:
+            raise AbsentError(
+                f"{group}.json: comparisons: expected {first.name} and {second.name}, found "
+                f"{answer.trained} of {answer.planned} trainings. Run `{STUDIES}:{group}`."
+            )
+        verdicts.append(Verdict(first, second, pair))
+    return verdicts
 
 
 def count_depth(verdicts: Iterable[Verdict]) -> Depth:
@@ -109,7 +117,7 @@ def find_best(networks: Sequence[Network], verdicts: Iterable[Verdict]) -> Best:
 
 
 def find_dominated(
-    verdicts: Iterable[Verdict], costs: Mapping[str, Cost]
+    verdicts: Iterable[Verdict], costs: Mapping[str, Replicates]
 ) -> dict[str, dict[str, list[str]]]:
     """Return the better networks with lower cost, by kind of cost and by the worse network."""
     dominated: dict[str, dict[str, list[str]]] = {"flop": {}, "parameters": {}}

@@ -23,7 +23,8 @@ FIGURES: dict[str, Callable[[Sequence[StudyResult]], Figure]] = {
 
 
 def main(
-    replicates: Path,
+    answers: Path,
+    recipe: Path,
     tuned: Path,
     collapse: Path,
     notebook: Path,

@@ -40,9 +40,9 @@ def test_trainings_cost_what_their_network_does_and_evaluations_nothing() -> Non
     for name, cost in stage_costs(graph, PROJECT).items():
         stage = Node(name, frozenset(), ())
         by_group.setdefault(stage.group, set()).add((stage.key.partition("-")[0], cost))
-    for group in ("train", "train_seed", "train_tuned", "collapse"):
+    for group in ("train", "train_recipe", "train_tuned", "collapse"):
         assert by_group[group] == {(name, each.flop) for name, each in NETWORKS.items()}
-    for group in ("evaluate", "evaluate_seed", "evaluate_tuned", "replicates", "plot", "code"):
+    for group in ("evaluate", "evaluate_corrupted", "plot", "code"):
         assert {cost for _, cost in by_group[group]} == {0}
 
 

@@ -23,12 +23,12 @@ STAGE = """
 
 DVC_YAML = f"""
 stages:
-{STAGE.format(group="train_seed", script="train.sh")}
+{STAGE.format(group="train_recipe", script="train.sh")}
     deps: [normalized.txt, train.sh]
     outs:
       - models/${{item.network}}-${{item.seed}}: {{cache: false}}
       - kept/${{item.network}}-${{item.seed}}.csv: {{cache: false}}
-{STAGE.format(group="evaluate_seed", script="evaluate.sh")}
+{STAGE.format(group="evaluate_corrupted", script="evaluate.sh")}
     deps: [evaluate.sh, "models/${{item.network}}-${{item.seed}}"]
     outs:
       - kept/${{item.network}}-${{item.seed}}.json: {{cache: false}}
@@ -49,7 +49,7 @@ cp "models/$1" "kept/$1.json"
 ITEMS = ("one-2", "one-3")
 
 TRAINING, EVALUATION = (
-    f"studies/dvc.yaml:{group}@{ITEMS[0]}" for group in ("train_seed", "evaluate_seed")
+    f"studies/dvc.yaml:{group}@{ITEMS[0]}" for group in ("train_recipe", "evaluate_corrupted")
 )
 
 
@@ -120,7 +120,7 @@ def test_a_missing_model_is_left_to_the_flow(studied: Project, project: Project)
 def test_a_file_that_git_keeps_must_be_there(project: Project) -> None:
     project.run("dvc", "repro", "normalize")
     graph = read_graph(project.folder, STUDIES)
-    stages = graph.groups("train_seed", "evaluate_seed").stages
+    stages = graph.groups("train_recipe", "evaluate_corrupted").stages
     for lost, running in {
         "nothing": set(),
         "one-2.csv": {TRAINING},
