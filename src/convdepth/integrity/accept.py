@@ -5,6 +5,7 @@ of training runs all code that has changed.
 """
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,15 @@ def accept(stages: Sequence[str], project: Path = Path()) -> None:
     has no option for that.
     """
     with open_project(project, wait=True) as repo, repo.lock:
+        accepted = defaultdict(list)  # each lock file is written once: it takes seconds
         for stage in repo.index.stages:
             if stage.addressing in stages:
                 is_whole = all(each.exists for each in (*stage.deps, *stage.outs))
                 stage.save(allow_missing=True, run_cache=is_whole)
                 stage.commit(allow_missing=True)
-                stage.dump(update_pipeline=False)
+                accepted[stage.path].append(stage)
+        for each in accepted.values():
+            each[0].dvcfile.dump_stages(each, update_pipeline=False)
 
 
 def _digest_sources(before: Path) -> None:
