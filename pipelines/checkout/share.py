@@ -9,7 +9,7 @@ from typing import Annotated
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from convdepth.core.errors import MachineError
+from convdepth.core.errors import ConvdepthError, MachineError
 from convdepth.workspace.process import run_captured
 from pipelines.core.dvc_child import stage_environment
 from pipelines.dvc.remote import fetch_results, push_results
@@ -23,11 +23,14 @@ STAGE_HOURS = 8.0  # the longest run of one stage, by default
 GPU_SECONDS = 300.0  # the longest start of TensorFlow
 
 
-def run_and_share(report: Report, options: Options, require_gpu: bool) -> str:
+def run_and_share(
+    report: Report, options: Options, require_gpu: bool
+) -> tuple[str, ConvdepthError | None]:
     """Fetch the results of other machines, do as `run_graph`, and push the new results.
 
-    The results of stages that did not fail are pushed, whatever has failed. Returns the summary;
-    the report gets the outcomes. With ``require_gpu``, no stage falls back to the CPU.
+    The results of stages that did not fail are pushed, whatever has failed. Returns the summary,
+    and the error if the push failed, which must not hide what the run has found; the report gets
+    the outcomes. With ``require_gpu``, no stage falls back to the CPU.
     """
     log = get_run_logger().info
     if require_gpu:
@@ -36,8 +39,12 @@ def run_and_share(report: Report, options: Options, require_gpu: bool) -> str:
     pull = fetch_results(options.folder, log)
     results = run_graph(replace(options, pull=pull))
     report.outcomes, report.seconds = results.outcomes, results.seconds
-    push_results(options.folder, log)
-    return results.summary()
+    unshared = None
+    try:
+        push_results(options.folder, log)
+    except ConvdepthError as error:
+        unshared = error
+    return results.summary(unshared), unshared
 
 
 def _require_gpu() -> str:

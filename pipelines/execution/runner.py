@@ -57,10 +57,14 @@ class Results:
     seconds: Mapping[str, float]  # the duration of each of them
     not_run: Sequence[str]  # the tasks that depend on a failed one
 
-    def summary(self) -> str:
-        """Return how many tasks came to each outcome; a failed task is a `FlowError`."""
+    def summary(self, unshared: ConvdepthError | None = None) -> str:
+        """Return how many tasks came to each outcome; a failed task is a `FlowError`.
+
+        That tells last why the other results were not pushed, if they were not.
+        """
         ended = self.outcomes.items()
         if failures := {name: each for name, each in ended if isinstance(each, Exception)}:
+            failures |= {"dvc push": unshared} if unshared else {}
             raise FlowError(failures, self.not_run)
         counts = Counter(map(str, self.outcomes.values()))
         return ", ".join(f"{count} {outcome}" for outcome, count in counts.items())

@@ -66,7 +66,10 @@ def train_on_worker(
             jobs=1,
             select=lambda graph: graph.up_to(graph.key(name)),
         )
-        return run_and_share(report, options, require_gpu)
+        summary, unshared = run_and_share(report, options, require_gpu)
+        if unshared:
+            raise unshared
+        return summary
 
 
 @flow(name="spread")

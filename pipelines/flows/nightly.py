@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from convdepth.core.errors import ConvdepthError
 from convdepth.workspace.git import git
 from pipelines.checkout.enter import entered_commit
 from pipelines.checkout.publish import publish_results, require_publishing
@@ -55,23 +56,27 @@ def nightly(
             require_publishing(folder)
         with reported(commit, folder) as report:
             options = Options(force, folder=folder, seconds=stage_hours * 3600, jobs=jobs)
-            summary = run_and_share(report, options, require_gpu)
+            summary, problem = run_and_share(report, options, require_gpu)
             report.changes = changes_since(commit, folder)
-            return _judge(report, summary, publish=publish)
+            if publish and not problem:
+                try:
+                    summary += f"; {_publish(report)}"
+                except ConvdepthError as error:
+                    problem = error
+            if report.regressions:
+                raise RegressionError(report.regressions, report.branch, problem)
+            if problem:
+                raise problem
+            if publish:
+                report.registered = register_models(folder, report.branch)
+            return "; ".join([summary, *report.registered])
 
 
-def _judge(report: Report, summary: str, *, publish: bool) -> str:
-    """Publish results and register models if wanted; a worse metric is a `RegressionError`."""
-    if publish:
-        title = f"{scheduled_day()}{'-regressed' if report.regressions else ''}"
-        message = f"Results of {report.commit[:12]}\n\n{describe(report.changes)}\n"
-        report.branch = publish_results(report.folder, title, message)
-        words = f"published as {report.branch}" if report.branch else "nothing to publish"
-        get_run_logger().info(words)
-        summary += f"; {words}"
-    if report.regressions:
-        raise RegressionError(report.regressions, report.branch)
-    if publish:
-        report.registered = register_models(report.folder, report.branch)
-        summary = "; ".join([summary, *report.registered])
-    return summary
+def _publish(report: Report) -> str:
+    """Publish results; return what was done."""
+    title = f"{scheduled_day()}{'-regressed' if report.regressions else ''}"
+    message = f"Results of {report.commit[:12]}\n\n{describe(report.changes)}\n"
+    report.branch = publish_results(report.folder, title, message)
+    words = f"published as {report.branch}" if report.branch else "nothing to publish"
+    get_run_logger().info(words)
+    return words

@@ -37,7 +37,12 @@ class RegressionError(ConvdepthError):
 
     exit_code = 6
 
-    def __init__(self, regressions: Sequence[Change], branch: str | None = None) -> None:
+    def __init__(
+        self,
+        regressions: Sequence[Change],
+        branch: str | None = None,
+        problem: Exception | None = None,
+    ) -> None:
         accept = "To accept this, commit the new dvc.lock and metrics, or widen the tolerances."
         if branch:
             accept = (
@@ -48,6 +53,7 @@ class RegressionError(ConvdepthError):
         super().__init__(
             "metrics became worse by more than `tolerances` in params.yaml allows:\n"
             f"{describe(regressions)}\n{accept}"
+            + (f"\nThe results were not shared: {problem}" if problem else "")
         )
 
 

@@ -1,6 +1,7 @@
 """The scheduled run: newest commit, a clone of its own, judgement, publication."""
 
 import datetime
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,6 +158,32 @@ stages:
       deps: [accuracy, "${key}.keras"]
       metrics: ["${key}.json": {cache: false}]
 """
+
+
+def test_a_failed_push_hides_neither_what_got_worse_nor_what_failed(
+    project: Project, tmp_path: Path
+) -> None:
+    (project.folder / "dvc.yaml").write_text(MODELS)
+    with (project.folder / ".gitignore").open("a") as ignored:
+        ignored.write("*.keras\n")
+    project.repro()
+    toy.push(project, "Results")
+    (project.folder / "accuracy").write_text("0.4")
+    toy.push(project, "Worse")
+    hook = tmp_path / "origin.git" / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(RegressionError, match=r"(?s)one +accuracy.*not shared: .*git push"):
+        run(project, force=True, publish=True).result()
+    shutil.rmtree(tmp_path / "storage")
+    (tmp_path / "storage").write_text("no folder")
+    with pytest.raises(RegressionError, match=r"(?s)one +accuracy.*not shared: .*dvc push"):
+        run(project, force=True, publish=True).result()
+    toy.mark(project, "fail-evaluate@one")
+    message = str(run(project, force=True, publish=True).message)
+    assert message.startswith("evaluate@one: ")
+    assert "dvc push: " in message
 
 
 def test_models_are_registered_only_after_the_gate(project: Project) -> None:
