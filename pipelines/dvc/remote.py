@@ -40,8 +40,17 @@ def push_results(folder: Path, log: Log) -> None:
     if not default_remote(folder):
         log(f"results are not shared with other machines: {NO_REMOTE}")
         return
+    lost: list[str] = []
+
+    def watch(line: str) -> None:
+        log(line)
+        if line.startswith("ERROR: failed to transfer"):  # of runs; DVC 3.67 succeeds all the same
+            lost.append(line)
+
     try:
-        _transfer("push", folder, log)
+        _transfer("push", folder, watch)
+        if lost:
+            raise StageError("dvc push", 1, lost)
     except StageError as error:
         raise MachineError(
             f"{error}\nThe results are in this machine's DVC cache. To push them, run this again, "

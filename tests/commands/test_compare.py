@@ -182,6 +182,11 @@ def test_each_pair_of_networks(
         assert "…" not in table
 
 
+def test_a_single_network_cannot_be_ranked() -> None:
+    with pytest.raises(DataError, match=r"here: .* found those of five\."):
+        compare_networks(State("here", None, {"five": FIVE}))
+
+
 def test_a_copy_that_is_gone_or_damaged(project: Project) -> None:
     state, _ = read_states(["HEAD~1", "HEAD"], project.folder)
     md5 = state.answers["one"].md5

@@ -87,7 +87,13 @@ def compare(before: State, after: State) -> list[Change]:
 
 
 def compare_networks(state: State) -> list[Change]:
-    """Compare each pair of networks of one state; a missing table is a `DataError`."""
+    """Compare each pair of networks of one state; a missing table or no pair is a `DataError`."""
+    if len(state.answers) < 2:
+        raise DataError(
+            f"{state.label}: expected predictions of several networks, found those of "
+            f"{', '.join(state.answers) or 'none'}. Add a network to params.yaml, and run "
+            "`make repro`."
+        )
     tables = {name: answers.table for name, answers in state.answers.items()}
     if missing := [name for name, table in tables.items() if table is None]:
         raise DataError(

@@ -126,3 +126,8 @@ def test_a_remote_that_does_not_work_is_a_warning_or_for_push_an_error(
         push_results(first.folder, print)
     assert "`dvc repro && dvc push --run-cache`" in str(caught.value)
     assert caught.value.exit_code == 4
+    # Of runs without cached outputs alone, `dvc push` fails to transfer all, and succeeds.
+    (first.folder / "dvc.yaml").write_text(toy.EVALUATIONS)
+    first.repro()
+    with pytest.raises(MachineError, match=r"^dvc push: failed.*\n.*failed to transfer"):
+        push_results(first.folder, print)
