@@ -159,6 +159,7 @@ def test_depths_are_counted_by_verdict_and_direction() -> None:
         0,
     )
     assert (found["first"], found["least"]) == (1, 2)
+    assert (found["better"], found["groups"], found["highest"]) == ({"3": 1}, 2, [("3", 2)])
     results = make_results([ONE])
     study = make_depth(("depth 1 is better", EQUIVALENT))
     study["comparisons"][0] |= {"difference": -0.004}

@@ -181,7 +181,9 @@ def _draw_depth(results: Results) -> go.Figure:
     """Draw mean and interval by depth, a line for each group; open markers: batch normalization."""
     figure = _figure("blocks", "mean test accuracy (%)")
     errors: list[float] = []
-    for group, points in results.depth.groups.items():
+    groups = results.depth.groups
+    for place, (group, points) in enumerate(groups.items()):
+        shift = 0.07 * (place - (len(groups) - 1) / 2)  # so that no interval hides another
         is_size, is_normalized = group.startswith("size"), group.endswith("-normalized")
         color, dash, symbol = LOOKS[2 if is_size else 0]
         ends = [(each.accuracy.high, each.accuracy.mean, each.accuracy.low) for each in points]
@@ -189,7 +191,7 @@ def _draw_depth(results: Results) -> go.Figure:
         errors += itertools.chain.from_iterable(shares)
         name = f"same {'size' if is_size else 'width'}{', normalized' if is_normalized else ''}"
         figure.add_scatter(
-            x=[int(each.network) for each in points],
+            x=[int(each.network) + shift for each in points],
             y=[middle for _, middle, _ in shares],
             error_y={
                 "array": [high - middle for _, middle, high in shares],
@@ -206,7 +208,7 @@ def _draw_depth(results: Results) -> go.Figure:
                 for each in points
             ],
         )
-    figure.update_xaxes(tickvals=sorted({x for trace in figure.data for x in trace.x}))
+    figure.update_xaxes(tickvals=sorted({round(x) for trace in figure.data for x in trace.x}))
     figure.update_yaxes(accuracy_axis(errors))
     return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.1})
 

@@ -2,6 +2,7 @@
 
 import itertools
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -223,8 +224,16 @@ def _depth_alone_facts(results: Results) -> dict[str, Any]:
     deeper = [
         each.difference > 0 for each in comparisons if each.verdict not in (EQUIVALENT, NOT_SETTLED)
     ]
-    points = [point for group in results.depth.groups.values() for point in group]
+    groups = [group for group in results.depth.groups.values() if group]
+    points = [point for group in groups for point in group]
+    better = dict.fromkeys((each.second for each in comparisons), 0)
+    for each in comparisons:
+        better[each.second] += each.difference > 0 and each.verdict not in (EQUIVALENT, NOT_SETTLED)
+    highest = [max(group, key=lambda point: point.accuracy.mean).network for group in groups]
     return {
+        "better": better,
+        "groups": len(groups),
+        "highest": Counter(highest).most_common(),
         "deeper": deeper.count(True),
         "shallower": deeper.count(False),
         "equivalent": verdicts.count(EQUIVALENT),
