@@ -197,7 +197,7 @@ def test_a_first_seed_of_another_run_is_shown_and_text_is_escaped(inputs: dict[s
         ("answers/recipe.json", f"{STUDIES}:recipe", f"{COMPARISONS} seeds curves reading"),
         ("answers/tuned.json", f"{STUDIES}:tuned", COMPARISONS),
         ("collapse/tiny.json", f"{STUDIES}:collapse@tiny", "collapse"),
-        ("answers/depth.json", f"{STUDIES}:depth", "answer depth"),
+        ("answers/depth.json", f"{STUDIES}:depth", "depth"),
         ("reading.json", f"{STUDIES}:examine", "reading"),
         ("pictures/kernels.png", f"{STUDIES}:examine", "reading"),
     ],

@@ -10,6 +10,7 @@ import numpy as np
 
 from convdepth.evaluation.results import EQUIVALENT, NOT_SETTLED, Point, Trial
 from convdepth.figures.collapse import HEAD
+from convdepth.report.absent import AbsentError, attempt
 from convdepth.report.load import Network, Results
 from convdepth.report.verdicts import compare, count_depth, find_best, find_dominated
 
@@ -244,6 +245,13 @@ def _depth_alone_facts(results: Results) -> dict[str, Any]:
     }
 
 
+def _answer_facts(results: Results) -> dict[str, Any]:
+    """Return what the first screen can tell; an absent or incomplete study does not spoil it."""
+    study = attempt(lambda: results.depth)
+    is_whole = not isinstance(study, AbsentError) and study.comparisons
+    return {"depth_alone": _depth_alone_facts(results) if is_whole else None}
+
+
 def _tuning_facts(results: Results) -> dict[str, Any]:
     verdicts = compare([network for network, _ in results.tuned], results.by_tuning)
     kinds: dict[str, Any] = {"better": [], "equivalent": [], "unclear": [], "worse": []}
@@ -283,6 +291,7 @@ def _reading_facts(results: Results) -> dict[str, Any]:
 
 
 FINDERS: Mapping[str, Callable[[Results], dict[str, Any]]] = {
+    "answer": _answer_facts,
     "depths": _depth_facts,
     "notebook": _notebook_facts,
     "seeds": _seed_facts,
