@@ -42,7 +42,8 @@ def pipeline(jobs: int | None = None, force: bool = False, preset: str | None = 
 def prepare_data(force: bool = False) -> None:
     """Check code and parameters, then get MNIST, normalize it, and validate it."""
     _require()
-    _run("local", "prepare_data", force=force)
+    if force or _must_run(GRAPH):
+        _run("local", "prepare_data", force=force)
 
 
 @_command
@@ -50,7 +51,8 @@ def train_architecture(name: str, force: bool = False) -> None:
     """Train and evaluate one network; the data must have been prepared."""
     _require(name)
     _late("dvc.inputs.require_inputs", f"train@{name}", "python -m pipelines prepare-data")
-    _run("local", "train_architecture", name=name, force=force)
+    if force or _must_run(GRAPH):
+        _run("local", "train_architecture", name=name, force=force)
     _late("reporting.regressions.print_metrics")
 
 
@@ -59,7 +61,8 @@ def plot_results(force: bool = False) -> None:
     """Draw all figures; all networks must have been trained and evaluated."""
     _require()
     _late("dvc.inputs.require_inputs", "plot", "python -m pipelines pipeline")
-    _run("local", "plot_results", force=force)
+    if force or _must_run(GRAPH):
+        _run("local", "plot_results", force=force)
 
 
 @_command

@@ -223,4 +223,6 @@ def test_help_and_nothing_to_do_are_quick(ran: Project) -> None:
     *shown, imported = run("pipeline")
     assert imported.split() == ["imported:", "dvc"]
     assert ["accuracy", "0.5", "0.5"] in map(str.split, shown)
+    for command in (["prepare-data"], ["train-architecture", "one"], ["plot-results"]):
+        assert run(*command)[-1].split() == ["imported:", "dvc"]
     assert (ran.folder / "dvc.lock").read_bytes() == lock
