@@ -183,7 +183,7 @@ def test_each_pair_of_networks(
 
 
 def test_a_single_network_cannot_be_ranked() -> None:
-    with pytest.raises(DataError, match=r"here: .* found those of five\."):
+    with pytest.raises(DataError, match=r"here: .* found five\."):
         compare_networks(State("here", None, {"five": FIVE}))
 
 

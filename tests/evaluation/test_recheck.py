@@ -69,7 +69,7 @@ def test_a_question_of_the_study_by_hand(tmp_path: Path) -> None:
     second = (0.0008, 0.000192, 0.001408, 0.000141, 0.0298575, 0.0298575, 0.292893, 0.9986)
     names = {"first": "1", "second": "3", "verdict": "depth 3 is better"}
     # Both first seeds have 10 mistakes, of which the other network has none: twice 1 in 1,024.
-    # In arm b the second network has 2 of its own: 2 * 79 / 4,096.
+    # In arm b, 2 images are wrong only with three blocks: p is 2 * 79 / 4,096.
     single = ("difference", "only_first", "only_second", "p", "corrected_p")
     tests = [(0.001, 0, 10, 0.00195312, 0.00390625), (0.0008, 2, 10, 0.0385742, 0.0385742)]
     comparisons = [

@@ -169,6 +169,8 @@ def test_tuned_networks_are_compared_with_each_other_and_with_the_recipe(
     (network,) = found.groups["tuned"]
     # Tuning adds batch normalization, which has parameters.
     assert network.parameters > read_architecture("tiny", study.params).num_parameters
+    edit_yaml(study.studies, {"recipe.seeds": [2, 3, 4]})  # of which one is still to come
+    assert summarize(study, "tuned", recipe="old").gains == {}
     edit_yaml(study.studies, {"tuned.settings": {}})
     found = summarize(study, "tuned", recipe="old")
     assert (found.planned, found.groups, found.gains) == (0, {"tuned": []}, {})

@@ -271,7 +271,7 @@ def read_trainings(paths: Iterable[Path], labels: Digits, is_corrupted: bool = F
 
 
 def read_labels(metrics: Path) -> Digits:
-    """Return the labels; those of images that all trainings have right do not matter."""
+    """Return the labels; where every training is right, any digit gives the same statistics."""
     labels = np.arange(10_000) % 10
     for path in metrics.glob("*/*/*/*.mistakes.csv"):
         if (table := pd.read_csv(path)).columns[1] == "label":

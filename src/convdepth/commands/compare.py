@@ -90,7 +90,7 @@ def compare_networks(state: State) -> list[Change]:
     """Compare each pair of networks of one state; a missing table or no pair is a `DataError`."""
     if len(state.answers) < 2:
         raise DataError(
-            f"{state.label}: expected predictions of several networks, found those of "
+            f"{state.label}: expected predictions of at least two networks, found "
             f"{', '.join(state.answers) or 'none'}. Add a network to params.yaml, and run "
             "`make repro`."
         )

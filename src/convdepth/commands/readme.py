@@ -4,7 +4,7 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -30,23 +30,31 @@ RUN = "dvc repro"
 PLAN = Path("studies/questions.toml")
 
 
+def _mean(value: Mapping[str, Any]) -> str:
+    mean, deviation = (value[key] for key in ("mean", "standard_deviation"))
+    text = f"**{percentage(mean)}%**"
+    return text if deviation is None else f"{text} ± {percentage(deviation)}"
+
+
+FORMATS: Mapping[str, Callable[[Any], str]] = {
+    "percent": lambda value: f"{percentage(value)}%",
+    "points": signed_percentage,
+    "mean": _mean,
+    "p": short_p,
+    "count": lambda value: str(len(value)),
+}
+"""Of templates, beside those of Python; the first three take shares."""
+
+
 class CellFormatter(Formatter):
-    """Fills templates; ``percent``, ``points`` and ``mean`` take shares; None becomes a dash."""
+    """Fills templates with `FORMATS`; None becomes a dash."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         """Format one value of a template."""
         if value is None:
             return "-"
-        if format_spec == "percent":
-            return f"{percentage(value)}%"
-        if format_spec == "mean":
-            mean, deviation = (value[key] for key in ("mean", "standard_deviation"))
-            text = f"**{percentage(mean)}%**"
-            return text if deviation is None else f"{text} ± {percentage(deviation)}"
-        if format_spec == "points":
-            return signed_percentage(value)
-        if format_spec == "p":
-            return short_p(value)
+        if format_spec in FORMATS:
+            return FORMATS[format_spec](value)
         return str(super().format_field(value, format_spec))
 
 
@@ -130,11 +138,7 @@ def _collect(
 def _list_networks(answer: Answer | None) -> dict[str, Entry]:
     """Return the networks of an answer with one group."""
     groups = answer.groups.values() if answer else ()
-    return {
-        each.network: {**each.model_dump(), "count": len(each.seeds)}
-        for networks in groups
-        for each in networks
-    }
+    return {each.network: each.model_dump() for networks in groups for each in networks}
 
 
 def _list_pairs(answer: Answer | None) -> dict[str, Entry]:
@@ -166,7 +170,6 @@ def _list_depths(answer: Answer | None) -> dict[str, Entry]:
     return {
         f"{group} {point.network}": {
             **point.model_dump(),
-            "count": len(point.seeds),
             **(found.model_dump() if (found := answer.find(group, point.network)) else none),
         }
         for group, points in answer.groups.items()

@@ -66,12 +66,12 @@ def main(
         group: {name: read(runs / group / name, plan.seeds, labels) for name in plan.networks}
         for group in plan.groups
     }
-    before = {}
-    if recipe:
-        seeds = read_plan("recipe", studies, params).seeds
-        before = {name: _read(recipe / "recipe" / name, seeds, labels) for name in plan.networks}
+    gains = {}
     counts = [len(each.seeds) for networks in found.values() for each in networks.values()]
     is_whole = min(counts, default=0) == len(plan.seeds)
+    if recipe and is_whole:
+        seeds = read_plan("recipe", studies, params).seeds
+        gains = _compare_with_recipe(recipe, seeds, found[plan.groups[0]], labels)
 
     def summarize(group: str, name: str, each: Runs) -> results.NetworkAnswer:
         architecture, _ = read_recipe(question, group, name, params, studies)
@@ -87,7 +87,7 @@ def main(
         },
         votes={group: _vote_of_all(networks, labels) for group, networks in found.items()},
         comparisons=compare_pairs(found, is_depth=question == "depth") if is_whole else [],
-        gains=compare_gains(before, found[plan.groups[0]]) if is_whole else {},
+        gains=gains,
     )
     write_json(summary, result.model_dump())
     print(f"{question}: {result.trained} of {counted(result.planned, 'training')}", flush=True)
@@ -228,6 +228,14 @@ def _agreement(first: Runs, second: Runs) -> float | None:
     return mean_agreement(first.answers, second.answers)
 
 
+def _compare_with_recipe(
+    recipe: Path, seeds: Sequence[int], found: Mapping[str, Runs], labels: Labels
+) -> dict[str, results.Difference]:
+    before = {name: _read(recipe / "recipe" / name, seeds, labels) for name in found}
+    is_whole = all(len(each.seeds) == len(seeds) for each in before.values())
+    return compare_gains(before, found) if is_whole else {}
+
+
 def compare_gains(
     before: Mapping[str, Runs], found: Mapping[str, Runs]
 ) -> dict[str, results.Difference]:
@@ -236,6 +244,5 @@ def compare_gains(
         {
             name: ("the recipe", "tuned", difference_over_seeds(each.right, found[name].right))
             for name, each in before.items()
-            if each.seeds
         }
     )

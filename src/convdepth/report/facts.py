@@ -222,21 +222,20 @@ def _collapse_facts(results: Results) -> dict[str, Any]:
 def _depth_alone_facts(results: Results) -> dict[str, Any]:
     comparisons = results.depth.comparisons
     verdicts = [each.verdict for each in comparisons]
-    deeper = [
-        each.difference > 0 for each in comparisons if each.verdict not in (EQUIVALENT, NOT_SETTLED)
-    ]
+    decided = [each for each in comparisons if each.verdict not in (EQUIVALENT, NOT_SETTLED)]
+    better = dict.fromkeys((each.second for each in comparisons), 0)
+    for each in decided:
+        better[each.second] += each.difference > 0
     groups = [group for group in results.depth.groups.values() if group]
     points = [point for group in groups for point in group]
-    better = dict.fromkeys((each.second for each in comparisons), 0)
-    for each in comparisons:
-        better[each.second] += each.difference > 0 and each.verdict not in (EQUIVALENT, NOT_SETTLED)
     highest = [max(group, key=lambda point: point.accuracy.mean).network for group in groups]
     return {
         "better": better,
+        "comparisons": len(comparisons),
         "groups": len(groups),
         "highest": Counter(highest).most_common(),
-        "deeper": deeper.count(True),
-        "shallower": deeper.count(False),
+        "deeper": sum(better.values()),
+        "shallower": len(decided) - sum(better.values()),
         "equivalent": verdicts.count(EQUIVALENT),
         "unclear": verdicts.count(NOT_SETTLED),
         "first": min(int(point.network) for point in points),

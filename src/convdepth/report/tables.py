@@ -86,6 +86,7 @@ TEXTS: dict[str, Callable[[Any], Cell]] = {
 }
 NUMBERS: dict[str, Callable[[Any], Cell]] = {
     "count": lambda value: Cell(f"{value:,}", value),
+    "length": lambda value: Cell(f"{len(value):,}", len(value)),
     "share": lambda value: Cell(percent(value), value),
     "loss": lambda value: Cell(f"{value:.4f}", value),
     "short": lambda value: Cell(short(value), value),
@@ -214,12 +215,7 @@ def _depth_rows(results: Results) -> list[dict[str, Any]]:
     """Return one row per group and depth, with its comparison with the smallest depth."""
     found = results.depth
     return [
-        {
-            "group": group,
-            "point": point,
-            "seeds": len(point.seeds),
-            "comparison": found.find(group, point.network),
-        }
+        {"group": group, "point": point, "comparison": found.find(group, point.network)}
         for group, points in found.groups.items()
         for point in points
     ]
@@ -228,7 +224,7 @@ def _depth_rows(results: Results) -> list[dict[str, Any]]:
 def _answer_rows(results: Results) -> list[dict[str, Any]]:
     """Return one row per network in each group of the other questions."""
     return [
-        {"question": question, "group": group, "point": point, "seeds": len(point.seeds)}
+        {"question": question, "group": group, "point": point}
         for question, answer in results.other_answers.items()
         for group, points in answer.groups.items()
         for point in points
